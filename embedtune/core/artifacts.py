@@ -1,0 +1,253 @@
+"""What travels between stages: directories with a manifest, written once, read with every hash verified."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from embedtune import __version__
+from embedtune.core.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Name, version and required files of one kind of artifact."""
+
+    name: str
+    version: int
+    files: tuple[str, ...]
+    stage: str
+
+
+SCHEMAS: dict[str, Schema] = {
+    schema.name: schema
+    for schema in (
+        Schema("chunks", 1, ("documents.parquet", "chunks.parquet", "skipped.parquet"), "ingest"),
+        Schema("questions", 1, ("questions.parquet", "rejected.parquet"), "generate"),
+        Schema(
+            "dataset",
+            1,
+            ("corpus.jsonl", "queries.jsonl", "split.json", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv"),
+            "split",
+        ),
+        Schema("triplets", 1, ("triplets.parquet", "audit.json"), "mine"),
+        Schema("model", 1, ("embedtune.json", "modules.json", "training.json"), "train"),
+        Schema("evaluation", 1, ("metrics.json", "per_query.parquet", "verdict.json"), "evaluate"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage did, in figures; stored in the manifest, shown by the report."""
+
+    stage: str
+    metrics: dict[str, float | int | str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    cost_usd: float = 0.0
+
+
+class FileRecord(BaseModel):
+    """Size and hash of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """Provenance of an artifact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_name: str
+    schema_version: int
+    tool_version: str
+    code_version: str
+    seed: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    counts: dict[str, int]
+    files: dict[str, FileRecord]
+    report: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content: equal files, equal fingerprint."""
+        record = {name: entry.sha256 for name, entry in sorted(self.files.items())}
+        text = json.dumps([self.schema_name, self.schema_version, record])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the content."""
+        return self.manifest.fingerprint
+
+
+@dataclass
+class Draft:
+    """An artifact under construction: write files into `path`, set `counts` and `report`."""
+
+    path: Path
+    counts: dict[str, int] = field(default_factory=dict)
+    report: StageReport | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an output depends on: equal provenance means the stage need not run again."""
+
+    seed: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    code_version: str
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file in hex, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def code_version(stage: str) -> str:
+    """Return a hash of the sources that decide what `stage` writes: its own package and core."""
+    digest = hashlib.sha256()
+    for folder in (PACKAGE / "core", PACKAGE / stage):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(path.relative_to(PACKAGE).as_posix().encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iterator[Draft]:
+    """Write an artifact: into a temporary directory first, then renamed, so that none is ever half there.
+
+    Args:
+        path: Where the artifact shall stand; an older one there is replaced.
+        schema_name: A key of `SCHEMAS`.
+        provenance: What it was made from.
+
+    Raises:
+        ArtifactError: A required file was not written.
+    """
+    schema = SCHEMAS[schema_name]
+    draft_path = path.with_name(f".{path.name}.draft")
+    shutil.rmtree(draft_path, ignore_errors=True)
+    draft_path.mkdir(parents=True)
+    draft = Draft(draft_path)
+    yield draft
+    missing = [name for name in schema.files if not (draft_path / name).is_file()]
+    if missing:
+        raise ArtifactError(f"the {schema_name} artifact lacks files", got=missing, expected=schema.files)
+    files = {
+        file.relative_to(draft_path).as_posix(): FileRecord(bytes=file.stat().st_size, sha256=file_sha256(file))
+        for file in sorted(draft_path.rglob("*"))
+        if file.is_file()
+    }
+    report = draft.report or StageReport(schema.stage)
+    manifest = Manifest(
+        schema_name=schema.name,
+        schema_version=schema.version,
+        tool_version=__version__,
+        code_version=provenance.code_version,
+        seed=provenance.seed,
+        config=provenance.config,
+        inputs=provenance.inputs,
+        counts=draft.counts,
+        files=files,
+        report={
+            "stage": report.stage,
+            "metrics": report.metrics,
+            "notes": list(report.notes),
+            "seconds": round(report.seconds, 3),
+            "cost_usd": round(report.cost_usd, 6),
+        },
+    )
+    (draft_path / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    _replace(draft_path, path)
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Put `draft` in the place of `path`; at no moment is a half-written artifact there."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    draft.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_manifest(path: Path, schema_name: str) -> Manifest:
+    """Read a manifest without hashing the files.
+
+    Raises:
+        ArtifactError: There is none, it is damaged, or of another schema.
+    """
+    schema = SCHEMAS[schema_name]
+    again = f"run `embedtune {schema.stage}` again"
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ArtifactError(f"{path} is not a finished {schema_name} artifact", expected=str(file), fix=again)
+    try:
+        manifest = Manifest.model_validate_json(file.read_text())
+    except ValidationError as error:
+        raise ArtifactError(f"{file} is damaged", got=error.errors()[0]["msg"], fix=again) from error
+    got = (manifest.schema_name, manifest.schema_version)
+    if got != (schema.name, schema.version):
+        raise ArtifactError(
+            f"{path} holds another kind of artifact",
+            got=f"{got[0]} version {got[1]}",
+            expected=f"{schema.name} version {schema.version}",
+            fix=again,
+        )
+    return manifest
+
+
+def read_artifact(path: Path, schema_name: str) -> Artifact:
+    """Open an artifact and verify the hash of each of its files.
+
+    Raises:
+        ArtifactError: It is missing, of another schema, or a file differs from its hash.
+    """
+    manifest = read_manifest(path, schema_name)
+    again = f"run `embedtune {SCHEMAS[schema_name].stage} --force` again"
+    for name, record in manifest.files.items():
+        file = path / name
+        if not file.is_file():
+            raise ArtifactError(f"{file} is missing", fix=again)
+        if file.stat().st_size != record.bytes or file_sha256(file) != record.sha256:
+            raise ArtifactError(f"{file} was changed after it was written", expected=record.sha256, fix=again)
+    return Artifact(path, manifest)
+
+
+def is_current(path: Path, schema_name: str, provenance: Provenance) -> bool:
+    """Tell whether a finished artifact with exactly this provenance stands at `path`."""
+    try:
+        manifest = read_manifest(path, schema_name)
+    except ArtifactError:
+        return False
+    return (manifest.seed, manifest.config, manifest.inputs, manifest.code_version) == (
+        provenance.seed,
+        provenance.config,
+        provenance.inputs,
+        provenance.code_version,
+    )

@@ -1,0 +1,166 @@
+"""Texts to vectors. One protocol, so that the same code measures every implementation."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from embedtune.core.artifacts import file_sha256
+from embedtune.core.contract import EncoderContract
+from embedtune.core.progress import Progress
+from embedtune.core.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
+Vectors = npt.NDArray[np.float32]
+BLOCK = 2048
+
+
+class Encoder(Protocol):
+    """Turns queries and passages into float32 vectors of unit length, shape (n, dimension)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the weights and the contract: equal fingerprints give equal vectors."""
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode queries; the contract's query prefix is added here."""
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode templated passages; the contract's passage prefix is added here."""
+
+
+class TorchEncoder:
+    """A sentence-transformers model under a contract.
+
+    Args:
+        path: Model directory with safetensors weights.
+        contract: Prefixes, pooling and length; they win over what the directory says.
+        runtime: Device and batch size.
+        cache: Directory for vectors; None encodes each time.
+    """
+
+    def __init__(
+        self, path: Path, contract: EncoderContract, runtime: RuntimeSettings, cache: Path | None = None
+    ) -> None:
+        self.path = path
+        self.contract = contract
+        self.runtime = runtime
+        self.cache = cache
+        self._fingerprint: str | None = None
+        self._model: SentenceTransformer | None = None
+
+    @property
+    def model(self) -> "SentenceTransformer":
+        """The loaded model."""
+        if self._model is None:
+            self._model = load_model(self.path, self.contract, self.runtime)
+        return self._model
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of weights and contract."""
+        if self._fingerprint is None:
+            weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
+            text = json.dumps([self.contract.hash, *weights])
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._fingerprint
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode queries, prefix added."""
+        return self._encode(texts, self.contract.query_prefix, "queries", progress)
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode passages, prefix added."""
+        return self._encode(texts, self.contract.passage_prefix, "passages", progress)
+
+    def _encode(self, texts: Sequence[str], prefix: str, unit: str, progress: Progress) -> Vectors:
+        out = np.empty((len(texts), self.contract.dimensions[0]), dtype=np.float32)
+        with progress.task("embed", len(texts), unit) as task:
+            for start in range(0, len(texts), BLOCK):
+                block = [prefix + text for text in texts[start : start + BLOCK]]
+                out[start : start + len(block)] = cached_block(
+                    self.cache, f"{self.fingerprint}", block, self._encode_block
+                )
+                task.advance(len(block))
+        return out
+
+    def _encode_block(self, texts: list[str]) -> Vectors:
+        vectors = self.model.encode(
+            texts,
+            batch_size=self.runtime.encode_batch_size,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def cached_block(
+    cache: Path | None, fingerprint: str, texts: list[str], encode: Callable[[list[str]], Vectors]
+) -> Vectors:
+    """Return the vectors of a block of texts, from the cache if exactly this block was encoded before.
+
+    Args:
+        cache: Directory of the cache; None encodes.
+        fingerprint: Of the encoder.
+        texts: The block, prefixes included.
+        encode: Makes the vectors on a miss.
+    """
+    if cache is None:
+        return encode(texts)
+    key = hashlib.sha256(json.dumps([fingerprint, texts]).encode()).hexdigest()
+    path = cache / f"{key[:32]}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    vectors = encode(texts)
+    cache.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft.npy")
+    np.save(draft, vectors, allow_pickle=False)
+    draft.replace(path)
+    return vectors
+
+
+def device_of(runtime: RuntimeSettings) -> str:
+    """Return the device to use: "cuda" or "cpu"."""
+    import torch
+
+    if runtime.device != "auto":
+        return runtime.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
+    """Build the sentence-transformers model that a contract describes: transformer, pooling, normalisation.
+
+    Args:
+        path: A transformers or sentence-transformers directory.
+        contract: Pooling and maximum length are taken from here, not from the directory.
+        runtime: The device.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    kwargs = {"trust_remote_code": contract.trust_remote_code}
+    transformer = Transformer(
+        str(path),
+        max_seq_length=contract.max_length,
+        model_kwargs={**kwargs, "use_safetensors": True},
+        config_kwargs=kwargs,
+        processor_kwargs=kwargs,
+    )
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=contract.pooling)
+    prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
+    return SentenceTransformer(
+        modules=[transformer, pooling, Normalize()],
+        device=device_of(runtime),
+        prompts=prompts,
+        similarity_fn_name="dot",
+    )

@@ -1,0 +1,30 @@
+"""Credentials, read from the environment by the entry points and handed down; never in config or artifacts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Credentials of one run. `repr` shows none of them."""
+
+    llm_api_key: str | None = field(default=None, repr=False)
+    judge_api_key: str | None = field(default=None, repr=False)
+    s3_access_key: str | None = field(default=None, repr=False)
+    s3_secret_key: str | None = field(default=None, repr=False)
+
+
+def secrets_from(environment: Mapping[str, str], *, llm_key_name: str, judge_key_name: str) -> Secrets:
+    """Pick the credentials out of an environment.
+
+    Args:
+        environment: Usually `os.environ`, passed by an entry point.
+        llm_key_name: Variable that holds the generator's API key (`generate.llm.api_key_env`).
+        judge_key_name: Variable that holds the judge's API key.
+    """
+    return Secrets(
+        llm_api_key=environment.get(llm_key_name),
+        judge_api_key=environment.get(judge_key_name),
+        s3_access_key=environment.get("AWS_ACCESS_KEY_ID"),
+        s3_secret_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+    )

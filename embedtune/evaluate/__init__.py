@@ -1,0 +1,1 @@
+"""Stage 6: did it help? Metrics, intervals, slices and a verdict."""

@@ -1,0 +1,1 @@
+"""Stage 1: documents in, chunks with structure, near-duplicate groups and split membership out."""

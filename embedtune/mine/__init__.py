@@ -1,0 +1,1 @@
+"""Stage 4: hard negatives, confusing but truly wrong passages, audited."""

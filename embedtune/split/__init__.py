@@ -1,0 +1,1 @@
+"""Stage 3: the retrieval dataset, with proof that nothing leaks between its splits."""

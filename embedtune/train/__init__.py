@@ -1,0 +1,1 @@
+"""Stage 5: fine-tune the biencoder, keep the best checkpoint on dev."""
