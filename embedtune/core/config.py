@@ -120,5 +120,5 @@ def stage_config(config: Config, stage: str) -> dict[str, Any]:
         for endpoint in (data[stage]["llm"], data[stage]["judge"]):
             for key in volatile if endpoint else ():
                 del endpoint[key]
-        del data[stage]["max_cost"]
+        del data[stage]["max_cost"], data[stage]["confirm_above"]
     return data

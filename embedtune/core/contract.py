@@ -32,7 +32,8 @@ class EncoderContract(BaseModel):
         description="sha256 of model.safetensors; checked before the weights are used.",
     )
     trust_remote_code: bool = Field(
-        default=False, description="Run Python code from the model repository. Needs a pinned revision."
+        default=False,
+        description="Run Python code from the model repository; only of a pinned revision or a local copy.",
     )
     query_prefix: str = Field(default="", description="Put before each query.")
     passage_prefix: str = Field(default="", description="Put before each passage.")
@@ -56,8 +57,6 @@ class EncoderContract(BaseModel):
             raise ValueError("dimensions must name at least one positive size")
         if list(self.dimensions) != sorted(set(self.dimensions), reverse=True):
             raise ValueError("dimensions must fall strictly, the full size first")
-        if self.trust_remote_code and self.revision is None:
-            raise ValueError("trust_remote_code needs a pinned revision")
         return self
 
     @property

@@ -3,24 +3,24 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.contract import EncoderContract
 from embedtune.core.progress import Progress
 from embedtune.core.settings import RuntimeSettings
+from embedtune.core.vector_cache import VectorCache, vector_key
+from embedtune.core.vector_cache import Vectors as Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 log = logging.getLogger(__name__)
-Vectors = npt.NDArray[np.float32]
-BLOCK = 2048
+BLOCK = 512  # texts between two steps of the progress bar and two commits of the cache
 
 
 class Encoder(Protocol):
@@ -55,6 +55,7 @@ class TorchEncoder:
         self.runtime = runtime
         self.cache = cache
         self._fingerprint: str | None = None
+        self._vectors: VectorCache | None = None
         self._model: SentenceTransformer | None = None
 
     @property
@@ -86,11 +87,23 @@ class TorchEncoder:
         with progress.task("embed", len(texts), unit) as task:
             for start in range(0, len(texts), BLOCK):
                 block = [prefix + text for text in texts[start : start + BLOCK]]
-                out[start : start + len(block)] = cached_block(
-                    self.cache, f"{self.fingerprint}", block, self._encode_block
-                )
+                out[start : start + len(block)] = self._encode_cached(block)
                 task.advance(len(block))
         return out
+
+    def _encode_cached(self, texts: list[str]) -> Vectors:
+        if self.cache is None:
+            return self._encode_block(texts)
+        if self._vectors is None:
+            self._vectors = VectorCache(self.cache)
+        keys = [vector_key(self.fingerprint, text) for text in texts]
+        known = self._vectors.get(keys)
+        missing = [number for number, key in enumerate(keys) if key not in known]
+        if missing:
+            fresh = self._encode_block([texts[number] for number in missing])
+            self._vectors.put([keys[number] for number in missing], fresh)
+            known.update((keys[number], vector) for number, vector in zip(missing, fresh, strict=True))
+        return np.stack([known[key] for key in keys])
 
     def _encode_block(self, texts: list[str]) -> Vectors:
         vectors = self.model.encode(
@@ -101,31 +114,6 @@ class TorchEncoder:
             show_progress_bar=False,
         )
         return np.asarray(vectors, dtype=np.float32)
-
-
-def cached_block(
-    cache: Path | None, fingerprint: str, texts: list[str], encode: Callable[[list[str]], Vectors]
-) -> Vectors:
-    """Return the vectors of a block of texts, from the cache if exactly this block was encoded before.
-
-    Args:
-        cache: Directory of the cache; None encodes.
-        fingerprint: Of the encoder.
-        texts: The block, prefixes included.
-        encode: Makes the vectors on a miss.
-    """
-    if cache is None:
-        return encode(texts)
-    key = hashlib.sha256(json.dumps([fingerprint, texts]).encode()).hexdigest()
-    path = cache / f"{key[:32]}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    vectors = encode(texts)
-    cache.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft.npy")
-    np.save(draft, vectors, allow_pickle=False)
-    draft.replace(path)
-    return vectors
 
 
 def device_of(runtime: RuntimeSettings) -> str:

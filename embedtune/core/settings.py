@@ -1,4 +1,4 @@
-"""Every setting, documented at its field. Defaults are those of the reference recipe unless the field says why not."""
+"""Every setting, documented at its field. Defaults are the reference recipe's unless the field says why not."""
 
 from typing import Annotated, Literal, Self
 
@@ -57,6 +57,7 @@ class EndpointSettings(Section):
     temperature: float = Field(default=0.6, ge=0.0, le=2.0, description="Recipe: 0.6.")
     top_p: float = Field(default=0.95, gt=0.0, le=1.0, description="Recipe: 0.95.")
     max_tokens: int = Field(default=2048, ge=16, description="Tokens a reply may have.")
+    seed: int | None = Field(default=None, description="Sent to the endpoint, for those that sample by it.")
     timeout_s: float = Field(default=120.0, gt=0, description="Seconds a request may take (recipe: 120).")
     concurrency: int = Field(default=16, ge=1, le=1024, description="Requests under way at most.")
     retries: int = Field(default=6, ge=0, le=20, description="Further attempts after 429, 5xx or a stall.")
@@ -111,6 +112,9 @@ class GenerateSettings(Section):
     round_trip_share: Share = Field(default=0.1, description="Or by this share of the corpus, if smaller.")
     max_failed_share: Share = Field(default=0.2, description="More failed items stop the run.")
     max_cost: float | None = Field(default=None, ge=0, description="USD; the run stops before it is passed.")
+    confirm_above: float = Field(
+        default=5.0, ge=0, description="USD; the command line asks before it spends more than this."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

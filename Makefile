@@ -1,0 +1,54 @@
+# Everything a fresh machine with Python >= 3.11 needs: `make demo` and `make test` set themselves up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+DEMO ?= demo
+
+.PHONY: help demo test lint unit lock compile clean
+.DEFAULT_GOAL := help
+
+help: ## Show this help
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.demo ## Tune all-MiniLM-L6-v2 on the sample handbook and open the question whether it helped
+	$(BIN)/embedtune demo --work $(DEMO)
+
+test: $(VENV)/.dev lint unit ## Set up, then run every check and test
+
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, stale pipelines
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pipelines.compile --check
+
+unit: $(VENV)/.dev ## pytest
+	$(BIN)/python -m pytest
+
+compile: $(VENV)/.dev ## Compile the pipelines anew
+	$(BIN)/python -m pipelines.compile
+
+lock: $(VENV)/.uv ## Pin the requirements anew
+	for name in demo dev; do \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune \
+	    requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove what the targets above made
+	rm -rf $(VENV) $(DEMO)
+
+$(VENV)/.uv:
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), f"embedtune needs Python 3.11 to 3.13, this is {sys.version}; set PYTHON="'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.uv requirements/demo.txt pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q -r requirements/demo.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.uv requirements/dev.txt pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q -r requirements/dev.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps -e .
+	touch $@

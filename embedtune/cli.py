@@ -1,0 +1,321 @@
+"""The command line. The only place in the library that prints or exits."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from embedtune import __version__, views
+from embedtune.cli_options import (
+    config_options,
+    evaluation_options,
+    output_options,
+    parse_eval_sets,
+    stage_command,
+    work_option,
+)
+from embedtune.console import LineProgress, TerminalProgress
+from embedtune.core.artifacts import StageReport
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config import load_config, preset_names, preset_text
+from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets, secrets_from
+from embedtune.core.settings import Config
+from embedtune.runner import STAGE_NAMES, STAGES, Job, StageSpec, run_stage
+from embedtune.runner import run as run_job
+
+out = Console()
+err = Console(stderr=True)
+log = logging.getLogger("embedtune")
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Turn a folder of documents into an embedding model that knows them, with proof that it helped.
+
+    Exit codes: 0 done, 2 wrong usage or input, 3 a gate failed, 1 anything else.
+    """
+
+
+@cli.command()
+@click.argument("docs", required=False)
+@config_options
+@work_option()
+@click.option("--from", "first", type=click.Choice(STAGE_NAMES), default="ingest", help="First stage.")
+@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default="evaluate", help="Last stage.")
+@click.option(
+    "--dataset", type=click.Path(file_okay=False, path_type=Path), help="Labelled data of your own (BEIR)."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Read only the first N documents.")
+@evaluation_options
+@click.option(
+    "--fail-on", type=click.Choice(["marginal", "regression"]), help="Exit with 3 on this verdict or worse."
+)
+@click.option("--force", is_flag=True, help="Run the stages even when they are up to date.")
+@click.option("--yes", is_flag=True, help="Spend without asking.")
+@output_options
+def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Run all stages on DOCS (a folder or s3://bucket/prefix), then say whether it helped.
+
+    Interrupted anywhere and run again, it resumes; no LLM call is paid twice.
+    """
+    with _reporting(verbose) as progress:
+        config = _config(options, limit=options["limit"])
+        job = _job(docs, work, config, options)
+        _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
+
+
+@cli.command()
+@work_option("demo")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting.")
+@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default="evaluate", help="Last stage.")
+@output_options
+def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbose: bool) -> None:
+    """Run all stages on the sample handbook, and judge the result on questions written by hand."""
+    from embedtune.sample import HANDBOOK, build_handwritten_set
+
+    with _reporting(verbose) as progress:
+        config = load_config("demo-cpu", overrides)
+        options: dict[str, Any] = {"last": "ingest"}
+        if last != "ingest":
+            _execute(_job(str(HANDBOOK), work, config, options), progress, as_json=False, quiet=True)
+            build_handwritten_set(work)
+            options = {"last": last, "eval_sets": (f"handwritten={work / 'handwritten'}",)}
+        _execute(_job(str(HANDBOOK), work, config, options), progress, as_json, yes=True)
+
+
+@cli.command()
+@click.argument("docs")
+@config_options
+@work_option()
+@click.option("--limit", type=click.IntRange(min=1), help="Read only the first N documents.")
+@output_options
+def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Say what a run on DOCS would cost, before anything is spent."""
+    from embedtune.estimate import estimate_run
+
+    with _reporting(verbose) as progress:
+        config = _config(options, limit=options["limit"])
+        result = estimate_run(_job(docs, work, config, {"last": "ingest"}), progress)
+    _show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
+
+
+@cli.command()
+@config_options
+@work_option()
+@output_options
+def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Check endpoint, model, GPU, disk and memory; say what is wrong and how to mend it."""
+    from embedtune.doctor import examine
+
+    with _reporting(verbose):
+        config = _config(options)
+        findings = examine(config, _secrets(config), work)
+    _show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
+    if any(finding.status == "wrong" for finding in findings):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="embedtune.yaml")
+@click.option("--preset", default="minilm", show_default=True, help=f"One of {', '.join(preset_names())}.")
+def init(path: Path, preset: str) -> None:
+    """Write a commented configuration to PATH, to be changed and used with --config."""
+    with _reporting(verbose=False):
+        if path.exists():
+            raise ConfigError(f"{path} is there already", fix="choose another name; nothing was changed")
+        path.write_text(preset_text(preset))
+    out.print(f"{path} written. Next: embedtune run DOCS --config {path}", soft_wrap=True)
+
+
+@cli.command()
+@click.argument("work", type=click.Path(file_okay=False, path_type=Path))
+def report(work: Path) -> None:
+    """Render report.html and the model card from whatever artifacts stand in WORK."""
+    from embedtune.core.report import render_report
+
+    with _reporting(verbose=False):
+        path = render_report(work)
+    out.print(str(path), soft_wrap=True)
+
+
+@cli.command("eval-set")
+@click.argument("questions", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--chunks", required=True, type=click.Path(file_okay=False, path_type=Path), help="Artifact of ingest."
+)
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="BEIR directory.")
+def eval_set(questions: Path, chunks: Path, output: Path) -> None:
+    """Build a BEIR set from QUESTIONS written by hand: JSON lines with quoted answers."""
+    from embedtune.evaluate.quoted import build_quoted_set
+
+    with _reporting(verbose=False):
+        counts = build_quoted_set(questions, chunks, output)
+    out.print(f"{output}: {counts}", soft_wrap=True)
+
+
+@cli.command()
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@config_options
+@work_option()
+@click.option("--license", "licence", required=True, help="Licence of the model whose replies are recorded.")
+def record(output: Path, work: Path, licence: str, **options: Any) -> None:
+    """Export the LLM replies of a finished generate stage to OUTPUT, to be replayed elsewhere."""
+    from embedtune.generate.recording import export_recording
+
+    with _reporting(verbose=False) as progress:
+        config = _config(options)
+        count = export_recording(work / "chunks", work / "cache", output, config, licence, progress)
+    out.print(f"{output}: {count} replies", soft_wrap=True)
+
+
+def _single(stage: StageSpec, options: dict[str, Any]) -> None:
+    """Run one stage on explicit inputs and outputs."""
+    with _reporting(options["verbose"]) as progress:
+        output: Path = options["output"]
+        job = _job(options.get("docs"), output.parent, _config(options), options)
+        at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
+        done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
+    _show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done)))
+
+
+def _config(options: dict[str, Any], limit: int | None = None) -> Config:
+    source = options.get("preset") or options.get("config_file") or "minilm"
+    if options.get("preset") and options.get("config_file"):
+        raise ConfigError("two configurations", got="--preset and --config", expected="one of them")
+    overrides = list(options.get("overrides") or ())
+    overrides += [f"ingest.limit={limit}"] if limit else []
+    if options.get("decide_on"):
+        overrides.append(f"evaluate.decide_on={options['decide_on']}")
+    config = load_config(str(source), overrides)
+    base_url = os.environ.get("OPENAI_BASE_URL")
+    if base_url and config.generate.llm.base_url is None:
+        llm = config.generate.llm.model_copy(update={"base_url": base_url})
+        generate = config.generate.model_copy(update={"llm": llm})
+        config = config.model_copy(update={"generate": generate})
+    return config
+
+
+def _secrets(config: Config) -> Secrets:
+    judge = config.generate.judge or config.generate.llm
+    return secrets_from(os.environ, llm_key_name=config.generate.llm.api_key_env, judge_key_name=judge.api_key_env)
+
+
+def _job(docs: str | None, work: Path, config: Config, options: dict[str, Any]) -> Job:
+    comparisons = Comparisons(parse_eval_sets(options.get("eval_sets") or ()), options.get("champion"))
+    return Job(
+        work=work,
+        config=config,
+        secrets=_secrets(config),
+        source=docs,
+        dataset=options.get("dataset"),
+        first=options.get("first") or STAGE_NAMES[0],
+        last=options.get("last") or STAGE_NAMES[-1],
+        force=bool(options.get("force")),
+        comparisons=comparisons,
+    )
+
+
+def _execute(
+    job: Job,
+    progress: Progress,
+    as_json: bool,
+    *,
+    fail_on: str | None = None,
+    yes: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Run a job, show each stage's line, then the verdict; exit with 3 when the verdict is refused."""
+
+    def before(stage: StageSpec, progress: Progress) -> None:
+        if stage.name == "generate" and not yes:
+            _confirm_cost(job, progress)
+
+    def after(done: StageReport) -> None:
+        if not quiet:
+            err.print(views.stage_line(done))
+
+    reports = run_job(job, progress, before, after)
+    if quiet:
+        return
+    from embedtune.core.report import render_report
+
+    page = render_report(job.work)
+    summary = views.Summary.of(job.work, reports, page, evaluated=job.last == "evaluate")
+    _show(summary.as_json(), as_json, lambda: [out.print(part, soft_wrap=True) for part in summary.as_text()])
+    if summary.fails(fail_on):
+        sys.exit(3)
+
+
+def _confirm_cost(job: Job, progress: Progress) -> None:
+    from embedtune.generate.estimate import estimate_calls
+
+    settings = job.config.generate
+    prices = (settings.llm, settings.judge or settings.llm)
+    if not any(endpoint.price_in or endpoint.price_out for endpoint in prices):
+        return
+    cost = estimate_calls(job.work / "chunks", job.config, job.secrets, job.work / "cache").cost_usd
+    if cost <= settings.confirm_above:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"generating questions would cost about {cost:.2f} USD",
+            expected=f"at most generate.confirm_above = {settings.confirm_above:.2f} without asking",
+            fix="add --yes, or raise generate.confirm_above",
+        )
+    click.confirm(f"Generating questions costs about {cost:.2f} USD. Go on?", abort=True, err=True)
+
+
+def _show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
+    if as_json:
+        click.echo(json.dumps(value, indent=2, default=str))
+    else:
+        draw()
+
+
+@contextmanager
+def _reporting(verbose: bool) -> Iterator[Progress]:
+    """Set up logging and progress; turn errors into a message and an exit code."""
+    handler = RichHandler(console=err, show_path=verbose, show_level=True, rich_tracebacks=False, markup=False)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
+    )
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield TerminalProgress(err) if err.is_terminal else LineProgress()
+    except EmbedtuneError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on from here")
+        sys.exit(INTERRUPTED)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of the `embedtune` command."""
+    for stage in STAGES:
+        cli.add_command(stage_command(stage, _single))
+    cli()
+
+
+if __name__ == "__main__":
+    main()

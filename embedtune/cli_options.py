@@ -1,0 +1,120 @@
+"""Options that several commands share, and how they become a configuration."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from embedtune.core.config import preset_names
+from embedtune.core.errors import ConfigError
+from embedtune.runner import StageSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+STAGE_HELP = {
+    "ingest": "Read DOCS and cut them into chunks.",
+    "generate": "Have an LLM write and judge questions about the chunks.",
+    "split": "Build the retrieval dataset and prove that nothing leaks.",
+    "mine": "Mine hard negatives for the train queries.",
+    "train": "Fine-tune the base model.",
+    "evaluate": "Compare the tuned model with the base and BM25.",
+}
+
+
+def config_options(command: Command) -> Command:
+    """Add --preset, --config and --set."""
+    for option in (
+        click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting."),
+        click.option(
+            "--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), help="YAML file."
+        ),
+        click.option("--preset", help=f"A shipped configuration: {', '.join(preset_names())}. [default: minilm]"),
+    ):
+        command = option(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """Add --json and --verbose."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Log details of libraries too."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
+    ):
+        command = option(command)
+    return command
+
+
+def work_option(default: str | None = "work") -> Callable[[Command], Command]:
+    """Return the --work option."""
+    return click.option(
+        "--work",
+        type=FOLDER,
+        default=default,
+        show_default=True,
+        help="Directory for artifacts, cache and report.",
+    )
+
+
+def evaluation_options(command: Command) -> Command:
+    """Add --eval-set, --decide-on and --champion."""
+    for option in (
+        click.option("--champion", type=FOLDER, help="Model that is live now."),
+        click.option("--decide-on", metavar="NAME", help="The set that decides."),
+        click.option(
+            "--eval-set",
+            "eval_sets",
+            multiple=True,
+            metavar="NAME=DIR",
+            help="A further BEIR-format set; the first one decides.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parse_eval_sets(values: tuple[str, ...]) -> dict[str, Path]:
+    """Read NAME=DIR pairs.
+
+    Raises:
+        ConfigError: A value is not NAME=DIR, or a name stands twice or is taken.
+    """
+    sets: dict[str, Path] = {}
+    for value in values:
+        name, separator, directory = value.partition("=")
+        if not separator or not name or not directory:
+            raise ConfigError("not an evaluation set", got=value, expected="--eval-set NAME=DIR")
+        if name in sets or name == "synthetic":
+            raise ConfigError("the name of an evaluation set is taken", got=name, fix="choose another name")
+        sets[name] = Path(directory)
+    return sets
+
+
+def stage_command(stage: StageSpec, execute: Callable[[StageSpec, dict[str, Any]], None]) -> click.Command:
+    """Return the command of one stage: inputs and output are named explicitly.
+
+    Args:
+        stage: Its inputs become required options; documents are an argument.
+        execute: Runs the stage with the parsed options.
+    """
+
+    def body(**options: Any) -> None:
+        execute(stage, options)
+
+    command: Callable[..., Any] = output_options(config_options(body))
+    if stage.name == "evaluate":
+        command = evaluation_options(command)
+    command = click.option("--cache", type=FOLDER, help="Cache directory. [default: cache beside --output]")(
+        command
+    )
+    command = click.option(
+        "--output", required=True, type=FOLDER, help=f"Where the {stage.artifact} shall stand."
+    )(command)
+    for name in reversed(stage.inputs):
+        command = click.option(f"--{name}", required=True, type=FOLDER, help=f"The {name} artifact to read.")(
+            command
+        )
+    if stage.name == "ingest":
+        command = click.argument("docs")(command)
+    return click.command(stage.name, help=STAGE_HELP[stage.name])(command)

@@ -1,0 +1,17 @@
+"""What a tuned model is compared on and with, beside its own test split."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Further retrieval sets and models for evaluate.
+
+    Args:
+        eval_sets: BEIR directories by name, in the user's order; the first one decides.
+        champion: Model directory that is live now, or None.
+    """
+
+    eval_sets: dict[str, Path] = field(default_factory=dict)
+    champion: Path | None = None

@@ -1,0 +1,108 @@
+"""What a run would cost, before anything is spent: counted where it can be, measured where it must be."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from embedtune.core.base_model import resolve_base
+from embedtune.core.encoders import TorchEncoder, device_of
+from embedtune.core.progress import Progress
+from embedtune.generate.estimate import estimate_calls
+from embedtune.runner import Job, run
+from embedtune.train.probe import measure_step_seconds
+
+# Share of written questions that survive judge and filters. Seen on the handbook and on two collections of
+# technical documentation; see docs/experiments.md.
+KEPT_SHARE = 0.6
+PROBE_PASSAGES = 64
+# generate, mine and evaluate embed with the base (once, thanks to the cache), evaluate again with the tuned model.
+EMBED_PASSES = 2
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """The expected cost of a run; times hold for this machine."""
+
+    documents: int
+    chunks: int
+    words: int
+    llm_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    train_rows: int
+    train_steps: int
+    seconds_per_step: float
+    train_seconds: float
+    embed_seconds: float
+    device: str
+
+    def rows(self) -> Sequence[tuple[str, str]]:
+        """Return label and value of each line that a person reads."""
+        return (
+            ("documents", f"{self.documents:,}"),
+            ("chunks", f"{self.chunks:,}"),
+            ("words", f"{self.words:,}"),
+            ("LLM calls", f"{self.llm_calls:,}"),
+            ("prompt tokens (counted on a sample)", f"{self.prompt_tokens:,}"),
+            ("completion tokens (assumed a question)", f"{self.completion_tokens:,}"),
+            ("price at the given rates", f"{self.cost_usd:.2f} USD"),
+            (f"train rows ({KEPT_SHARE:.0%} of the questions kept)", f"{self.train_rows:,}"),
+            ("train steps", f"{self.train_steps:,}"),
+            (f"training on {self.device} (probed)", _minutes(self.train_seconds)),
+            (f"embedding on {self.device} (probed)", _minutes(self.embed_seconds)),
+        )
+
+
+def estimate_run(job: Job, progress: Progress) -> RunEstimate:
+    """Ingest the documents, then count and measure; calls no endpoint.
+
+    Args:
+        job: A job whose last stage is ingest.
+        progress: Where ingest reports.
+    """
+    run(job, progress, before=lambda stage, progress: None, after=lambda report: None)
+    config = job.config
+    cache = job.work / "cache"
+    calls = estimate_calls(job.work / "chunks", config, job.secrets, cache)
+    chunks = pq.read_table(job.work / "chunks" / "chunks.parquet", columns=["chunk_id", "text", "n_words"])
+    unique = len(set(chunks["chunk_id"].to_pylist()))
+    rows = round(calls.questions * KEPT_SHARE * config.ingest.train_share)
+    step = measure_step_seconds(config, job.secrets, cache, rows)
+    steps = step.steps
+    embed = _seconds_a_passage(job, chunks["text"].to_pylist(), cache) * unique * EMBED_PASSES
+    return RunEstimate(
+        documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
+        chunks=unique,
+        words=sum(chunks["n_words"].to_pylist()),
+        llm_calls=calls.calls,
+        prompt_tokens=calls.prompt_tokens,
+        completion_tokens=calls.completion_tokens,
+        cost_usd=calls.cost_usd,
+        train_rows=rows,
+        train_steps=steps,
+        seconds_per_step=step.seconds,
+        train_seconds=step.seconds * steps,
+        embed_seconds=embed,
+        device=device_of(config.runtime),
+    )
+
+
+def _seconds_a_passage(job: Job, texts: list[str], cache: Path) -> float:
+    from embedtune.core.progress import SilentProgress
+
+    config = job.config
+    path = resolve_base(config.contract, cache, config.storage, job.secrets)
+    encoder = TorchEncoder(path, config.contract, config.runtime)
+    sample = texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES]
+    encoder.encode_passages(sample[:4], SilentProgress())  # loads the model; not what is measured
+    began = time.perf_counter()
+    encoder.encode_passages(sample, SilentProgress())
+    return (time.perf_counter() - began) / len(sample)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
