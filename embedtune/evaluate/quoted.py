@@ -1,0 +1,199 @@
+"""A test set of one's own: questions with quotes from the documents that answer them become a BEIR set.
+
+People know documents and sentences, not chunk ids. A quote outlives a change of the chunking; an id does not.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import Field as Constraint
+
+from embedtune.core.artifacts import Artifact, read_artifact
+from embedtune.core.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.contract import EncoderContract
+from embedtune.core.errors import InputError
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+SPLIT = "test"
+
+
+class Answer(BaseModel):
+    """Where an answer stands: exact words of one passage of one document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Text = Constraint(description="Path of the document, relative to the folder that was ingested.")
+    quote: Text = Constraint(description="Words of the passage; case and white space do not matter.")
+
+
+class QuotedQuestion(BaseModel):
+    """One line of the questions file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: Text
+    answers: Annotated[tuple[Answer, ...], Constraint(min_length=1)]
+
+    @property
+    def id(self) -> str:
+        """Sixteen hex digits of the question's hash."""
+        return hashlib.sha256(self.question.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Document:
+    """The passages of one document in order: chunk ids, and texts in the form in which quotes are compared."""
+
+    chunk_ids: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+
+def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, int]:
+    """Turn questions with quotes into a BEIR set over all passages of a chunks artifact.
+
+    Args:
+        questions: JSON lines, `{"question": …, "answers": [{"path": …, "quote": …}, …]}`; every passage that
+            answers the question should be quoted, since the others count as wrong.
+        chunks: A chunks artifact of the documents that are quoted.
+        output: Directory for corpus.jsonl, queries.jsonl and qrels/test.tsv.
+
+    Returns:
+        Counts of questions, quotes, judgements and passages.
+
+    Raises:
+        InputError: A line is not such a question, a question stands twice, or quotes cannot be placed; the
+            message lists all of these with their lines.
+        ArtifactError: `chunks` is not a valid chunks artifact.
+    """
+    asked = list(_read_questions(questions))
+    artifact = read_artifact(chunks, "chunks")
+    corpus, documents = _read_passages(artifact)
+    qrels, unplaced = _judge(asked, documents)
+    if unplaced:
+        raise InputError(
+            f"{questions}: {len(unplaced)} quotes cannot be placed",
+            got="\n    ".join(["", *unplaced]),
+            expected="words that stand in exactly one passage of the document, on one side of a passage border",
+            fix="copy the quote from the nearest text, or quote other words of the same answer",
+        )
+    queries = [Record(question.id, question.question, {"split": SPLIT}) for _, question in asked]
+    output.mkdir(parents=True, exist_ok=True)
+    write_records(output / "corpus.jsonl", corpus)
+    write_records(output / "queries.jsonl", queries)
+    write_qrels(output / "qrels" / f"{SPLIT}.tsv", qrels)
+    return {
+        "questions": len(asked),
+        "quotes": sum(len(question.answers) for _, question in asked),
+        "judgements": sum(len(judged) for judged in qrels.values()),
+        "passages": len(corpus),
+    }
+
+
+def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
+    """Yield line numbers and questions."""
+    if not path.is_file():
+        raise InputError("there is no such questions file", got=str(path))
+    first_lines: dict[str, int] = {}
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                question = QuotedQuestion.model_validate_json(line)
+            except ValidationError as error:
+                raise InputError(
+                    f"{path}:{number} is not a quoted question",
+                    got=f"{error.errors()[0]['msg']}: {line.strip()[:80]}",
+                    expected='{"question": …, "answers": [{"path": …, "quote": …}, …]}',
+                ) from error
+            if question.id in first_lines:
+                raise InputError(
+                    f"{path}:{number} repeats the question of line {first_lines[question.id]}",
+                    got=question.question,
+                    fix="give all answers in one line",
+                )
+            first_lines[question.id] = number
+            yield number, question
+    if not first_lines:
+        raise InputError("the questions file is empty", got=str(path))
+
+
+def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document]]:
+    """Return each passage once, in the order in which it first stands, and the documents by path."""
+    contract = EncoderContract.model_validate(artifact.manifest.config["contract"])
+    paths = {
+        row["doc_id"]: row["path"]
+        for row in pq.read_table(artifact.path / "documents.parquet", columns=["doc_id", "path"]).to_pylist()
+    }
+    corpus: dict[str, Record] = {}
+    documents: dict[str, Document] = {path: Document() for path in paths.values()}
+    for row in pq.read_table(artifact.path / "chunks.parquet").to_pylist():
+        path = paths[row["doc_id"]]
+        document = documents[path]
+        document.chunk_ids.append(row["chunk_id"])
+        document.texts.append(_normal(row["text"]))
+        metadata = {
+            "doc_id": row["doc_id"],
+            "path": path,
+            "heading": row["heading_path"],
+            "group_id": row["group_id"],
+            "split": row["split"],
+            "boilerplate": row["boilerplate"],
+            "n_words": row["n_words"],
+        }
+        text = contract.render_passage(row["heading_path"], row["text"])
+        corpus.setdefault(row["chunk_id"], Record(row["chunk_id"], text, metadata))
+    return list(corpus.values()), documents
+
+
+def _judge(asked: list[tuple[int, QuotedQuestion]], documents: dict[str, Document]) -> tuple[Qrels, list[str]]:
+    """Return the judgements, and a line about each quote that has no place."""
+    qrels: Qrels = {}
+    unplaced: list[str] = []
+    for number, question in asked:
+        judged = qrels.setdefault(question.id, {})
+        for answer in question.answers:
+            chunk_id, trouble = _place(answer, documents)
+            if chunk_id is None:
+                unplaced.append(f"line {number}: {answer.path}: {trouble}")
+            else:
+                judged[chunk_id] = 1
+    return qrels, unplaced
+
+
+def _normal(text: str) -> str:
+    """Return the form in which quotes are compared: any white space is one space, case does not count."""
+    return " ".join(text.casefold().split())
+
+
+def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, str]:
+    """Return the id of the passage that holds the quote, or None and what is wrong."""
+    document = documents.get(answer.path)
+    if document is None:
+        near = difflib.get_close_matches(answer.path, sorted(documents), n=1, cutoff=0.0)
+        return None, f"no such document; nearest: {', '.join(near)}"
+    quote = _normal(answer.quote)
+    # A passage that a document repeats word for word has one id, so the quote is not ambiguous.
+    found = {chunk_id for chunk_id, text in zip(document.chunk_ids, document.texts, strict=True) if quote in text}
+    if len(found) == 1:
+        return found.pop(), ""
+    if found:
+        return None, f"{len(found)} passages hold {answer.quote!r}"
+    if quote in " ".join(document.texts):
+        return None, f"{answer.quote!r} crosses the border of two passages"
+    return None, f"no passage holds {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
+
+
+def _nearest(quote: str, texts: list[str]) -> str:
+    """Return the stretch of the quote's length that shares most words with it; the first of equals."""
+    wanted = set(quote.split())
+    size = len(quote.split())
+    words = [text.split() for text in texts]
+    stretches = [part[i : i + size] for part in words for i in range(max(1, len(part) - size + 1))]
+    return " ".join(max(stretches, key=lambda stretch: len(wanted.intersection(stretch)), default=[]))
