@@ -1,0 +1,1 @@
+"""The stages as Kubeflow Pipelines components; what their thin bodies share stands in body.py and inputs.py."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -177,9 +178,8 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
     """Export the LLM replies of a finished generate stage to OUTPUT, to be replayed elsewhere."""
     from embedtune.generate.recording import export_recording
 
-    with _reporting(verbose=False) as progress:
-        config = _config(options)
-        count = export_recording(work / "chunks", work / "cache", output, config, licence, progress)
+    with _reporting(verbose=False):
+        count = export_recording(work / "cache", output, _config(options), licence, date.today().isoformat())
     out.print(f"{output}: {count} replies", soft_wrap=True)
 
 
@@ -256,7 +256,7 @@ def _execute(
 
     page = render_report(job.work)
     summary = views.Summary.of(job.work, reports, page, evaluated=job.last == "evaluate")
-    _show(summary.as_json(), as_json, lambda: [out.print(part, soft_wrap=True) for part in summary.as_text()])
+    _show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
     if summary.fails(fail_on):
         sys.exit(3)
 

@@ -73,7 +73,7 @@ def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> F
         report = probe_endpoint(settings, key)
     except EmbedtuneError as error:
         return Finding("wrong", role, f"{error.what}{f' ({error.got})' if error.got else ''}", error.fix or "")
-    found = f"{settings.model} at {settings.base_url}: {report.tokens_per_second:.0f} tokens/s"
+    found = f"{settings.model} at {settings.base_url}: {report.tokens_per_s:.0f} tokens/s"
     if not report.json_schema:
         return Finding(
             "note",

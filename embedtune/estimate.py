@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 
 from embedtune.core.base_model import resolve_base
 from embedtune.core.encoders import TorchEncoder, device_of
-from embedtune.core.progress import Progress
+from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.settings import Config
 from embedtune.generate.estimate import estimate_calls
 from embedtune.runner import Job, run
+from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds
 
 # Share of written questions that survive judge and filters. Seen on the handbook and on two collections of
@@ -71,9 +73,10 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
     chunks = pq.read_table(job.work / "chunks" / "chunks.parquet", columns=["chunk_id", "text", "n_words"])
     unique = len(set(chunks["chunk_id"].to_pylist()))
     rows = round(calls.questions * KEPT_SHARE * config.ingest.train_share)
-    step = measure_step_seconds(config, job.secrets, cache, rows)
-    steps = step.steps
-    embed = _seconds_a_passage(job, chunks["text"].to_pylist(), cache) * unique * EMBED_PASSES
+    base = resolve_base(config.contract, cache, config.storage, job.secrets)
+    step_seconds = measure_step_seconds(base, config, max(rows, 1))
+    steps = plan_training(max(rows, 1), config.train, config.seed).steps
+    embed = _seconds_a_passage(base, config, chunks["text"].to_pylist()) * unique * EMBED_PASSES
     return RunEstimate(
         documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
         chunks=unique,
@@ -84,19 +87,15 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
         cost_usd=calls.cost_usd,
         train_rows=rows,
         train_steps=steps,
-        seconds_per_step=step.seconds,
-        train_seconds=step.seconds * steps,
+        seconds_per_step=step_seconds,
+        train_seconds=step_seconds * steps,
         embed_seconds=embed,
         device=device_of(config.runtime),
     )
 
 
-def _seconds_a_passage(job: Job, texts: list[str], cache: Path) -> float:
-    from embedtune.core.progress import SilentProgress
-
-    config = job.config
-    path = resolve_base(config.contract, cache, config.storage, job.secrets)
-    encoder = TorchEncoder(path, config.contract, config.runtime)
+def _seconds_a_passage(base: Path, config: Config, texts: list[str]) -> float:
+    encoder = TorchEncoder(base, config.contract, config.runtime)
     sample = texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES]
     encoder.encode_passages(sample[:4], SilentProgress())  # loads the model; not what is measured
     began = time.perf_counter()

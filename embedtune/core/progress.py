@@ -1,7 +1,7 @@
 """How long work tells how far it is. Stages report; only the command line draws."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -18,15 +18,8 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where a stage reports its work."""
 
-    def task(self, name: str, total: int | None, unit: str) -> "TaskContext":
+    def task(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Task]:
         """Open a task of `total` units (None: unknown), to be used in a `with` statement."""
-
-
-class TaskContext(Protocol):
-    """A task as a context manager."""
-
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 class _SilentTask:

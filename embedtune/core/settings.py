@@ -76,6 +76,9 @@ class GenerateSettings(Section):
         default=None, description="A recording to replay instead of calling an endpoint (path or sample:)."
     )
     questions_per_chunk: int = Field(default=3, ge=1, le=20, description="Asked in one call.")
+    max_chunks: int | None = Field(
+        default=None, ge=1, description="Ask about at most so many chunks, chosen by hash; None: all."
+    )
     bundles_per_chunk: float = Field(
         default=0.4, ge=0.0, le=5.0, description="Multi-hop bundles made, per chunk of a split."
     )
@@ -156,7 +159,7 @@ class LoraSettings(Section):
     """Low-rank adapters instead of all weights; merged into the saved model."""
 
     rank: int = Field(default=16, ge=1, le=512, description="Rank of the update.")
-    alpha: float = Field(default=32.0, gt=0, description="Scale: alpha / rank.")
+    alpha: int = Field(default=32, ge=1, description="Scale: alpha / rank.")
     dropout: Share = Field(default=0.0, description="Dropout before the adapters.")
 
 

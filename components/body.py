@@ -1,0 +1,92 @@
+"""What the component bodies share: the setting a stage runs in, and how its report is shown."""
+
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from embedtune.console import LineProgress
+from embedtune.core.artifacts import StageReport
+from embedtune.core.config import parse_config
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets, secrets_from
+from embedtune.core.settings import Config
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a stage runs with, beside its artifacts."""
+
+    config: Config
+    progress: Progress
+    secrets: Secrets
+    cache: Path
+
+
+class MetricsOutput(Protocol):
+    """The part of `dsl.Metrics` that is used here; this module does without KFP."""
+
+    def log_metric(self, metric: str, value: float) -> None:
+        """Record one figure."""
+
+
+class FileOutput(Protocol):
+    """The part of `dsl.Markdown` that is used here."""
+
+    path: str
+
+
+@contextmanager
+def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
+    """Open the setting of one stage.
+
+    Args:
+        config_yaml: The configuration, as `prepare` wrote it.
+        cache_dir: Directory that survives the pod; empty: a temporary one.
+
+    Raises:
+        ConfigError: The configuration is not valid.
+    """
+    # KFP's executor logs everything at INFO: a line for each LLM call would hide the progress.
+    for library in ("httpx", "httpcore", "openai", "urllib3"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    config = parse_config(yaml.safe_load(config_yaml))
+    with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
+        yield Setting(config, LineProgress(), environment_secrets(config), Path(cache_dir or temporary))
+
+
+def environment_secrets(config: Config) -> Secrets:
+    """Read the credentials that Kubernetes Secrets put into the environment."""
+    llm = config.generate.llm
+    judge = config.generate.judge or llm
+    return secrets_from(os.environ, llm_key_name=llm.api_key_env, judge_key_name=judge.api_key_env)
+
+
+def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
+    """Put a stage's report where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
+    for name, value in {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}.items():
+        # KFP stores metrics as JSON numbers: text and NaN go into the page only.
+        if not isinstance(value, str) and math.isfinite(value):
+            metrics.log_metric(name, float(value))
+    Path(summary.path).write_text(markdown(report), encoding="utf-8")
+
+
+def markdown(report: StageReport) -> str:
+    """Return a report as Markdown without HTML, which the KFP UI does not render."""
+    rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in report.metrics.items()]
+    lines = [f"# {report.stage}", "", "| figure | value |", "|---|---|", *rows, ""]
+    lines += [f"- {note}" for note in report.notes]
+    lines += ["", f"{report.seconds:.0f} s, {report.cost_usd:.2f} USD"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | int | str) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,34 @@
+"""Stage generate as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/cpu", install_kfp_package=False)
+def generate(
+    config_yaml: str,
+    chunks: dsl.Input[dsl.Dataset],
+    questions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    cache_dir: str = "",
+) -> None:
+    """Have an LLM write and judge questions about the chunks.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        chunks: What ingest wrote.
+        questions: The questions that are kept, and the rejected ones with the reason.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+        cache_dir: Directory that outlives the pod, so that no reply is paid twice; empty: a temporary one.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.generate import stage
+
+    with setting(config_yaml, cache_dir) as use:
+        report = stage.run(
+            Path(chunks.path), Path(questions.path), use.config, use.progress, use.secrets, use.cache
+        )
+    show(report, metrics, summary)

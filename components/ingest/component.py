@@ -1,0 +1,34 @@
+"""Stage ingest as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/cpu", install_kfp_package=False)
+def ingest(
+    documents: str,
+    documents_version: str,
+    config_yaml: str,
+    chunks: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    cache_dir: str = "",
+) -> None:
+    """Read documents and cut them into chunks.
+
+    Args:
+        documents: Folder or s3://bucket/prefix with the documents.
+        documents_version: Changes when the documents do, so that KFP's cache notices.
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        chunks: The chunks, with their near-duplicate groups and splits.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+        cache_dir: Directory that outlives the pod, for resuming; empty: a temporary one.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.ingest import stage
+
+    with setting(config_yaml, cache_dir) as use:
+        report = stage.run(documents, Path(chunks.path), use.config, use.progress, use.secrets, use.cache)
+    show(report, metrics, summary)

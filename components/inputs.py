@@ -1,0 +1,115 @@
+"""The run's parameters, read: which configuration each stage gets, and which data it looks at."""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from components.body import Setting
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config import load_config
+from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config, StorageSettings
+from embedtune.core.storage import download_prefix, list_prefix
+
+# The sections that can change what a stage writes, its upstream's included. mine and train check each
+# other's number of negatives, so each sees both.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "ingest": ("ingest",),
+    "generate": ("ingest", "generate"),
+    "split": ("ingest", "generate", "split"),
+    "mine": ("ingest", "generate", "split", "mine", "train"),
+    "train": ("ingest", "generate", "split", "mine", "train"),
+    "evaluate": ("ingest", "generate", "split", "mine", "train", "evaluate"),
+}
+
+
+def read_config(config: str, overrides: str) -> Config:
+    """Read the configuration of a run.
+
+    Args:
+        config: Name of a preset, or the whole configuration as YAML text.
+        overrides: `section.key=value`, one a line.
+
+    Raises:
+        ConfigError: There is no such preset, or the configuration is not valid.
+    """
+    changes = [line.strip() for line in overrides.splitlines() if line.strip()]
+    if ":" not in config:
+        return load_config(config.strip(), changes)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(config, encoding="utf-8")
+        return load_config(str(path), changes)
+
+
+def stage_yaml(config: Config, stage: str) -> str:
+    """Return the configuration as one stage needs it, so that KFP's cache holds while other stages change."""
+    sections = {"seed", "contract", "storage", "runtime", *SECTIONS[stage]}
+    return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
+
+
+def addresses(eval_sets: str) -> dict[str, str]:
+    """Read `NAME=ADDRESS` pairs, one a line.
+
+    Raises:
+        ConfigError: A line is no such pair, or a name stands twice or is taken.
+    """
+    sets: dict[str, str] = {}
+    for line in eval_sets.splitlines():
+        if not line.strip():
+            continue
+        name, separator, address = line.strip().partition("=")
+        if not separator or not name or not address:
+            raise ConfigError("not an evaluation set", got=line, expected="NAME=s3://bucket/prefix")
+        if name in sets or name == "synthetic":
+            raise ConfigError("the name of an evaluation set is taken", got=name, fix="choose another name")
+        sets[name] = address
+    return sets
+
+
+def version(where: list[str], storage: StorageSettings, secrets: Secrets) -> str:
+    """Return a hash that changes when data at these addresses does, from listings alone.
+
+    Args:
+        where: Directories and s3://bucket/prefix addresses, in an order that counts.
+        storage: The object store of the latter.
+        secrets: Its credentials.
+
+    Raises:
+        InputError: Nothing is there.
+    """
+    listings = [_listing(address, storage, secrets) for address in where]
+    return hashlib.sha256(json.dumps(listings).encode()).hexdigest()[:16]
+
+
+def _listing(address: str, storage: StorageSettings, secrets: Secrets) -> list[tuple[str, int, str]]:
+    """Return name, size and version of each file; the version of a local one is its time of change."""
+    if address.startswith("s3://"):
+        return [(item.name, item.size, item.etag) for item in list_prefix(address, storage, secrets)]
+    folder = Path(address)
+    files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    if not files:
+        raise InputError("there is nothing in this folder", got=address, fix="check the path, or use s3://")
+    return [(path.relative_to(folder).as_posix(), stat.st_size, str(stat.st_mtime_ns)) for path, stat in files]
+
+
+def comparisons(eval_sets: str, champion: str, use: Setting) -> Comparisons:
+    """Fetch what the tuned model is compared on and with.
+
+    Args:
+        eval_sets: `NAME=ADDRESS`, one a line; an address is a directory or s3://bucket/prefix.
+        champion: Address of the live model, or empty.
+        use: Where and with which credentials to fetch.
+    """
+    sets = {name: _local(address, use) for name, address in addresses(eval_sets).items()}
+    return Comparisons(sets, _local(champion, use) if champion else None)
+
+
+def _local(address: str, use: Setting) -> Path:
+    if not address.startswith("s3://"):
+        return Path(address)
+    return download_prefix(address, use.cache / "inputs", use.config.storage, use.secrets)

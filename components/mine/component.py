@@ -1,0 +1,34 @@
+"""Stage mine as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/gpu", install_kfp_package=False)
+def mine(
+    config_yaml: str,
+    dataset: dsl.Input[dsl.Dataset],
+    triplets: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    cache_dir: str = "",
+) -> None:
+    """Mine hard negatives for the train queries.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        dataset: What split wrote.
+        triplets: Queries with their positives and negatives, and the audit.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary one.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.mine import stage
+
+    with setting(config_yaml, cache_dir) as use:
+        report = stage.run(
+            Path(dataset.path), Path(triplets.path), use.config, use.progress, use.secrets, use.cache
+        )
+    show(report, metrics, summary)

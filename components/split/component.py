@@ -1,0 +1,32 @@
+"""Stage split as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/cpu", install_kfp_package=False)
+def split(
+    config_yaml: str,
+    chunks: dsl.Input[dsl.Dataset],
+    questions: dsl.Input[dsl.Dataset],
+    dataset: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+) -> None:
+    """Build the retrieval dataset and prove that nothing leaks between its splits.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        chunks: What ingest wrote.
+        questions: What generate wrote.
+        dataset: The dataset in the BEIR layout, with its proofs.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.split import stage
+
+    with setting(config_yaml) as use:
+        report = stage.run(Path(chunks.path), Path(questions.path), Path(dataset.path), use.config, use.progress)
+    show(report, metrics, summary)

@@ -1,0 +1,35 @@
+"""Stage train as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/gpu", install_kfp_package=False)
+def train(
+    config_yaml: str,
+    triplets: dsl.Input[dsl.Dataset],
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    cache_dir: str = "",
+) -> None:
+    """Fine-tune the base model and keep the best checkpoint on dev.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        triplets: What mine wrote.
+        dataset: What split wrote; its dev queries choose the checkpoint.
+        model: The tuned model, with its encoder contract and training curves.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+        cache_dir: Directory that outlives the pod, for checkpoints; empty: a temporary one.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.train import stage
+
+    with setting(config_yaml, cache_dir) as use:
+        paths = (Path(triplets.path), Path(dataset.path), Path(model.path))
+        report = stage.run(*paths, use.config, use.progress, use.secrets, use.cache)
+    show(report, metrics, summary)

@@ -1,0 +1,74 @@
+"""What stands in a work directory: the artifacts that are there, and whether they belong together."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedtune.core.artifacts import MANIFEST, SCHEMAS, Manifest, read_manifest
+from embedtune.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Work:
+    """The finished artifacts of a work directory, in the order of the stages."""
+
+    path: Path
+    manifests: dict[str, Manifest]
+
+    def data(self, artifact: str, file: str) -> Any | None:
+        """Read a JSON file of an artifact, or None if it is not there."""
+        path = self._file(artifact, file)
+        return json.loads(path.read_text(encoding="utf-8")) if path else None
+
+    def rows(self, artifact: str, file: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Read columns of a Parquet file of an artifact; no rows if it is not there."""
+        import pyarrow.parquet as pq
+
+        path = self._file(artifact, file)
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=list(columns)).to_pylist() if path else []
+        return rows
+
+    def count(self, artifact: str, file: str) -> int | None:
+        """Return the number of rows of a Parquet file of an artifact, or None if it is not there."""
+        import pyarrow.parquet as pq
+
+        path = self._file(artifact, file)
+        return int(pq.read_metadata(path).num_rows) if path else None
+
+    def text(self, artifact: str, file: str) -> str | None:
+        """Read a text file of an artifact, or None if it is not there."""
+        path = self._file(artifact, file)
+        return path.read_text(encoding="utf-8") if path else None
+
+    def _file(self, artifact: str, file: str) -> Path | None:
+        path = self.path / artifact / file
+        return path if artifact in self.manifests and path.is_file() else None
+
+    def disagreements(self) -> list[str]:
+        """Name each artifact that was made from another version of an input than the one that stands here."""
+        return [
+            f"{name} was made from another {source} than the one in this directory; run it again"
+            for name, manifest in self.manifests.items()
+            for source, fingerprint in manifest.inputs.items()
+            if source in self.manifests and self.manifests[source].fingerprint != fingerprint
+        ]
+
+
+def open_work(path: Path) -> Work:
+    """Open a work directory.
+
+    Raises:
+        InputError: No artifact is there.
+        ArtifactError: A manifest is damaged or of another version.
+    """
+    present = [name for name in SCHEMAS if (path / name / MANIFEST).is_file()]
+    if not present:
+        raise InputError(
+            "there is nothing to report",
+            got=str(path),
+            expected=f"a work directory with one of {', '.join(SCHEMAS)}",
+            fix="run `embedtune run DOCS --work DIR` first",
+        )
+    return Work(path, {name: read_manifest(path / name, name) for name in present})

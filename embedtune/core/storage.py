@@ -1,0 +1,170 @@
+"""Read an S3-compatible object store through the MinIO client: list a prefix, bring it to a local folder."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from minio import Minio
+from minio.error import MinioException, S3Error
+from urllib3.exceptions import HTTPError
+
+from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import StorageSettings
+
+log = logging.getLogger(__name__)
+INDEX = ".objects.json"  # beside the downloads: which version of each object they are
+_FIXES = {
+    "NoSuchBucket": "check the bucket's name, or create it",
+    "AccessDenied": "give these credentials the right to list and read the bucket",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object under a prefix.
+
+    Args:
+        key: Its whole key in the bucket.
+        name: Its key without the prefix.
+        size: Bytes.
+        etag: Changes with its content.
+    """
+
+    key: str
+    name: str
+    size: int
+    etag: str
+
+
+def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[StoredObject]:
+    """Return the objects under `s3://bucket/prefix`, sorted by name; the prefix ends at a slash.
+
+    Args:
+        uri: The address.
+        storage: Which store.
+        secrets: Its credentials; none for anonymous access.
+
+    Raises:
+        ConfigError: The store is not configured.
+        InputError: The address is wrong, the store refuses or does not answer, or nothing is there.
+    """
+    bucket, prefix = _split(uri)
+    client = _client(storage, secrets)
+    try:
+        listed = list(client.list_objects(bucket, prefix=prefix, recursive=True))
+    except (MinioException, HTTPError) as error:
+        raise _explain(uri, storage, error) from error
+    objects = [
+        StoredObject(item.object_name, item.object_name.removeprefix(prefix), item.size, item.etag)
+        for item in listed
+        if not item.object_name.endswith("/")
+    ]
+    if not objects:
+        raise InputError("there is nothing under this address", got=uri, fix="check bucket and prefix")
+    return sorted(objects, key=lambda item: item.name)
+
+
+def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Secrets) -> Path:
+    """Bring everything under `s3://bucket/prefix` to a folder below `into` and return that folder.
+
+    An object that is there already, with the same size and etag, is not fetched again; a file whose object is gone
+    is deleted. A cut download leaves no half file.
+
+    Args:
+        uri: The address.
+        into: Where downloads are kept.
+        storage: Which store.
+        secrets: Its credentials.
+
+    Raises:
+        ConfigError: The store is not configured.
+        InputError: As `list_prefix`; or two objects cannot stand side by side as files.
+    """
+    bucket, prefix = _split(uri)
+    objects = list_prefix(uri, storage, secrets)
+    folder = into / bucket / prefix
+    folder.mkdir(parents=True, exist_ok=True)
+    client = _client(storage, secrets)
+    have = _read_index(folder)
+    for name in sorted(set(have) - {item.name for item in objects}):
+        (folder / name).unlink(missing_ok=True)
+        del have[name]
+    fetched = 0
+    for item in objects:
+        path = _target(folder, item, uri)
+        if have.get(item.name) == item.etag and path.is_file() and path.stat().st_size == item.size:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.fget_object(bucket, item.key, str(path))
+        except (MinioException, HTTPError) as error:
+            raise _explain(f"s3://{bucket}/{item.key}", storage, error) from error
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise InputError(
+                "an object and a folder have the same name", got=item.key, fix="rename one of them in the store"
+            ) from error
+        have[item.name] = item.etag
+        fetched += 1
+        _write_index(folder, have)
+    log.info("%s: %d objects, %d fetched", uri, len(objects), fetched)
+    return folder
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise InputError("not an object store address", got=uri, expected="s3://bucket/prefix")
+    prefix = prefix.strip("/")
+    return bucket, f"{prefix}/" if prefix else ""
+
+
+def _client(storage: StorageSettings, secrets: Secrets) -> Minio:
+    if not storage.endpoint:
+        raise ConfigError(
+            "an s3:// address needs an object store",
+            expected="storage.endpoint=host:port",
+            fix="--set storage.endpoint=… (and storage.secure=false for plain HTTP)",
+        )
+    try:
+        return Minio(
+            storage.endpoint,
+            access_key=secrets.s3_access_key,
+            secret_key=secrets.s3_secret_key,
+            secure=storage.secure,
+            region=storage.region,
+        )
+    except ValueError as error:
+        raise ConfigError("storage.endpoint is wrong", got=storage.endpoint, expected="host:port") from error
+
+
+def _explain(where: str, storage: StorageSettings, error: MinioException | HTTPError) -> InputError:
+    if isinstance(error, S3Error):
+        reason, fix = f"{error.code}: {error.message}", _FIXES.get(str(error.code))
+    else:
+        reason = str(error)
+        fix = "check storage.endpoint, storage.secure (TLS or not) and the network"
+    return InputError(
+        "the object store does not give this", got=f"{where} at {storage.endpoint}: {reason}", fix=fix
+    )
+
+
+def _target(folder: Path, item: StoredObject, uri: str) -> Path:
+    path = (folder / item.name).resolve()
+    if not path.is_relative_to(folder.resolve()) or item.name == INDEX:
+        raise InputError("an object's key leads out of its folder", got=item.key, expected=f"keys below {uri}")
+    return path
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    path = folder / INDEX
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _write_index(folder: Path, index: dict[str, str]) -> None:
+    draft = folder / f"{INDEX}.draft"
+    draft.write_text(json.dumps(index, sort_keys=True))
+    draft.replace(folder / INDEX)

@@ -1,0 +1,52 @@
+"""What one set yielded: the run of each system and its metrics, query by query."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from embedtune.core.beir import RetrievalSet
+from embedtune.core.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
+from embedtune.evaluate.retrieve import Run
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """The outcome of every system on one set.
+
+    Args:
+        name: Of the set.
+        data: Queries, corpus and judgements.
+        runs: Scores by system.
+        k: Cut-offs of the metrics.
+    """
+
+    name: str
+    data: RetrievalSet
+    runs: dict[str, Run]
+    k: tuple[int, ...]
+
+    @cached_property
+    def per_query(self) -> dict[str, PerQuery]:
+        """Metrics by system and query."""
+        return {system: evaluate_run(run, self.data.qrels, self.k) for system, run in self.runs.items()}
+
+    def rows(self, system: str) -> list[dict[str, float]]:
+        """The metrics of a system, in the order of the queries."""
+        return [self.per_query[system][query.id] for query in self.data.queries]
+
+    def means(self, system: str) -> dict[str, float]:
+        """The mean of each metric over the queries."""
+        return mean_metrics(self.per_query[system])
+
+    def ranking(self, system: str, query_id: str) -> list[str]:
+        """Ids of the passages that a system found for a query, best first."""
+        return ranking_of(self.runs[system].get(query_id, {}))
+
+    def first_rank(self, system: str, query_id: str) -> int | None:
+        """Rank of the first relevant passage, or None if it was not found."""
+        return first_relevant_rank(self.ranking(system, query_id), self.data.qrels[query_id])
+
+    @cached_property
+    def lexical_share(self) -> float:
+        """Share of the queries whose answer BM25 puts first: how much of the set needs no understanding."""
+        first = sum(self.first_rank("bm25", query.id) == 1 for query in self.data.queries)
+        return first / len(self.data.queries)

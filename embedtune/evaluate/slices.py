@@ -1,0 +1,94 @@
+"""Where it helps and where it hurts: nDCG@10 by kind of question."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from embedtune.core.beir import Record
+from embedtune.core.settings import EvaluateSettings
+from embedtune.evaluate.bootstrap import bootstrap_intervals
+from embedtune.evaluate.result import SetResult
+from embedtune.evaluate.verdict import METRIC
+
+SMALL = 10  # queries below which a slice is marked: its interval says little
+Value = tuple[int, str]  # sorts first by the number, then by the label
+SliceKey = Callable[[Record, int | None], Value | None]
+
+
+def _metadata(key: str) -> SliceKey:
+    def of(query: Record, _: int | None) -> Value | None:
+        value = query.metadata.get(key)
+        if isinstance(value, int):
+            return value, str(value)
+        return (0, value) if isinstance(value, str) and value else None
+
+    return of
+
+
+def _binned(number: int, starts: tuple[int, ...], labels: tuple[str, ...]) -> Value:
+    place = bisect_right(starts, number) - 1
+    return place, labels[place]
+
+
+def _length(query: Record, _: int | None) -> Value:
+    labels = ("1-4 words", "5-8 words", "9-14 words", "15 words or more")
+    return _binned(max(1, len(query.text.split())), (1, 5, 9, 15), labels)
+
+
+def _lexical_ease(_: Record, bm25_rank: int | None) -> Value:
+    return (0, "BM25 finds it first") if bm25_rank == 1 else (1, "BM25 does not")
+
+
+def _base_rank(query: Record, _: int | None) -> Value | None:
+    rank = query.metadata.get("base_rank")
+    if not isinstance(rank, int) or rank < 1:
+        return None
+    return _binned(rank, (1, 2, 11, 101), ("rank 1", "rank 2-10", "rank 11-100", "rank over 100"))
+
+
+DIMENSIONS: dict[str, SliceKey] = {
+    "all": lambda query, rank: (0, "all"),
+    "hops": _metadata("hops"),
+    "query_type": _metadata("query_type"),
+    "style": _metadata("style"),
+    "complexity": _metadata("complexity"),
+    "length": _length,
+    "lexical_ease": _lexical_ease,
+    "base_rank": _base_rank,
+}
+
+
+def slice_records(result: SetResult, settings: EvaluateSettings, seed: int) -> list[dict[str, Any]]:
+    """Return one record for each value of each dimension that the set's queries have.
+
+    Each holds the mean nDCG@10 of every system and the paired difference tuned - base, with intervals.
+    """
+    systems = list(result.runs)
+    values = np.array([[row[METRIC] for row in result.rows(system)] for system in systems], dtype=np.float64).T
+    difference = values[:, systems.index("tuned")] - values[:, systems.index("base")]
+    table = np.column_stack([values, difference])
+    ranks = [result.first_rank("bm25", query.id) for query in result.data.queries]
+    records = []
+    for dimension, key in DIMENSIONS.items():
+        groups: dict[Value, list[int]] = {}
+        for number, (query, rank) in enumerate(zip(result.data.queries, ranks, strict=True)):
+            value = key(query, rank)
+            if value is not None:
+                groups.setdefault(value, []).append(number)
+        for value, members in sorted(groups.items()):
+            *means, delta = bootstrap_intervals(
+                table[members], settings.bootstrap_samples, settings.confidence, seed
+            )
+            records.append(
+                {
+                    "dimension": dimension,
+                    "value": value[1],
+                    "queries": len(members),
+                    "small": len(members) < SMALL,
+                    "systems": {system: mean.record for system, mean in zip(systems, means, strict=True)},
+                    "delta": delta.record,
+                }
+            )
+    return records

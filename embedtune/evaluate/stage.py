@@ -1,0 +1,166 @@
+"""Did it help? Base, tuned, BM25 and the champion on the same questions, with intervals and a verdict."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
+from embedtune.core.base_model import resolve_base
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.contract import load_contract, require_same
+from embedtune.core.encoders import Encoder, TorchEncoder, device_of
+from embedtune.core.errors import GateError
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config
+from embedtune.core.stage import finished, stage_provenance
+from embedtune.evaluate.bootstrap import Differences, paired_intervals
+from embedtune.evaluate.examples import example_records
+from embedtune.evaluate.result import SetResult
+from embedtune.evaluate.retrieve import dense_run, lexical_run
+from embedtune.evaluate.sets import SYNTHETIC, check_names, fingerprint, load_set, named
+from embedtune.evaluate.summary import (
+    metrics_record,
+    notes,
+    report_metrics,
+    slices_record,
+    write_per_query,
+)
+from embedtune.evaluate.verdict import deciding_set, verdict_record
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    dataset: Path,
+    model: Path,
+    output: Path,
+    config: Config,
+    progress: Progress,
+    secrets: Secrets,
+    cache: Path,
+    comparisons: Comparisons,
+) -> StageReport:
+    """Measure all systems on all sets and write the evaluation artifact.
+
+    Args:
+        dataset: The dataset artifact; its test split is the set "synthetic".
+        model: The model artifact.
+        output: Where the evaluation artifact shall stand.
+        config: The whole configuration.
+        progress: Told of encoding and searching.
+        secrets: For a base model in an object store.
+        cache: Directory that keeps vectors between runs.
+        comparisons: Further sets and the champion.
+
+    Raises:
+        ConfigError: `evaluate.decide_on` names no set.
+        InputError: A set is empty, incomplete or damaged.
+        ContractError: The model was made under another encoder contract.
+        GateError: A system gives vectors that are not finite.
+    """
+    started = time.monotonic()
+    decided_on = deciding_set(config.evaluate.decide_on, SYNTHETIC, list(comparisons.eval_sets))
+    check_names(comparisons.eval_sets)
+    data, tuned = read_artifact(dataset, "dataset"), read_artifact(model, "model")
+    require_same(config.contract, load_contract(model), str(model))
+    provenance = stage_provenance("evaluate", config, _inputs(data, tuned, config, comparisons))
+    if report := finished(output, "evaluation", provenance):
+        return report
+    results = _measure(dataset, model, config, progress, secrets, cache, comparisons)
+    against_base = _differences(results, "base", config)
+    against_champion = _differences(results, "champion", config) if comparisons.champion else None
+    verdict = verdict_record(against_base, against_champion, decided_on, config.evaluate.confidence)
+    with write_artifact(output, "evaluation", provenance) as draft:
+        _write_json(draft.path / "metrics.json", metrics_record(results, against_base, against_champion))
+        _write_json(draft.path / "verdict.json", verdict)
+        _write_details(draft.path, results, config)
+        draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
+        draft.report = StageReport(
+            "evaluate",
+            report_metrics(results, against_base, verdict),
+            notes(results, against_base, _champion_differs(config, comparisons)),
+            time.monotonic() - started,
+        )
+    log.info("evaluate: %s, decided on %s", verdict["verdict"], decided_on)
+    return draft.report
+
+
+def _inputs(data: Artifact, model: Artifact, config: Config, comparisons: Comparisons) -> dict[str, str]:
+    inputs = {"dataset": data.fingerprint, "model": model.fingerprint}
+    for place, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
+        # The place is part of the key, since the first set decides.
+        inputs[f"eval_set.{place}.{name}"] = fingerprint(directory)
+    if comparisons.champion is not None:
+        champion = comparisons.champion
+        inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
+    return inputs
+
+
+def _measure(
+    dataset: Path,
+    model: Path,
+    config: Config,
+    progress: Progress,
+    secrets: Secrets,
+    cache: Path,
+    comparisons: Comparisons,
+) -> list[SetResult]:
+    """Run every system on every set; one model is in memory at a time."""
+    cuts = tuple(sorted({*config.evaluate.k, 10}))
+    depth, device = cuts[-1], device_of(config.runtime)
+    sets = {name: load_set(name, path) for name, path in ({SYNTHETIC: dataset} | comparisons.eval_sets).items()}
+    runs = {name: {"bm25": lexical_run(data, depth)} for name, data in sets.items()}
+    for system, encoder in _encoders(model, config, secrets, cache, comparisons):
+        for name, data in sets.items():
+            log.info("evaluate: %s on %s, %d queries", system, name, len(data.queries))
+            try:
+                runs[name][system] = dense_run(encoder, data, depth, device, progress)
+            except GateError as error:
+                raise named(name, system, error) from error
+    return [SetResult(name, data, runs[name], cuts) for name, data in sets.items()]
+
+
+def _encoders(
+    model: Path, config: Config, secrets: Secrets, cache: Path, comparisons: Comparisons
+) -> Iterator[tuple[str, Encoder]]:
+    vectors, contract = cache / "embeddings", config.contract
+    base = resolve_base(contract, cache, config.storage, secrets)
+    yield "base", TorchEncoder(base, contract, config.runtime, vectors)
+    yield "tuned", TorchEncoder(model, contract, config.runtime, vectors)
+    if comparisons.champion is not None:
+        champion = comparisons.champion
+        yield "champion", TorchEncoder(champion, load_contract(champion), config.runtime, vectors)
+
+
+def _differences(results: list[SetResult], rival: str, config: Config) -> Differences:
+    settings = config.evaluate
+    return {
+        result.name: paired_intervals(
+            result.rows("tuned"),
+            result.rows(rival),
+            settings.bootstrap_samples,
+            settings.confidence,
+            config.seed,
+        )
+        for result in results
+    }
+
+
+def _champion_differs(config: Config, comparisons: Comparisons) -> bool:
+    if comparisons.champion is None:
+        return False
+    return load_contract(comparisons.champion).passage_template != config.contract.passage_template
+
+
+def _write_details(path: Path, results: list[SetResult], config: Config) -> None:
+    wanted = config.evaluate.examples
+    _write_json(path / "slices.json", slices_record(results, config))
+    _write_json(path / "examples.json", {result.name: example_records(result, wanted) for result in results})
+    write_per_query(path / "per_query.parquet", results)
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

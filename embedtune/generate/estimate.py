@@ -1,0 +1,99 @@
+"""What the calls of generate would cost: the real messages, counted with a tokenizer on a sample."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedtune.core.base_model import resolve_base
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config
+from embedtune.generate.asks import judging_ask, writing_ask
+from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.plan import Sheet, chosen_passages, draw, plan_multi, plan_single
+from embedtune.generate.recording import judge_settings
+
+SAMPLE_SHEETS = 50
+# Tokens a question of a reply takes, as measured with the shipped prompts (docs/experiments.md).
+WRITTEN_TOKENS = 55
+FACT_TOKENS = 20
+SCORE_TOKENS = 30
+
+
+@dataclass(frozen=True)
+class CallEstimate:
+    """Calls and tokens that generate would need without a cache."""
+
+    questions: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) -> CallEstimate:
+    """Build the messages of a sample of sheets, count their tokens with the base model's tokenizer, and scale.
+
+    The endpoint's own tokenizer is not known; those of common models differ by some 20 %. Bundles are made of
+    passages at random here, since their real neighbours need the base model's vectors.
+
+    Args:
+        chunks: The chunks artifact.
+        config: Questions a chunk, bundles, prices.
+        secrets: For a base model in an object store.
+        cache: Where a downloaded base model is kept.
+    """
+    from transformers import AutoTokenizer
+
+    settings = config.generate
+    path = resolve_base(config.contract, cache, config.storage, secrets)
+    tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
+    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    single = plan_single(passages, settings, config.seed)
+    multi = plan_multi(_random_bundles(passages, config), settings, config.seed)
+    totals = [_Totals.of(sheets, tokenizer) for sheets in (single, multi)]
+    questions = len(single) * settings.questions_per_chunk + len(multi) * settings.questions_per_bundle
+    judge = judge_settings(settings)
+    write_in, judge_in = (sum(getattr(total, name) for total in totals) for name in ("write_in", "judge_in"))
+    write_out = questions * WRITTEN_TOKENS + len(multi) * settings.questions_per_bundle * 2 * FACT_TOKENS
+    judge_out = questions * SCORE_TOKENS
+    cost = write_in * settings.llm.price_in + write_out * settings.llm.price_out
+    cost += judge_in * judge.price_in + judge_out * judge.price_out
+    return CallEstimate(
+        questions=questions,
+        calls=2 * (len(single) + len(multi)),
+        prompt_tokens=write_in + judge_in,
+        completion_tokens=write_out + judge_out,
+        cost_usd=cost / 1e6,
+    )
+
+
+@dataclass(frozen=True)
+class _Totals:
+    write_in: int
+    judge_in: int
+
+    @classmethod
+    def of(cls, sheets: Sequence[Sheet], tokenizer: object) -> "_Totals":
+        """Count a sample of sheets and scale to all of them."""
+        sample = sheets[:: max(1, len(sheets) // SAMPLE_SHEETS)][:SAMPLE_SHEETS]
+        if not sample:
+            return cls(0, 0)
+        scale = len(sheets) / len(sample)
+        filler = "word " * (WRITTEN_TOKENS // 2)
+        asks = [writing_ask(sheet).messages for sheet in sample]
+        judged = [judging_ask(sheet, [(filler, filler)] * len(sheet.slots)).messages for sheet in sample]
+        return cls(*(round(scale * _count(messages, tokenizer)) for messages in (asks, judged)))
+
+
+def _count(chats: Sequence[Sequence[Mapping[str, str]]], tokenizer: object) -> int:
+    texts = [message["content"] for chat in chats for message in chat]
+    encoded = tokenizer(texts, add_special_tokens=False, truncation=False)  # type: ignore[operator]
+    return sum(len(ids) for ids in encoded["input_ids"])
+
+
+def _random_bundles(passages: Sequence[Passage], config: Config) -> list[tuple[Passage, ...]]:
+    settings = config.generate
+    if settings.max_hops == 1:
+        return []
+    heads = [p for p in passages if draw(config.seed, "bundle", p.chunk_id) < settings.bundles_per_chunk]
+    return [(head, passages[(number * 7 + 1) % len(passages)]) for number, head in enumerate(heads)]

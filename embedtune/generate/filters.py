@@ -1,0 +1,145 @@
+"""Which questions are kept: plain sense, the judge, no two alike, and found again by a retriever."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from embedtune.core.lexical import BM25Index
+from embedtune.core.neardup import words
+from embedtune.core.search import top_k
+from embedtune.core.settings import GenerateSettings
+from embedtune.core.vector_cache import Vectors
+from embedtune.generate.asks import ASPECTS
+from embedtune.generate.records import Question
+
+MAX_WORDS = 60
+SPLIT_ORDER = ("test", "dev", "train")  # of two alike the test question stays
+_POINTS_AT_PASSAGE = re.compile(
+    r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE
+)
+BLOCK = 1024
+
+
+def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
+    """Reject what no retrieval question is, whatever the judge says.
+
+    Args:
+        question: To be looked at.
+        passages: Embedded strings by chunk id.
+    """
+    found = words(question.question)
+    text = question.question.casefold()
+    if not found or not words(question.answer):
+        return question.rejected("empty")
+    if len(found) > MAX_WORDS:
+        return question.rejected("too_long")
+    if _POINTS_AT_PASSAGE.search(question.question):
+        return question.rejected("mentions_passage")
+    if len(found) > 4 and any(
+        text.rstrip(".?! ") in passages[chunk_id].casefold() for chunk_id in question.chunk_ids
+    ):
+        return question.rejected("copied")
+    facts = [words(fact) for fact in question.hop_facts]
+    if not all(fact and fact != ["none"] for fact in facts):
+        return question.rejected("not_multi_hop")
+    return question
+
+
+def by_scores(question: Question, settings: GenerateSettings) -> Question:
+    """Reject what the judge scores too low; the first aspect that is too low is the reason, then the mean."""
+    if question.reason:
+        return question
+    if not question.scores:
+        return question.rejected("not_judged")
+    for aspect, score in zip(ASPECTS, question.scores, strict=True):
+        if score < settings.min_score:
+            return question.rejected(f"min_{aspect}")
+    return question.rejected("min_overall") if question.overall < settings.min_overall else question
+
+
+def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: float) -> list[Question]:
+    """Reject questions that are nearly the same as a better one, across the whole set.
+
+    Greedy: test before dev before train, then by overall score, then by id.
+
+    Args:
+        questions: Kept and rejected ones; rejected ones neither count nor change.
+        vectors: Of each question, as a query.
+        limit: Cosine above which two are one.
+    """
+    order = [row for row, question in enumerate(questions) if not question.reason]
+    order.sort(key=lambda row: _standing(questions[row]))
+    result = list(questions)
+    kept: list[int] = []
+    for start in range(0, len(order), BLOCK):
+        block = order[start : start + BLOCK]
+        alike_kept = _any_alike(vectors[block], vectors[kept], limit)
+        within = vectors[block] @ vectors[block].T > limit
+        fresh: list[int] = []
+        for place, row in enumerate(block):
+            if alike_kept[place] or within[place, fresh].any():
+                result[row] = questions[row].rejected("duplicate")
+            else:
+                fresh.append(place)
+        kept += [block[place] for place in fresh]
+    return result
+
+
+def _standing(question: Question) -> tuple[int, float, str]:
+    return SPLIT_ORDER.index(question.split), -question.overall, question.question_id
+
+
+def _any_alike(block: Vectors, kept: Vectors, limit: float) -> npt.NDArray[np.bool_]:
+    found = np.zeros(len(block), dtype=bool)
+    for start in range(0, len(kept), BLOCK):
+        found |= (block @ kept[start : start + BLOCK].T > limit).any(axis=1)
+    return found
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All passages: ids, embedded strings, base-model vectors."""
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    vectors: Vectors
+
+
+def with_ranks(questions: Sequence[Question], vectors: Vectors, corpus: Corpus, limit: int) -> list[Question]:
+    """Store the rank at which base model and BM25 find the worst placed own passage; `limit + 1`: below it.
+
+    Args:
+        questions: Kept and rejected ones; rejected ones are not looked up.
+        vectors: Of each question, as a query.
+        corpus: Where to search.
+        limit: How deep.
+    """
+    rows = [row for row, question in enumerate(questions) if not question.reason]
+    if not rows:
+        return list(questions)
+    texts = [questions[row].question for row in rows]
+    _, dense = top_k(vectors[rows], corpus.vectors, limit)
+    lexical, scores = BM25Index(corpus.texts).search(texts, limit)
+    lexical = np.where(scores > 0, lexical, -1)
+    place = {chunk_id: number for number, chunk_id in enumerate(corpus.ids)}
+    result = list(questions)
+    for row, by_base, by_words in zip(rows, dense, lexical, strict=True):
+        own = [place[chunk_id] for chunk_id in questions[row].chunk_ids]
+        ranks = [_worst_rank(found, own, limit) for found in (by_base, by_words)]
+        result[row] = replace(questions[row], base_rank=ranks[0], bm25_rank=ranks[1])
+    return result
+
+
+def _worst_rank(found: npt.NDArray[np.int64], own: Sequence[int], limit: int) -> int:
+    ranks = {int(number): rank for rank, number in enumerate(found, 1) if number >= 0}
+    return max(ranks.get(number, limit + 1) for number in own)
+
+
+def round_trip(question: Question, limit: int) -> Question:
+    """Reject a train question whose passages neither system finds; test and dev stay as hard as they are."""
+    if question.split != "train" or question.reason:
+        return question
+    return question.rejected("round_trip") if min(question.base_rank, question.bm25_rank) > limit else question

@@ -1,0 +1,37 @@
+"""What generate asks about: the distinct chunks of ingest, in a stable order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from embedtune.core.contract import EncoderContract
+
+COLUMNS = ("chunk_id", "doc_id", "text", "heading_path", "group_id", "split", "boilerplate")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk: `text` is the embedded string, heading path included."""
+
+    chunk_id: str
+    doc_id: str
+    text: str
+    group_id: str
+    split: str
+    boilerplate: bool
+
+
+def read_passages(chunks: Path, contract: EncoderContract) -> list[Passage]:
+    """Read each distinct chunk once, ordered by chunk_id.
+
+    Args:
+        chunks: The chunks artifact.
+        contract: Renders the passages.
+    """
+    found: dict[str, Passage] = {}
+    for row in pq.read_table(chunks / "chunks.parquet", columns=list(COLUMNS)).to_pylist():
+        text = contract.render_passage(row["heading_path"], row["text"])
+        passage = Passage(row["chunk_id"], row["doc_id"], text, row["group_id"], row["split"], row["boilerplate"])
+        found.setdefault(passage.chunk_id, passage)
+    return [found[chunk_id] for chunk_id in sorted(found)]

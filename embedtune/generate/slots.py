@@ -1,0 +1,33 @@
+"""How a slot is worded in a prompt. The words are part of the prompt: changing them changes every cache key."""
+
+from embedtune.generate.plan import Slot
+
+REASONING = {
+    "factual": "a value, name or limit",
+    "procedural": "what to do",
+    "causal": "the cause",
+    "relational": "how two things differ or belong together",
+    "inferential": "what follows",
+    "temporal": "when or how long",
+}
+QUERY_TYPES = {
+    "structural": "about the thing itself",
+    "contextual": "in a certain situation",
+    "multi_hop": "joins all passages",
+}
+STYLES = ("question", "keywords", "symptom", "howto")
+
+
+def slot_text(place: int, slot: Slot) -> str:
+    """Return one line that asks for a question: its style, what it asks for, and how many facts it needs.
+
+    Complexity c (2 to 5) is asked for as c - 1 facts that the answer puts together.
+
+    Args:
+        place: Its number, from 1.
+        slot: Its labels.
+    """
+    facts = slot.complexity - 1
+    needs = f"needs {facts} fact{'s' if facts > 1 else ''}"
+    wanted = f"asks for {REASONING[slot.reasoning_type]}; {QUERY_TYPES[slot.query_type]}"
+    return f"search_{place}: {slot.style}; {wanted}; {needs}"

@@ -1,0 +1,162 @@
+"""Stage generate: have an LLM write questions about the chunks, judge them, and keep those that are good."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
+from embedtune.core.base_model import resolve_base
+from embedtune.core.encoders import Encoder, TorchEncoder
+from embedtune.core.llm import Budget, LLMClient, Usage
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config, GenerateSettings
+from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.vector_cache import Vectors
+from embedtune.generate.bundles import bundle_ids, known_bundles, make_bundles
+from embedtune.generate.filters import Corpus, by_scores, round_trip, with_ranks, without_duplicates
+from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_single
+from embedtune.generate.prompts import prompt_versions
+from embedtune.generate.recording import Source, keep_bundles, open_source, recording_path
+from embedtune.generate.records import Question, write_tables
+from embedtune.generate.write import Writers, write_questions
+
+MUCH_REJECTED = 0.5
+
+
+def run(
+    chunks: Path, output: Path, config: Config, progress: Progress, secrets: Secrets, cache: Path
+) -> StageReport:
+    """Write, judge and filter questions.
+
+    Args:
+        chunks: The chunks artifact.
+        output: Where the questions artifact shall stand.
+        config: The whole configuration.
+        progress: Told of every call.
+        secrets: Keys of the endpoints.
+        cache: Keeps replies and vectors between runs.
+
+    Raises:
+        EndpointError: No endpoint is configured, or it cannot be used.
+        ReplayMiss: The recording lacks a reply.
+        GateError: The cost ceiling is reached, or too many calls fail.
+    """
+    started = time.monotonic()
+    inputs = {"chunks": read_artifact(chunks, "chunks").fingerprint}
+    if path := recording_path(config.generate):
+        inputs["recording"] = file_sha256(path)
+    provenance = stage_provenance("generate", config, inputs)
+    if stored := finished(output, "questions", provenance):
+        return stored
+    passages = read_passages(chunks, config.contract)
+    base = resolve_base(config.contract, cache, config.storage, secrets)
+    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
+    vectors = encoder.encode_passages([passage.text for passage in passages], progress)
+    source = open_source(config, cache)
+    sheets = plan(passages, vectors, config, source)
+    if not source.replay:
+        keep_bundles(config, cache, bundle_ids([sheet.passages for sheet in sheets if len(sheet.passages) > 1]))
+    questions, usage = asyncio.run(_ask(sheets, source, config, secrets, progress))
+    questions = sift(questions, passages, vectors, encoder, config, progress)
+    with write_artifact(output, "questions", provenance) as draft:
+        write_tables(draft.path, questions)
+        kept = sum(not question.reason for question in questions)
+        draft.counts = {"questions": kept, "rejected": len(questions) - kept}
+        draft.report = _report(questions, usage, source, time.monotonic() - started)
+    return draft.report
+
+
+def plan(passages: Sequence[Passage], vectors: Vectors, config: Config, source: Source) -> list[Sheet]:
+    """Return what is asked: a sheet a passage, then a sheet a bundle.
+
+    Args:
+        passages: All passages.
+        vectors: Theirs, of the base model.
+        config: The whole configuration.
+        source: Its bundles are kept.
+    """
+    settings = config.generate
+    chosen = chosen_passages(passages, settings, config.seed)
+    row = {passage.chunk_id: number for number, passage in enumerate(passages)}
+    own = vectors[[row[passage.chunk_id] for passage in chosen]]
+    known = known_bundles(source.bundles, chosen)
+    # A recording names its bundles: another CPU's vectors shall not make others.
+    bundles = known if source.replay else make_bundles(chosen, own, settings, config.seed, known)
+    return plan_single(chosen, settings, config.seed) + plan_multi(bundles, settings, config.seed)
+
+
+async def _ask(
+    sheets: Sequence[Sheet], source: Source, config: Config, secrets: Secrets, progress: Progress
+) -> tuple[list[Question], Usage]:
+    settings = config.generate
+    budget = Budget(settings.max_cost)
+    keys = secrets.llm_api_key, secrets.judge_api_key or secrets.llm_api_key
+    with source.cache:
+        async with (
+            LLMClient(source.generator, keys[0], source.cache, replay=source.replay, budget=budget) as generator,
+            LLMClient(source.judge, keys[1], source.cache, replay=source.replay, budget=budget) as judge,
+        ):
+            writers = Writers(generator, judge)
+            questions = await write_questions(sheets, writers, settings.max_failed_share, progress)
+            return questions, generator.usage + judge.usage
+
+
+def sift(
+    questions: Sequence[Question],
+    passages: Sequence[Passage],
+    vectors: Vectors,
+    encoder: Encoder,
+    config: Config,
+    progress: Progress,
+) -> list[Question]:
+    """Apply judge, duplicate and round-trip filters, and store the ranks.
+
+    Args:
+        questions: Written and judged.
+        passages: All passages: the corpus that is searched.
+        vectors: Theirs.
+        encoder: The base model.
+        config: Limits.
+        progress: Told of the encoding.
+    """
+    settings = config.generate
+    judged = [by_scores(question, settings) for question in questions]
+    found = encoder.encode_queries([question.question for question in judged], progress)
+    distinct = without_duplicates(judged, found, settings.duplicate_similarity)
+    limit = rank_limit(settings, len(passages))
+    corpus = Corpus([p.chunk_id for p in passages], [p.text for p in passages], vectors)
+    return [round_trip(question, limit) for question in with_ranks(distinct, found, corpus, limit)]
+
+
+def rank_limit(settings: GenerateSettings, passages: int) -> int:
+    """Return the rank by which own passages must be found: the smaller of a number and a share of the corpus."""
+    return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
+
+
+def _report(questions: Sequence[Question], usage: Usage, source: Source, seconds: float) -> StageReport:
+    reasons = Counter(question.reason.partition(":")[0] for question in questions if question.reason)
+    written = len(questions)
+    rejected = reasons.total()
+    metrics: dict[str, float | int | str] = {
+        "questions": written - rejected,
+        "written": written,
+        "generator": source.generator.model,
+        "judge": source.judge.model,
+    }
+    metrics |= {f"rejected_{reason}": count for reason, count in sorted(reasons.items())}
+    metrics |= {f"share_{reason}": round(count / written, 4) for reason, count in sorted(reasons.items())}
+    metrics |= {
+        "calls": usage.calls,
+        "cached_calls": usage.cached_calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+    metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
+    notes = [source.note] if source.note else []
+    if written and rejected > MUCH_REJECTED * written:
+        notes.append(f"{rejected} of {written} questions were rejected; rejected.parquet says why")
+    return StageReport("generate", metrics, tuple(notes), seconds, usage.cost_usd)

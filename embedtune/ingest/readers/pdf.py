@@ -1,0 +1,136 @@
+"""PDF by pypdf: lines with their letter size, put together to headings and paragraphs."""
+
+import io
+import re
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pypdf import PageObject, PdfReader
+from pypdf.errors import PyPdfError
+
+from embedtune.ingest.blocks import Block, UnreadableError
+
+# pypdf checks little of the structure before it uses it, so that a damaged file shows up as one of these.
+FAILURES: tuple[type[Exception], ...] = (
+    PyPdfError,
+    zlib.error,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    AssertionError,
+)
+_LIGATURES = str.maketrans(
+    dict(zip("\ufb00\ufb01\ufb02\ufb03\ufb04", ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
+)
+_SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*$")
+_ITEM = re.compile(r"^(?:[-*\u2022\u2013\u25aa\u25e6]|\(?\d{1,3}[.)])\s")  # the last four: bullets and a dash
+LARGER = 1.12  # a heading is set at least this much larger than the body
+FULL = 0.7  # a line shorter than this share of a usual long line ends its paragraph
+HEADING_WORDS = 20
+
+
+@dataclass(frozen=True)
+class _Line:
+    text: str
+    size: float
+
+
+def read(data: bytes) -> list[Block]:
+    """Read the text of a PDF.
+
+    Raises:
+        UnreadableError: It is encrypted, or holds no text (a scan).
+    """
+    reader = PdfReader(io.BytesIO(data))
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise UnreadableError("encrypted PDF: it needs a password")
+    pages = [_lines(page) for page in reader.pages]
+    if not any(pages):
+        raise UnreadableError("PDF without text: probably a scan, run OCR on it first")
+    return list(_blocks([line for page in _without_furniture(pages) for line in page]))
+
+
+def _lines(page: PageObject) -> list[_Line]:
+    """Return the lines of a page; the size of a line is that of its largest letters."""
+    lines: list[_Line] = []
+    text, size = "", 0.0
+
+    def visit(piece: str, cm: list[float], tm: list[float], _font: Any, font_size: float) -> None:
+        nonlocal text, size
+        for number, part in enumerate(piece.split("\n")):
+            if number:
+                lines.append(_Line(_tidy(text), size))
+                text, size = "", 0.0
+            if part.strip():
+                scale = abs(tm[3] * cm[3]) or abs(tm[1] * cm[1]) or 1.0
+                size = max(size, round(float(font_size) * scale, 1))
+            text += part
+
+    page.extract_text(visitor_text=visit)
+    lines.append(_Line(_tidy(text), size))
+    return [line for line in lines if line.text]
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.translate(_LIGATURES).split())
+
+
+def _without_furniture(pages: list[list[_Line]]) -> list[list[_Line]]:
+    """Remove running heads and page numbers: first or last lines that most pages share, digits aside."""
+    if len(pages) < 3:
+        return pages
+    for edge in (0, -1):
+        counts = Counter(_pattern(page[edge]) for page in pages if page)
+        running = {pattern for pattern, count in counts.items() if count * 2 > len(pages)}
+        pages = [
+            (page[1:] if edge == 0 else page[:-1]) if page and _pattern(page[edge]) in running else page
+            for page in pages
+        ]
+    return pages
+
+
+def _pattern(line: _Line) -> str:
+    return re.sub(r"\d+", "0", line.text)
+
+
+def _blocks(lines: list[_Line]) -> Iterator[Block]:
+    sizes: Counter[float] = Counter()
+    for line in lines:
+        sizes[line.size] += len(line.text)
+    body = max(sizes, key=lambda size: (sizes[size], -size))
+    ranks = sorted({size for size in sizes if size >= body * LARGER}, reverse=True)
+    lengths = sorted(len(line.text) for line in lines if line.size not in ranks)
+    usual = lengths[len(lengths) * 9 // 10] if lengths else 0
+    paragraph: list[str] = []
+    for line in lines:
+        heading = line.size in ranks and len(line.text.split()) <= HEADING_WORDS
+        if paragraph and (heading or _ITEM.match(line.text)):
+            yield _paragraph(paragraph, usual)
+            paragraph = []
+        if heading:
+            yield Block("heading", line.text, ranks.index(line.size) + 1)
+            continue
+        paragraph.append(line.text)
+        if len(line.text) < FULL * usual:
+            yield _paragraph(paragraph, usual)
+            paragraph = []
+    if paragraph:
+        yield _paragraph(paragraph, usual)
+
+
+def _paragraph(lines: list[str], usual: int) -> Block:
+    text = lines[0]
+    for line in lines[1:]:
+        hyphenated = re.search(r"[a-z]-$", text) and line[:1].islower()
+        text = text[:-1] + line if hyphenated else f"{text} {line}"
+    row = len(lines) == 1 and len(text) < FULL * usual and not _SENTENCE_END.search(text)
+    return Block("list", text) if row or _ITEM.match(text) else Block("paragraph", text)

@@ -1,0 +1,117 @@
+"""Which files are documents: those below a folder that a reader knows, by path, each with its hash."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedtune.core.artifacts import file_sha256
+from embedtune.core.errors import InputError
+from embedtune.core.progress import Progress
+from embedtune.core.settings import IngestSettings
+from embedtune.ingest.reading import READERS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that may be a document.
+
+    Args:
+        name: Its path relative to the folder, with slashes.
+        path: Where it is.
+        sha256: Hash of its content.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+
+    @property
+    def doc_id(self) -> str:
+        """Twelve hex digits of the hash of its relative path."""
+        return hashlib.sha256(self.name.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is no document, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What stands below a folder."""
+
+    sources: list[Source]
+    skipped: list[Skipped]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a document is added, removed, renamed or edited, or a file is newly skipped."""
+        record = [[[item.name, item.sha256] for item in self.sources], [item.path for item in self.skipped]]
+        return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+
+def list_sources(folder: Path, settings: IngestSettings, progress: Progress) -> Listing:
+    """Return the documents below a folder, by path. Hidden files are ignored, links out of it never followed.
+
+    Args:
+        folder: Where to look.
+        settings: Largest file, and how many documents at most.
+        progress: Where to report.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            "there is no folder of documents here", got=str(folder), expected="a folder or s3://bucket/prefix"
+        )
+    chosen: list[tuple[str, Path]] = []
+    skipped: list[Skipped] = []
+    for name, path in sorted(_files(folder)):
+        reason = _refusal(folder, path, settings)
+        if reason is not None:
+            skipped.append(Skipped(name, reason))
+        else:
+            chosen.append((name, path))
+    sources: list[Source] = []
+    with progress.task("hash documents", len(chosen[: settings.limit]), "documents") as task:
+        for name, path in chosen[: settings.limit]:
+            try:
+                sources.append(Source(name, path, file_sha256(path)))
+            except OSError as error:
+                skipped.append(Skipped(name, f"cannot be opened: {error.strerror}"))
+            task.advance()
+    return Listing(sources, sorted(skipped, key=lambda item: item.path))
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        for name in [*names, *links]:
+            if not name.startswith("."):
+                path = Path(root) / name
+                relative = os.fsencode(path.relative_to(folder).as_posix())
+                yield relative.decode("utf-8", "replace"), path
+
+
+def _refusal(folder: Path, path: Path, settings: IngestSettings) -> str | None:
+    """Return why a file is not read, None if it is."""
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        return "a link that leads out of the folder"
+    if path.is_dir():
+        return "a link to a folder"
+    if not path.is_file():
+        return "not a regular file, or a broken link"
+    if path.suffix.lower() not in READERS:
+        return f"format {path.suffix.lower() or '(no extension)'} is not supported"
+    size = path.stat().st_size
+    if size > settings.max_file_mb * (1 << 20):
+        return f"too large: {size / (1 << 20):.1f} MB, at most {settings.max_file_mb:g}"
+    return None

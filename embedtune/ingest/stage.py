@@ -1,0 +1,79 @@
+"""The ingest stage: documents to chunks, each with its near-duplicate group and its split."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from embedtune.core.artifacts import StageReport, write_artifact
+from embedtune.core.base_model import resolve_base
+from embedtune.core.neardup import Labels
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config
+from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.storage import download_prefix
+from embedtune.ingest.chunker import Chunker
+from embedtune.ingest.corpus import Corpus, near_duplicates, read_corpus
+from embedtune.ingest.sources import list_sources
+from embedtune.ingest.splits import Membership, Occurrences, assign, families, refuse_giant
+from embedtune.ingest.spool import Spool
+from embedtune.ingest.summary import summarise
+from embedtune.ingest.tables import write_tables
+from embedtune.ingest.tokens import TokenCounter
+
+
+def run(
+    source: str, output: Path, config: Config, progress: Progress, secrets: Secrets, cache: Path
+) -> StageReport:
+    """Read documents, cut them into chunks, find near-duplicates, and decide the split of each document.
+
+    Args:
+        source: A folder, or `s3://bucket/prefix`.
+        output: Where the chunks artifact shall stand.
+        config: The configuration.
+        progress: Where to report.
+        secrets: Credentials of the object store.
+        cache: For downloads and what is under way.
+
+    Raises:
+        InputError: The source is not there, or nothing in it can be read.
+        GateError: Near-duplicates join too much of the corpus for it to be split.
+    """
+    started = time.monotonic()
+    folder = Path(source)
+    if source.startswith("s3://"):
+        folder = download_prefix(source, cache / "documents", config.storage, secrets)
+    listing = list_sources(folder, config.ingest, progress)
+    provenance = stage_provenance("ingest", config, {"documents": listing.fingerprint})
+    if done := finished(output, "chunks", provenance):
+        return done
+    base = resolve_base(config.contract, cache, config.storage, secrets)
+    chunker = Chunker(config.ingest, config.contract, TokenCounter(base, config.contract))
+    with Spool(cache / "ingest" / "chunks.jsonl") as spool:
+        corpus = read_corpus(listing, chunker, spool, config.ingest, progress)
+        groups = near_duplicates(corpus, config.ingest, progress)
+        membership = _membership(corpus, groups, config)
+        with write_artifact(output, "chunks", provenance) as draft:
+            write_tables(draft.path, corpus, groups, membership)
+            metrics, notes = summarise(corpus, groups, membership, config)
+            draft.counts = {
+                "documents": len(corpus.documents),
+                "chunks": len(spool),
+                "skipped": len(corpus.skipped),
+            }
+            report = StageReport("ingest", metrics, notes, time.monotonic() - started)
+            draft.report = report
+    return report
+
+
+def _membership(corpus: Corpus, groups: Labels, config: Config) -> Membership:
+    documents = np.frombuffer(corpus.owners, dtype=np.uint32).astype(np.int64)
+    occurrences = Occurrences(documents, groups)
+    boilerplate = occurrences.boilerplate(config.ingest.boilerplate_documents)
+    family = families(occurrences, boilerplate, len(corpus.documents))
+    paths = [item.path for item in corpus.documents]
+    refuse_giant(occurrences, boilerplate, family, config.ingest.max_component_share, paths, corpus.text)
+    chunks = np.bincount(documents, minlength=len(paths))
+    doc_ids = [item.doc_id for item in corpus.documents]
+    return Membership(boilerplate, family, assign(family, chunks, doc_ids, config.ingest, config.seed))

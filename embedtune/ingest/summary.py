@@ -1,0 +1,80 @@
+"""What the ingest stage did, in figures and in warnings."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from embedtune.core.neardup import Labels
+from embedtune.core.settings import Config
+from embedtune.ingest.corpus import Corpus
+from embedtune.ingest.splits import Membership
+
+Metrics = dict[str, float | int | str]
+MUCH_BOILERPLATE = 0.2
+PERCENTILES = (5, 50, 95)
+
+
+def summarise(
+    corpus: Corpus, groups: Labels, membership: Membership, config: Config
+) -> tuple[Metrics, tuple[str, ...]]:
+    """Return the metrics and the notes of a run.
+
+    Args:
+        corpus: From the first pass.
+        groups: Cluster of each chunk.
+        membership: Boilerplate, families and splits.
+        config: For the bounds that chunks are compared with.
+    """
+    words = np.frombuffer(corpus.words, dtype=np.uint32)
+    tokens = np.frombuffer(corpus.tokens, dtype=np.uint32)
+    distinct = len(np.unique(np.frombuffer(corpus.ids, dtype=np.uint64)))
+    boilerplate = np.isin(groups, membership.boilerplate)
+    metrics: Metrics = {
+        "documents": len(corpus.documents),
+        "skipped_files": len(corpus.skipped),
+        "chunks": len(words),
+        "distinct_chunks": distinct,
+        "distinct_texts": len(np.unique(groups)),
+        "boilerplate_share": round(float(boilerplate.mean()), 4),
+        "families": len(np.unique(membership.family)),
+        "truncated_share": round(float((tokens > config.contract.max_length).mean()), 4),
+        "below_min_words_share": round(float((words < config.ingest.min_words).mean()), 4),
+        "words_min": int(words.min()),
+        **{f"words_p{p}": int(np.percentile(words, p)) for p in PERCENTILES},
+        "words_max": int(words.max()),
+        **{f"tokens_p{p}": int(np.percentile(tokens, p)) for p in PERCENTILES},
+        "tokens_max": int(tokens.max()),
+        **_formats(corpus),
+        **_split_sizes(corpus, membership),
+    }
+    return metrics, tuple(_notes(corpus, metrics))
+
+
+def _formats(corpus: Corpus) -> Metrics:
+    suffixes = Counter(PurePosixPath(item.path).suffix.lower()[1:] for item in corpus.documents)
+    return {f"documents_{suffix}": count for suffix, count in sorted(suffixes.items())}
+
+
+def _split_sizes(corpus: Corpus, membership: Membership) -> Metrics:
+    splits = np.array(membership.splits)
+    of_chunks = splits[np.frombuffer(corpus.owners, dtype=np.uint32)]
+    return {f"chunks_{split}": int(np.count_nonzero(of_chunks == split)) for split in ("train", "dev", "test")}
+
+
+def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
+    notes = []
+    if corpus.skipped:
+        reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
+        listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        notes.append(f"{len(corpus.skipped)} files are not in it, see skipped.parquet: {listed}")
+    if float(metrics["truncated_share"]) > 0:
+        notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")
+    if float(metrics["boilerplate_share"]) > MUCH_BOILERPLATE:
+        notes.append(
+            f"{metrics['boilerplate_share']:.0%} of the chunks stand in too many documents and get no questions "
+            "(ingest.boilerplate_documents)"
+        )
+    if int(metrics["families"]) < 3:
+        notes.append("fewer than three unrelated documents: there is no dev split, with one no test split either")
+    return notes

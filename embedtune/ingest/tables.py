@@ -1,0 +1,85 @@
+"""The tables of the chunks artifact."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedtune.core.neardup import Labels
+from embedtune.ingest.corpus import Corpus
+from embedtune.ingest.sources import Skipped
+from embedtune.ingest.splits import Membership
+from embedtune.ingest.spool import Row
+
+ROWS = 1000  # in memory at a time
+CHUNKS = pa.schema(
+    [
+        ("chunk_id", pa.string()),
+        ("doc_id", pa.string()),
+        ("text", pa.string()),
+        ("heading_path", pa.list_(pa.string())),
+        ("position", pa.int64()),
+        ("char_start", pa.int64()),
+        ("char_end", pa.int64()),
+        ("n_words", pa.int64()),
+        ("n_tokens", pa.int64()),
+        ("group_id", pa.string()),
+        ("split", pa.string()),
+        ("boilerplate", pa.bool_()),
+    ]
+)
+DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("path", pa.string()),
+        ("sha256", pa.string()),
+        ("title", pa.string()),
+        ("n_words", pa.int64()),
+        ("split", pa.string()),
+    ]
+)
+SKIPPED = pa.schema([("path", pa.string()), ("reason", pa.string())])
+
+
+def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membership) -> None:
+    """Write the three tables.
+
+    Args:
+        folder: Where.
+        corpus: From the first pass.
+        groups: Cluster of each chunk.
+        membership: Boilerplate and splits.
+    """
+    documents = (
+        {**vars(item), "split": split} for item, split in zip(corpus.documents, membership.splits, strict=True)
+    )
+    _write(folder / "documents.parquet", DOCUMENTS, documents)
+    _write(folder / "skipped.parquet", SKIPPED, map(vars, sorted(corpus.skipped, key=_by_path)))
+    _write(folder / "chunks.parquet", CHUNKS, _chunk_rows(corpus, groups, membership))
+
+
+def _by_path(item: Skipped) -> str:
+    return item.path
+
+
+def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[Row]:
+    smallest = np.full(int(groups.max()) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(smallest, groups, np.frombuffer(corpus.ids, dtype=np.uint64))
+    common = np.isin(groups, membership.boilerplate)
+    for number, row in enumerate(corpus.spool):
+        yield {
+            **row,
+            "group_id": f"{int(smallest[groups[number]]):016x}",
+            "split": membership.splits[corpus.owners[number]],
+            "boilerplate": bool(common[number]),
+        }
+
+
+def _write(path: Path, schema: pa.Schema, rows: Iterable[Row]) -> None:
+    remaining = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(remaining, ROWS)):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))

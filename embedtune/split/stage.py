@@ -1,0 +1,125 @@
+"""Stage split: build the dataset from chunks and questions, prove that nothing leaks, write the BEIR layout."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
+from embedtune.core.beir import Qrels, Record
+from embedtune.core.contract import EncoderContract
+from embedtune.core.errors import ContractError, GateError
+from embedtune.core.progress import Progress
+from embedtune.core.settings import Config
+from embedtune.core.stage import finished, stage_provenance
+from embedtune.split.dataset import SPLITS, Dataset, report, warnings, write_dataset
+from embedtune.split.proofs import Limits, prove
+
+Row = dict[str, Any]
+FIX = (
+    "run ingest and generate again with a lower ingest.near_duplicate_jaccard or near_duplicate_containment, "
+    "so that such documents share a split"
+)
+QUERY_FIELDS = (
+    *("split", "hops", "query_type", "reasoning_type", "complexity", "style"),
+    *("overall", "answer", "base_rank", "bm25_rank", "generator", "judge"),
+)
+PASSAGE_FIELDS = ("doc_id", "path", "group_id", "split", "boilerplate", "n_words")
+
+
+def run(chunks: Path, questions: Path, output: Path, config: Config, progress: Progress) -> StageReport:
+    """Build and prove the dataset.
+
+    Membership was fixed at ingest, by document: a question belongs where its chunks belong.
+
+    Args:
+        chunks: What ingest wrote.
+        questions: What generate wrote.
+        output: Where the dataset artifact shall stand.
+        config: The configuration.
+        progress: Where the stage reports.
+
+    Raises:
+        ContractError: The chunks were rendered with another passage template.
+        GateError: Something leaks between splits, or there is no train query.
+    """
+    started = time.monotonic()
+    sources = read_artifact(chunks, "chunks"), read_artifact(questions, "questions")
+    inputs = {"chunks": sources[0].fingerprint, "questions": sources[1].fingerprint}
+    provenance = stage_provenance("split", config, inputs)
+    if stored := finished(output, "dataset", provenance):
+        return stored
+    with progress.task("split", 3, "steps") as task:
+        dataset = build(
+            pq.read_table(chunks / "documents.parquet").to_pylist(),
+            pq.read_table(chunks / "chunks.parquet").to_pylist(),
+            pq.read_table(questions / "questions.parquet").to_pylist(),
+            config.contract,
+        )
+        task.advance()
+        limits = Limits(
+            config.ingest.near_duplicate_jaccard,
+            config.ingest.near_duplicate_containment,
+            config.split.duplicate_similarity,
+        )
+        proofs = prove(dataset, limits, FIX)
+        if not dataset.qrels["train"]:
+            raise GateError("there is no train query", fix="generate more questions, or add documents")
+        task.advance()
+        notes = warnings(dataset, config.split)
+        with write_artifact(output, "dataset", provenance) as draft:
+            write_dataset(draft, dataset, proofs)
+            draft.report = report(dataset, proofs, notes, time.monotonic() - started)
+        task.advance()
+    return draft.report
+
+
+def build(documents: list[Row], chunks: list[Row], questions: list[Row], contract: EncoderContract) -> Dataset:
+    """Turn the tables of ingest and generate into a dataset.
+
+    Args:
+        documents: Rows of documents.parquet.
+        chunks: Rows of chunks.parquet, one an occurrence.
+        questions: Rows of questions.parquet.
+        contract: Renders the passages.
+
+    Raises:
+        ContractError: The chunks were rendered with another passage template.
+    """
+    splits: dict[str, set[str]] = {}
+    first: dict[str, Row] = {}
+    for row in chunks:
+        splits.setdefault(row["chunk_id"], set()).add(row["split"])
+        first.setdefault(row["chunk_id"], row)
+    # Boilerplate may stand in several splits: what train sees anyway, train may see.
+    split_of = {chunk_id: min(found, key=SPLITS.index) for chunk_id, found in splits.items()}
+    path_of = {row["doc_id"]: row["path"] for row in documents}
+    corpus = [
+        _passage({**row, "path": path_of[row["doc_id"]], "split": split_of[chunk_id]}, contract)
+        for chunk_id, row in first.items()
+    ]
+    qrels: dict[str, Qrels] = {split: {} for split in SPLITS}
+    for row in questions:
+        qrels[row["split"]][row["question_id"]] = dict.fromkeys(row["chunk_ids"], 1)
+    queries = [
+        Record(row["question_id"], row["question"], {name: row[name] for name in QUERY_FIELDS})
+        for row in questions
+    ]
+    return Dataset(corpus, queries, qrels, {chunk_id: row["text"] for chunk_id, row in first.items()})
+
+
+def _passage(row: Row, contract: EncoderContract) -> Record:
+    text = contract.render_passage(row["heading_path"], row["text"])
+    chunk_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    if chunk_id != row["chunk_id"]:
+        raise ContractError(
+            "the chunks were rendered with another passage template",
+            got=chunk_id,
+            expected=row["chunk_id"],
+            fix="run ingest again",
+        )
+    metadata = {name: row[name] for name in PASSAGE_FIELDS}
+    metadata["heading"] = " > ".join(row["heading_path"])
+    return Record(chunk_id, text, metadata)

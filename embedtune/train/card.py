@@ -1,0 +1,45 @@
+"""The model card: what the model is, how to use it, what it was trained on. Evaluation figures come in later."""
+
+from pathlib import Path
+from string import Template
+
+from embedtune.core.settings import Config
+from embedtune.train.plan import TrainingPlan
+
+EVALUATION_MARK = "<!-- evaluation -->"
+_LOSSES = {
+    "own_negatives": "cross-entropy over one positive and the row's own negatives",
+    "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",
+}
+
+
+def model_card(config: Config, plan: TrainingPlan, best_step: int, measured: bool, precision: str) -> str:
+    """Return the README of a model directory.
+
+    Args:
+        config: Contract and hyperparameters.
+        plan: Rows and steps.
+        best_step: Step of the kept weights.
+        measured: Whether a development set chose them.
+        precision: "fp32" or "bf16".
+    """
+    contract, settings = config.contract, config.train
+    lora = settings.lora
+    fields = {
+        **contract.model_dump(),
+        **settings.model_dump(),
+        "title": f"{contract.base_model.rpartition('/')[2].removeprefix('package:')}, tuned",
+        "revision": f" at revision {contract.revision}" if contract.revision else "",
+        "dimensions": " or ".join(str(size) for size in contract.dimensions) + " numbers",
+        "rows": plan.rows,
+        "steps": plan.steps,
+        "batch_size": plan.batch_size,
+        "epochs": f"{plan.epoch(plan.steps):.2f}",
+        "best_step": best_step,
+        "why_best": ", the best on the development questions" if measured else ", the last",
+        "loss": _LOSSES[settings.loss] + (", each vector size" if settings.matryoshka else ""),
+        "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",
+        "precision": precision,
+        "seed": config.seed,
+    }
+    return Template((Path(__file__).parent / "model_card.md").read_text(encoding="utf-8")).substitute(fields)

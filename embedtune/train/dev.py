@@ -1,0 +1,88 @@
+"""The development set: nDCG@10 of a model on questions that it is not trained on, to pick the best checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedtune.core.beir import read_retrieval_set
+from embedtune.core.contract import EncoderContract
+from embedtune.core.encoders import Encoder, Vectors, device_of
+from embedtune.core.metrics import evaluate_run, mean_metrics
+from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.search import top_k
+from embedtune.core.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+METRIC = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class LiveEncoder:
+    """A model in memory, such as one in the middle of its training, under a contract."""
+
+    model: "SentenceTransformer"
+    contract: EncoderContract
+    batch_size: int
+    fingerprint: str = "live"
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode queries, prefix added."""
+        return self._encode([self.contract.query_prefix + text for text in texts])
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode passages, prefix added."""
+        return self._encode([self.contract.passage_prefix + text for text in texts])
+
+    def _encode(self, texts: list[str]) -> Vectors:
+        vectors = self.model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class DevSet:
+    """Questions of the dev split against the whole corpus.
+
+    Args:
+        dataset: Directory of a dataset artifact.
+        contract: How texts are embedded.
+        runtime: Device, and texts encoded at a time.
+    """
+
+    def __init__(self, dataset: Path, contract: EncoderContract, runtime: RuntimeSettings) -> None:
+        self._data = read_retrieval_set(dataset, "dev")
+        self._contract = contract
+        self._runtime = runtime
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a question."""
+        return bool(self._data.queries)
+
+    def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
+        """Measure a model, as sentence-transformers' trainer asks its evaluators to."""
+        encoder = LiveEncoder(model, self._contract, self._runtime.encode_batch_size)
+        return {METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
+
+    def measure(self, encoder: Encoder, progress: Progress) -> dict[int, float]:
+        """Return nDCG@10 for each vector size of the contract, the full one first."""
+        queries = encoder.encode_queries([query.text for query in self._data.queries], progress)
+        passages = encoder.encode_passages([passage.text for passage in self._data.corpus], progress)
+        return {size: self._ndcg(_cut(queries, size), _cut(passages, size)) for size in self._contract.dimensions}
+
+    def _ndcg(self, queries: Vectors, passages: Vectors) -> float:
+        scores, indices = top_k(queries, passages, 10, device=device_of(self._runtime))
+        run = {
+            query.id: {self._data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
+            for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
+        }
+        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[METRIC]
+
+
+def _cut(vectors: Vectors, size: int) -> Vectors:
+    """Return the vectors cut to a size and normalised again."""
+    cut = vectors[:, :size]
+    norms = np.linalg.norm(cut, axis=1, keepdims=True)
+    return np.asarray(cut / np.maximum(norms, 1e-12), dtype=np.float32)

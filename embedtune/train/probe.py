@@ -1,0 +1,80 @@
+"""How long an optimiser step takes on this machine: measured on a few rows, for `embedtune estimate`."""
+
+import time
+from pathlib import Path
+
+from embedtune.core.encoders import device_of
+from embedtune.core.settings import Config
+from embedtune.train.plan import effective_batch_size, plan_training
+
+QUERY_WORDS = 12  # a typical question
+PIECES = 4  # enough micro-batches that the share of work done twice by gradient caching is right
+_WORDS = ("valve", "pressure", "operator", "checks", "the", "outlet", "temperature", "before", "restart", "of")
+
+
+def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
+    """Return the seconds of one optimiser step, from one timed part of a step on synthetic texts.
+
+    The time grows with the rows, so a few rows are timed (after a warm-up) and scaled. The length of the passages
+    is the middle of `ingest.min_words` and `ingest.max_words`.
+
+    Args:
+        base: Directory of the base model.
+        config: Loss, batch, length, precision.
+        rows: Unrolled rows that there will be; they decide the batch size.
+    """
+    import torch
+
+    from embedtune.train.fit import build_collator, build_loss
+    from embedtune.train.prepare import trainable_model, uses_bf16
+
+    settings = config.train
+    batch_size = effective_batch_size(settings.batch_size, rows)
+    parts = 1 if settings.loss == "own_negatives" else PIECES
+    timed = min(batch_size, parts * settings.micro_batch_size)
+    device = device_of(config.runtime)
+    model = trainable_model(base, config).train()
+    loss = build_loss(model, plan_training(rows, settings, config.seed), config)
+    batch = build_collator(model, config)(_synthetic_rows(timed, config))
+    features = [_features(batch, name, device) for name in ("query_", "passage_")]
+    roles = batch["label"].to(device)
+    seconds = 0.0
+    for _ in ("warm-up", "timed"):
+        started = time.perf_counter()
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=uses_bf16(config)):
+            value = loss(features, roles)
+        value.backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+    return seconds * batch_size / timed
+
+
+def _synthetic_rows(count: int, config: Config) -> list[dict[str, object]]:
+    """Make rows of distinct texts, since equal ones would be encoded once."""
+    words = (config.ingest.min_words + config.ingest.max_words) // 2
+    return [
+        {
+            "query": _text(QUERY_WORDS, f"{row}"),
+            "positive": _text(words, f"{row}"),
+            "group_id": f"{row}",
+            "positive_groups": [],
+            "negatives": [_text(words, f"{row} {number}") for number in range(config.train.negatives)],
+            "negative_groups": [f"{row} {number}" for number in range(config.train.negatives)],
+        }
+        for row in range(count)
+    ]
+
+
+def _text(words: int, start: str) -> str:
+    return " ".join([start, *(_WORDS[i % len(_WORDS)] for i in range(words))])
+
+
+def _features(batch: dict[str, object], prefix: str, device: str) -> dict[str, object]:
+    import torch
+
+    return {
+        name.removeprefix(prefix): value.to(device) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+        if name.startswith(prefix)
+    }

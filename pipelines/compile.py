@@ -1,0 +1,67 @@
+"""Compile the pipelines to `pipelines/compiled`, or check that what stands there is current."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from kfp import compiler
+
+from pipelines.finetune import finetune
+from pipelines.image import image_tag
+from pipelines.resources import Target
+
+COMPILED = Path(__file__).resolve().parent / "compiled"
+
+
+def targets(registry: str) -> tuple[Target, Target]:
+    """Return the clusters that pipelines are compiled for."""
+    tag = image_tag()
+    return Target("gpu", tag, registry), Target("cpu", tag, registry)
+
+
+def compile_all(folder: Path, registry: str) -> list[Path]:
+    """Write one YAML file a target into a folder and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for target in targets(registry):
+        path = folder / f"{target.name}.yaml"
+        compiler.Compiler().compile(finetune(target), str(path))
+        paths.append(path)
+    return paths
+
+
+def stale(folder: Path, registry: str) -> list[str]:
+    """Return the names of the files in a folder that compiling would change or add."""
+    with tempfile.TemporaryDirectory() as fresh:
+        return [
+            path.name
+            for path in compile_all(Path(fresh), registry)
+            if not (folder / path.name).is_file() or (folder / path.name).read_bytes() != path.read_bytes()
+        ]
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a committed file is stale.")
+@click.option("--registry", default="embedtune", show_default=True, help="Prefix of the images' names.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=COMPILED,
+    show_default="pipelines/compiled",
+    help="Where the files stand.",
+)
+def main(check: bool, registry: str, output: Path) -> None:
+    """Compile the pipelines; the tag of their images is the hash of the sources."""
+    if not check:
+        for path in compile_all(output, registry):
+            click.echo(f"{path} written")
+    elif names := stale(output, registry):
+        click.echo(
+            f"stale: {', '.join(names)}. Run `python -m pipelines.compile` and commit the result.", err=True
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

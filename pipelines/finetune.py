@@ -1,0 +1,101 @@
+"""The pipeline: documents in, a tuned and evaluated model out."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.generate.component import generate
+from components.ingest.component import ingest
+from components.mine.component import mine
+from components.prepare.component import prepare
+from components.report.component import report
+from components.split.component import split
+from components.train.component import train
+from pipelines.resources import NEEDS, Target, place
+
+COMPONENTS = {
+    "prepare": prepare,
+    "ingest": ingest,
+    "generate": generate,
+    "split": split,
+    "mine": mine,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+}
+PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
+
+
+def finetune(target: Target) -> Any:
+    """Return the pipeline for a cluster, as KFP compiles and runs it.
+
+    Args:
+        target: The cluster.
+    """
+
+    def task(name: str, **arguments: Any) -> dsl.PipelineTask:
+        if NEEDS[target.kind][name].cache:
+            arguments["cache_dir"] = target.cache_dir
+        return place(COMPONENTS[name](**arguments), name, target)
+
+    @dsl.pipeline(
+        name=target.name, description="Documents in, a tuned and honestly evaluated embedding model out."
+    )
+    def pipeline(
+        documents: str,
+        config: str = PRESETS[target.kind],
+        overrides: str = "",
+        eval_sets: str = "",
+        champion: str = "",
+    ) -> None:
+        """Fine-tune an embedding model on a folder of documents.
+
+        Args:
+            documents: Folder (of a mounted volume) or s3://bucket/prefix with the documents.
+            config: Name of a preset, or the whole configuration as YAML text.
+            overrides: Changes to the configuration, section.key=value, one a line.
+            eval_sets: Further evaluation sets in the BEIR layout, NAME=s3://bucket/prefix, one a line.
+            champion: Model that is live now, s3://bucket/prefix; empty if there is none.
+        """
+        given = task(
+            "prepare",
+            documents=documents,
+            config=config,
+            overrides=overrides,
+            eval_sets=eval_sets,
+            champion=champion,
+        )
+        # It looks at data that KFP does not know; what follows is cached on what it finds.
+        given.set_caching_options(False)
+        use = given.outputs
+        chunks = task(
+            "ingest",
+            documents=documents,
+            documents_version=use["documents_version"],
+            config_yaml=use["ingest"],
+        ).outputs["chunks"]
+        questions = task("generate", config_yaml=use["generate"], chunks=chunks).outputs["questions"]
+        dataset = task("split", config_yaml=use["split"], chunks=chunks, questions=questions).outputs["dataset"]
+        triplets = task("mine", config_yaml=use["mine"], dataset=dataset).outputs["triplets"]
+        model = task("train", config_yaml=use["train"], triplets=triplets, dataset=dataset).outputs["model"]
+        evaluation = task(
+            "evaluate",
+            config_yaml=use["evaluate"],
+            eval_sets=eval_sets,
+            champion=champion,
+            comparisons_version=use["comparisons_version"],
+            dataset=dataset,
+            model=model,
+        ).outputs["evaluation"]
+        task(
+            "report",
+            chunks=chunks,
+            questions=questions,
+            dataset=dataset,
+            triplets=triplets,
+            model=model,
+            evaluation=evaluation,
+        )
+
+    return pipeline

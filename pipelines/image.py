@@ -1,0 +1,32 @@
+"""The image tag: a hash of the sources. KFP caches on the image string, so equal tags must mean equal code."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTEXT = ("components", "embedtune", "images", "pipelines", "requirements", "pyproject.toml")
+# Compiled pipelines hold the tag itself; the rest comes and goes by running things.
+IGNORED = {"compiled", "__pycache__"}
+
+
+def image_tag(root: Path = ROOT) -> str:
+    """Return 12 hex digits that change whenever a file that goes into an image does.
+
+    Args:
+        root: A checkout of the repository.
+    """
+    digest = hashlib.sha256()
+    for path in _files(root):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _files(root: Path) -> Iterator[Path]:
+    found = (file for name in CONTEXT for file in [root / name, *(root / name).rglob("*")])
+    for path in sorted(found):
+        parts = path.relative_to(root).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.is_file() and not hidden and IGNORED.isdisjoint(parts) and path.suffix != ".pyc":
+            yield path

@@ -1,0 +1,59 @@
+"""The setting that component bodies open, and what they show of a stage's report."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kfp import dsl
+
+from components.body import markdown, setting, show
+from components.inputs import read_config, stage_yaml
+from embedtune.core.artifacts import StageReport
+from embedtune.core.errors import ConfigError
+
+CONFIG = stage_yaml(read_config("minilm", "generate.llm.api_key_env=MY_KEY"), "generate")
+
+
+def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "k")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    with setting(CONFIG) as use:
+        assert use.secrets.llm_api_key == use.secrets.judge_api_key == "k"
+        assert (use.secrets.s3_access_key, use.secrets.s3_secret_key) == ("a", None)
+
+
+def test_without_a_cache_directory_nothing_outlives_the_body() -> None:
+    with setting(CONFIG) as use:
+        (use.cache / "state").write_text("x")
+    assert not use.cache.exists()
+
+
+def test_a_given_cache_directory_stays(tmp_path: Path) -> None:
+    with setting(CONFIG, str(tmp_path)) as use:
+        (use.cache / "state").write_text("x")
+    assert (tmp_path / "state").read_text() == "x"
+
+
+def test_a_bad_configuration_is_refused() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"generate\.lllm: unknown key"),
+        setting(CONFIG.replace("llm:", "lllm:")),
+    ):
+        pass
+
+
+def test_metrics_hold_the_finite_figures_and_the_page_holds_all(tmp_path: Path) -> None:
+    report = StageReport(
+        "mine", {"kept": 3, "verdict": "WIN", "share": 0.25, "ratio": float("nan")}, ("few",), 2.5, 0.125
+    )
+    metrics, page = dsl.Metrics(), SimpleNamespace(path=str(tmp_path / "summary.md"))
+    show(report, metrics, page)
+    assert metrics.metadata == {"kept": 3.0, "share": 0.25, "seconds": 2.5, "cost_usd": 0.125}
+    text = (tmp_path / "summary.md").read_text()
+    for line in ("# mine", "| kept | 3 |", "| verdict | WIN |", "| share | 0.25 |", "| ratio | nan |", "- few"):
+        assert line in text.splitlines()
+
+
+def test_a_table_cell_cannot_break_the_table() -> None:
+    assert "| a\\|b | c d |" in markdown(StageReport("split", {"a|b": "c\nd"}))

@@ -1,0 +1,126 @@
+"""Each component's body with real artifacts, in the order of the pipeline; the LLM is a real HTTP server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.generate.component import generate
+from components.ingest.component import ingest
+from components.mine.component import mine
+from components.prepare.component import prepare
+from components.report.component import report
+from components.split.component import split
+from components.train.component import train
+from embedtune.core.artifacts import read_artifact
+from embedtune.core.errors import ArtifactError, InputError
+from tests.openai_server import OpenAIServer
+from tests.tiny_run import overrides, write_documents
+
+
+class Run:
+    """The artifacts of one run, made one component at a time."""
+
+    def __init__(self, work: Path, server: OpenAIServer) -> None:
+        self.work, self.server = work, server
+        self.documents = write_documents(work / "documents")
+        self.overrides = overrides(work, server.url)
+        self.artifacts: dict[str, dsl.Artifact] = {}
+        self.metrics: dict[str, dsl.Metrics] = {}
+
+    def prepared(self) -> SimpleNamespace:
+        values = prepare.python_func(str(self.documents), "minilm", self.overrides, "", "")
+        names = prepare.component_spec.outputs or {}
+        return SimpleNamespace(**dict(zip(names, values, strict=True)))
+
+    def outputs(self, stage: str, artifact: str) -> dict[str, dsl.Artifact]:
+        self.artifacts[artifact] = dsl.Artifact(uri=str(self.work / artifact))
+        self.metrics[stage] = dsl.Metrics()
+        summary = dsl.Markdown(uri=str(self.work / f"{stage}.md"))
+        return {artifact: self.artifacts[artifact], "metrics": self.metrics[stage], "summary": summary}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with OpenAIServer() as server:
+        yield Run(tmp_path_factory.mktemp("run"), server)
+
+
+def check(run: Run, stage: str, artifact: str) -> None:
+    read_artifact(run.work / artifact, artifact)
+    assert run.metrics[stage].metadata["seconds"] > 0
+    assert (run.work / f"{stage}.md").read_text().startswith(f"# {stage}\n")
+
+
+def test_prepare_names_a_missing_folder() -> None:
+    with pytest.raises(InputError):
+        prepare.python_func("/nowhere", "minilm", "", "", "")
+
+
+def test_prepare_sees_changed_documents_and_nothing_else(run: Run) -> None:
+    first = run.prepared()
+    assert run.prepared() == first
+    extra = run.documents / "new.md"
+    extra.write_text("# New")
+    changed = run.prepared()
+    extra.unlink()
+    assert changed.documents_version != first.documents_version
+    assert changed.ingest == first.ingest
+    assert run.prepared() == first
+
+
+def test_ingest(run: Run) -> None:
+    given = run.prepared()
+    ingest.python_func(
+        str(run.documents), given.documents_version, given.ingest, **run.outputs("ingest", "chunks")
+    )
+    check(run, "ingest", "chunks")
+
+
+def test_generate(run: Run) -> None:
+    generate.python_func(run.prepared().generate, run.artifacts["chunks"], **run.outputs("generate", "questions"))
+    check(run, "generate", "questions")
+    assert run.server.completions > 0
+
+
+def test_split(run: Run) -> None:
+    inputs = run.artifacts["chunks"], run.artifacts["questions"]
+    split.python_func(run.prepared().split, *inputs, **run.outputs("split", "dataset"))
+    check(run, "split", "dataset")
+
+
+def test_mine(run: Run) -> None:
+    mine.python_func(run.prepared().mine, run.artifacts["dataset"], **run.outputs("mine", "triplets"))
+    check(run, "mine", "triplets")
+
+
+def test_train(run: Run) -> None:
+    inputs = run.artifacts["triplets"], run.artifacts["dataset"]
+    train.python_func(run.prepared().train, *inputs, **run.outputs("train", "model"))
+    check(run, "train", "model")
+
+
+def test_evaluate(run: Run) -> None:
+    inputs = run.artifacts["dataset"], run.artifacts["model"]
+    champion = str(run.work / "model")
+    outputs = run.outputs("evaluate", "evaluation")
+    evaluate.python_func(run.prepared().evaluate, "", champion, "", *inputs, **outputs)
+    check(run, "evaluate", "evaluation")
+
+
+def test_report(run: Run) -> None:
+    page = dsl.HTML(uri=str(run.work / "page.html"))
+    report.python_func(**run.artifacts, page=page)
+    text = Path(page.path).read_text()
+    assert "<html" in text.lower()
+    for stage in ("ingest", "generate", "split", "mine", "train", "evaluate"):
+        assert stage in text
+
+
+def test_an_artifact_of_another_kind_is_refused(run: Run) -> None:
+    chunks = run.artifacts["chunks"]
+    with pytest.raises(ArtifactError, match="chunks"):
+        mine.python_func(run.prepared().mine, chunks, **run.outputs("mine again", "wrong"))

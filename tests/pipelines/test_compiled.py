@@ -1,0 +1,195 @@
+"""What the compiled pipelines say: edges, GPU nodes, secrets, images."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from embedtune.runner import STAGES
+from pipelines.compile import compile_all, main, stale
+from pipelines.image import image_tag
+from pipelines.resources import NEEDS
+
+FRAME = {"prepare", "report"}  # what a pipeline has beside the stages
+GPU_STAGES = {"mine", "train", "evaluate"}
+
+
+class Compiled:
+    """One compiled file, read."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = path.read_text()
+        self.spec, platform = yaml.safe_load_all(self.text)
+        self.tasks: dict[str, Any] = self.spec["root"]["dag"]["tasks"]
+        self.kubernetes: dict[str, Any] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+    def container(self, task: str) -> dict[str, Any]:
+        return self.spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compiled")
+    compile_all(path, "registry.example/team")
+    return path
+
+
+@pytest.fixture(scope="module")
+def gpu(folder: Path) -> Compiled:
+    return Compiled(folder / "finetune-gpu.yaml")
+
+
+@pytest.fixture(scope="module")
+def cpu(folder: Path) -> Compiled:
+    return Compiled(folder / "finetune-cpu.yaml")
+
+
+@pytest.fixture(params=["gpu", "cpu"])
+def each(request: pytest.FixtureRequest) -> Compiled:
+    return request.getfixturevalue(request.param)
+
+
+def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
+    edges = {
+        name: {(edge["taskOutputArtifact"]["producerTask"], artifact) for artifact, edge in artifacts.items()}
+        for name, task in each.tasks.items()
+        if name not in FRAME and (artifacts := task["inputs"].get("artifacts", {})) is not None
+    }
+    writer = {stage.artifact: stage.name for stage in STAGES}
+    assert edges == {stage.name: {(writer[name], name) for name in stage.inputs} for stage in STAGES}
+    for task in each.tasks.values():
+        for name, edge in task["inputs"].get("artifacts", {}).items():
+            assert edge["taskOutputArtifact"]["outputArtifactKey"] == name
+
+
+def test_the_report_reads_every_artifact(each: Compiled) -> None:
+    assert set(each.tasks["report"]["inputs"]["artifacts"]) == {stage.artifact for stage in STAGES}
+
+
+def test_each_stage_gets_its_own_configuration(each: Compiled) -> None:
+    for stage in STAGES:
+        edge = each.tasks[stage.name]["inputs"]["parameters"]["config_yaml"]["taskOutputParameter"]
+        assert edge == {"outputParameterKey": stage.name, "producerTask": "prepare"}
+
+
+def test_only_the_look_at_the_outside_is_never_cached(each: Compiled) -> None:
+    cached = {name for name, task in each.tasks.items() if task["cachingOptions"].get("enableCache")}
+    assert set(each.tasks) - cached == {"prepare"}
+
+
+def test_gpu_stages_ask_for_one_gpu_on_a_node_that_is_big_and_new_enough(gpu: Compiled) -> None:
+    for name in GPU_STAGES:
+        accelerator = gpu.container(name)["resources"]["accelerator"]
+        assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
+        platform = gpu.kubernetes[f"exec-{name}"]
+        (affinity,) = platform["nodeAffinity"]
+        assert "weight" not in affinity  # required, not preferred
+        wanted = {rule["key"]: (rule["operator"], *rule["values"]) for rule in affinity["matchExpressions"]}
+        assert wanted == {"nvidia.com/gpu.memory": ("Gt", "79000"), "nvidia.com/gpu.compute.major": ("Gt", "7")}
+        assert platform["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        (shm,) = platform["emptyDirMounts"]
+        assert (shm["mountPath"], shm["medium"]) == ("/dev/shm", "Memory")
+        memory = gpu.container(name)["resources"]["resourceMemoryLimit"]
+        assert int(memory.removesuffix("Gi")) > int(shm["sizeLimit"].removesuffix("Gi"))
+
+
+@pytest.mark.parametrize(
+    ("mib", "fits"), [(81920, True), (81559, True), (95830, True), (73700, False), (46068, False)]
+)
+def test_the_memory_limit_parts_80_gb_cards_from_smaller_ones(gpu: Compiled, mib: int, fits: bool) -> None:
+    rules = gpu.kubernetes["exec-train"]["nodeAffinity"][0]["matchExpressions"]
+    assert (mib > int(rules[0]["values"][0])) is fits
+
+
+def test_nothing_but_the_gpu_stages_holds_a_gpu(gpu: Compiled) -> None:
+    for name in set(gpu.tasks) - GPU_STAGES:
+        assert "accelerator" not in gpu.container(name)["resources"]
+        assert not {"nodeAffinity", "tolerations", "emptyDirMounts"} & gpu.kubernetes[f"exec-{name}"].keys()
+        assert "/cpu:" in gpu.container(name)["image"]
+
+
+def test_the_cpu_pipeline_knows_no_gpu(cpu: Compiled) -> None:
+    assert "nvidia" not in cpu.text.replace("nvidia/", "")
+    assert "/gpu:" not in cpu.text
+    assert "/dev/shm" not in cpu.text
+
+
+def test_images_carry_the_hash_of_the_sources(each: Compiled) -> None:
+    for name in each.tasks:
+        image = each.container(name)["image"]
+        assert image.startswith("registry.example/team/")
+        assert image.endswith(f":{image_tag()}")
+
+
+def test_nothing_is_installed_at_run_time(each: Compiled) -> None:
+    assert "pip install" not in each.text
+
+
+def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
+    from_secrets: dict[str, set[str]] = {}
+    for name in each.tasks:
+        assert not each.container(name).get("env")
+        secrets = each.kubernetes[f"exec-{name}"].get("secretAsEnv", [])
+        from_secrets[name] = {entry["envVar"] for secret in secrets for entry in secret["keyToEnv"]}
+    store, hub = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, {"HF_TOKEN"}
+    assert from_secrets == {
+        "prepare": store,
+        "ingest": store | hub,
+        "generate": store | hub | {"OPENAI_API_KEY", "JUDGE_API_KEY"},
+        "split": set(),
+        "mine": store | hub,
+        "train": store | hub,
+        "evaluate": store | hub,
+        "report": set(),
+    }
+
+
+def test_no_parameter_takes_a_credential(each: Compiled) -> None:
+    names = set(each.spec["root"]["inputDefinitions"]["parameters"])
+    for component in each.spec["components"].values():
+        names |= component.get("inputDefinitions", {}).get("parameters", {}).keys()
+    words = {word for name in names for word in name.split("_")}
+    assert not words & {"key", "token", "secret", "password", "credential"}
+
+
+def test_every_parameter_is_described_and_they_are_few(each: Compiled) -> None:
+    inputs = [each.spec["root"]["inputDefinitions"]]
+    inputs += [component.get("inputDefinitions", {}) for component in each.spec["components"].values()]
+    for group in inputs:
+        assert len(group.get("parameters", {})) <= 8
+        for name, entry in {**group.get("parameters", {}), **group.get("artifacts", {})}.items():
+            assert entry.get("description"), name
+
+
+def test_every_task_has_requests_a_time_limit_and_retries(each: Compiled) -> None:
+    for name, task in each.tasks.items():
+        resources = each.container(name)["resources"]
+        assert resources["resourceCpuRequest"]
+        assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"]
+        assert int(each.kubernetes[f"exec-{name}"]["activeDeadlineSeconds"]) <= 24 * 3600
+        assert task["retryPolicy"]["maxRetryCount"] == 2
+
+
+def test_needs_stand_for_every_task_of_either_target(each: Compiled) -> None:
+    for needs in NEEDS.values():
+        assert set(needs) == set(each.tasks)
+
+
+def test_fresh_files_are_not_stale_and_a_changed_or_missing_one_is(tmp_path: Path) -> None:
+    gpu, cpu = compile_all(tmp_path, "embedtune")
+    assert stale(tmp_path, "embedtune") == []
+    gpu.write_text(gpu.read_text().replace("'79000'", "'1'"))
+    assert stale(tmp_path, "embedtune") == ["finetune-gpu.yaml"]
+    cpu.unlink()
+    assert stale(tmp_path, "embedtune") == ["finetune-gpu.yaml", "finetune-cpu.yaml"]
+    result = CliRunner().invoke(main, ["--check", "--output", str(tmp_path)])
+    assert (result.exit_code, not cpu.exists()) == (1, True)
+    assert "stale: finetune-gpu.yaml, finetune-cpu.yaml" in result.output
+
+
+def test_the_command_writes_what_its_check_accepts(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    assert run(main, ["--output", str(tmp_path)]).exit_code == 0
+    assert run(main, ["--check", "--output", str(tmp_path)]).exit_code == 0

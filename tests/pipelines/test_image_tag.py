@@ -1,0 +1,60 @@
+"""The image tag changes with what goes into the image, and with nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.image import image_tag
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    for name in (
+        "embedtune/core/a.py",
+        "components/b.py",
+        "pipelines/c.py",
+        "images/cpu/Dockerfile",
+        "pyproject.toml",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def test_a_tag_is_twelve_hex_digits_and_repeats(checkout: Path) -> None:
+    assert re.fullmatch("[0-9a-f]{12}", image_tag(checkout))
+    assert image_tag(checkout) == image_tag(checkout)
+
+
+@pytest.mark.parametrize(
+    "name", ["embedtune/core/a.py", "images/cpu/Dockerfile", "pyproject.toml", "pipelines/d.py"]
+)
+def test_a_changed_or_new_source_changes_it(checkout: Path, name: str) -> None:
+    before = image_tag(checkout)
+    (checkout / name).write_text("other")
+    assert image_tag(checkout) != before
+
+
+def test_a_renamed_source_changes_it(checkout: Path) -> None:
+    before = image_tag(checkout)
+    (checkout / "components/b.py").rename(checkout / "components/e.py")
+    assert image_tag(checkout) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pipelines/compiled/finetune-gpu.yaml",
+        "embedtune/__pycache__/a.cpython-311.pyc",
+        "embedtune/.draft",
+        "tests/test_a.py",
+        "README.md",
+    ],
+)
+def test_what_is_not_in_the_image_does_not_change_it(checkout: Path, name: str) -> None:
+    before = image_tag(checkout)
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / name).write_text("new")
+    assert image_tag(checkout) == before

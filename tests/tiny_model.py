@@ -1,0 +1,104 @@
+"""Tiny randomly initialised models, built at run time: real architectures, real tokenizers, no download."""
+
+from pathlib import Path
+
+from embedtune.core.contract import EncoderContract
+
+TINY_DIMENSION = 32
+_PIECES = (  # noqa: SIM905 - a list of a hundred literals is harder to read
+    "the a an of to and in is it for on with as at by be or from that this are was not if when which what how "
+    "press kiln drum valve pump seal hoist chain rope cutter knife pin belt brine water steam gas oil grease "
+    "alarm code limit torque pressure temperature speed time hour day shift grade lot tag store dry wash cut "
+    "press land pack stop start check clean replace open close read set high low hot cold wet new old red blue"
+).split()
+
+
+def make_tiny_model(path: Path, seed: int = 0) -> Path:
+    """Write a BERT of 2 layers and 32 dimensions with a WordPiece tokenizer; every Latin text can be tokenized.
+
+    Returns:
+        `path`, a transformers directory with safetensors weights (at most 256 tokens a text).
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = _wordpiece_tokenizer(256)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TINY_DIMENSION,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.2,  # BERT's 0.02 makes all texts of an untrained model nearly equal
+    )
+    BertModel(config).save_pretrained(path, safe_serialization=True)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def make_tiny_llama(path: Path, seed: int = 0) -> Path:
+    """Write a Llama of 2 layers and 32 dimensions, for what differs in decoders."""
+    import torch
+    from transformers import LlamaConfig, LlamaModel
+
+    tokenizer = _wordpiece_tokenizer(256)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TINY_DIMENSION,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.2,
+    )
+    LlamaModel(config).save_pretrained(path, safe_serialization=True)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def tiny_contract(path: Path, dimensions: tuple[int, ...] = (TINY_DIMENSION,)) -> EncoderContract:
+    """Return the contract of a tiny model: 64 tokens, prefixes, mean pooling."""
+    return EncoderContract(
+        base_model=str(path),
+        query_prefix="query: ",
+        passage_prefix="passage: ",
+        max_length=64,
+        dimensions=dimensions,
+    )
+
+
+def _wordpiece_tokenizer(max_length: int):
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    characters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
+    vocabulary += [f"##{character}" for character in characters]
+    vocabulary += [f"##{a}{b}" for a in "aeiou" for b in "bcdfglmnprst"]
+    vocabulary += [f"{a}{b}" for a in "bcdfghlmnprst" for b in "aeiou"]
+    vocabulary += sorted(set(_PIECES) - set(vocabulary))
+    ids = {piece: number for number, piece in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=200))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        model_input_names=["input_ids", "attention_mask"],
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )

@@ -1,0 +1,75 @@
+import pytest
+
+from embedtune.ingest.blocks import Block, UnreadableError, assemble, decode, table_block, with_title
+
+
+def test_text_holds_every_block_at_its_part() -> None:
+    extract = assemble([Block("heading", "A", 1), Block("paragraph", "b  c\nd"), Block("code", "x\n  y\n")])
+    assert extract.text == "A\n\nb c d\n\nx\n  y"
+    assert [extract.text[part.start : part.end] for part in extract.parts] == ["A", "b c d", "x\n  y"]
+
+
+def test_list_items_stand_on_neighbouring_lines_indented_by_depth() -> None:
+    items = [Block("list", "- a"), Block("list", "- b", 1), Block("paragraph", "end")]
+    assert assemble(items).text == "- a\n  - b\n\nend"
+
+
+def test_blank_blocks_vanish() -> None:
+    assert assemble([Block("paragraph", " \n"), Block("code", "\n\n"), Block("list", "  ", 2)]).parts == ()
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("co\u00adop\u200bera\ufefftion", "cooperation"),
+        ("e\u0301", "\u00e9"),
+        ("a\u00a0b", "a b"),
+        ("a\x00b\ud800c", "abc"),
+        ("+----------------+", "+----+"),
+    ],
+)
+def test_what_nobody_sees_is_removed(raw: str, clean: str) -> None:
+    assert assemble([Block("paragraph", raw)]).text == clean
+
+
+def test_code_keeps_lines_and_relative_indentation() -> None:
+    assert assemble([Block("code", "    if x:\n        y()  \n\n    z")]).text == "if x:\n    y()\n\nz"
+
+
+def test_heading_of_more_than_thirty_words_is_a_paragraph() -> None:
+    assert assemble([Block("heading", "word " * 31, 1)]).parts[0].kind == "paragraph"
+
+
+def test_title_is_the_outermost_heading_that_comes_first() -> None:
+    blocks = [Block("heading", "Part", 2), Block("heading", "Title", 1), Block("heading", "Other", 1)]
+    assert assemble(blocks).title("file") == "Title"
+    assert assemble([Block("paragraph", "text")]).title("file") == "file"
+
+
+def test_metadata_title_is_used_only_where_the_text_has_none() -> None:
+    assert with_title([Block("heading", "Sub", 2)], "T")[0] == Block("heading", "T", 1)
+    assert with_title([Block("heading", "Own", 1)], "T") == [Block("heading", "Own", 1)]
+    assert with_title([], None) == []
+
+
+def test_table_is_one_line_a_row_without_empty_rows() -> None:
+    assert table_block([["a", "b\nc"], ["", " "], ["d", ""]]).text == "a | b c\nd | "
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("größe".encode(), "größe"),
+        ("\ufeffgröße".encode(), "größe"),
+        ("größe".encode("utf-16"), "größe"),
+        ("größe 5 €".encode("cp1252"), "größe 5 €"),
+    ],
+)
+def test_known_encodings_are_decoded(data: bytes, text: str) -> None:
+    assert decode(data) == text
+
+
+@pytest.mark.parametrize(("data", "reason"), [(b"a\x00b", "binary"), (b"\x81\xff", "encoding"), (b"\xff\xfea", "utf-16")])
+def test_unknown_bytes_are_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError, match=reason):
+        decode(data)

@@ -1,0 +1,47 @@
+from embedtune.ingest.blocks import Block
+from embedtune.ingest.readers.html import read
+
+PAGE = """<html><head><title>Site | Drill</title><style>p{}</style></head><body>
+<header><a>Home</a></header><nav><ul><li>Menu</li></ul></nav>
+<main><article><header><h1>Drill<a>&para;</a></h1></header>
+<p>Trust the <b>gas</b> heads.<script>x()</script></p>
+<ol><li>Walk.<ul><li>Slowly</li></ul></li><li><p>Meet.</p></li></ol>
+<pre>a
+  b</pre>
+<table><tr><th>k</th><th>v</th></tr><tr><td>1</td><td>2<br>3</td></tr></table>
+<div>Loose text</div></article></main>
+<footer>Contact</footer></body></html>"""
+
+
+def test_main_content_without_page_furniture() -> None:
+    assert read(PAGE.encode()) == [
+        Block("heading", "Drill", 1),
+        Block("paragraph", "Trust the gas heads."),
+        Block("list", "1. Walk."),
+        Block("list", "- Slowly", 1),
+        Block("list", "2. Meet."),
+        Block("code", "a\n  b"),
+        Block("table", "k | v\n1 | 2 3"),
+        Block("paragraph", "Loose text"),
+    ]
+
+
+def test_title_element_stands_in_for_a_missing_heading() -> None:
+    page = b"<title>Drill</title><body><p>Text.</p></body>"
+    assert read(page) == [Block("heading", "Drill", 1), Block("paragraph", "Text.")]
+
+
+def test_declared_encoding_is_used() -> None:
+    page = '<meta charset="iso-8859-2"><p>\u0141\u00f3d\u017a</p>'.encode("iso-8859-2")
+    assert read(page) == [Block("paragraph", "\u0141\u00f3d\u017a")]
+
+
+def test_layout_tables_are_walked_through() -> None:
+    page = b"<table><tr><td><ul><li>a</li></ul></td><td>b</td></tr></table>"
+    assert read(page) == [Block("list", "- a"), Block("paragraph", "b")]
+
+
+def test_hidden_parts_are_left_out() -> None:
+    assert read(b"<p hidden>a</p><p aria-hidden=true>b</p><div role=navigation>c</div><p>d</p>") == [
+        Block("paragraph", "d")
+    ]

@@ -1,0 +1,56 @@
+from embedtune.ingest.blocks import Block
+from embedtune.ingest.readers.markdown import markdown_blocks, read
+
+
+def test_structure() -> None:
+    text = "# Pump\n\nIt *runs* at [2 bar](x.md)\nin `mode`.\n\n```sh\n$ ls\n```\n\n| a | b |\n|---|---|\n| 1 | **2** |\n"
+    assert markdown_blocks(text) == [
+        Block("heading", "Pump", 1),
+        Block("paragraph", "It runs at 2 bar\nin mode."),
+        Block("code", "$ ls\n"),
+        Block("table", "a | b\n1 | 2"),
+    ]
+
+
+def test_list_items_keep_marker_and_depth_and_code_stands_between() -> None:
+    text = "1. Open.\n\n   ```\n   go\n   ```\n\n   Wait.\n2. Close.\n   - a\n"
+    assert markdown_blocks(text) == [
+        Block("list", "1. Open."),
+        Block("code", "go\n"),
+        Block("list", "Wait."),
+        Block("list", "2. Close."),
+        Block("list", "- a", 1),
+    ]
+
+
+def test_front_matter_gives_the_title() -> None:
+    assert read(b"---\ntitle: Alerting\nrank: 1\n---\n\n## Why\n") == [
+        Block("heading", "Alerting", 1),
+        Block("heading", "Why", 2),
+    ]
+    assert read(b"---\n: [broken\n---\ntext\n") == [Block("paragraph", "text")]
+
+
+def test_html_in_markdown_becomes_text() -> None:
+    text = "<!-- no -->\n\n<div><h2>Setup</h2><p>Do <b>it</b>.</p></div>\n\nA <br> b <kbd>c</kbd>\n"
+    assert markdown_blocks(text) == [
+        Block("heading", "Setup", 2),
+        Block("paragraph", "Do it."),
+        Block("paragraph", "A \n b c"),
+    ]
+
+
+def test_myst_directives_and_roles_become_text() -> None:
+    text = (
+        "(target)=\n# Start {#id}\n\n```{note}\n:class: x\nMind the {ref}`gap <the-gap>`.\n```\n\n"
+        ":::{tip}\nRest.\n:::\n\n```{toctree}\na\n```\n\n```{eval-rst}\n.. note:: Old.\n```\n\n"
+        "```{code-block} sh\n:caption: x\n$ ls\n```\n\n> [!WARNING]\n> Hot.\n"
+    )
+    assert markdown_blocks(text) == [
+        Block("heading", "Start", 1),
+        Block("paragraph", "Note:\nMind the gap."),
+        Block("paragraph", "Tip:\nRest."),
+        Block("paragraph", "Note: Old."),
+        Block("code", "$ ls\n"),
+        Block("paragraph", "Warning: Hot."),
+    ]
