@@ -3,7 +3,7 @@
     python bench/train_step.py --batch 32 --negatives 1 --rounds 5
 
 Both get the same rows: MiniLM, random words, passages of 180 words or of 90 to 180, at most 256 tokens. A step is
-collation, forward, backward and AdamW. Printed are the medians and the ratio theirs / ours of wall-clock and of CPU
+collation, forward, backward and AdamW. Printed are the medians and the ratio theirs / ours of wall-clock and CPU
 time: above 1, ours is faster. On a busy machine CPU time is the steadier one. The cached case compares gradient
 caching with CachedMultipleNegativesRankingLoss at an equal number of texts in memory.
 """

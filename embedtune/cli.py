@@ -294,6 +294,7 @@ def _reporting(verbose: bool) -> Iterator[Progress]:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG for itself
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -1,7 +1,6 @@
 """What the test server in `openai_server.py` replies, and what it does wrong: all of it a function of the call."""
 
 import hashlib
-import itertools
 import json
 import random
 import re
@@ -48,8 +47,10 @@ class Call:
 
     @property
     def original(self) -> list[Body]:
-        """The messages before the first reply: without the turns that ask for a repair."""
-        return list(itertools.takewhile(lambda message: message["role"] != "assistant", self.body["messages"]))
+        """The messages without the two turns that ask for a repair; examples in a prompt are turns of their own."""
+        messages: list[Body] = self.body["messages"]
+        repair = str(messages[-1]["content"]).startswith(("Your reply is not valid", "Your reply was too long"))
+        return messages[:-2] if repair else messages
 
     @property
     def schema(self) -> Body:

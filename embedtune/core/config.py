@@ -115,8 +115,8 @@ def stage_config(config: Config, stage: str) -> dict[str, Any]:
     """Return the part of the configuration that decides what `stage` writes, for its manifest."""
     data = config.model_dump(mode="json", include={"contract", stage})
     if stage == "generate":
-        # How fast and how dear the endpoint is does not change which questions come out.
-        volatile = ("concurrency", "timeout_s", "retries", "price_in", "price_out", "api_key_env")
+        # Where the model is served, how fast and how dear does not change which questions come out.
+        volatile = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
         for endpoint in (data[stage]["llm"], data[stage]["judge"]):
             for key in volatile if endpoint else ():
                 del endpoint[key]

@@ -136,6 +136,7 @@ def test_new_documents_cost_only_their_own_calls(world, whole):
         (["--set", "train.learning_rat=1"], 2, "unknown key"),
         (["--from", "train", "--to", "mine"], 2, "no stage to run"),
         (["--fail-on", "worse"], 2, "worse"),
+        (["--eval-set", "ours"], 2, "NAME=DIR"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_why(tmp_path, more, code, says):
