@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from embedtune.core.llm_errors import printable
 
 VERSION: Final = 1
 FORMAT: Final = "embedtune-recording"
+SYNC_EVERY_S = 2.0
 TABLE = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, prompt TEXT NOT NULL, model TEXT NOT NULL, parameters TEXT NOT NULL,
@@ -122,9 +124,9 @@ class _Row(BaseModel):
 
 
 class ResponseCache:
-    """A sqlite file of replies; each is committed to the disk before it is used.
+    """A sqlite file of replies; each is committed before it is used, so that a killed process loses none.
 
-    Belongs to the thread that made it. Several processes may share the file.
+    A power cut may take the replies of the last `SYNC_EVERY_S` seconds, as it takes those under way. Belongs to the thread that made it. Several processes may share the file.
 
     Args:
         path: The file; it and its folder are created.
@@ -136,11 +138,12 @@ class ResponseCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._synced = time.monotonic()
         self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
         try:
-            # FULL: a reply survives a power cut too; one sync is nothing beside one LLM call.
+            # NORMAL: a commit is a write without a sync, which on a busy disk can hold up all calls for a second.
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
             self._check_version()
             self._db.execute(TABLE)
         except sqlite3.DatabaseError as error:
@@ -161,7 +164,8 @@ class ResponseCache:
                 expected=VERSION,
                 fix="use the version of embedtune that wrote it, or move it away",
             )
-        self._db.execute(f"PRAGMA user_version = {VERSION}")
+        if version == 0:
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def __enter__(self) -> Self:
         return self
@@ -184,7 +188,7 @@ class ResponseCache:
         return None if row is None else CachedReply(*row)
 
     def put(self, request: Request, reply: CachedReply) -> None:
-        """Keep a validated reply: it is on the disk when this returns."""
+        """Keep a validated reply: whatever ends this process after that, it is there."""
         origin = request.origin
         row = _Row(
             key=request.key,
@@ -197,6 +201,9 @@ class ResponseCache:
             completion_tokens=reply.completion_tokens,
         )
         self._db.execute(f"INSERT OR REPLACE {INSERT}", row.model_dump())
+        if time.monotonic() - self._synced >= SYNC_EVERY_S:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # syncs the log, then the file
+            self._synced = time.monotonic()
 
     def origins(self, prompt: str) -> list[Origin]:
         """Return where the kept replies to a prompt came from."""

@@ -15,24 +15,29 @@ DECIMALS = 3  # scores of another CPU differ in later digits; the neighbours sha
 
 
 def make_bundles(
-    passages: Sequence[Passage], vectors: Vectors, settings: GenerateSettings, seed: int, known: Sequence[Bundle]
+    passages: Sequence[Passage],
+    vectors: Vectors,
+    settings: GenerateSettings,
+    seed: int,
+    known: Sequence[Sequence[str]],
 ) -> list[Bundle]:
-    """Return bundles: the known ones, and new ones around passages that are in none.
+    """Return bundles: the known ones, and new ones around passages that never headed one.
 
-    A passage heads a bundle or not by hash alone, and a bundle once made is kept. So new documents add bundles and
-    change none.
+    A passage heads a bundle or not by hash alone, and a bundle once made is kept: new documents change none. One
+    that new documents pulled into two splits is left out, and not made again with other passages: its questions
+    were paid for.
 
     Args:
         passages: Passages to choose from, no boilerplate.
         vectors: Theirs, of the base model, shape (n, dimension).
         settings: Bundles a passage, and hops.
         seed: Of the configuration.
-        known: Bundles of an earlier run or of a recording.
+        known: Chunk ids of the bundles of an earlier run.
     """
     if settings.max_hops == 1:
         return []
-    done = {bundle[0].chunk_id for bundle in known}
-    bundles = list(known)
+    done = {chunk_ids[0] for chunk_ids in known}
+    bundles = known_bundles(known, passages)
     for split in ("train", "dev", "test"):
         rows = [row for row, passage in enumerate(passages) if passage.split == split]
         heads = [

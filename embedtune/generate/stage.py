@@ -59,7 +59,8 @@ def run(
     source = open_source(config, cache)
     sheets = plan(passages, vectors, config, source)
     if not source.replay:
-        keep_bundles(config, cache, bundle_ids([sheet.passages for sheet in sheets if len(sheet.passages) > 1]))
+        made = bundle_ids([sheet.passages for sheet in sheets if len(sheet.passages) > 1])
+        keep_bundles(config, cache, sorted({tuple(ids) for ids in (*source.bundles, *made)}))
     questions, usage = asyncio.run(_ask(sheets, source, config, secrets, progress))
     questions = sift(questions, passages, vectors, encoder, config, progress)
     with write_artifact(output, "questions", provenance) as draft:
@@ -83,9 +84,11 @@ def plan(passages: Sequence[Passage], vectors: Vectors, config: Config, source: 
     chosen = chosen_passages(passages, settings, config.seed)
     row = {passage.chunk_id: number for number, passage in enumerate(passages)}
     own = vectors[[row[passage.chunk_id] for passage in chosen]]
-    known = known_bundles(source.bundles, chosen)
-    # A recording names its bundles: another CPU's vectors shall not make others.
-    bundles = known if source.replay else make_bundles(chosen, own, settings, config.seed, known)
+    if source.replay:
+        # A recording names its bundles: another CPU's vectors shall not make others.
+        bundles = known_bundles(source.bundles, chosen)
+    else:
+        bundles = make_bundles(chosen, own, settings, config.seed, source.bundles)
     return plan_single(chosen, settings, config.seed) + plan_multi(bundles, settings, config.seed)
 
 

@@ -1,7 +1,7 @@
 """Where to cut a document: the division of its atoms into chunks that has the least total cost.
 
 Dynamic programming looks at every division. Bounds come first: no chunk exceeds the words or tokens, and one
-below `min_words` costs more than any cut. Then structure: cuts between sections are free, others cost; a chunk that
+below `min_words` costs more than any cut. Then structure: cuts between sections are free, others cost; one that
 goes on over a heading costs, the more the higher the heading stands. Then balance: the distance from the middle
 size costs as its square. Costs are whole numbers and ties go to the earlier cut, so that every machine
 makes the same chunks.

@@ -147,8 +147,8 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, more, code, says):
 
 def test_documents_without_an_endpoint_name_the_ways_out(world, tmp_path):
     folder, documents = world
-    settings = overrides(tmp_path, "null")
-    done = run(command(documents, tmp_path / "work", settings.replace("generate.llm.model=test", "")))
+    settings = overrides(tmp_path, "null").replace("generate.llm.model=test", "generate.llm.model=''")
+    done = run(command(documents, tmp_path / "work", settings))
     assert done.returncode == 1
     for way in ("generate.llm.base_url", "local-llm", "recording"):
         assert way in done.stderr

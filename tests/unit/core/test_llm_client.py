@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from embedtune.core.errors import EndpointError, GateError
 from embedtune.core.llm import Ask, Budget, ItemError, LLMClient, ReplayMiss, ResponseCache, Usage
 from embedtune.core.llm_limits import Pacing
 from embedtune.core.settings import EndpointSettings
-from tests.openai_replies import Call, always, script
+from tests.openai_replies import Call, always, built_reply, script
 from tests.openai_server import OpenAIServer
 
 QUICK = Pacing(base_s=0.001, cap_s=0.005)
@@ -31,7 +32,7 @@ def ask(text: str = "what is kelp", prompt: str = "questions") -> Ask[Answer]:
 
 
 def settings(server: OpenAIServer | None, **changed: Any) -> EndpointSettings:
-    fields = {"base_url": server and server.url, "model": "tiny", "concurrency": 4, "timeout_s": 20, "retries": 3}
+    fields = {"base_url": server and server.url, "model": "tiny", "concurrency": 4, "timeout_s": 120, "retries": 3}
     return EndpointSettings.model_validate({**fields, **changed})
 
 
@@ -240,12 +241,14 @@ def test_a_request_that_is_refused_for_itself_fails_alone_and_at_once(cache: Res
 
 @pytest.mark.parametrize("fault", ["stall", "trickle"])
 def test_silence_and_a_trickle_end_at_the_timeout_and_are_asked_again(cache: ResponseCache, fault: str) -> None:
-    with OpenAIServer(faults=lambda call: fault if call.index != 1 else None) as server:
-        hurried = settings(server, timeout_s=1.0, retries=1)
-        run(LLMClient(hurried, None, cache, pacing=QUICK), ask())
+    with OpenAIServer(faults=script(fault)) as server:
+        run(LLMClient(settings(server, timeout_s=1.0, retries=9), None, cache, pacing=QUICK), ask())
+        assert len(server.calls) >= 2
+    with OpenAIServer(faults=always(fault)) as server:
+        error = outcome(
+            LLMClient(settings(server, timeout_s=1.0, retries=1), None, cache, pacing=QUICK), ask("more")
+        )
         assert len(server.calls) == 2
-        error = outcome(LLMClient(hurried, None, cache, pacing=QUICK), ask("more"))
-        assert len(server.calls) == 4
     assert isinstance(error, ItemError)
     assert (error.kind, error.detail) == ("timeout", "no reply within 1 s (2 attempts)")
 
@@ -481,7 +484,13 @@ async def _limits(client: LLMClient, number: int) -> list[int]:
     return seen
 
 
-def test_no_more_requests_are_under_way_than_configured(cache: ResponseCache) -> None:
-    with OpenAIServer(delay_s=0.05) as server:
+def test_as_many_requests_are_under_way_as_configured_and_no_more(cache: ResponseCache) -> None:
+    three = threading.Barrier(3)
+
+    def together(call: Call) -> str:
+        three.wait(timeout=120)
+        return built_reply(call)
+
+    with OpenAIServer(replies=together) as server:
         asyncio.run(_limits(LLMClient(settings(server, concurrency=3), None, cache), 12))
         assert server.busiest == 3

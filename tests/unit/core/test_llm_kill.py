@@ -63,7 +63,7 @@ def test_after_kill_9_no_reply_is_paid_twice_and_the_result_is_the_same(tmp_path
         first.stdout.close()
         hung[0] = False
 
-        output, _ = child(server, path).communicate(timeout=120)
+        output, _ = child(server, path).communicate(timeout=300)
 
         assert output.splitlines() == [f"echo of number {n}" for n in range(TOTAL)]
         assert server.answered == Counter({call.fingerprint: 1 for call in server.calls})

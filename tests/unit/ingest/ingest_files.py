@@ -10,7 +10,11 @@ Line = tuple[int, str]
 
 def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
     """Return a PDF in Helvetica: each line of a page with its letter size, from the top."""
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     kids = []
     for lines in pages:
         drawn = []

@@ -69,7 +69,9 @@ def test_known_encodings_are_decoded(data: bytes, text: str) -> None:
     assert decode(data) == text
 
 
-@pytest.mark.parametrize(("data", "reason"), [(b"a\x00b", "binary"), (b"\x81\xff", "encoding"), (b"\xff\xfea", "utf-16")])
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"a\x00b", "binary"), (b"\x81\xff", "encoding"), (b"\xff\xfea", "utf-16")]
+)
 def test_unknown_bytes_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         decode(data)

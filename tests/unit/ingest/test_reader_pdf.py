@@ -21,15 +21,15 @@ def test_headings_by_letter_size_and_paragraphs_by_full_lines() -> None:
 
 
 def test_paragraph_goes_on_over_a_page_and_running_heads_are_dropped() -> None:
-    pages = [
-        [(10, "Works manual"), (10, LONG), (10, f"Page {number}")]
-        for number in range(1, 4)
-    ]
+    pages = [[(10, "Works manual"), (10, LONG), (10, f"Page {number}")] for number in range(1, 4)]
     assert read(make_pdf(pages)) == [Block("paragraph", f"{LONG} {LONG} {LONG}")]
 
 
 def test_word_cut_at_a_line_end_is_joined() -> None:
-    lines = [(10, LONG + " gal-"), (10, "vanised steel bars of the older kind that were fitted before the new drum came")]
+    lines = [
+        (10, LONG + " gal-"),
+        (10, "vanised steel bars of the older kind that were fitted before the new drum came"),
+    ]
     assert "galvanised" in read(make_pdf([lines]))[0].text
 
 

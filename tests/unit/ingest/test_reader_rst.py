@@ -35,7 +35,7 @@ def test_sphinx_directives_become_text_whatever_their_options() -> None:
         Block("code", "$ ls"),
         Block("paragraph", "Linux"),
         Block("paragraph", "Use apt."),
-        Block("paragraph", "Added in version 2.1 New flag."),
+        Block("paragraph", "Added in version 2.1\nNew flag."),
         Block("paragraph", "f(x)"),
         Block("paragraph", "Doubles x."),
     ]

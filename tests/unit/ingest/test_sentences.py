@@ -14,7 +14,8 @@ def split(text: str) -> list[str]:
     [
         ("One. Two! Three?", ["One.", "Two!", "Three?"]),
         ('He said "go." Then left.', ['He said "go."', "Then left."]),
-        ("Use a seal, e.g. Viton. See Fig. 3 by J. Smith et al. It fits.", None),
+        ("Use a seal, e.g. Viton. See Fig. 3.", ["Use a seal, e.g. Viton.", "See Fig. 3."]),
+        ("Made by J. Smith et al. It fits.", ["Made by J. Smith et al. It fits."]),
         ("At 2.5 bar it opens. 3 bar closes it.", ["At 2.5 bar it opens.", "3 bar closes it."]),
         ("Wait... then go on. Done.", ["Wait... then go on.", "Done."]),
         ("1. Open the valve. 2 turns.", ["1. Open the valve.", "2 turns."]),
@@ -24,9 +25,8 @@ def split(text: str) -> list[str]:
         ("", []),
     ],
 )
-def test_sentences(text: str, sentences: list[str] | None) -> None:
-    expected = sentences or ["Use a seal, e.g. Viton.", "See Fig. 3 by J. Smith et al. It fits."]
-    assert split(text) == expected
+def test_sentences(text: str, sentences: list[str]) -> None:
+    assert split(text) == sentences
 
 
 @given(st.text(alphabet="ab.!? \n。\"'1A", max_size=60))
