@@ -1,7 +1,9 @@
 """Hard-negative mining against sentence-transformers' `mine_hard_negatives` with FAISS: time and peak memory.
 
-Both get the same vectors (so encoding is not measured), look at the same number of candidates, use the same margin
-and number of negatives, and return the negatives' texts and scores. Each runs in a process of its own, in turns.
+All get the same vectors (so encoding is not measured), use the same margin and number of negatives, and return
+the negatives' texts. sentence-transformers looks at --depth candidates a query; "equal range" is embedtune made to
+look at as many; "embedtune" is as it runs: it looks at few first and then deeper, without a limit, where they do
+not suffice. Each runs in a process of its own, in turns.
 
     python bench/mine.py                                    # 100,000 passages, 10,000 queries
     python bench/mine.py --passages 20000 --queries 2000    # a quick look
@@ -21,9 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from embedtune.mine.negatives import FIRST_DEPTH, SearchPlan, mine_negatives
+from embedtune.mine.problem import MiningProblem
+
 NEGATIVES, MARGIN = 5, 0.05
 Bench = tuple[Callable[[], Any], Callable[[Any], list[list[str]]]]  # what is timed, and its result as rows
-SYSTEMS = ("sentence-transformers", "embedtune")
+SYSTEMS = ("sentence-transformers", "equal range", "embedtune")
 
 
 def make_vectors(folder: Path, passages: int, queries: int, dimension: int) -> None:
@@ -84,10 +89,7 @@ def mine_with_sentence_transformers(queries: np.ndarray, passages: np.ndarray, d
     return run, rows
 
 
-def mine_with_embedtune(queries: np.ndarray, passages: np.ndarray, depth: int) -> Bench:
-    from embedtune.mine.negatives import SearchPlan, mine_negatives
-    from embedtune.mine.problem import MiningProblem
-
+def mine_with_embedtune(queries: np.ndarray, passages: np.ndarray, depth: int = FIRST_DEPTH) -> Bench:
     texts, asked = _texts(len(passages), "passage"), _texts(len(queries), "query")
     every = np.arange(len(queries))
     problem = MiningProblem(queries, passages, np.arange(len(passages)), every, every, every)
@@ -108,8 +110,10 @@ def _texts(count: int, name: str) -> list[str]:
 def run_child(system: str, folder: Path, depth: int) -> None:
     """Mine once in this process; print seconds, memory and the result's shape as JSON."""
     queries, passages = np.load(folder / "queries.npy"), np.load(folder / "passages.npy")
-    prepare = {"sentence-transformers": mine_with_sentence_transformers, "embedtune": mine_with_embedtune}
-    run, rows = prepare[system](queries, passages, depth)
+    if system == "sentence-transformers":
+        run, rows = mine_with_sentence_transformers(queries, passages, depth)
+    else:
+        run, rows = mine_with_embedtune(queries, passages, depth if system == "equal range" else FIRST_DEPTH)
     import faiss  # loading libraries is not mining
     import torch
 
@@ -156,24 +160,22 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
             command += ["--depth", str(options.depth)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             runs[system].append(json.loads(output.splitlines()[-1]))
-    results = [json.loads((folder / f"{system}.json").read_text()) for system in SYSTEMS]
-    same = sum(left == right for left, right in zip(*results, strict=False))
+    results = {system: json.loads((folder / f"{system}.json").read_text()) for system in SYSTEMS}
+    peer, rows = SYSTEMS[0], results[SYSTEMS[0]]
+    medians = {s: {key: statistics.median(run[key] for run in runs[s]) for key in runs[s][0]} for s in SYSTEMS}
     print(
         f"{options.queries:,} queries x {options.passages:,} passages x {options.dimension}, depth {options.depth}"
     )
-    print(f"{'':24}{'seconds':>10}{'(all)':>24}{'peak MB':>10}{'added MB':>10}")
-    medians = {}
+    print(f"{'':24}{'seconds':>10}{'faster':>8}{'peak MB':>10}{'added MB':>10}{'same rows':>12}  all seconds")
     for system in SYSTEMS:
-        median = {key: statistics.median(run[key] for run in runs[system]) for key in runs[system][0]}
+        found = medians[system]
+        speed = medians[peer]["seconds"] / found["seconds"]
+        same = sum(left == right for left, right in zip(rows, results[system], strict=False))
         every = " ".join(f"{run['seconds']:.2f}" for run in runs[system])
         print(
-            f"{system:24}{median['seconds']:10.2f}{every:>24}{median['peak_mb']:10.0f}{median['added_mb']:10.0f}"
+            f"{system:24}{found['seconds']:10.2f}{speed:7.2f}x{found['peak_mb']:10.0f}{found['added_mb']:10.0f}"
+            f"{same:12,}  {every}"
         )
-        medians[system] = median
-    peer, ours = (medians[system] for system in SYSTEMS)
-    print(f"equal rows: {same} of {len(results[0])} and {len(results[1])}")
-    speed, memory = peer["seconds"] / ours["seconds"], ours["peak_mb"] / peer["peak_mb"]
-    print(f"ratio: {speed:.2f}x faster, {memory:.2f} of the peak")
 
 
 if __name__ == "__main__":

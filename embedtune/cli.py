@@ -179,7 +179,8 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
     from embedtune.generate.recording import export_recording
 
     with _reporting(verbose=False):
-        count = export_recording(work / "cache", output, _config(options), licence, date.today().isoformat())
+        today = date.today().isoformat()
+        count = export_recording(work / "chunks", work / "cache", output, _config(options), licence, today)
     out.print(f"{output}: {count} replies", soft_wrap=True)
 
 

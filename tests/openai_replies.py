@@ -47,7 +47,7 @@ class Call:
 
     @property
     def original(self) -> list[Body]:
-        """The messages without the two turns that ask for a repair; examples in a prompt are turns of their own."""
+        """The messages without the two turns that ask for a repair; examples in a prompt stay."""
         messages: list[Body] = self.body["messages"]
         repair = str(messages[-1]["content"]).startswith(("Your reply is not valid", "Your reply was too long"))
         return messages[:-2] if repair else messages

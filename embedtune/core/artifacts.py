@@ -127,11 +127,14 @@ def file_sha256(path: Path) -> str:
 
 
 def code_version(stage: str) -> str:
-    """Return a hash of the sources that decide what `stage` writes: its own package and core."""
+    """Return a hash of the sources that decide what `stage` writes: its own package and core.
+
+    The report is left out: it is rendered from artifacts and decides none.
+    """
     digest = hashlib.sha256()
     for folder in (PACKAGE / "core", PACKAGE / stage):
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", "report"} & set(path.relative_to(PACKAGE).parts):
                 digest.update(path.relative_to(PACKAGE).as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -137,7 +137,7 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # the stages report their own progress
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # the stages report their own progress
     kwargs = {"trust_remote_code": contract.trust_remote_code}
     transformer = Transformer(
         str(path),

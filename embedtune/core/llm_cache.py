@@ -126,7 +126,8 @@ class _Row(BaseModel):
 class ResponseCache:
     """A sqlite file of replies; each is committed before it is used, so that a killed process loses none.
 
-    A power cut may take the replies of the last `SYNC_EVERY_S` seconds, as it takes those under way. Belongs to the thread that made it. Several processes may share the file.
+    A power cut may take the replies of the last `SYNC_EVERY_S` seconds, as it takes those under way. Belongs to
+    the thread that made it. Several processes may share the file.
 
     Args:
         path: The file; it and its folder are created.

@@ -113,7 +113,7 @@ class LLMClient:
             EndpointError: The endpoint cannot be used at all.
             GateError: The budget does not allow the call.
         """
-        request = self._request(ask)
+        request = request_of(self.settings, ask)
         lock = self._locks.setdefault(request.key, asyncio.Lock())
         async with lock:
             stored = self._cache.get(request.key)
@@ -125,11 +125,6 @@ class LLMClient:
             if self._endpoint is None:
                 raise self._miss(request, answer)
             return await self._call(self._endpoint, ask, request)
-
-    def _request(self, ask: Ask[T]) -> Request:
-        settings = self.settings
-        parameters = settings.model_dump(include={"temperature", "top_p", "max_tokens", "seed"})
-        return Request(ask.prompt, settings.model, parameters, strict_schema(ask.schema), ask.messages)
 
     async def _call(self, endpoint: ChatEndpoint, ask: Ask[T], request: Request) -> T:
         """Ask the endpoint, once more with the error if the reply is not valid; keep a valid one."""
@@ -187,6 +182,12 @@ class LLMClient:
         else:
             difference = "the JSON schema of the reply"
         return ReplayMiss(request.prompt, difference, recorded)
+
+
+def request_of(settings: EndpointSettings, ask: Ask[T]) -> Request:
+    """Return what is sent for an ask, and what its reply is kept under."""
+    parameters = settings.model_dump(include={"temperature", "top_p", "max_tokens", "seed"})
+    return Request(ask.prompt, settings.model, parameters, strict_schema(ask.schema), ask.messages)
 
 
 def _usd(settings: EndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:

@@ -69,7 +69,10 @@ def fence(texts: list[str]) -> str:
     """Return numbered passages between lines with a tag that none of them contains: no text can end its fence.
 
     The tag is derived from the texts: the same passages give the same messages, and the same cache key.
+    Some servers take `<|…|>` in a message for a control token of the chat (ChatML, Llama 3), which could end the
+    message itself: it is pulled apart.
     """
+    texts = [text.replace("<|", "< |") for text in texts]
     joined = "\n".join(texts)
     tag, salt = "", 0
     while not tag or tag in joined:

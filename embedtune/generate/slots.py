@@ -1,6 +1,8 @@
 """How a slot is worded in a prompt. The words are part of the prompt: changing them changes every cache key."""
 
-from embedtune.generate.plan import Slot
+from embedtune.core.errors import ConfigError
+from embedtune.core.settings import GenerateSettings
+from embedtune.generate.plan import MULTI_HOP, Slot
 
 REASONING = {
     "factual": "a value, name or limit",
@@ -31,3 +33,19 @@ def slot_text(place: int, slot: Slot) -> str:
     needs = f"needs {facts} fact{'s' if facts > 1 else ''}"
     wanted = f"asks for {REASONING[slot.reasoning_type]}; {QUERY_TYPES[slot.query_type]}"
     return f"search_{place}: {slot.style}; {wanted}; {needs}"
+
+
+def require_known(settings: GenerateSettings) -> None:
+    """Refuse labels that the prompts do not explain.
+
+    Raises:
+        ConfigError: A style, query type or reasoning type is not one of those above.
+    """
+    known = {
+        "styles": STYLES,
+        "query_types": [name for name in QUERY_TYPES if name != MULTI_HOP],
+        "reasoning_types": list(REASONING),
+    }
+    for key, labels in known.items():
+        if unknown := sorted(set(getattr(settings, key)) - set(labels)):
+            raise ConfigError(f"generate.{key} has unknown labels", got=unknown, expected=", ".join(labels))

@@ -22,6 +22,7 @@ from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_sin
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.recording import Source, keep_bundles, open_source, recording_path
 from embedtune.generate.records import Question, write_tables
+from embedtune.generate.slots import require_known
 from embedtune.generate.write import Writers, write_questions
 
 MUCH_REJECTED = 0.5
@@ -41,11 +42,13 @@ def run(
         cache: Keeps replies and vectors between runs.
 
     Raises:
+        ConfigError: A label of the proportions is unknown.
         EndpointError: No endpoint is configured, or it cannot be used.
         ReplayMiss: The recording lacks a reply.
         GateError: The cost ceiling is reached, or too many calls fail.
     """
     started = time.monotonic()
+    require_known(config.generate)
     inputs = {"chunks": read_artifact(chunks, "chunks").fingerprint}
     if path := recording_path(config.generate):
         inputs["recording"] = file_sha256(path)
@@ -103,7 +106,7 @@ async def _ask(
             LLMClient(source.generator, keys[0], source.cache, replay=source.replay, budget=budget) as generator,
             LLMClient(source.judge, keys[1], source.cache, replay=source.replay, budget=budget) as judge,
         ):
-            writers = Writers(generator, judge)
+            writers = Writers(generator, judge, source.unanswered)
             questions = await write_questions(sheets, writers, settings.max_failed_share, progress)
             return questions, generator.usage + judge.usage
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embedtune.core.llm import ItemError, LLMClient, gather_asks
-from embedtune.core.progress import Progress
+from embedtune.core.llm import Ask, ItemError, LLMClient, gather_asks
+from embedtune.core.llm_client import request_of
+from embedtune.core.progress import Progress, Task
 from embedtune.generate.asks import Written, judging_ask, read_written, writing_ask
 from embedtune.generate.filters import plain_sense
 from embedtune.generate.plan import Sheet
@@ -14,10 +15,17 @@ from embedtune.generate.records import Question, question_of
 
 @dataclass(frozen=True)
 class Writers:
-    """Who writes and who judges."""
+    """Who writes and who judges.
+
+    Attributes:
+        generator: Writes.
+        judge: Judges.
+        unanswered: Keys of requests that got no usable reply when they were recorded; they fail again, unasked.
+    """
 
     generator: LLMClient
     judge: LLMClient
+    unanswered: frozenset[str] = frozenset()
 
     @property
     def models(self) -> tuple[str, str]:
@@ -40,29 +48,73 @@ async def write_questions(
         All questions; those of failed calls are rejected with the error as the reason.
     """
     with progress.task("write questions", len(sheets), "sheets") as task:
-        replies = await gather_asks(writers.generator, [writing_ask(s) for s in sheets], task, max_failed_share)
+        asks = [writing_ask(sheet) for sheet in sheets]
+        replies = await _answers(writers.generator, asks, writers.unanswered, task, max_failed_share)
+    written = read_replies(sheets, replies, writers.models)
+    asks = judging_asks(sheets, written)
+    with progress.task("judge questions", len(asks), "sheets") as task:
+        verdicts = await _answers(writers.judge, asks, writers.unanswered, task, max_failed_share)
+    return _with_verdicts(written, verdicts)
+
+
+async def _answers(
+    client: LLMClient, asks: Sequence[Ask[Any]], unanswered: frozenset[str], task: Task, max_failed_share: float
+) -> list[Any]:
+    """Return a reply or an error for each ask; those without a recorded reply are not asked."""
+    lost = {place for place, ask in enumerate(asks) if request_of(client.settings, ask).key in unanswered}
+    asked = [ask for place, ask in enumerate(asks) if place not in lost]
+    replies = iter(await gather_asks(client, asked, task, max_failed_share))
+    task.advance(len(lost))
+    return [no_reply(ask) if place in lost else next(replies) for place, ask in enumerate(asks)]
+
+
+def no_reply(ask: Ask[Any]) -> ItemError:
+    """Return the error of an ask that has no reply in a recording."""
+    return ItemError(ask.prompt, "not recorded", "it got no usable reply when it was recorded")
+
+
+def read_replies(sheets: Sequence[Sheet], replies: Sequence[Any], models: tuple[str, str]) -> list[list[Question]]:
+    """Return the questions of each sheet, senseless ones and those of failed calls rejected.
+
+    Args:
+        sheets: What was asked.
+        replies: A reply or an error for each sheet.
+        models: Names of generator and judge.
+    """
     texts = {passage.chunk_id: passage.text for sheet in sheets for passage in sheet.passages}
-    written = [
-        [plain_sense(question, texts) for question in _read(sheet, reply, writers.models)]
+    return [
+        [plain_sense(question, texts) for question in _read(sheet, reply, models)]
         for sheet, reply in zip(sheets, replies, strict=True)
     ]
-    open_sheets = [
-        (number, [q for q in questions if not q.reason])
-        for number, questions in enumerate(written)
-        if any(not q.reason for q in questions)
+
+
+def judging_asks(sheets: Sequence[Sheet], written: Sequence[Sequence[Question]]) -> list[Ask[Any]]:
+    """Return one call for each sheet that has a question left: what is rejected already is not judged."""
+    left = [(sheet, _left(questions)) for sheet, questions in zip(sheets, written, strict=True)]
+    return [
+        judging_ask(sheet, [(q.question, q.answer) for q in questions]) for sheet, questions in left if questions
     ]
-    asks = [judging_ask(sheets[number], [(q.question, q.answer) for q in qs]) for number, qs in open_sheets]
-    with progress.task("judge questions", len(asks), "sheets") as task:
-        verdicts = await gather_asks(writers.judge, asks, task, max_failed_share)
-    judged: dict[str, Question] = {}
-    for (_, questions), verdict in zip(open_sheets, verdicts, strict=True):
-        for place, question in enumerate(questions):
-            if isinstance(verdict, ItemError):
-                judged[question.question_id] = question.rejected(f"failed: {verdict.kind}")
+
+
+def _left(questions: Sequence[Question]) -> list[Question]:
+    return [question for question in questions if not question.reason]
+
+
+def _with_verdicts(written: Sequence[Sequence[Question]], verdicts: Sequence[Any]) -> list[Question]:
+    """Return all questions, those that were judged with their scores; verdicts are those of `judging_asks`."""
+    given = iter(verdicts)
+    judged: list[Question] = []
+    for questions in written:
+        verdict = next(given) if _left(questions) else None
+        scores = iter(()) if isinstance(verdict, ItemError) or verdict is None else iter(verdict.scores)
+        for question in questions:
+            if question.reason:
+                judged.append(question)
+            elif isinstance(verdict, ItemError):
+                judged.append(question.rejected(f"failed: {verdict.kind}"))
             else:
-                judged[question.question_id] = question.judged(verdict.scores[place])
-    flat = [question for questions in written for question in questions]
-    return [judged.get(question.question_id, question) for question in flat]
+                judged.append(question.judged(next(scores)))
+    return judged
 
 
 def _read(sheet: Sheet, reply: Any, models: tuple[str, str]) -> list[Question]:

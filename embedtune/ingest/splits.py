@@ -145,10 +145,11 @@ def assign(
         members[name].append(document)
     sizes = {name: int(chunks[documents].sum()) for name, documents in members.items()}
     order = sorted(members, key=lambda name: _rank(min(doc_ids[document] for document in members[name]), seed))
-    shares = {"test": settings.test_share, "dev": settings.dev_share}
+    shares = [("test", settings.test_share), ("dev", settings.dev_share)][: len(order) - 1]
     splits = ["train"] * len(doc_ids)
-    for split, share in list(shares.items())[: len(order) - 1]:
-        for name in _take(order, sizes, share * sum(sizes.values())) if share else []:
+    for number, (split, share) in enumerate(shares):
+        spare = len(order) - (len(shares) - number)
+        for name in _take(order, sizes, share * sum(sizes.values()), spare) if share else []:
             order.remove(name)
             for document in members[name]:
                 splits[document] = split
@@ -159,8 +160,8 @@ def _rank(doc_id: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{doc_id}".encode()).hexdigest()
 
 
-def _take(order: list[int], sizes: dict[int, int], target: float) -> list[int]:
-    """Return the first families that come nearest to a size, at least one; too large ones are passed over."""
+def _take(order: list[int], sizes: dict[int, int], target: float, spare: int) -> list[int]:
+    """Return the first families that come nearest to a size, at most `spare`; too large ones are passed over."""
     taken: list[int] = []
     total = 0
     for name in order:
@@ -169,4 +170,4 @@ def _take(order: list[int], sizes: dict[int, int], target: float) -> list[int]:
             total += sizes[name]
         elif taken:
             break
-    return taken or [min(order, key=lambda name: sizes[name])]
+    return taken[:spare] or [min(order, key=lambda name: sizes[name])]

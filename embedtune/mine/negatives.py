@@ -9,8 +9,8 @@ from embedtune.core.encoders import Vectors
 from embedtune.core.search import Indices, top_k
 from embedtune.mine.problem import Judge, MiningProblem, Verdict, Verdicts, thresholds
 
-# A scan costs the same for 8 or 64 results, so the first one goes past most false negatives.
-FIRST_DEPTH = 32
+# Past the positives and the likely false negatives of most queries; a second scan is made of the others only.
+FIRST_DEPTH = 16
 CANDIDATES = 1 << 22  # in memory at once; about 64 bytes each while they are sorted and judged
 
 
@@ -21,7 +21,7 @@ class SearchPlan:
     Attributes:
         block: Passages scanned at a time.
         device: "cuda" or "cpu".
-        first_depth: Candidates looked at before any query is searched deeper.
+        first_depth: Candidates looked at before any query is searched deeper; twice the negatives at least.
     """
 
     block: int = 50_000
@@ -91,7 +91,7 @@ def mine_negatives(
         rejected=dict.fromkeys(list(Verdict)[1:], 0),
     )
     pending = np.arange(shape[0])
-    depth = min(max(plan.first_depth, negatives), len(problem.passages))
+    depth = min(max(plan.first_depth, 2 * negatives), len(problem.passages))
     while len(pending):
         unfinished = []
         for rows in _slices(pending, depth):

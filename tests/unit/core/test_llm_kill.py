@@ -47,6 +47,7 @@ def child(server: OpenAIServer, path: Path) -> "subprocess.Popen[str]":
 
 def test_after_kill_9_no_reply_is_paid_twice_and_the_result_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
+    cache = ResponseCache(path)
     hung = [True]
 
     def hang(call: Call) -> str | None:
@@ -54,7 +55,7 @@ def test_after_kill_9_no_reply_is_paid_twice_and_the_result_is_the_same(tmp_path
 
     with OpenAIServer(replies=echo, faults=hang) as server:
         first = child(server, path)
-        while server.faulted["stall"] < 4 or len(ResponseCache(path)) < ANSWERED:
+        while server.faulted["stall"] < 4 or len(cache) < ANSWERED:
             assert first.poll() is None
             time.sleep(0.02)
         first.send_signal(signal.SIGKILL)
@@ -68,4 +69,4 @@ def test_after_kill_9_no_reply_is_paid_twice_and_the_result_is_the_same(tmp_path
         assert output.splitlines() == [f"echo of number {n}" for n in range(TOTAL)]
         assert server.answered == Counter({call.fingerprint: 1 for call in server.calls})
         assert server.completions == TOTAL
-    assert len(ResponseCache(path)) == TOTAL
+    assert len(cache) == TOTAL

@@ -29,8 +29,15 @@ class GluedCounter(WordCounter):
         return [count + text.count("\n") for count, text in zip(super().passages(texts), texts, strict=True)]
 
 
-def contract(max_length: int = 512, prefix: str = "") -> EncoderContract:
-    return EncoderContract(base_model="x", dimensions=(8,), max_length=max_length, passage_prefix=prefix)
+class PrefixCounter(WordCounter):
+    """A tokenizer under a contract whose passage prefix has seven tokens."""
+
+    def passages(self, texts: Sequence[str]) -> list[int]:
+        return [count + 7 for count in super().passages(texts)]
+
+
+def contract(max_length: int = 512) -> EncoderContract:
+    return EncoderContract(base_model="x", dimensions=(8,), max_length=max_length)
 
 
 def chunks(
@@ -47,7 +54,7 @@ def prose(sentences: int, words_each: int = 10) -> str:
 def test_id_is_the_hash_of_the_rendered_passage() -> None:
     (chunk,) = chunks([Block("heading", "Pump", 1), Block("paragraph", "It runs.")])
     # sha256 of "Pump\nIt runs."
-    assert chunk.chunk_id == "d07bc1e2bcd5e85b"
+    assert chunk.chunk_id == "c716c1a35665ac07"
     assert (chunk.text, chunk.heading_path, chunk.n_words, chunk.n_tokens) == ("It runs.", ("Pump",), 2, 8)
 
 
@@ -131,7 +138,7 @@ def test_long_heading_path_is_shortened_from_the_middle() -> None:
 
 def test_prefix_that_takes_most_of_the_length_is_refused() -> None:
     with pytest.raises(ContractError, match="more than half"):
-        Chunker(IngestSettings(), contract(16, prefix="a b c d "), WordCounter())
+        Chunker(IngestSettings(), contract(16), PrefixCounter())
 
 
 def test_whole_longer_than_its_parts_still_fits() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ def bounds(low: int, high: int, tokens: int = 10_000) -> Bounds:
 
 
 def row(*atoms: tuple[str, Gap, int]) -> list[Atom]:
-    """Return atoms from (heading path as a word, gap, words); each takes as many characters and tokens as words."""
+    """Return atoms from (heading path as a word, gap, words), with as many characters and tokens as words."""
     made: list[Atom] = []
     position = 0
     for path, gap, words in atoms:
@@ -65,8 +66,8 @@ def test_cut_falls_between_blocks_rather_than_sentences_and_never_where_words_ar
 
 
 def test_list_stays_with_the_sentence_that_announces_it() -> None:
-    atoms = row(("", Gap.SECTION, 10), ("", Gap.BLOCK, 10), ("", Gap.LEAD_IN, 10), ("", Gap.ITEM, 10))
-    assert sizes(atoms, bounds(5, 30)) == [1, 3]
+    atoms = row(("", Gap.SECTION, 14), ("", Gap.BLOCK, 10), ("", Gap.LEAD_IN, 10), ("", Gap.ITEM, 6))
+    assert sizes(atoms, bounds(10, 30)) == [1, 3]
 
 
 def test_remainder_below_the_minimum_is_balanced() -> None:
@@ -96,7 +97,7 @@ ROWS = st.lists(
 def test_chunks_cover_every_atom_once_in_order_within_the_bounds(drawn: list[tuple[str, Gap, int]]) -> None:
     atoms = row(*drawn)
     pieces = divide(atoms, bounds(15, 40))
-    assert all(left.end <= right.start for left, right in zip(pieces, pieces[1:], strict=False))
+    assert all(left.end <= right.start for left, right in pairwise(pieces))
     held = [atom for piece in pieces for atom in atoms if piece.start <= atom.start and atom.end <= piece.end]
     assert held == atoms
     for piece in pieces:

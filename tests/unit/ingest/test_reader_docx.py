@@ -7,8 +7,8 @@ from docx import Document
 from ingest_files import make_docx
 
 from embedtune.ingest.blocks import Block, UnreadableError
-from embedtune.ingest.reading import read_document
 from embedtune.ingest.readers import docx
+from embedtune.ingest.reading import read_document
 
 
 def test_structure() -> None:

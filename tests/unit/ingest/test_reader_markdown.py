@@ -3,7 +3,8 @@ from embedtune.ingest.readers.markdown import markdown_blocks, read
 
 
 def test_structure() -> None:
-    text = "# Pump\n\nIt *runs* at [2 bar](x.md)\nin `mode`.\n\n```sh\n$ ls\n```\n\n| a | b |\n|---|---|\n| 1 | **2** |\n"
+    text = "# Pump\n\nIt *runs* at [2 bar](x.md)\nin `mode`.\n\n```sh\n$ ls\n```\n\n"
+    text += "| a | b |\n|---|---|\n| 1 | **2** |\n"
     assert markdown_blocks(text) == [
         Block("heading", "Pump", 1),
         Block("paragraph", "It runs at 2 bar\nin mode."),

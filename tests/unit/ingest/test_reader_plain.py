@@ -3,7 +3,7 @@ from embedtune.ingest.readers.plain import plain_blocks
 
 
 def test_headings_by_capitals_number_and_underline() -> None:
-    text = "GATE DG-6\n\n1. What it does\n\nIt holds weed back.\n\n1.1 Comb\n\nBars.\n\nCARE\n\nPlan\n====\n\nRake it.\n"
+    text = "GATE DG-6\n\n1. What it does\n\nIt holds.\n\n1.1 Comb\n\nBars.\n\nCARE\n\nPlan\n====\n\nRake it.\n"
     headings = [(block.text, block.level) for block in plain_blocks(text) if block.kind == "heading"]
     assert headings == [("GATE DG-6", 1), ("1. What it does", 2), ("1.1 Comb", 3), ("CARE", 2), ("Plan", 1)]
 

@@ -8,8 +8,8 @@ from embedtune.ingest.readers.rst import rst_blocks
 
 def test_structure() -> None:
     text = (
-        "=====\nSheet\n=====\n\nIntro ``x`` and `link <http://a.b>`_.\n\nPart\n====\n\n#. One.\n#. Two.\n\n   - deep\n\n"
-        "term\n  meaning\n\n::\n\n   code\n\n+---+---+\n| a | b |\n+---+---+\n"
+        "=====\nSheet\n=====\n\nIntro ``x`` and `link <http://a.b>`_.\n\nPart\n====\n\n"
+        "#. One.\n#. Two.\n\n   - deep\n\nterm\n  meaning\n\n::\n\n   code\n\n+---+---+\n| a | b |\n+---+---+\n"
     )
     assert rst_blocks(text) == [
         Block("heading", "Sheet", 1),

@@ -19,7 +19,7 @@ def split(text: str) -> list[str]:
         ("At 2.5 bar it opens. 3 bar closes it.", ["At 2.5 bar it opens.", "3 bar closes it."]),
         ("Wait... then go on. Done.", ["Wait... then go on.", "Done."]),
         ("1. Open the valve. 2 turns.", ["1. Open the valve.", "2 turns."]),
-        ("开机。关机！好吗？是", ["开机。", "关机！", "好吗？", "是"]),
+        ("开\u3002关\uff01好\uff1f是", ["开\u3002", "关\uff01", "好\uff1f", "是"]),
         ("「開く。」次へ。", ["「開く。」", "次へ。"]),
         ("no end", ["no end"]),
         ("", []),
