@@ -191,7 +191,7 @@ def _single(stage: StageSpec, options: dict[str, Any]) -> None:
         job = _job(options.get("docs"), output.parent, _config(options), options)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
-    _show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done)))
+    _show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 
 def _config(options: dict[str, Any], limit: int | None = None) -> Config:
@@ -248,7 +248,7 @@ def _execute(
 
     def after(done: StageReport) -> None:
         if not quiet:
-            err.print(views.stage_line(done))
+            err.print(views.stage_line(done), soft_wrap=True)
 
     reports = run_job(job, progress, before, after)
     if quiet:
@@ -291,11 +291,11 @@ def _show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
 @contextmanager
 def _reporting(verbose: bool) -> Iterator[Progress]:
     """Set up logging and progress; turn errors into a message and an exit code."""
-    handler = RichHandler(console=err, show_path=verbose, show_level=True, rich_tracebacks=False, markup=False)
+    handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set DEBUG for themselves
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG for itself
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from embedtune.console import table
 from embedtune.core.artifacts import StageReport
+from embedtune.core.report import verdict_sentences
 
 if TYPE_CHECKING:
     from embedtune.doctor import Finding
@@ -84,7 +85,8 @@ class Summary:
         if self.metrics is not None and self.verdict is not None:
             parts += [metrics_table(name, entry) for name, entry in self.metrics["sets"].items()]
             name = self.verdict["verdict"]
-            parts.append(Text.assemble("\n", (name, VERDICT_STYLE[name]), f" on {self.verdict['decided_on']}. "))
+            sentences = " ".join(verdict_sentences(self.metrics, self.verdict))
+            parts.append(Text.assemble("\n", (name, VERDICT_STYLE[name]), f"  {sentences}"))
         parts.append(f"report: {self.page}")
         return parts
 
@@ -96,7 +98,8 @@ def metrics_table(name: str, entry: dict[str, Any]) -> Table:
         for system, values in entry["systems"].items()
     ]
     delta = [entry["delta"][metric] for metric in SHOWN_METRICS]
-    rows.append(["tuned - base", *(f"{d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]" for d in delta)])
+    rows.append(["tuned - base", *(f"{d['mean']:+.4f}" for d in delta)])
+    rows.append(["interval", *(f"{d['low']:+.4f} … {d['high']:+.4f}" for d in delta)])
     return table(["", *SHOWN_METRICS], rows, title=f"\n{name}: {entry['queries']} questions")
 
 

@@ -82,7 +82,13 @@ def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, i
             expected="words that stand in exactly one passage of the document, on one side of a passage border",
             fix="copy the quote from the nearest text, or quote other words of the same answer",
         )
-    queries = [Record(question.id, question.question, {"split": SPLIT}) for _, question in asked]
+    home = {record.id: str(record.metadata["split"]) for record in corpus}
+    queries = []
+    for _, question in asked:
+        splits = {home[chunk_id] for chunk_id in qrels[question.id]}
+        # Training saw other questions about a train document: a reader wants to see those apart.
+        answered_in = splits.pop() if len(splits) == 1 else "several"
+        queries.append(Record(question.id, question.question, {"split": SPLIT, "answered_in": answered_in}))
     output.mkdir(parents=True, exist_ok=True)
     write_records(output / "corpus.jsonl", corpus)
     write_records(output / "queries.jsonl", queries)

@@ -57,6 +57,7 @@ DIMENSIONS: dict[str, SliceKey] = {
     "length": _length,
     "lexical_ease": _lexical_ease,
     "base_rank": _base_rank,
+    "answered_in": _metadata("answered_in"),
 }
 
 

@@ -87,7 +87,7 @@ class _Totals:
 
 def _count(chats: Sequence[Sequence[Mapping[str, str]]], tokenizer: object) -> int:
     texts = [message["content"] for chat in chats for message in chat]
-    encoded = tokenizer(texts, add_special_tokens=False, truncation=False)  # type: ignore[operator]
+    encoded = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)  # type: ignore[operator]
     return sum(len(ids) for ids in encoded["input_ids"])
 
 

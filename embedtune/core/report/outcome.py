@@ -32,6 +32,7 @@ DIMENSION_TITLES = {
     "length": "Length of the question",
     "lexical_ease": "Lexical ease",
     "base_rank": "Rank in the base model when generated",
+    "answered_in": "Split of the documents that answer",
 }
 
 

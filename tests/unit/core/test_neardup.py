@@ -94,6 +94,16 @@ def test_short_text_inside_a_long_one_is_found() -> None:
     ]
 
 
+def test_pairs_just_above_the_threshold_are_not_lost() -> None:
+    # 300 words have 296 shingles; the first 241 words have 237 of them: containment 0.8007.
+    rng = random.Random(5)
+    texts = []
+    for _ in range(200):
+        base = [rng.randrange(10**6) for _ in range(300)]
+        texts += [numbered(*base), numbered(*base[:241], *(rng.randrange(10**6) for _ in range(59)))]
+    assert near_duplicate_groups(texts, 0.7, 0.8) == [n - n % 2 for n in range(400)]
+
+
 def test_empty_texts_are_nobodys_duplicates() -> None:
     assert near_duplicate_groups(["", "", "a b", "a b"], 0.7, 0.8) == [0, 1, 2, 2]
     assert near_duplicate_groups([], 0.7, 0.8) == []

@@ -48,6 +48,10 @@ def test_sections_that_are_big_enough_stay_apart() -> None:
     assert [piece.path for piece in divide(atoms, bounds(10, 30))] == [("a",), ("b",)]
 
 
+def test_a_better_size_is_no_reason_to_merge_sections() -> None:
+    assert sizes(row(("a", Gap.SECTION, 12), ("b", Gap.SECTION, 12)), bounds(10, 40)) == [1, 1]
+
+
 def test_small_sections_merge_and_their_headings_stay_in_the_text() -> None:
     atoms = row(("tx", Gap.SECTION, 6), ("ty", Gap.SECTION, 6))
     (piece,) = divide(atoms, bounds(10, 30))

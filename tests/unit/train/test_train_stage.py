@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
 from safetensors.numpy import load_file
 
@@ -25,14 +24,6 @@ from tests.tiny_model import make_tiny_llama
 from tests.unit.train.world import Interrupt, make_world, tiny_config
 
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
