@@ -54,9 +54,9 @@ def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
     Raises:
         ConfigError: The configuration is not valid.
     """
-    # KFP's executor logs everything at INFO: a line for each LLM call would hide the progress.
-    for library in ("httpx", "httpcore", "openai", "urllib3"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    # KFP's executor lets every library log at INFO: a line for each LLM call would hide the progress.
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("embedtune").setLevel(logging.INFO)
     config = parse_config(yaml.safe_load(config_yaml))
     with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
         yield Setting(config, LineProgress(), environment_secrets(config), Path(cache_dir or temporary))

@@ -29,6 +29,7 @@ WORDS_PER_SHINGLE = 5
 SKETCH = 32  # hashes kept of a text
 POSTING = 64  # texts looked at that share one sampled shingle; a phrase in more of them tells little
 BATCH = 256  # texts compared at a time
+BLOCK = 1 << 20  # keys looked at at a time
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
@@ -167,8 +168,8 @@ class _Index:
     def __init__(self, keys: Hashes, sizes: Labels, least: float) -> None:
         self._keys = keys
         held = np.zeros(len(sizes), dtype=np.int64)
-        for start in range(0, len(keys), 1 << 20):
-            block = (keys[start : start + (1 << 20)] & _LOW).astype(np.int64)
+        for start in range(0, len(keys), BLOCK):
+            block = (keys[start : start + BLOCK] & _LOW).astype(np.int64)
             held += np.bincount(block, minlength=len(sizes))
         # A sketch that is the whole set must hold `least` of it. A sample of k holds k · least on average; five
         # standard deviations less lose one in a hundred thousand of the pairs that are just above the threshold.
@@ -203,8 +204,11 @@ def _short(hashes: Hashes) -> npt.NDArray[np.uint32]:
 
 def _without_common(keys: Hashes) -> Hashes:
     """Leave the first `POSTING` texts of each shingle: those of a large cluster all meet in them."""
-    common = keys[POSTING:] >> _HALF == keys[:-POSTING] >> _HALF
-    return keys[np.concatenate([np.ones(POSTING, dtype=bool), ~common])] if common.any() else keys
+    kept = np.ones(len(keys), dtype=bool)
+    for start in range(POSTING, len(keys), BLOCK):
+        block = keys[start : start + BLOCK]
+        kept[start : start + BLOCK] = block >> _HALF != keys[start - POSTING :][: len(block)] >> _HALF
+    return keys if kept.all() else keys[kept]
 
 
 class UnionFind:

@@ -1,22 +1,39 @@
 """Files to extracted text: the table of formats."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from embedtune.ingest.blocks import Block, Extract, UnreadableError, assemble
 from embedtune.ingest.readers import docx, html, markdown, pdf, plain, rst
 
-READERS: dict[str, ModuleType] = {
-    ".md": markdown,
-    ".markdown": markdown,
-    ".rst": rst,
-    ".txt": plain,
-    ".text": plain,
-    ".html": html,
-    ".htm": html,
-    ".pdf": pdf,
-    ".docx": docx,
+
+@dataclass(frozen=True)
+class Reader:
+    """How one format is read.
+
+    Args:
+        read: Bytes of a file to blocks.
+        failures: What its library raises on damaged input.
+    """
+
+    read: Callable[[bytes], list[Block]]
+    failures: tuple[type[Exception], ...]
+
+
+_MARKDOWN = Reader(markdown.read, markdown.FAILURES)
+_TEXT = Reader(plain.read, plain.FAILURES)
+_HTML = Reader(html.read, html.FAILURES)
+READERS: dict[str, Reader] = {
+    ".md": _MARKDOWN,
+    ".markdown": _MARKDOWN,
+    ".rst": Reader(rst.read, rst.FAILURES),
+    ".txt": _TEXT,
+    ".text": _TEXT,
+    ".html": _HTML,
+    ".htm": _HTML,
+    ".pdf": Reader(pdf.read, pdf.FAILURES),
+    ".docx": Reader(docx.read, docx.FAILURES),
 }
 
 
@@ -30,18 +47,15 @@ def read_document(path: Path) -> Extract:
         UnreadableError: It cannot be read; `what` is the reason.
     """
     reader = READERS[path.suffix.lower()]
-    read: Callable[[bytes], list[Block]] = reader.read
-    failures: tuple[type[Exception], ...] = reader.FAILURES
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"cannot be opened: {error.strerror}") from error
     try:
-        blocks = read(data)
+        return assemble(reader.read(data))
     except UnreadableError:
         raise
     except RecursionError as error:
         raise UnreadableError("nested too deeply") from error
-    except failures as error:
+    except reader.failures as error:
         raise UnreadableError(f"damaged {path.suffix}: {type(error).__name__}: {error}"[:200]) from error
-    return assemble(blocks)

@@ -34,7 +34,7 @@ class Mined:
     """What was chosen for each query.
 
     Attributes:
-        counts: Negatives found, shape (n,); what stands in later columns means nothing.
+        counts: Negatives found, shape (n,).
         indices: Passages, hardest first, shape (n, wanted); -1 beyond the count.
         scores: Their scores, shape (n, wanted); NaN beyond the count.
         ranks: Their ranks among all passages, from 1; -1 beyond the count.
@@ -79,18 +79,8 @@ def mine_negatives(
     starts = np.searchsorted(problem.pair_query, np.arange(len(problem.queries)))
     limits = thresholds(np.minimum.reduceat(positive_scores, starts), margin)
     judge = Judge(problem, limits)
-    shape = (len(problem.queries), negatives)
-    mined = Mined(
-        counts=np.zeros(shape[0], np.int64),
-        indices=np.full(shape, -1, np.int64),
-        scores=np.full(shape, np.nan, np.float32),
-        ranks=np.full(shape, -1, np.int64),
-        limits=limits,
-        pair_scores=positive_scores,
-        pair_ranks=np.full(len(positive_scores), -1, np.int64),
-        rejected=dict.fromkeys(list(Verdict)[1:], 0),
-    )
-    pending = np.arange(shape[0])
+    mined = _nothing_yet(limits, positive_scores, negatives)
+    pending = np.arange(len(problem.queries))
     depth = min(max(plan.first_depth, 2 * negatives), len(problem.passages))
     while len(pending):
         unfinished = []
@@ -108,6 +98,20 @@ def mine_negatives(
         pending = np.concatenate(unfinished)
         depth = min(2 * depth, len(problem.passages))
     return mined
+
+
+def _nothing_yet(limits: Vectors, positive_scores: Vectors, negatives: int) -> Mined:
+    shape = (len(limits), negatives)
+    return Mined(
+        counts=np.zeros(shape[0], np.int64),
+        indices=np.full(shape, -1, np.int64),
+        scores=np.full(shape, np.nan, np.float32),
+        ranks=np.full(shape, -1, np.int64),
+        limits=limits,
+        pair_scores=positive_scores,
+        pair_ranks=np.full(len(positive_scores), -1, np.int64),
+        rejected=dict.fromkeys(list(Verdict)[1:], 0),
+    )
 
 
 def _slices(rows: Indices, depth: int) -> Iterator[Indices]:

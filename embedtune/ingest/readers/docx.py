@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 from docx import Document
@@ -13,8 +14,19 @@ from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from embedtune.ingest.blocks import Block, UnreadableError, table_block
 
-# KeyError and ValueError: a package without the parts that it names, or with another content type.
-FAILURES: tuple[type[Exception], ...] = (OpcError, zipfile.BadZipFile, LxmlError, KeyError, ValueError)
+# KeyError and ValueError: a package without the parts that it names, or with another content type. The last four are
+# what zipfile raises on a damaged, exotic, encrypted or cut archive.
+FAILURES: tuple[type[Exception], ...] = (
+    OpcError,
+    zipfile.BadZipFile,
+    LxmlError,
+    KeyError,
+    ValueError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+)
 LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a bomb, not a document
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)

@@ -67,6 +67,19 @@ def test_damaged_file_is_named(data: bytes, tmp_path: Path) -> None:
         read_document(path)
 
 
+def test_archive_with_flipped_bytes_is_read_or_named(tmp_path: Path) -> None:
+    data = make_docx()
+    reasons = set()
+    for place in range(60, len(data), len(data) // 150):
+        path = tmp_path / "a.docx"
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            read_document(path)
+        except UnreadableError as error:
+            reasons.add(error.what.split(":")[1].strip())
+    assert {"BadZipFile", "error"} <= reasons
+
+
 def test_package_without_a_document_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.docx"
     with zipfile.ZipFile(path, "w") as archive:
