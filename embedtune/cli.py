@@ -19,21 +19,20 @@ from rich.logging import RichHandler
 
 from embedtune import __version__, views
 from embedtune.cli_options import (
+    build_config,
+    build_job,
     config_options,
     evaluation_options,
     output_options,
-    parse_eval_sets,
+    secrets_of,
     stage_command,
     work_option,
 )
 from embedtune.console import LineProgress, TerminalProgress
 from embedtune.core.artifacts import StageReport
-from embedtune.core.comparisons import Comparisons
 from embedtune.core.config import load_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.progress import Progress
-from embedtune.core.secrets import Secrets, secrets_from
-from embedtune.core.settings import Config
 from embedtune.runner import STAGE_NAMES, STAGES, Job, StageSpec, run_stage
 from embedtune.runner import run as run_job
 
@@ -75,8 +74,8 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
     Interrupted anywhere and run again, it resumes; no LLM call is paid twice.
     """
     with _reporting(verbose) as progress:
-        config = _config(options, limit=options["limit"])
-        job = _job(docs, work, config, options)
+        config = build_config(options, os.environ)
+        job = build_job(docs, work, config, options, os.environ)
         _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
 
 
@@ -93,10 +92,12 @@ def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbo
         config = load_config("demo-cpu", overrides)
         options: dict[str, Any] = {"last": "ingest"}
         if last != "ingest":
-            _execute(_job(str(HANDBOOK), work, config, options), progress, as_json=False, quiet=True)
+            _execute(
+                build_job(str(HANDBOOK), work, config, options, os.environ), progress, as_json=False, quiet=True
+            )
             build_handwritten_set(work)
             options = {"last": last, "eval_sets": (f"handwritten={work / 'handwritten'}",)}
-        _execute(_job(str(HANDBOOK), work, config, options), progress, as_json, yes=True)
+        _execute(build_job(str(HANDBOOK), work, config, options, os.environ), progress, as_json, yes=True)
 
 
 @cli.command()
@@ -110,8 +111,8 @@ def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any
     from embedtune.estimate import estimate_run
 
     with _reporting(verbose) as progress:
-        config = _config(options, limit=options["limit"])
-        result = estimate_run(_job(docs, work, config, {"last": "ingest"}), progress)
+        config = build_config(options, os.environ)
+        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress)
     _show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
 
 
@@ -124,8 +125,8 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     from embedtune.doctor import examine
 
     with _reporting(verbose):
-        config = _config(options)
-        findings = examine(config, _secrets(config), work)
+        config = build_config(options, os.environ)
+        findings = examine(config, secrets_of(config, os.environ), work)
     _show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
     if any(finding.status == "wrong" for finding in findings):
         sys.exit(1)
@@ -180,7 +181,9 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
 
     with _reporting(verbose=False):
         today = date.today().isoformat()
-        count = export_recording(work / "chunks", work / "cache", output, _config(options), licence, today)
+        count = export_recording(
+            work / "chunks", work / "cache", output, build_config(options, os.environ), licence, today
+        )
     out.print(f"{output}: {count} replies", soft_wrap=True)
 
 
@@ -188,47 +191,14 @@ def _single(stage: StageSpec, options: dict[str, Any]) -> None:
     """Run one stage on explicit inputs and outputs."""
     with _reporting(options["verbose"]) as progress:
         output: Path = options["output"]
-        job = _job(options.get("docs"), output.parent, _config(options), options)
+        job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
     _show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 
-def _config(options: dict[str, Any], limit: int | None = None) -> Config:
-    source = options.get("preset") or options.get("config_file") or "minilm"
-    if options.get("preset") and options.get("config_file"):
-        raise ConfigError("two configurations", got="--preset and --config", expected="one of them")
-    overrides = list(options.get("overrides") or ())
-    overrides += [f"ingest.limit={limit}"] if limit else []
-    if options.get("decide_on"):
-        overrides.append(f"evaluate.decide_on={options['decide_on']}")
-    config = load_config(str(source), overrides)
-    base_url = os.environ.get("OPENAI_BASE_URL")
-    if base_url and config.generate.llm.base_url is None:
-        llm = config.generate.llm.model_copy(update={"base_url": base_url})
-        generate = config.generate.model_copy(update={"llm": llm})
-        config = config.model_copy(update={"generate": generate})
-    return config
-
-
-def _secrets(config: Config) -> Secrets:
-    judge = config.generate.judge or config.generate.llm
-    return secrets_from(os.environ, llm_key_name=config.generate.llm.api_key_env, judge_key_name=judge.api_key_env)
-
-
-def _job(docs: str | None, work: Path, config: Config, options: dict[str, Any]) -> Job:
-    comparisons = Comparisons(parse_eval_sets(options.get("eval_sets") or ()), options.get("champion"))
-    return Job(
-        work=work,
-        config=config,
-        secrets=_secrets(config),
-        source=docs,
-        dataset=options.get("dataset"),
-        first=options.get("first") or STAGE_NAMES[0],
-        last=options.get("last") or STAGE_NAMES[-1],
-        force=bool(options.get("force")),
-        comparisons=comparisons,
-    )
+for _stage in STAGES:
+    cli.add_command(stage_command(_stage, _single))
 
 
 def _execute(
@@ -314,8 +284,6 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Entry point of the `embedtune` command."""
-    for stage in STAGES:
-        cli.add_command(stage_command(stage, _single))
     cli()
 
 

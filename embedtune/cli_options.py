@@ -1,14 +1,17 @@
 """Options that several commands share, and how they become a configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from embedtune.core.config import preset_names
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config import load_config, preset_names
 from embedtune.core.errors import ConfigError
-from embedtune.runner import StageSpec
+from embedtune.core.secrets import Secrets, secrets_from
+from embedtune.core.settings import Config
+from embedtune.runner import STAGE_NAMES, Job, StageSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -118,3 +121,51 @@ def stage_command(stage: StageSpec, execute: Callable[[StageSpec, dict[str, Any]
     if stage.name == "ingest":
         command = click.argument("docs")(command)
     return click.command(stage.name, help=STAGE_HELP[stage.name])(command)
+
+
+def build_config(options: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    """Return the configuration that the options of a command mean.
+
+    Args:
+        options: Parsed options.
+        environment: OPENAI_BASE_URL is where the LLM is looked for when the configuration does not say.
+
+    Raises:
+        ConfigError: Two configurations are named, or the one that is named is not valid.
+    """
+    if options.get("preset") and options.get("config_file"):
+        raise ConfigError("two configurations", got="--preset and --config", expected="one of them")
+    overrides = list(options.get("overrides") or ())
+    overrides += [f"ingest.limit={options['limit']}"] if options.get("limit") else []
+    overrides += [f"evaluate.decide_on={options['decide_on']}"] if options.get("decide_on") else []
+    config = load_config(str(options.get("preset") or options.get("config_file") or "minilm"), overrides)
+    base_url = environment.get("OPENAI_BASE_URL")
+    if not base_url or config.generate.llm.base_url is not None:
+        return config
+    llm = config.generate.llm.model_copy(update={"base_url": base_url})
+    return config.model_copy(update={"generate": config.generate.model_copy(update={"llm": llm})})
+
+
+def secrets_of(config: Config, environment: Mapping[str, str]) -> Secrets:
+    """Return the credentials that a configuration names, from the environment."""
+    judge = config.generate.judge or config.generate.llm
+    return secrets_from(
+        environment, llm_key_name=config.generate.llm.api_key_env, judge_key_name=judge.api_key_env
+    )
+
+
+def build_job(
+    docs: str | None, work: Path, config: Config, options: Mapping[str, Any], environment: Mapping[str, str]
+) -> Job:
+    """Return the job that the options of a command mean."""
+    return Job(
+        work=work,
+        config=config,
+        secrets=secrets_of(config, environment),
+        source=docs,
+        dataset=options.get("dataset"),
+        first=options.get("first") or STAGE_NAMES[0],
+        last=options.get("last") or STAGE_NAMES[-1],
+        force=bool(options.get("force")),
+        comparisons=Comparisons(parse_eval_sets(options.get("eval_sets") or ()), options.get("champion")),
+    )

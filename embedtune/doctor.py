@@ -9,7 +9,7 @@ from typing import Literal
 from embedtune.core.base_model import resolve_base
 from embedtune.core.encoders import TorchEncoder
 from embedtune.core.errors import EmbedtuneError
-from embedtune.core.llm_probe import probe_endpoint
+from embedtune.core.llm_probe import EndpointReport, probe_endpoint
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config, EndpointSettings
@@ -73,7 +73,10 @@ def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> F
         report = probe_endpoint(settings, key)
     except EmbedtuneError as error:
         return Finding("wrong", role, f"{error.what}{f' ({error.got})' if error.got else ''}", error.fix or "")
-    found = f"{settings.model} at {settings.base_url}: {report.tokens_per_s:.0f} tokens/s"
+    where = f"{settings.model} at {settings.base_url}"
+    if not report.usable:
+        return Finding("wrong", role, f"{where}: {report.problem}", _endpoint_fix(role, settings, report))
+    found = f"{where}: {report.tokens_per_s or 0:.0f} tokens/s"
     if not report.json_schema:
         return Finding(
             "note",
@@ -82,6 +85,17 @@ def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> F
             "it works, with the schema in the prompt and more repairs; a server with guided decoding is better",
         )
     return Finding("fine", role, f"{found}; honours JSON schema")
+
+
+def _endpoint_fix(role: str, settings: EndpointSettings, report: EndpointReport) -> str:
+    section = "generate.llm" if role == "generator" else "generate.judge"
+    if not report.reachable:
+        return f"start the server, or set {section}.base_url"
+    if report.key_ok is False:
+        return f"put the right key into the variable {settings.api_key_env}"
+    if report.model_known is False:
+        return f"set {section}.model to a model that the server has"
+    return "see the server's log"
 
 
 def _check_gpu(config: Config) -> Finding:

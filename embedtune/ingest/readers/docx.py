@@ -14,7 +14,7 @@ from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from embedtune.ingest.blocks import Block, UnreadableError, table_block
 
-# KeyError and ValueError: a package without the parts that it names, or with another content type. The last four are
+# KeyError and ValueError: a package without the parts that it names, or with another content type. The last four:
 # what zipfile raises on a damaged, exotic, encrypted or cut archive.
 FAILURES: tuple[type[Exception], ...] = (
     OpcError,

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pypdf import PageObject, PdfReader
-from pypdf.errors import PyPdfError
+from pypdf.errors import DeprecationError, PyPdfError
 
 from embedtune.ingest.blocks import Block, UnreadableError
 
 # pypdf checks little of the structure before it uses it, so that a damaged file shows up as one of these.
 FAILURES: tuple[type[Exception], ...] = (
     PyPdfError,
+    DeprecationError,
     zlib.error,
     struct.error,
     ValueError,
