@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -187,6 +188,19 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
     out.print(f"{output}: {count} replies", soft_wrap=True)
 
 
+@cli.command("local-llm")
+@click.argument("model", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--port", default=8080, show_default=True, help="On 127.0.0.1.")
+@click.option("--parallel", default=2, show_default=True, help="Requests at a time.")
+def local_llm(model: Path, port: int, parallel: int) -> None:
+    """Serve MODEL (a GGUF file) as an OpenAI-compatible endpoint on this machine, until Ctrl-C."""
+    from embedtune.local_llm import serve
+
+    with _reporting(verbose=False):
+        out.print(f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}")
+        serve(model, port, parallel, threading.Event())
+
+
 def _single(stage: StageSpec, options: dict[str, Any]) -> None:
     """Run one stage on explicit inputs and outputs."""
     with _reporting(options["verbose"]) as progress:
@@ -282,10 +296,5 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Entry point of the `embedtune` command."""
-    cli()
-
-
 if __name__ == "__main__":
-    main()
+    cli()

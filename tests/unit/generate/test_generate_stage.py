@@ -316,7 +316,8 @@ def test_only_replies_to_the_calls_of_this_configuration_are_recorded(world):
     world.run(questions_per_chunk=3)
     stale = world.server.completions
     world.run(output="again")
-    _, count = world.record()
+    path, count = world.record()
+    assert len(gzip.decompress(path.read_bytes()).splitlines()) == 1 + count
     assert count <= world.server.completions - stale + 2 * 10  # bundles ask alike under both
     assert count < world.server.completions
     with pytest.raises(InputError, match="this configuration"):
@@ -341,6 +342,13 @@ def test_a_newer_recording_takes_the_place_of_an_older_one(world):
     world.run(output="q2", cache=world.folder / "replays", recording=str(new), bundles_per_chunk=0.0)
     assert world.rows(output="q1")
     assert world.rows(output="q2") == []
+
+
+def test_a_replay_has_the_bundles_of_the_recording_even_if_more_are_configured(world):
+    world.run(bundles_per_chunk=0.2)
+    path, count = world.record(bundles_per_chunk=0.2)
+    report = world.run(output="replayed", recording=str(path), bundles_per_chunk=1.0)
+    assert report.metrics["cached_calls"] == count
 
 
 def test_other_documents_do_not_replay_and_the_error_names_the_prompt_and_the_ways_out(world):

@@ -82,6 +82,8 @@ def test_new_documents_leave_every_earlier_bundle_as_it_was():
     after = bundle_ids(bundles_of(every, known=before))
     assert {tuple(ids) for ids in before} <= {tuple(ids) for ids in after}
     assert len(after) > len(before)
+    heads = [ids[0] for ids in after]
+    assert len(set(heads)) == len(heads)
 
 
 def test_a_known_bundle_is_dropped_when_a_passage_is_gone_or_changed_its_split():

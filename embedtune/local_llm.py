@@ -1,0 +1,42 @@
+"""An OpenAI-compatible server on this machine, from a GGUF file: llama.cpp by the extra `local-llm`."""
+
+import os
+import threading
+from pathlib import Path
+
+from embedtune.core.errors import InputError
+
+CONTEXT_TOKENS = 4096  # a prompt with three passages and its reply fit
+
+
+def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
+    """Serve a model until `stop` is set; JSON schemas are enforced by grammar.
+
+    Args:
+        model: A GGUF file; its file name without the ending is the model's name.
+        port: On 127.0.0.1.
+        parallel: Requests at a time; each has a context of its own.
+        stop: Ends the server.
+
+    Raises:
+        InputError: The extra is not installed, or there is no such file.
+    """
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise InputError("xllamacpp is not installed", fix="pip install 'embedtune[local-llm]'") from error
+    if not model.is_file():
+        raise InputError("there is no such model file", got=str(model), expected="a GGUF file")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    # In some releases these two are strings, in others collections.
+    params.model_alias = model.stem if isinstance(params.model_alias, str) else [model.stem]
+    params.hostnames = "127.0.0.1" if isinstance(params.hostnames, str) else ["127.0.0.1"]
+    params.port = port
+    params.n_parallel = parallel
+    params.n_ctx = CONTEXT_TOKENS * parallel
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
+    params.use_jinja = True
+    server = xllamacpp.Server(params)
+    stop.wait()
+    del server
