@@ -1,5 +1,6 @@
 """What the component bodies share: the setting a stage runs in, and how its report is shown."""
 
+import json
 import logging
 import math
 import os
@@ -30,17 +31,17 @@ class Setting:
     cache: Path
 
 
-class MetricsOutput(Protocol):
-    """The part of `dsl.Metrics` that is used here; this module does without KFP."""
+class FileOutput(Protocol):
+    """The part of `dsl.Markdown` that is used here; this module does without KFP."""
+
+    path: str
+
+
+class MetricsOutput(FileOutput, Protocol):
+    """The part of `dsl.Metrics` that is used here."""
 
     def log_metric(self, metric: str, value: float) -> None:
         """Record one figure."""
-
-
-class FileOutput(Protocol):
-    """The part of `dsl.Markdown` that is used here."""
-
-    path: str
 
 
 @contextmanager
@@ -71,10 +72,15 @@ def environment_secrets(config: Config) -> Secrets:
 
 def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
     """Put a stage's report where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
-    for name, value in {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}.items():
-        # KFP stores metrics as JSON numbers: text and NaN go into the page only.
-        if not isinstance(value, str) and math.isfinite(value):
-            metrics.log_metric(name, float(value))
+    record = {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}
+    # KFP stores metrics as JSON numbers: text and NaN go into the page only.
+    figures = {
+        name: value for name, value in record.items() if not isinstance(value, str) and math.isfinite(value)
+    }
+    for name, value in figures.items():
+        metrics.log_metric(name, value)
+    # KFP needs no file for metrics, but its local cache takes an output without one for lost.
+    Path(metrics.path).write_text(json.dumps(figures), encoding="utf-8")
     Path(summary.path).write_text(markdown(report), encoding="utf-8")
 
 

@@ -73,14 +73,14 @@ class GenerateSettings(Section):
         default=None, description="Judges them; None: the generator's endpoint at temperature 0."
     )
     recording: str | None = Field(
-        default=None, description="A recording to replay instead of calling an endpoint (path or sample:)."
+        default=None, description="A recording to replay instead of calling an endpoint (a path, or sample)."
     )
     questions_per_chunk: int = Field(default=3, ge=1, le=20, description="Asked in one call.")
     max_chunks: int | None = Field(
         default=None, ge=1, description="Ask about at most so many chunks, chosen by hash; None: all."
     )
     bundles_per_chunk: float = Field(
-        default=0.4, ge=0.0, le=5.0, description="Multi-hop bundles made, per chunk of a split."
+        default=0.4, ge=0.0, le=1.0, description="Multi-hop bundles made, per chunk of a split."
     )
     questions_per_bundle: int = Field(default=1, ge=1, le=10, description="Asked in one call.")
     max_hops: Literal[1, 2, 3] = Field(default=3, description="Recipe: 1 to 3 hops.")

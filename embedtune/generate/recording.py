@@ -23,7 +23,7 @@ from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_sin
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.write import judging_asks, no_reply, read_replies
 
-SAMPLE = "sample:"
+SAMPLE = "sample"  # the recording that embedtune ships
 
 
 class Model(BaseModel):

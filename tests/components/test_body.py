@@ -47,7 +47,8 @@ def test_metrics_hold_the_finite_figures_and_the_page_holds_all(tmp_path: Path) 
     report = StageReport(
         "mine", {"kept": 3, "verdict": "WIN", "share": 0.25, "ratio": float("nan")}, ("few",), 2.5, 0.125
     )
-    metrics, page = dsl.Metrics(), SimpleNamespace(path=str(tmp_path / "summary.md"))
+    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
+    page = SimpleNamespace(path=str(tmp_path / "summary.md"))
     show(report, metrics, page)
     assert metrics.metadata == {"kept": 3.0, "share": 0.25, "seconds": 2.5, "cost_usd": 0.125}
     text = (tmp_path / "summary.md").read_text()

@@ -38,7 +38,7 @@ class Run:
 
     def outputs(self, stage: str, artifact: str) -> dict[str, dsl.Artifact]:
         self.artifacts[artifact] = dsl.Artifact(uri=str(self.work / artifact))
-        self.metrics[stage] = dsl.Metrics()
+        self.metrics[stage] = dsl.Metrics(uri=str(self.work / f"{stage}.metrics"))
         summary = dsl.Markdown(uri=str(self.work / f"{stage}.md"))
         return {artifact: self.artifacts[artifact], "metrics": self.metrics[stage], "summary": summary}
 
