@@ -117,7 +117,7 @@ def test_a_finished_run_is_not_run_again(world, whole):
 def test_new_documents_cost_only_their_own_calls(world, whole):
     folder, documents = world
     text = "\n\n".join(
-        f"## Gauge {code}\n\nThe gauge {code} of the winch shows slack rope. Wind {turns} turns by hand, then reset "
+        f"## Gauge {code}\n\nThe gauge {code} of the winch shows slack rope. Wind {turns} turns by hand, reset "
         f"the winch counter and watch the needle {code} for {turns + 3} minutes."
         for code, turns in (("WG-7", 4), ("WG-9", 6), ("WG-11", 9))
     )
@@ -146,7 +146,7 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, more, code, says):
 
 
 def test_documents_without_an_endpoint_name_the_ways_out(world, tmp_path):
-    folder, documents = world
+    _, documents = world
     settings = overrides(tmp_path, "null").replace("generate.llm.model=test", "generate.llm.model=''")
     done = run(command(documents, tmp_path / "work", settings))
     assert done.returncode == 1
