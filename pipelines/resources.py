@@ -7,7 +7,7 @@ from kfp import dsl, kubernetes
 
 # Labels of NVIDIA's GPU feature discovery. gpu.memory is in MiB, as the driver reports it: cards sold with 80 GB
 # say 81,920 (A100) or 81,559 (H100), since the driver keeps a part; 79,000 leaves room for other driver versions
-# and lies well above the next smaller cards (72 GB: 73,700). Capability 8.0 (A100) brought bfloat16.
+# and lies well above the next smaller cards (72 GB: below 74,000). Capability 8.0 (A100) brought bfloat16.
 # https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
 GPU_NODE = [
     {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["79000"]},

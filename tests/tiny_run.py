@@ -53,7 +53,8 @@ def overrides(work: Path, base_url: str) -> str:
         "ingest.max_words": 60,
         "generate.llm.base_url": base_url,
         "generate.llm.model": "test",
-        "generate.questions_per_chunk": 2,
+        "generate.questions_per_chunk": 1,
+        "generate.max_hops": 2,
         "generate.duplicate_similarity": 0.995,  # an untrained model finds all questions alike
         "mine.min_negatives": 1,
         "mine.negatives": 2,

@@ -14,9 +14,13 @@ from pipelines.resources import Target
 from tests.openai_server import OpenAIServer
 from tests.tiny_run import overrides, write_documents
 
+# KFP says of each task that the local runner has no pods to give memory to, and no image named python.
+pytestmark = pytest.mark.filterwarnings("ignore:Task '.*have no effect", "ignore:You may be attemping")
+
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a tiny model gains nothing from more
     path = tmp_path / "root"
     runner = local.SubprocessRunner(use_venv=False)
     local.init(runner=runner, pipeline_root=str(path), raise_on_error=True, enable_caching=True)
@@ -24,19 +28,19 @@ def root(tmp_path: Path) -> Iterator[Path]:
     local.config.LocalExecutionConfig.instance = None
 
 
-def test_the_whole_pipeline_runs_and_again_only_what_changed(root: Path, tmp_path: Path) -> None:
+def test_the_whole_pipeline_runs_and_again_pays_nothing(root: Path, tmp_path: Path) -> None:
     documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
     with OpenAIServer() as server:
         settings = overrides(tmp_path, server.url)
-        pipeline(documents=documents, config="minilm", overrides=settings)
-        paid = server.completions
-        pipeline(documents=documents, config="minilm", overrides=f"{settings}\nevaluate.examples=1")
-    assert server.completions == paid > 0
-    written = {stage.artifact: sorted(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
+        for _ in range(2):
+            pipeline(documents=documents, config="minilm", overrides=settings)
+    written = {stage.artifact: list(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
     for name, paths in written.items():
-        assert len(paths) == (2 if name == "evaluation" else 1), name
-        read_artifact(paths[-1], name)
-    verdict = json.loads((written["evaluation"][-1] / "verdict.json").read_text())
+        assert len(paths) == 1, name  # the second run took all from KFP's cache
+        read_artifact(paths[0], name)
+    questions = read_artifact(written["questions"][0], "questions").manifest
+    assert server.completions == questions.report["metrics"]["calls"]
+    verdict = json.loads((written["evaluation"][0] / "verdict.json").read_text())
     assert verdict["verdict"] in {"WIN", "MARGINAL", "REGRESSION"}
-    for page in root.glob("*/report/page"):
-        assert "<html" in page.read_text().lower()
+    (page,) = root.glob("*/report/page")
+    assert "<html" in page.read_text().lower()
