@@ -1,4 +1,4 @@
-"""Data in a real object store, as the unit tests of storage want it: EMBEDTUNE_TEST_S3=host:port and credentials."""
+"""Data in a real object store: EMBEDTUNE_TEST_S3=host:port and credentials, as the tests of storage want them."""
 
 import io
 import os
