@@ -1,4 +1,4 @@
-"""Data in a real object store: EMBEDTUNE_TEST_S3=host:port and credentials, as the tests of storage want them."""
+"""Data in a real object store: EMBEDTUNE_TEST_S3=host:port (plain HTTP), with AWS_ACCESS_KEY_ID and its secret."""
 
 import io
 import os
