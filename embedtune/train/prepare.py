@@ -29,7 +29,6 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
         )
     # Checkpoints carry a model card of sentence-transformers; it must not ask the hub about the base.
     model.model_card_data.local_files_only = True
-    model.model_card_data.generate_widget_examples = False
     if uses_gradient_checkpointing(config):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.train.lora is not None:
