@@ -19,8 +19,8 @@ from embedtune.core.quantized import GROUP, QUERIES, fast_here, quantize, surviv
 Indices = npt.NDArray[np.int64]
 Knn = Callable[[Vectors, Vectors, int], tuple[Vectors, Indices]]
 GPU_MAX_K = 2048  # FAISS's own limit on a GPU
-# Below this many products, with fewer groups of passages than wanted results, or for deep results (bench/evaluate.py
-# at k = 100: 1.56 s of CPU against FAISS's 1.11 s), rounding first does not pay.
+# Below this many products, with fewer groups of passages than wanted results, or for deep results, rounding first
+# does not pay (bench/evaluate.py, at k = 100: 1.56 s of CPU against FAISS's 1.11 s).
 QUANTIZED_PRODUCTS, QUANTIZED_GROUPS, QUANTIZED_K = 10_000_000, 8, 64
 
 
