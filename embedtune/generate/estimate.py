@@ -13,7 +13,8 @@ from embedtune.generate.plan import Sheet, chosen_passages, draw, plan_multi, pl
 from embedtune.generate.recording import judge_settings
 
 SAMPLE_SHEETS = 50
-# Tokens a question of a reply takes, as measured with the shipped prompts (docs/experiments.md).
+# Tokens of a reply for one question. Replies to the shipped prompts had about 115 for three questions and 65 for
+# their scores (docs/experiments.md), so these are on the safe side; a fact is bounded to 15 words by its prompt.
 WRITTEN_TOKENS = 55
 FACT_TOKENS = 20
 SCORE_TOKENS = 30

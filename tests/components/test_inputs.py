@@ -59,8 +59,8 @@ def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:
 def test_mine_accepts_fewer_negatives_when_train_wants_fewer() -> None:
     # Alone, mine.min_negatives=2 contradicts the default of train.negatives.
     settings = stage_settings("mine.min_negatives=2\ntrain.negatives=2")
-    for text in settings.values():
-        parse_config(yaml.safe_load(text))
+    parsed = {name: parse_config(yaml.safe_load(text)) for name, text in settings.items()}
+    assert (parsed["mine"].mine.min_negatives, parsed["train"].train.negatives) == (2, 2)
 
 
 def test_evaluation_sets_keep_their_order() -> None:
