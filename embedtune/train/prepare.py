@@ -29,6 +29,8 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
         )
     # Checkpoints carry a model card of sentence-transformers; it must not ask the hub about the base.
     model.model_card_data.local_files_only = True
+    # Nor compute examples for it, with a progress bar of its own: it does so only where there are none.
+    model.model_card_data.widget = [{"text": "unused"}]
     if uses_gradient_checkpointing(config):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.train.lora is not None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.cli_options import stage_command
+from embedtune.cli.options import stage_command
 from embedtune.console import rate_text
 from embedtune.core.config import load_config, preset_text
 from embedtune.runner import STAGES

@@ -251,6 +251,7 @@ def test_without_a_judge_the_generator_judges_at_temperature_zero(world):
 def test_without_an_endpoint_the_error_names_the_ways_out(world, progress, base):
     with pytest.raises(EndpointError, match="recording"):
         run(world.chunks(), world.folder / "q", small_config(base), progress, Secrets(), world.cache)
+    assert not (world.cache / "embeddings").exists(), "it came only after the passages were embedded"
 
 
 def test_an_unknown_style_is_refused_before_any_call(world):

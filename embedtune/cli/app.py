@@ -1,25 +1,17 @@
-"""The command line. The only place in the library that prints or exits."""
+"""The command line: the pipeline and what surrounds it."""
 
-import json
-import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.logging import RichHandler
 
 from embedtune import __version__, views
-from embedtune.cli_options import (
+from embedtune.cli.options import (
     build_config,
     build_job,
     config_options,
@@ -29,18 +21,13 @@ from embedtune.cli_options import (
     stage_command,
     work_option,
 )
-from embedtune.console import LineProgress, TerminalProgress
+from embedtune.cli.shell import err, out, reporting, show
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config import load_config, preset_names, preset_text
-from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
 from embedtune.runner import STAGE_NAMES, STAGES, Job, StageSpec, run_stage
 from embedtune.runner import run as run_job
-
-out = Console()
-err = Console(stderr=True)
-log = logging.getLogger("embedtune")
-INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +61,7 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
 
     Interrupted anywhere and run again, it resumes; no LLM call is paid twice.
     """
-    with _reporting(verbose) as progress:
+    with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         job = build_job(docs, work, config, options, os.environ)
         _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
@@ -89,7 +76,7 @@ def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbo
     """Run all stages on the sample handbook, and judge the result on questions written by hand."""
     from embedtune.sample import HANDBOOK, build_handwritten_set
 
-    with _reporting(verbose) as progress:
+    with reporting(verbose) as progress:
         config = load_config("demo-cpu", overrides)
         options: dict[str, Any] = {"last": "ingest"}
         if last != "ingest":
@@ -111,10 +98,10 @@ def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any
     """Say what a run on DOCS would cost, before anything is spent."""
     from embedtune.estimate import estimate_run
 
-    with _reporting(verbose) as progress:
+    with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress)
-    _show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
+    show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
 
 
 @cli.command()
@@ -125,10 +112,10 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Check endpoint, model, GPU, disk and memory; say what is wrong and how to mend it."""
     from embedtune.doctor import examine
 
-    with _reporting(verbose):
+    with reporting(verbose):
         config = build_config(options, os.environ)
         findings = examine(config, secrets_of(config, os.environ), work)
-    _show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
+    show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
     if any(finding.status == "wrong" for finding in findings):
         sys.exit(1)
 
@@ -138,7 +125,7 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 @click.option("--preset", default="minilm", show_default=True, help=f"One of {', '.join(preset_names())}.")
 def init(path: Path, preset: str) -> None:
     """Write a commented configuration to PATH, to be changed and used with --config."""
-    with _reporting(verbose=False):
+    with reporting(verbose=False):
         if path.exists():
             raise ConfigError(f"{path} is there already", fix="choose another name; nothing was changed")
         path.write_text(preset_text(preset))
@@ -151,7 +138,7 @@ def report(work: Path) -> None:
     """Render report.html and the model card from whatever artifacts stand in WORK."""
     from embedtune.core.report import render_report
 
-    with _reporting(verbose=False):
+    with reporting(verbose=False):
         path = render_report(work)
     out.print(str(path), soft_wrap=True)
 
@@ -166,7 +153,7 @@ def eval_set(questions: Path, chunks: Path, output: Path) -> None:
     """Build a BEIR set from QUESTIONS written by hand: JSON lines with quoted answers."""
     from embedtune.evaluate.quoted import build_quoted_set
 
-    with _reporting(verbose=False):
+    with reporting(verbose=False):
         counts = build_quoted_set(questions, chunks, output)
     out.print(f"{output}: {counts}", soft_wrap=True)
 
@@ -180,7 +167,7 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
     """Export the LLM replies of a finished generate stage to OUTPUT, to be replayed elsewhere."""
     from embedtune.generate.recording import export_recording
 
-    with _reporting(verbose=False):
+    with reporting(verbose=False):
         today = date.today().isoformat()
         count = export_recording(
             work / "chunks", work / "cache", output, build_config(options, os.environ), licence, today
@@ -196,19 +183,19 @@ def local_llm(model: Path, port: int, parallel: int) -> None:
     """Serve MODEL (a GGUF file) as an OpenAI-compatible endpoint on this machine, until Ctrl-C."""
     from embedtune.local_llm import serve
 
-    with _reporting(verbose=False):
+    with reporting(verbose=False):
         out.print(f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}")
         serve(model, port, parallel, threading.Event())
 
 
 def _single(stage: StageSpec, options: dict[str, Any]) -> None:
     """Run one stage on explicit inputs and outputs."""
-    with _reporting(options["verbose"]) as progress:
+    with reporting(options["verbose"]) as progress:
         output: Path = options["output"]
         job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
-    _show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
+    show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 
 for _stage in STAGES:
@@ -241,7 +228,7 @@ def _execute(
 
     page = render_report(job.work)
     summary = views.Summary.of(job.work, reports, page, evaluated=job.last == "evaluate")
-    _show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
+    show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
     if summary.fails(fail_on):
         sys.exit(3)
 
@@ -263,38 +250,3 @@ def _confirm_cost(job: Job, progress: Progress) -> None:
             fix="add --yes, or raise generate.confirm_above",
         )
     click.confirm(f"Generating questions costs about {cost:.2f} USD. Go on?", abort=True, err=True)
-
-
-def _show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
-    if as_json:
-        click.echo(json.dumps(value, indent=2, default=str))
-    else:
-        draw()
-
-
-@contextmanager
-def _reporting(verbose: bool) -> Iterator[Progress]:
-    """Set up logging and progress; turn errors into a message and an exit code."""
-    handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
-    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set DEBUG for themselves
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
-    )
-    log.setLevel(logging.DEBUG if verbose else logging.INFO)
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield TerminalProgress(err) if err.is_terminal else LineProgress()
-    except EmbedtuneError as error:
-        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on from here")
-        sys.exit(INTERRUPTED)
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    cli()

@@ -1,0 +1,5 @@
+"""`python -m embedtune.cli`."""
+
+from embedtune.cli import cli
+
+cli()

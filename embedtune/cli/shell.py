@@ -1,0 +1,55 @@
+"""What the commands share: where they print, how errors and signals become messages and exit codes."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from embedtune.console import LineProgress, TerminalProgress
+from embedtune.core.errors import EmbedtuneError
+from embedtune.core.progress import Progress
+
+out = Console()
+err = Console(stderr=True)
+log = logging.getLogger("embedtune")
+INTERRUPTED = 130
+
+
+def show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
+    """Print a result: as JSON, or as `draw` does."""
+    if as_json:
+        click.echo(json.dumps(value, indent=2, default=str))
+    else:
+        draw()
+
+
+@contextmanager
+def reporting(verbose: bool) -> Iterator[Progress]:
+    """Set up logging and progress; turn errors into a message and an exit code."""
+    handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set DEBUG for themselves
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
+    )
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield TerminalProgress(err) if err.is_terminal else LineProgress()
+    except EmbedtuneError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to go on from here")
+        sys.exit(INTERRUPTED)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
