@@ -30,7 +30,7 @@ compile: $(VENV)/.dev ## Compile the pipelines anew
 	$(BIN)/python -m pipelines.compile
 
 lock: $(VENV)/.uv ## Pin the requirements anew
-	for name in demo dev; do \
+	for name in demo dev triton; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -2,18 +2,14 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from embedtune.core.contract import EncoderContract
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Shares = dict[str, Annotated[float, Field(ge=0.0)]]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from embedtune.core.section import Section as Section
+from embedtune.core.section import Share, Shares
+from embedtune.core.settings_deploy import DeploySettings, ReleaseSettings
+from embedtune.core.settings_export import ExportSettings
+from embedtune.core.settings_serve import ServeSettings
 
 
 class IngestSettings(Section):
@@ -234,6 +230,10 @@ class Config(Section):
     mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine.")
     train: TrainSettings = Field(default_factory=TrainSettings, description="Stage train.")
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="Stage evaluate.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="Stage export.")
+    deploy: DeploySettings = Field(default_factory=DeploySettings, description="Stage deploy.")
+    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Where releases live.")
+    serve: ServeSettings = Field(default_factory=ServeSettings, description="Triton and the gateway.")
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Object store.")
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings, description="This machine.")
 

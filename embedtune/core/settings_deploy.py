@@ -1,0 +1,30 @@
+"""Settings of the deploy stage and of releases."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from embedtune.core.section import Section
+
+
+class ReleaseSettings(Section):
+    """Where releases are kept, and who decides which one is live."""
+
+    uri: str | None = Field(default=None, description="s3://bucket/prefix that holds the releases.")
+    owner: Literal["deploy", "values"] = Field(
+        default="deploy", description="Who owns the live release: the deploy stage, or the chart's values."
+    )
+
+
+class DeploySettings(Section):
+    """When and how a release goes live."""
+
+    accept: Literal["win", "marginal"] = Field(default="win", description="The worst verdict that is deployed.")
+    target: Literal["local", "kubernetes"] = Field(default="local", description="Where Triton runs.")
+    smoke_texts: int = Field(default=32, ge=1, description="Reference texts compared through the endpoint.")
+    min_cosine: float = Field(
+        default=0.999, ge=0.0, le=1.0, description="Of each smoke text, endpoint against the engine's reference."
+    )
+    namespace: str = Field(default="default", description="Kubernetes namespace of the serving Deployment.")
+    deployment: str = Field(default="embedtune-triton", description="Name of the serving Deployment.")
+    timeout_s: float = Field(default=600.0, gt=0, description="Seconds that a rollout may take.")
