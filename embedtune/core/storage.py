@@ -52,12 +52,12 @@ def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[St
         ConfigError: The store is not configured.
         InputError: The address is wrong, the store refuses or does not answer, or nothing is there.
     """
-    bucket, prefix = _split(uri)
-    client = _client(storage, secrets)
+    bucket, prefix = split_uri(uri)
+    client = connect(storage, secrets)
     try:
         listed = list(client.list_objects(bucket, prefix=prefix, recursive=True))
     except (MinioException, HTTPError) as error:
-        raise _explain(uri, storage, error) from error
+        raise explain(uri, storage, error) from error
     objects = [
         StoredObject(item.object_name, item.object_name.removeprefix(prefix), item.size, item.etag)
         for item in listed
@@ -84,11 +84,11 @@ def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Sec
         ConfigError: The store is not configured.
         InputError: As `list_prefix`; or two objects cannot stand side by side as files.
     """
-    bucket, prefix = _split(uri)
+    bucket, prefix = split_uri(uri)
     objects = list_prefix(uri, storage, secrets)
     folder = into / bucket / prefix
     folder.mkdir(parents=True, exist_ok=True)
-    client = _client(storage, secrets)
+    client = connect(storage, secrets)
     have = _read_index(folder)
     for name in sorted(set(have) - {item.name for item in objects}):
         (folder / name).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Sec
             path.parent.mkdir(parents=True, exist_ok=True)
             client.fget_object(bucket, item.key, str(path))
         except (MinioException, HTTPError) as error:
-            raise _explain(f"s3://{bucket}/{item.key}", storage, error) from error
+            raise explain(f"s3://{bucket}/{item.key}", storage, error) from error
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise InputError(
                 "an object and a folder have the same name", got=item.key, fix="rename one of them in the store"
@@ -114,7 +114,12 @@ def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Sec
     return folder
 
 
-def _split(uri: str) -> tuple[str, str]:
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and prefix of an address; the prefix is empty or ends at a slash.
+
+    Raises:
+        InputError: It is not `s3://bucket/prefix`.
+    """
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise InputError("not an object store address", got=uri, expected="s3://bucket/prefix")
@@ -122,7 +127,12 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, f"{prefix}/" if prefix else ""
 
 
-def _client(storage: StorageSettings, secrets: Secrets) -> Minio:
+def connect(storage: StorageSettings, secrets: Secrets) -> Minio:
+    """Return a client of the configured store.
+
+    Raises:
+        ConfigError: None is configured, or its address is wrong.
+    """
     if not storage.endpoint:
         raise ConfigError(
             "an s3:// address needs an object store",
@@ -141,7 +151,14 @@ def _client(storage: StorageSettings, secrets: Secrets) -> Minio:
         raise ConfigError("storage.endpoint is wrong", got=storage.endpoint, expected="host:port") from error
 
 
-def _explain(where: str, storage: StorageSettings, error: MinioException | HTTPError) -> InputError:
+def explain(where: str, storage: StorageSettings, error: MinioException | HTTPError) -> InputError:
+    """Return what to tell the user about a refusal or a silence of the store.
+
+    Args:
+        where: The address that was asked for.
+        storage: The store.
+        error: What the client raised.
+    """
     if isinstance(error, S3Error):
         reason, fix = f"{error.code}: {error.message}", _FIXES.get(str(error.code))
     else:
