@@ -1,4 +1,4 @@
-"""A bucket of a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
+"""A bucket of a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP), and AWS_ACCESS_KEY_ID with its secret."""
 
 import io
 import os
@@ -31,7 +31,7 @@ class Bucket:
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(self.name, key, io.BytesIO(data), len(data))
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return sorted(item.object_name for item in self.client.list_objects(self.name, recursive=True))
 
     def unfinished(self, key: str) -> int:
@@ -39,7 +39,7 @@ class Bucket:
         return len(self.client._list_multipart_uploads(self.name, prefix=key).uploads)
 
     def remove(self) -> None:
-        for key in self.keys():
+        for key in self.names():
             self.client.remove_object(self.name, key)
         self.client.remove_bucket(self.name)
 

@@ -70,15 +70,15 @@ def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucke
     for file in (tmp_path / "one").rglob("*"):
         if file.is_file():
             assert (back / file.relative_to(tmp_path / "one")).read_bytes() == file.read_bytes()
-    folders = {key.removeprefix("team/releases/").split("/")[0] for key in bucket.keys()}
+    folders = {key.removeprefix("team/releases/").split("/")[0] for key in bucket.names()}
     assert folders == {"data", "releases"}  # no lease is left
 
 
 def test_publishing_again_uploads_nothing(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:
     first = publish(store, tmp_path, "one")
-    before = bucket.keys()
+    before = bucket.names()
     assert publish(store, tmp_path, "one") == first
-    assert bucket.keys() == before
+    assert bucket.names() == before
 
 
 def test_a_release_that_was_changed_on_disk_is_not_published(store: ReleaseStore, tmp_path: Path) -> None:
@@ -135,8 +135,8 @@ def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_c
     name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
     command = [sys.executable, "-c", CHILD, store.objects.uri, str(LIFE_S), str(tmp_path / "r")]
     child = subprocess.Popen(command)
-    wait_until(lambda: any(key.endswith("/a") for key in bucket.keys()))
-    data = next(key for key in bucket.keys() if key.endswith("/a")).removesuffix("a")
+    wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
+    data = next(key for key in bucket.names() if key.endswith("/a")).removesuffix("a")
     wait_until(lambda: bucket.unfinished(f"{data}b") == 1)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -150,9 +150,9 @@ def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_c
 
     published = store.show(name)
     assert published.data != data.removeprefix("team/releases/")
-    assert {key for key in bucket.keys() if key.startswith(data)} == set()
+    assert {key for key in bucket.names() if key.startswith(data)} == set()
     assert bucket.unfinished(f"{data}b") == 0
-    assert not [key for key in bucket.keys() if "/uploads/" in key]
+    assert not [key for key in bucket.names() if "/uploads/" in key]
     assert store.download(name, tmp_path / "down").is_dir()
 
 
@@ -211,7 +211,7 @@ def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path
 
         thread = threading.Thread(target=attempt)
         thread.start()
-        wait_until(lambda: any(key.endswith("/a") for key in bucket.keys()))
+        wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
         (pid,) = (tmp_path / "minio").glob("*.pid")
         os.kill(int(pid.read_text()), signal.SIGKILL)
         thread.join()

@@ -1,0 +1,57 @@
+"""May this engine go live? The verdict's own answer, and whether the verdict speaks of this engine and what is live."""
+
+import json
+from dataclasses import dataclass
+
+from embedtune.core.artifacts import Artifact
+from embedtune.core.errors import ArtifactError
+from embedtune.core.settings import DeploySettings
+
+ACCEPTED = {"win": {"WIN"}, "marginal": {"WIN", "MARGINAL"}}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a challenger is deployed, and why.
+
+    Args:
+        deploy: It is.
+        reason: One sentence for the report.
+    """
+
+    deploy: bool
+    reason: str
+
+
+def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, settings: DeploySettings) -> Decision:
+    """Apply the rule: better than what is live, or as good if `deploy.accept` says so.
+
+    Args:
+        engine: The challenger.
+        evaluation: Its comparison with the base and, if there is one, with the champion.
+        live_model: Fingerprint of the model artifact that is live now; None if nothing is.
+        settings: What is accepted.
+
+    Raises:
+        ArtifactError: The evaluation is about another model than the engine.
+    """
+    model = engine.manifest.inputs["model"]
+    if (judged := evaluation.manifest.inputs["model"]) != model:
+        raise ArtifactError(
+            "the evaluation is about another model than the engine",
+            got=f"evaluated {judged[:16]}, exported {model[:16]}",
+            fix="run evaluate and export on the same model",
+        )
+    if live_model == model:
+        return Decision(True, "this model is live already")
+    promotion = json.loads((evaluation.path / "verdict.json").read_text())["promotion"]
+    against, verdict = promotion["against"], promotion["verdict"]
+    if live_model is not None and against != "champion":
+        return Decision(
+            False, "another model is live and the evaluation did not compare with it (evaluate with --champion)"
+        )
+    delta = promotion["delta"]
+    measured = f"{delta['mean']:+.4f} nDCG@10, interval {delta['low']:+.4f} to {delta['high']:+.4f}"
+    if verdict in ACCEPTED[settings.accept]:
+        return Decision(True, f"{verdict} against the {against}: {measured}")
+    return Decision(False, f"{verdict} against the {against} ({measured}), and deploy.accept is {settings.accept}")

@@ -1,0 +1,173 @@
+"""The serving Deployment: which release its pods get, and waiting until all of them have it."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from embedtune.core.errors import ConfigError, GateError, InputError
+
+log = logging.getLogger(__name__)
+CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # as charts/triton has them
+ANNOTATION = "embedtune.dev/release"
+MANAGER = "embedtune-deploy"  # owner of the fields that deploy sets; Argo CD is told to leave them alone
+RESTARTS = 3  # of the download in a new pod, after which the rollout has failed
+POLL_S = 2.0
+
+
+class ServingDeployment:
+    """The Deployment that serves releases.
+
+    Args:
+        namespace: Where it is.
+        name: Its name.
+        timeout_s: Seconds that a rollout may take.
+
+    Raises:
+        ConfigError: There is no client for Kubernetes, or no cluster is configured.
+    """
+
+    def __init__(self, namespace: str, name: str, timeout_s: float) -> None:
+        self.namespace = namespace
+        self.name = name
+        self._timeout_s = timeout_s
+        self._apps, self._core = _connect()
+
+    def current(self) -> str | None:
+        """Return the release that the pod template names, or None."""
+        for container in self._read().spec.template.spec.init_containers or []:
+            if container.name == CONTAINER:
+                return (
+                    next((str(entry.value) for entry in container.env or [] if entry.name == VARIABLE), "") or None
+                )
+        raise InputError(
+            f"Deployment {self.namespace}/{self.name} serves no releases",
+            expected=f"an init container {CONTAINER}",
+            fix="install charts/triton, or set deploy.deployment",
+        )
+
+    def switch(self, release: str) -> None:
+        """Give all pods a release and wait until they are ready with it.
+
+        Args:
+            release: Its id.
+
+        Raises:
+            GateError: The pods do not become ready with it.
+            InputError: The cluster refuses or does not answer.
+        """
+        self.current()
+        variable = {"name": VARIABLE, "value": release}
+        template = {
+            "metadata": {"annotations": {ANNOTATION: release}},
+            "spec": {"initContainers": [{"name": CONTAINER, "env": [variable]}]},
+        }
+        with self._explained():
+            self._apps.patch_namespaced_deployment(
+                self.name, self.namespace, {"spec": {"template": template}}, field_manager=MANAGER
+            )
+        self.wait(release)
+
+    def wait(self, release: str) -> None:
+        """Wait until every pod is of the current template and ready.
+
+        Args:
+            release: The release that they shall have.
+
+        Raises:
+            GateError: That does not happen in time, or cannot.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            deployment = self._read()
+            state = _progress(deployment)
+            if state is None:
+                return
+            trouble = self._trouble(deployment, release)
+            if trouble or _stuck(deployment) or time.monotonic() >= deadline:
+                raise GateError(
+                    f"the rollout of release {release} failed",
+                    got=trouble or f"{state} after {self._timeout_s:.0f} s",
+                    expected="all pods ready",
+                    fix=f"kubectl -n {self.namespace} describe pods shows why",
+                )
+            time.sleep(POLL_S)
+
+    def _read(self) -> Any:
+        with self._explained():
+            return self._apps.read_namespaced_deployment(self.name, self.namespace)
+
+    def _trouble(self, deployment: Any, release: str) -> str | None:
+        """Return why new pods cannot start, once one has tried often enough."""
+        labels = ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
+        with self._explained():
+            pods = self._core.list_namespaced_pod(self.namespace, label_selector=labels).items
+        for pod in pods:
+            if (pod.metadata.annotations or {}).get(ANNOTATION) != release:
+                continue
+            statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+            for status in statuses:
+                if status.restart_count >= RESTARTS and not status.ready:
+                    ended = status.last_state.terminated
+                    said = (ended.message or ended.reason or "") if ended else ""
+                    return f"{pod.metadata.name}: {status.name} ended {status.restart_count} times: {said.strip()}"
+        return None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        where = f"Deployment {self.namespace}/{self.name}"
+        try:
+            yield
+        except ApiException as error:
+            fixes = {403: "give this account the right to get and patch it (charts/triton, rbac)"}
+            fixes |= {404: "install charts/triton, or set deploy.namespace and deploy.deployment"}
+            raise InputError(
+                f"the cluster does not let us work on {where}",
+                got=f"{error.status} {error.reason}",
+                fix=fixes.get(error.status),
+            ) from error
+        except HTTPError as error:
+            raise InputError("the cluster does not answer", got=str(error), fix="kubectl cluster-info") from error
+
+
+def _progress(deployment: Any) -> str | None:
+    """Return what a rollout still waits for, or None when it is done: the rule of `kubectl rollout status`."""
+    status, wanted = deployment.status, deployment.spec.replicas
+    updated, total, available = (
+        getattr(status, name) or 0 for name in ("updated_replicas", "replicas", "available_replicas")
+    )
+    if (status.observed_generation or 0) < deployment.metadata.generation:
+        return "the Deployment's controller has not seen the change"
+    if updated < wanted:
+        return f"{updated} of {wanted} pods are new"
+    if total > updated:
+        return f"{total - updated} old pods still end"
+    if available < updated:
+        return f"{available} of {updated} new pods are ready"
+    return None
+
+
+def _stuck(deployment: Any) -> bool:
+    conditions = deployment.status.conditions or []
+    return (
+        any(entry.type == "Progressing" and entry.reason == "ProgressDeadlineExceeded" for entry in conditions)
+        and (deployment.status.observed_generation or 0) >= deployment.metadata.generation
+    )
+
+
+def _connect() -> tuple[Any, Any]:
+    try:
+        from kubernetes import client, config
+    except ImportError as error:
+        raise ConfigError("there is no client for Kubernetes", fix="pip install 'embedtune[cluster]'") from error
+    try:
+        config.load_config()  # of the pod, else kubeconfig
+    except config.ConfigException as error:
+        raise ConfigError(
+            "no cluster is configured", got=str(error), fix="run in the cluster, or set KUBECONFIG"
+        ) from error
+    return client.AppsV1Api(), client.CoreV1Api()
