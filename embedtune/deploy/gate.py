@@ -1,11 +1,11 @@
-"""May this engine go live? The verdict's own answer, and whether the verdict speaks of this engine and what is live."""
+"""May this engine go live? The verdict's answer, and whether it speaks of this engine and of what is live."""
 
 import json
 from dataclasses import dataclass
 
 from embedtune.core.artifacts import Artifact
 from embedtune.core.errors import ArtifactError
-from embedtune.core.settings import DeploySettings
+from embedtune.core.settings_deploy import DeploySettings
 
 ACCEPTED = {"win": {"WIN"}, "marginal": {"WIN", "MARGINAL"}}
 

@@ -23,15 +23,17 @@ class ServingDeployment:
         namespace: Where it is.
         name: Its name.
         timeout_s: Seconds that a rollout may take.
+        owned: Its release is set here; False: by the chart's values, and only waited for here.
 
     Raises:
         ConfigError: There is no client for Kubernetes, or no cluster is configured.
     """
 
-    def __init__(self, namespace: str, name: str, timeout_s: float) -> None:
+    def __init__(self, namespace: str, name: str, timeout_s: float, *, owned: bool = True) -> None:
         self.namespace = namespace
         self.name = name
         self._timeout_s = timeout_s
+        self._owned = owned
         self._apps, self._core = _connect()
 
     def current(self) -> str | None:
@@ -57,19 +59,33 @@ class ServingDeployment:
             GateError: The pods do not become ready with it.
             InputError: The cluster refuses or does not answer.
         """
-        self.current()
-        variable = {"name": VARIABLE, "value": release}
+        current = self.current()
+        if self._owned:
+            self._patch(release)
+        elif current != release:
+            raise InputError(
+                "the chart's values own the live release, and name another one",
+                got=current or "none",
+                expected=release,
+                fix=f"set release.id to {release} in the values, let it roll out, then run this again",
+            )
+        self._wait(release)
+
+    def withdraw(self) -> None:
+        """Leave it: pods that are ready stay until others can replace them, so there is nothing to gain."""
+        log.warning("there is no earlier release to go back to: %s/%s keeps this one", self.namespace, self.name)
+
+    def _patch(self, release: str) -> None:
         template = {
             "metadata": {"annotations": {ANNOTATION: release}},
-            "spec": {"initContainers": [{"name": CONTAINER, "env": [variable]}]},
+            "spec": {"initContainers": [{"name": CONTAINER, "env": [{"name": VARIABLE, "value": release}]}]},
         }
         with self._explained():
             self._apps.patch_namespaced_deployment(
                 self.name, self.namespace, {"spec": {"template": template}}, field_manager=MANAGER
             )
-        self.wait(release)
 
-    def wait(self, release: str) -> None:
+    def _wait(self, release: str) -> None:
         """Wait until every pod is of the current template and ready.
 
         Args:

@@ -1,70 +1,30 @@
 """Releases in an object store: uploaded aside, published by one small object, downloaded with every hash verified.
 
 Under the prefix stand `releases/ID.json` (a published release: its files, their hashes, where they are),
-`data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and deletions under way), `live.json`
-(which release is live, and which were before) and `lock.json` (held by whoever changes the latter).
+`plans/ID.json` (its re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and
+deletions under way), `live.json` (which release is live, and which were before) and `lock.json` (held by whoever
+changes that).
 """
 
-import json
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.artifacts import file_sha256
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import StorageSettings
 from embedtune.serve.lease import LIFE_S, acquire
 from embedtune.serve.objects import ABSENT, ConflictError, Objects
+from embedtune.serve.published import Live, Published, read_release_files
 
 log = logging.getLogger(__name__)
-RELEASE_FILE = "release.json"
 LIVE, LOCK = "live.json", "lock.json"
 REMEMBERED = 20  # releases that were live before, newest last
-
-
-@dataclass(frozen=True)
-class Published:
-    """A release in the store.
-
-    Args:
-        id: Its name: a hash of its content.
-        published: When, as ISO 8601 in UTC.
-        data: Where its files stand, relative to the store's prefix.
-        hashes: sha256 of each file by relative path, release.json among them.
-        size: Bytes of all files.
-        about: What its release.json says.
-    """
-
-    id: str
-    published: str
-    data: str
-    hashes: dict[str, str]
-    size: int
-    about: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Live:
-    """Which release is live.
-
-    Args:
-        id: The release.
-        since: Since when, as ISO 8601 in UTC.
-        before: Those that were live before it, newest last.
-        etag: Version of the record, for changing it.
-    """
-
-    id: str
-    since: str
-    before: tuple[str, ...]
-    etag: str
 
 
 class ReleaseStore:
@@ -81,18 +41,19 @@ class ReleaseStore:
         self.objects = Objects(uri, storage, secrets)
         self._life_s = life_s
 
-    def publish(self, release: Path) -> Published:
+    def publish(self, release: Path, origin: Mapping[str, str]) -> Published:
         """Upload a release directory, verify what arrived, and publish it. One that is there already is kept.
 
         Args:
             release: A directory that `build_release` made.
+            origin: What it was made from, by fingerprint; kept with the release.
 
         Raises:
             ArtifactError: A file differs from its hash, here or in the store.
             InputError: The store refuses or does not answer.
         """
         self.clean()
-        about, hashes = _read_release(release)
+        about, hashes = read_release_files(release)
         name = str(about["id"])
         if found := self._find(name):
             log.info("release %s is published already", name)
@@ -108,6 +69,7 @@ class ReleaseStore:
                     raise ArtifactError("a file arrived changed", got=f"{path}: {arrived}", expected=digest)
             size = sum((release / path).stat().st_size for path in hashes)
             record = {"published": _now(), "data": data, "hashes": hashes, "size": size, "about": about}
+            record["origin"] = dict(origin)
             # Whoever takes this upload for dead takes the lease first: then the renewal fails, and so does this.
             lease.renew()
             try:
@@ -116,6 +78,10 @@ class ReleaseStore:
                 log.info("release %s was published by another process meanwhile", name)
                 self.objects.delete([data + path for path in hashes])
         return self.show(name)
+
+    def add_plan(self, name: str, plan: dict[str, Any]) -> None:
+        """Keep the re-index plan of a release beside it."""
+        self.objects.write(_plan(name), plan)
 
     def show(self, name: str) -> Published:
         """Return a published release.
@@ -146,7 +112,7 @@ class ReleaseStore:
         release = self.show(name)
         target, draft = into / name, into / f".{name}.draft"
         if target.is_dir():
-            _read_release(target)
+            read_release_files(target)
             return target
         shutil.rmtree(draft, ignore_errors=True)
         for path, digest in release.hashes.items():
@@ -253,7 +219,7 @@ class ReleaseStore:
         if lease is None:
             return
         with lease.kept():
-            self.objects.delete([_pointer(release.id)])
+            self.objects.delete([_pointer(release.id), _plan(release.id)])
             self._delete_files(release.data, about["files"])
 
     def _delete_files(self, data: str, files: Iterable[str]) -> None:
@@ -269,21 +235,13 @@ def _pointer(name: str) -> str:
     return f"releases/{name}.json"
 
 
+def _plan(name: str) -> str:
+    return f"plans/{name}.json"
+
+
 def _upload(part: str) -> str:
     return f"uploads/{part}.json"
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _read_release(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what a release says of itself and the hash of each of its files, all verified."""
-    file = path / RELEASE_FILE
-    if not file.is_file():
-        raise ArtifactError(f"{path} is not a release", expected=f"a file {RELEASE_FILE}")
-    about = json.loads(file.read_text())
-    for name, digest in about["files"].items():
-        if not (path / name).is_file() or file_sha256(path / name) != digest:
-            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="build it again")
-    return about, {**about["files"], RELEASE_FILE: file_sha256(file)}

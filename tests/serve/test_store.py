@@ -50,7 +50,7 @@ def make_release(path: Path, files: dict[str, bytes]) -> str:
 
 def publish(store: ReleaseStore, path: Path, text: str) -> Published:
     make_release(path / text, {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"})
-    return store.publish(path / text)
+    return store.publish(path / text, {"model": "m" + text})
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -64,6 +64,7 @@ def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucke
     published = publish(store, tmp_path, "one")
     assert store.releases() == [published]
     assert store.show(published.id).about["target"] == "python-cpu"
+    assert store.show(published.id).origin == {"model": "mone"}
     assert published.size == sum(file.stat().st_size for file in (tmp_path / "one").rglob("*") if file.is_file())
     back = store.download(published.id, tmp_path / "down")
     assert back == tmp_path / "down" / published.id
@@ -85,7 +86,7 @@ def test_a_release_that_was_changed_on_disk_is_not_published(store: ReleaseStore
     make_release(tmp_path / "r", {"a": b"whole"})
     (tmp_path / "r" / "a").write_bytes(b"other")
     with pytest.raises(ArtifactError, match="was changed"):
-        store.publish(tmp_path / "r")
+        store.publish(tmp_path / "r", {})
     assert store.releases() == []
 
 
@@ -125,7 +126,7 @@ import sys
 from pathlib import Path
 from tests.object_store import SECRETS, STORAGE
 from embedtune.serve.store import ReleaseStore
-ReleaseStore(sys.argv[1], STORAGE, SECRETS, float(sys.argv[2])).publish(Path(sys.argv[3]))
+ReleaseStore(sys.argv[1], STORAGE, SECRETS, float(sys.argv[2])).publish(Path(sys.argv[3]), {})
 """
 
 
@@ -180,7 +181,11 @@ def test_a_stalled_upload_that_was_taken_for_dead_does_not_publish_afterwards(
 def test_two_who_publish_the_same_at_once_both_end_well(store: ReleaseStore, tmp_path: Path) -> None:
     name = make_release(tmp_path / "r", {"a": b"x" * 1000})
     results: list[Published] = []
-    threads = [threading.Thread(target=lambda: results.append(store.publish(tmp_path / "r"))) for _ in range(4)]
+
+    def publish_it() -> None:
+        results.append(store.publish(tmp_path / "r", {}))
+
+    threads = [threading.Thread(target=publish_it) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -205,7 +210,7 @@ def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path
 
         def attempt() -> None:
             try:
-                store.publish(tmp_path / "r")
+                store.publish(tmp_path / "r", {})
             except InputError as error:
                 failures.append(error)
 
@@ -221,7 +226,7 @@ def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path
         subprocess.run([str(SERVE)], env=server, check=True)
         assert store.releases() == []
         time.sleep(LIFE_S + 1)
-        assert store.publish(tmp_path / "r").id == name
+        assert store.publish(tmp_path / "r", {}).id == name
         assert len({key.split("/")[1] for key in store.objects.keys("data/")}) == 1
         assert store.download(name, tmp_path / "down").is_dir()
     finally:

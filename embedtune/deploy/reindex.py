@@ -1,0 +1,117 @@
+"""Embed a corpus through the endpoint into one Parquet file, in parts, so that an interruption costs one part."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedtune.core.beir import Record
+from embedtune.core.encoders import Encoder, Vectors
+from embedtune.core.errors import GateError
+from embedtune.core.progress import Progress, SilentProgress
+
+log = logging.getLogger(__name__)
+PART = 1000  # passages
+SAME = 0.999  # cosine of one passage before and after, above which the endpoint still serves the same model
+STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Reindexed:
+    """What was done.
+
+    Args:
+        passages: All in the file.
+        embedded: Of them, in this call.
+    """
+
+    passages: int
+    embedded: int
+
+
+def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: Progress) -> Reindexed:
+    """Write one row a passage: id, vector. Interrupted and called again, it goes on.
+
+    Args:
+        corpus: The passages, as chunks were embedded.
+        encoder: The endpoint.
+        output: The Parquet file.
+        progress: Where the work is reported.
+
+    Raises:
+        GateError: The endpoint began to serve another model; nothing of it was kept.
+    """
+    parts = output.with_name(f".{output.name}.parts")
+    probe = _probe(encoder, corpus[0])
+    _resume(parts, corpus, probe)
+    starts = range(0, len(corpus), PART)
+    embedded = 0
+    with progress.task("reindex", len(corpus), "passages") as task:
+        for start in starts:
+            block = corpus[start : start + PART]
+            file = parts / f"{start:09d}.parquet"
+            if not file.is_file():
+                vectors = encoder.encode_passages([record.text for record in block], SilentProgress())
+                # Asked after the block: a model that was switched in between has shown itself by now.
+                _require_same(probe, _probe(encoder, corpus[0]))
+                _write(file, block, vectors)
+                embedded += len(block)
+            task.advance(len(block))
+    draft = parts / "all.parquet"
+    with pq.ParquetWriter(draft, pq.read_schema(parts / f"{0:09d}.parquet")) as writer:
+        for start in starts:
+            writer.write_table(pq.read_table(parts / f"{start:09d}.parquet"))
+    draft.replace(output)
+    shutil.rmtree(parts)
+    return Reindexed(len(corpus), embedded)
+
+
+def _probe(encoder: Encoder, record: Record) -> Vectors:
+    vectors: Vectors = encoder.encode_passages([record.text], SilentProgress())[0]
+    return vectors
+
+
+def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
+    """Keep the parts of an earlier call if they are of this corpus and this model; else begin anew."""
+    digest = hashlib.sha256()
+    for record in corpus:
+        digest.update(json.dumps([record.id, record.text]).encode())
+    state = {"corpus": digest.hexdigest(), "part": PART, "probe": [float(value) for value in probe]}
+    file = parts / STATE
+    if file.is_file():
+        old = json.loads(file.read_text())
+        same = (old["corpus"], old["part"]) == (state["corpus"], PART) and len(old["probe"]) == len(probe)
+        if same and _cosine(np.asarray(old["probe"]), probe) >= SAME:
+            log.info("reindex: going on, %d parts are there", len(list(parts.glob("*.parquet"))))
+            return
+        log.info("reindex: the corpus or the model is another one; beginning anew")
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir(parents=True)
+    file.write_text(json.dumps(state))
+
+
+def _require_same(before: Vectors, now: Vectors) -> None:
+    if before.shape != now.shape or _cosine(before, now) < SAME:
+        raise GateError(
+            "the endpoint serves another model than at the beginning",
+            fix="run the same command again: it begins anew with the new model",
+        )
+
+
+def _cosine(left: Vectors, right: Vectors) -> float:
+    return float(left @ right / (np.linalg.norm(left) * np.linalg.norm(right)))
+
+
+def _write(file: Path, block: Sequence[Record], vectors: Vectors) -> None:
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
+    column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    draft = file.with_suffix(".draft")
+    pq.write_table(pa.table({"id": [record.id for record in block], "vector": column}), draft)
+    draft.replace(file)

@@ -1,0 +1,157 @@
+"""Going live: switch, prove, record; and back to what was live before when any of that fails."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from embedtune.core.contract import EncoderContract, load_contract
+from embedtune.core.encoders import Encoder
+from embedtune.core.errors import EmbedtuneError, GateError, InputError
+from embedtune.core.progress import Progress
+from embedtune.core.settings import Config
+from embedtune.deploy.smoke import Smoke, ask, read_reference, require
+from embedtune.serve.published import RELEASE_FILE
+from embedtune.serve.store import ReleaseStore
+
+log = logging.getLogger(__name__)
+
+
+class Serving(Protocol):
+    """Where releases are served: this machine or a cluster."""
+
+    def current(self) -> str | None:
+        """Return the release that it serves, or None."""
+
+    def switch(self, release: str) -> None:
+        """Serve another release, and return when it is ready.
+
+        Raises:
+            EmbedtuneError: It does not become ready.
+        """
+
+    def withdraw(self) -> None:
+        """Stop serving a release that failed, where there is no earlier one and where that is possible."""
+
+
+Connect = Callable[[EncoderContract, str], Encoder]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a release goes live.
+
+    Args:
+        config: The configuration.
+        serving: What serves it.
+        releases: Folder with one directory a release, named by its id.
+        store: Where releases are published; None: only on this machine.
+        connect: Makes an encoder of the endpoint, from the contract and the name of the model.
+    """
+
+    config: Config
+    serving: Serving
+    releases: Path
+    store: ReleaseStore | None
+    connect: Connect
+
+    def release(self, name: str) -> Path:
+        """Return the directory of a release, downloaded if need be.
+
+        Raises:
+            InputError: It is nowhere.
+        """
+        path = self.releases / name
+        if path.is_dir():
+            return path
+        if self.store is None:
+            raise InputError(f"there is no release {name} on this machine", expected=str(path))
+        return self.store.download(name, self.releases)
+
+    def before(self) -> str | None:
+        """Return the release to go back to: the one recorded as live, else the one that is served."""
+        live = self.store.live() if self.store else None
+        return live.id if live else self.serving.current()
+
+
+def go_live(environment: Environment, name: str, progress: Progress, *, back: bool = False) -> Smoke:
+    """Make a release the live one.
+
+    Args:
+        environment: Where.
+        name: The release, published or on this machine.
+        progress: Told of the smoke test.
+        back: It was live before, and those since then are forgotten.
+
+    Raises:
+        GateError: It does not become ready or gives wrong vectors; what was live before is live again.
+        InputError: Its id is to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
+    """
+    with _locked(environment.store):
+        before = environment.before()
+        try:
+            if before != name or environment.serving.current() != name:
+                environment.serving.switch(name)
+            smoke = smoke_test(environment, name, progress)
+            if environment.store:
+                environment.store.set_live(name, back=back)
+        except BaseException as error:
+            if environment.config.release.owner == "deploy" and before != name:
+                _go_back(environment, before, name, error)
+            raise
+    log.info("release %s is live", name)
+    return smoke
+
+
+def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke:
+    """Compare what the endpoint gives with what the release's checkpoint gave.
+
+    Raises:
+        GateError: A text drifted further than `deploy.min_cosine` allows.
+    """
+    release, settings = environment.release(name), environment.config.deploy
+    contract, about = contract_of(release), about_of(release)
+    encoder = environment.connect(contract, str(about["model_name"]))
+    smoke = ask(encoder, read_reference(release / "reference.parquet", settings.smoke_texts), progress)
+    require(smoke, settings.min_cosine)
+    return smoke
+
+
+def about_of(release: Path) -> dict[str, Any]:
+    """Return the release.json of a release directory."""
+    about: dict[str, Any] = json.loads((release / RELEASE_FILE).read_text())
+    return about
+
+
+def contract_of(release: Path) -> EncoderContract:
+    """Return the encoder contract that a release directory carries."""
+    return load_contract(release / "repository" / str(about_of(release)["model_name"]) / "1")
+
+
+def _go_back(environment: Environment, before: str | None, name: str, error: BaseException) -> None:
+    if before is None:
+        environment.serving.withdraw()
+        return
+    log.warning("release %s is not live; going back to %s", name, before)
+    try:
+        environment.serving.switch(before)
+    except EmbedtuneError as second:
+        raise GateError(
+            f"release {name} failed, and going back to {before} failed too",
+            got=f"{error}\nthen: {second}",
+            fix=f"embedtune release promote {before}",
+        ) from error
+    if isinstance(error, EmbedtuneError):
+        raise GateError(f"release {name} failed; {before} is live again", got=error, fix=error.fix) from error
+
+
+@contextmanager
+def _locked(store: ReleaseStore | None) -> Iterator[None]:
+    if store is None:
+        yield
+        return
+    with store.locked():
+        yield

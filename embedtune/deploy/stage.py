@@ -1,0 +1,147 @@
+"""Stage deploy: build the release, publish it, make it live if it is better; back to the last one if it fails."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
+from embedtune.core.contract import load_contract, require_same
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config
+from embedtune.core.stage import stage_provenance
+from embedtune.deploy.environment import endpoint_url, open_environment
+from embedtune.deploy.gate import Decision, decide
+from embedtune.deploy.plan import reindex_plan
+from embedtune.deploy.rollout import Environment, about_of, go_live
+from embedtune.deploy.smoke import Smoke
+from embedtune.serve.release import build_release
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A release that went live.
+
+    Args:
+        release: Its id.
+        before: What was live before it.
+        smoke: What its endpoint gave.
+    """
+
+    release: str
+    before: str | None
+    smoke: Smoke
+
+
+def run(
+    engine: Path,
+    evaluation: Path,
+    dataset: Path,
+    output: Path,
+    config: Config,
+    progress: Progress,
+    secrets: Secrets,
+    cache: Path,
+) -> StageReport:
+    """Make an engine live, if its model is better than what is live, and say so in the deployment artifact.
+
+    It looks at the world each time: an artifact of an earlier call does not show what is live now.
+
+    Args:
+        engine: What export wrote.
+        evaluation: Its verdict; about the same model.
+        dataset: The corpus, whose size the re-index plan needs.
+        output: Where the deployment artifact shall stand.
+        config: The configuration.
+        progress: Told of the smoke test.
+        secrets: Credentials of the object store and the endpoint.
+        cache: Keeps the releases of this machine.
+
+    Raises:
+        GateError: The release failed; what was live before is live again.
+        ArtifactError: The evaluation is about another model.
+    """
+    started = time.monotonic()
+    inputs = {
+        name: read_artifact(path, name)
+        for name, path in (("engine", engine), ("evaluation", evaluation), ("dataset", dataset))
+    }
+    require_same(config.contract, load_contract(engine), str(engine))
+    environment = open_environment(config, secrets, cache)
+    decision = decide(inputs["engine"], inputs["evaluation"], _live_model(environment), config.deploy)
+    deployed = _deploy(inputs["engine"], environment, progress) if decision.deploy else None
+    provenance = stage_provenance(
+        "deploy", config, {name: artifact.fingerprint for name, artifact in inputs.items()}
+    )
+    with write_artifact(output, "deployment", provenance) as draft:
+        record = _record(decision, deployed, config)
+        _write_json(draft.path / "deployment.json", record)
+        if deployed:
+            _write_json(draft.path / "endpoint.json", {"endpoint": record["endpoint"], **deployed.smoke.record()})
+            plan = _plan(environment, deployed, inputs["dataset"].manifest.counts["passages"])
+            _write_json(draft.path / "reindex.json", plan)
+        draft.counts = {"deployed": int(decision.deploy)}
+        draft.report = _report(decision, deployed, time.monotonic() - started)
+    return draft.report
+
+
+def _deploy(engine: Artifact, environment: Environment, progress: Progress) -> Deployed:
+    release = build_release(engine.path, environment.releases, environment.config.serve)
+    if environment.store:
+        origin = {"model": engine.manifest.inputs["model"], "engine": engine.fingerprint}
+        environment.store.publish(release.path, origin)
+    before = environment.before()
+    smoke = go_live(environment, release.id, progress)
+    return Deployed(release.id, before if before != release.id else None, smoke)
+
+
+def _live_model(environment: Environment) -> str | None:
+    """Return the fingerprint of the model that is live now; None if nothing is, or nobody knows."""
+    live = environment.before()
+    if live is None or environment.store is None:
+        return None
+    return environment.store.show(live).origin.get("model")
+
+
+def _plan(environment: Environment, deployed: Deployed, passages: int) -> dict[str, Any]:
+    about = about_of(environment.release(deployed.release))
+    plan = reindex_plan(
+        about, environment.config.contract, passages, deployed.smoke.passages_per_second, deployed.before
+    )
+    if environment.store:
+        environment.store.add_plan(deployed.release, plan)
+    return plan
+
+
+def _record(decision: Decision, deployed: Deployed | None, config: Config) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "deployed": decision.deploy,
+        "reason": decision.reason,
+        "target": config.deploy.target,
+        "endpoint": endpoint_url(config),
+        "releases": config.release.uri,
+    }
+    return record | ({"release": deployed.release, "before": deployed.before} if deployed else {})
+
+
+def _report(decision: Decision, deployed: Deployed | None, seconds: float) -> StageReport:
+    if deployed is None:
+        return StageReport("deploy", {"deployed": "no"}, (f"not deployed: {decision.reason}",), seconds)
+    drift = deployed.smoke.record()
+    metrics: dict[str, float | int | str] = {
+        "deployed": "yes",
+        "release": deployed.release,
+        "smoke_texts": drift["texts"],
+        "min_cosine": drift["cosine"]["min"],
+        "passages_per_second": drift["passages_per_second"],
+    }
+    return StageReport("deploy", metrics, (), seconds)
+
+
+def _write_json(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
