@@ -34,8 +34,11 @@ STAGES = (
     StageSpec("mine", "triplets", ("dataset",)),
     StageSpec("train", "model", ("triplets", "dataset")),
     StageSpec("evaluate", "evaluation", ("dataset", "model")),
+    StageSpec("export", "engine", ("model", "dataset")),
+    StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset")),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+LAST = "evaluate"  # of a run that names no last stage: what follows changes what is live
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Job:
     source: str | None = None
     dataset: Path | None = None
     first: str = STAGE_NAMES[0]
-    last: str = STAGE_NAMES[-1]
+    last: str = LAST
     force: bool = False
     comparisons: Comparisons = field(default_factory=Comparisons)
 
@@ -150,6 +153,15 @@ def run_stage(job: Job, name: str, at: Mapping[str, Path], cache: Path, progress
             return evaluate.run(
                 at["dataset"], at["model"], at["evaluation"], config, progress, secrets, cache, job.comparisons
             )
+        case "export":
+            from embedtune.export import stage as export
+
+            return export.run(at["model"], at["dataset"], at["engine"], config, progress, secrets, cache)
+        case "deploy":
+            from embedtune.deploy import stage as deploy
+
+            inputs = (at["engine"], at["evaluation"], at["dataset"])
+            return deploy.run(*inputs, at["deployment"], config, progress, secrets, cache)
     raise ConfigError("no such stage", got=name, expected=", ".join(STAGE_NAMES))
 
 

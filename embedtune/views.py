@@ -17,6 +17,7 @@ from embedtune.core.report import verdict_sentences
 if TYPE_CHECKING:
     from embedtune.doctor import Finding
     from embedtune.estimate import RunEstimate
+    from embedtune.serve.published import Live, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
@@ -117,3 +118,15 @@ def findings_table(findings: "Sequence[Finding]") -> Table:
     for finding in findings:
         out.add_row(marks[finding.status], finding.checked, Text(finding.found), Text(finding.fix))
     return out
+
+
+def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Table:
+    """Return the published releases as a table."""
+    rows = []
+    for release in releases:
+        state = (
+            "live" if live and live.id == release.id else "before" if live and release.id in live.before else ""
+        )
+        size = f"{release.size / 1e6:.1f} MB"
+        rows.append([release.id, state, release.published[:19], str(release.about["target"]), size])
+    return table(["release", "", "published", "target", "size"], rows)

@@ -26,7 +26,7 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.config import load_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
-from embedtune.runner import STAGE_NAMES, STAGES, Job, StageSpec, run_stage
+from embedtune.runner import LAST, STAGE_NAMES, STAGES, Job, StageSpec, run_stage
 from embedtune.runner import run as run_job
 
 
@@ -44,7 +44,7 @@ def cli() -> None:
 @config_options
 @work_option()
 @click.option("--from", "first", type=click.Choice(STAGE_NAMES), default="ingest", help="First stage.")
-@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default="evaluate", help="Last stage.")
+@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default=LAST, help="Last stage.")
 @click.option(
     "--dataset", type=click.Path(file_okay=False, path_type=Path), help="Labelled data of your own (BEIR)."
 )
@@ -70,7 +70,7 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
 @cli.command()
 @work_option("demo")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a setting.")
-@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default="evaluate", help="Last stage.")
+@click.option("--to", "last", type=click.Choice(STAGE_NAMES), default=LAST, help="Last stage.")
 @output_options
 def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbose: bool) -> None:
     """Run all stages on the sample handbook, and judge the result on questions written by hand."""
@@ -227,7 +227,7 @@ def _execute(
     from embedtune.core.report import render_report
 
     page = render_report(job.work)
-    summary = views.Summary.of(job.work, reports, page, evaluated=job.last == "evaluate")
+    summary = views.Summary.of(job.work, reports, page, evaluated=LAST in [stage.name for stage in job.stages()])
     show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
     if summary.fails(fail_on):
         sys.exit(3)

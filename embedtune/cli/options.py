@@ -11,7 +11,7 @@ from embedtune.core.config import load_config, preset_names
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import Secrets, secrets_from
 from embedtune.core.settings import Config
-from embedtune.runner import STAGE_NAMES, Job, StageSpec
+from embedtune.runner import LAST, STAGE_NAMES, Job, StageSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,6 +23,8 @@ STAGE_HELP = {
     "mine": "Mine hard negatives for the train queries.",
     "train": "Fine-tune the base model.",
     "evaluate": "Compare the tuned model with the base and BM25.",
+    "export": "Turn the model into an ONNX or TensorRT engine, and prove that it gives the same vectors.",
+    "deploy": "Publish the engine as a release and make it live, if its model is better than what is live.",
 }
 
 
@@ -165,7 +167,7 @@ def build_job(
         source=docs,
         dataset=options.get("dataset"),
         first=options.get("first") or STAGE_NAMES[0],
-        last=options.get("last") or STAGE_NAMES[-1],
+        last=options.get("last") or LAST,
         force=bool(options.get("force")),
         comparisons=Comparisons(parse_eval_sets(options.get("eval_sets") or ()), options.get("champion")),
     )

@@ -2,6 +2,10 @@
 
 import click
 
+from embedtune.cli.releases import reindex, release
+
 
 def add_serving_commands(cli: click.Group) -> None:
     """Add the commands of this module to the command line."""
+    cli.add_command(release)
+    cli.add_command(reindex)

@@ -42,6 +42,8 @@ SCHEMAS: dict[str, Schema] = {
         Schema("triplets", 1, ("triplets.parquet", "audit.json"), "mine"),
         Schema("model", 1, ("embedtune.json", "modules.json", "training.json"), "train"),
         Schema("evaluation", 1, ("metrics.json", "per_query.parquet", "verdict.json"), "evaluate"),
+        Schema("engine", 1, ("embedtune.json", "engine.json", "parity.json", "reference.parquet"), "export"),
+        Schema("deployment", 1, ("deployment.json",), "deploy"),
     )
 }
 

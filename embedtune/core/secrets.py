@@ -10,6 +10,7 @@ class Secrets:
 
     llm_api_key: str | None = field(default=None, repr=False)
     judge_api_key: str | None = field(default=None, repr=False)
+    endpoint_api_key: str | None = field(default=None, repr=False)
     s3_access_key: str | None = field(default=None, repr=False)
     s3_secret_key: str | None = field(default=None, repr=False)
 
@@ -25,6 +26,7 @@ def secrets_from(environment: Mapping[str, str], *, llm_key_name: str, judge_key
     return Secrets(
         llm_api_key=environment.get(llm_key_name),
         judge_api_key=environment.get(judge_key_name),
+        endpoint_api_key=environment.get("EMBEDTUNE_API_KEY"),
         s3_access_key=environment.get("AWS_ACCESS_KEY_ID"),
         s3_secret_key=environment.get("AWS_SECRET_ACCESS_KEY"),
     )

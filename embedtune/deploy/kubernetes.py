@@ -180,10 +180,14 @@ def _connect() -> tuple[Any, Any]:
         from kubernetes import client, config
     except ImportError as error:
         raise ConfigError("there is no client for Kubernetes", fix="pip install 'embedtune[cluster]'") from error
+    # Not load_config, which prints.
     try:
-        config.load_config()  # of the pod, else kubeconfig
-    except config.ConfigException as error:
-        raise ConfigError(
-            "no cluster is configured", got=str(error), fix="run in the cluster, or set KUBECONFIG"
-        ) from error
+        config.load_incluster_config()
+    except config.ConfigException:
+        try:
+            config.load_kube_config()
+        except config.ConfigException as error:
+            raise ConfigError(
+                "no cluster is configured", got=str(error), fix="run in the cluster, or set KUBECONFIG"
+            ) from error
     return client.AppsV1Api(), client.CoreV1Api()

@@ -95,7 +95,7 @@ class LocalTriton:
             ended = process.poll() is not None
             if ended or time.monotonic() > deadline:
                 if not ended:
-                    os.killpg(process.pid, signal.SIGTERM)
+                    os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                 tail = self._file("log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise GateError(

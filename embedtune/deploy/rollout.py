@@ -106,6 +106,26 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
     return smoke
 
 
+def previous(environment: Environment) -> str:
+    """Return the release that was live before the present one and is still there.
+
+    Raises:
+        InputError: There is none, or no store remembers it.
+    """
+    if environment.store is None:
+        raise InputError("nobody remembers what was live before", fix="set release.uri, as deploy had it")
+    live = environment.store.live()
+    there = {release.id for release in environment.store.releases()}
+    for name in reversed(live.before if live else ()):
+        if name in there:
+            return name
+    raise InputError(
+        "there is no release to go back to",
+        got=f"live: {live.id}" if live else "nothing is live",
+        fix="embedtune release list, then embedtune release promote ID",
+    )
+
+
 def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke:
     """Compare what the endpoint gives with what the release's checkpoint gave.
 

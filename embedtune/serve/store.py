@@ -83,6 +83,11 @@ class ReleaseStore:
         """Keep the re-index plan of a release beside it."""
         self.objects.write(_plan(name), plan)
 
+    def plan(self, name: str) -> dict[str, Any] | None:
+        """Return the re-index plan of a release, or None if none was made."""
+        found = self.objects.read(_plan(name))
+        return found.data if found else None
+
     def show(self, name: str) -> Published:
         """Return a published release.
 

@@ -18,13 +18,17 @@ def test_each_stage_reads_only_what_an_earlier_one_wrote():
     for stage in STAGES:
         assert set(stage.inputs) <= written
         written.add(stage.artifact)
-    assert STAGE_NAMES == ("ingest", "generate", "split", "mine", "train", "evaluate")
+    assert STAGE_NAMES == ("ingest", "generate", "split", "mine", "train", "evaluate", "export", "deploy")
 
 
 def test_from_and_to_bound_the_stages(config, tmp_path):
     assert [s.name for s in job(config, tmp_path, first="mine", last="train").stages()] == ["mine", "train"]
     with pytest.raises(ConfigError, match="no stage to run"):
         job(config, tmp_path, first="train", last="mine").stages()
+
+
+def test_a_run_that_names_no_last_stage_changes_nothing_that_is_live(config, tmp_path):
+    assert [stage.name for stage in job(config, tmp_path).stages()][-1] == "evaluate"
 
 
 def test_ingest_needs_documents(config, tmp_path):

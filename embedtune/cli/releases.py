@@ -1,0 +1,133 @@
+"""The command line: `embedtune release …` and `embedtune reindex`."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embedtune import views
+from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of, work_option
+from embedtune.cli.shell import err, out, reporting, show
+from embedtune.core.beir import read_records
+
+
+@click.group()
+def release() -> None:
+    """List, promote, roll back and prune what `embedtune deploy` published."""
+
+
+@release.command("list")
+@config_options
+@output_options
+def list_(as_json: bool, verbose: bool, **options: Any) -> None:
+    """List the published releases, the newest first, and mark the live one."""
+    from embedtune.deploy.environment import open_store
+
+    with reporting(verbose):
+        config = build_config(options, os.environ)
+        store = open_store(config, secrets_of(config, os.environ))
+        found, live = store.releases(), store.live()
+    record = {"live": asdict(live) if live else None, "releases": [asdict(entry) for entry in found]}
+    show(record, as_json, lambda: out.print(views.releases_table(found, live)))
+
+
+@release.command("show")
+@click.argument("name", metavar="ID")
+@config_options
+@output_options
+def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Show what the release ID is and holds, and its re-index plan."""
+    from embedtune.deploy.environment import open_store
+
+    with reporting(verbose):
+        config = build_config(options, os.environ)
+        store = open_store(config, secrets_of(config, os.environ))
+        record = {**asdict(store.show(name)), "reindex": store.plan(name)}
+    show(record, as_json, lambda: out.print_json(data=record))
+
+
+@release.command()
+@click.argument("name", metavar="ID")
+@config_options
+@work_option()
+@output_options
+def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Make the release ID the live one, whatever its verdict was: switch, smoke-test, record; else go back."""
+    from embedtune.deploy.environment import open_environment
+    from embedtune.deploy.rollout import go_live
+
+    with reporting(verbose) as progress:
+        config = build_config(options, os.environ)
+        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
+        smoke = go_live(environment, name, progress)
+    _say_live(name, smoke.record(), as_json)
+
+
+@release.command()
+@config_options
+@work_option()
+@output_options
+def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Make the release live that was live before the present one."""
+    from embedtune.deploy.environment import open_environment
+    from embedtune.deploy.rollout import go_live, previous
+
+    with reporting(verbose) as progress:
+        config = build_config(options, os.environ)
+        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
+        name = previous(environment)
+        smoke = go_live(environment, name, progress, back=True)
+    _say_live(name, smoke.record(), as_json)
+
+
+@release.command()
+@click.option("--keep", type=click.IntRange(min=0), default=5, show_default=True, help="The newest that stay.")
+@config_options
+@output_options
+def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Delete old releases; the live one and the one before it stay in any case."""
+    from embedtune.deploy.environment import open_store
+
+    with reporting(verbose):
+        config = build_config(options, os.environ)
+        gone = open_store(config, secrets_of(config, os.environ)).prune(keep)
+    show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
+
+
+@click.command()
+@click.option("--dataset", required=True, type=FOLDER, help="Dataset artifact or BEIR folder with the corpus.")
+@click.option(
+    "--to",
+    "output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Parquet file to write: id, vector.",
+)
+@click.option("--endpoint", help="Address of the live service. [default: the one that deploy smoke-tests]")
+@config_options
+@output_options
+def reindex(
+    dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
+) -> None:
+    """Embed all passages through the live endpoint; interrupted and run again, it goes on."""
+    from embedtune.deploy.environment import endpoint_url, open_endpoint
+    from embedtune.deploy.reindex import reindex as embed
+
+    with reporting(verbose) as progress:
+        config = build_config(options, os.environ)
+        url = endpoint or endpoint_url(config)
+        encoder = open_endpoint(url, config.contract, config.serve.model_name, secrets_of(config, os.environ))
+        done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
+    record = {**asdict(done), "file": str(output)}
+    show(
+        record,
+        as_json,
+        lambda: out.print(f"{output}: {done.passages} vectors, {done.embedded} of them new", soft_wrap=True),
+    )
+
+
+def _say_live(name: str, drift: dict[str, Any], as_json: bool) -> None:
+    figures = f"{drift['texts']} texts, cosine similarity of at least {drift['cosine']['min']:.5f}"
+    show({"live": name, **drift}, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))

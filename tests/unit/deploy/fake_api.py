@@ -1,0 +1,131 @@
+"""The part of Kubernetes' API that a rollout meets, over real HTTP: one Deployment, its pods, and a script."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+REPLICAS = 2
+
+
+@dataclass
+class FakeCluster:
+    """A Deployment whose new pods become ready, or do not.
+
+    Args:
+        broken: Releases whose download fails in every pod.
+        slow: Looks at the Deployment that a rollout needs.
+        stuck: The Deployment's controller has given up.
+        status: Answers everything with this HTTP status instead.
+    """
+
+    broken: set[str] = field(default_factory=set)
+    slow: int = 2
+    stuck: bool = False
+    status: int | None = None
+    release: str = ""
+    generation: int = 1
+    waits: int = 0
+    patches: list[dict[str, Any]] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+
+    def deployment(self) -> dict[str, Any]:
+        """Return the Deployment; each look brings a rollout nearer to its end."""
+        self.waits = max(0, self.waits - 1)
+        done = self.waits == 0 and self.release not in self.broken
+        new = REPLICAS if done else 1
+        env = [
+            {"name": "EMBEDTUNE_RELEASES", "value": "s3://b/r"},
+            {"name": "EMBEDTUNE_RELEASE", "value": self.release},
+        ]
+        labels = {"app": "embedtune"}
+        return {
+            "kind": "Deployment",
+            "metadata": {"name": "embedtune-triton", "generation": self.generation},
+            "spec": {
+                "replicas": REPLICAS,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "initContainers": [{"name": "release", "env": env}],
+                        "containers": [{"name": "triton"}],
+                    },
+                },
+            },
+            "status": {
+                "observedGeneration": self.generation,
+                "replicas": REPLICAS + (not done),
+                "updatedReplicas": new,
+                "availableReplicas": REPLICAS,
+                "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+                if self.stuck
+                else [],
+            },
+        }
+
+    def pods(self) -> dict[str, Any]:
+        """Return the pods: a new one whose download has failed, if it is broken."""
+        failing = self.release in self.broken
+        terminated = {"exitCode": 1, "reason": "Error", "message": "release is damaged in the store\n"}
+        status = {
+            "name": "release",
+            "image": "i",
+            "imageID": "i",
+            "ready": not failing,
+            "restartCount": 3 if failing else 0,
+            "state": {},
+            "lastState": {"terminated": terminated} if failing else {},
+        }
+        annotations = {"embedtune.dev/release": self.release}
+        pod = {
+            "metadata": {"name": "new-1", "annotations": annotations},
+            "status": {"initContainerStatuses": [status]},
+        }
+        return {"kind": "PodList", "items": [pod]}
+
+    def patch(self, body: dict[str, Any]) -> None:
+        """Apply the patch that a rollout sends, and no other."""
+        self.patches.append(body)
+        (container,) = body["spec"]["template"]["spec"]["initContainers"]
+        (variable,) = container["env"]
+        if variable["value"] != self.release:
+            self.release, self.generation, self.waits = variable["value"], self.generation + 1, self.slow
+
+
+@contextmanager
+def serve(cluster: FakeCluster) -> Iterator[str]:
+    """Serve a cluster on a free port and yield its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _send(self, body: dict[str, Any]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(cluster.status or 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            self._send(cluster.pods() if "/pods" in self.path else cluster.deployment())
+
+        def do_PATCH(self) -> None:
+            cluster.queries.append(f"{self.path} {self.headers['Content-Type']}")
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if cluster.status is None:
+                cluster.patch(body)
+            self._send(cluster.deployment())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
