@@ -1,0 +1,47 @@
+"""The encoder as an ONNX file: dynamic batch and length, weights beside it when they are large."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+
+from embedtune.core.onnx_encoder import INPUTS, OUTPUT
+from embedtune.export.encoder import EncoderGraph
+
+log = logging.getLogger(__name__)
+
+
+def write_onnx(graph: EncoderGraph, path: Path, opset: int, max_length: int, external_data_mb: float) -> None:
+    """Write `path`, and `path`.data when the weights are larger than `external_data_mb`.
+
+    Args:
+        graph: The encoder.
+        path: The file.
+        opset: ONNX operator set.
+        max_length: Longest input in tokens.
+        external_data_mb: An ONNX file itself cannot hold more than 2 GB.
+    """
+    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=max_length)
+    rows, width = 2, min(7, max_length)  # neither is 0 or 1: torch would take those for constants
+    example = (
+        torch.ones((rows, width), dtype=torch.int64),
+        torch.ones((rows, width), dtype=torch.int64),
+        torch.ones(rows, dtype=torch.int64),
+    )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            verbose=False,
+            input_names=list(INPUTS),
+            output_names=[OUTPUT],
+            opset_version=opset,
+            dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}, {0: batch}),
+        )
+    assert program is not None  # noqa: S101 - dynamo=True returns a program
+    megabytes = sum(weight.numel() * weight.element_size() for weight in graph.parameters()) / 1e6
+    program.save(str(path), external_data=megabytes > external_data_mb)
+    log.info("export: %s, opset %d, %.1f MB of weights", path.name, opset, megabytes)
