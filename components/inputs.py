@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -24,6 +25,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "mine": ("ingest", "generate", "split", "mine", "train"),
     "train": ("ingest", "generate", "split", "mine", "train"),
     "evaluate": ("ingest", "generate", "split", "mine", "train", "evaluate"),
+    "export": ("ingest", "generate", "split", "mine", "train", "export"),
+    "deploy": ("ingest", "generate", "split", "mine", "train", "evaluate", "export", "serve", "release", "deploy"),
 }
 
 
@@ -50,6 +53,28 @@ def stage_yaml(config: Config, stage: str) -> str:
     """Return the configuration as one stage needs it, so that KFP's cache holds while other stages change."""
     sections = {"seed", "contract", "storage", "runtime", *SECTIONS[stage]}
     return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
+
+
+def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
+    """Return the worst verdict that is deployed, or "never" where no store of releases is configured.
+
+    Args:
+        config: The configuration.
+        environment: Usually `os.environ`; tells whether this is a pod.
+
+    Raises:
+        ConfigError: A pod would start a Triton that ends with it.
+    """
+    if config.release.uri is None:
+        return "never"
+    if config.deploy.target == "local" and "KUBERNETES_SERVICE_HOST" in environment:
+        raise ConfigError(
+            "a pipeline in a cluster deploys to the cluster",
+            got="deploy.target=local",
+            expected="deploy.target=kubernetes",
+            fix="add it to the overrides, with deploy.namespace and deploy.deployment",
+        )
+    return config.deploy.accept
 
 
 def addresses(eval_sets: str) -> dict[str, str]:

@@ -1,10 +1,12 @@
-"""The pipeline: documents in, a tuned and evaluated model out."""
+"""The pipeline: documents in, a tuned and evaluated model out, and live if it is better."""
 
 from typing import Any
 
 from kfp import dsl
 
+from components.deploy.component import deploy
 from components.evaluate.component import evaluate
+from components.export.component import export
 from components.generate.component import generate
 from components.ingest.component import ingest
 from components.mine.component import mine
@@ -22,6 +24,8 @@ COMPONENTS = {
     "mine": mine,
     "train": train,
     "evaluate": evaluate,
+    "export": export,
+    "deploy": deploy,
     "report": report,
 }
 PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
@@ -79,15 +83,17 @@ def finetune(target: Target) -> Any:
         dataset = task("split", config_yaml=use["split"], chunks=chunks, questions=questions).outputs["dataset"]
         triplets = task("mine", config_yaml=use["mine"], dataset=dataset).outputs["triplets"]
         model = task("train", config_yaml=use["train"], triplets=triplets, dataset=dataset).outputs["model"]
-        evaluation = task(
+        evaluated = task(
             "evaluate",
             config_yaml=use["evaluate"],
             eval_sets=eval_sets,
             champion=champion,
             comparisons_version=use["comparisons_version"],
+            deploy_if=use["deploy_if"],
             dataset=dataset,
             model=model,
-        ).outputs["evaluation"]
+        )
+        evaluation = evaluated.outputs["evaluation"]
         task(
             "report",
             chunks=chunks,
@@ -97,5 +103,10 @@ def finetune(target: Target) -> Any:
             model=model,
             evaluation=evaluation,
         )
+        with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
+            engine = task("export", config_yaml=use["export"], model=model, dataset=dataset).outputs["engine"]
+            live = task("deploy", config_yaml=use["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
+            # It changes the world, and looks at it: what it did last time says nothing about today.
+            live.set_caching_options(False)
 
     return pipeline

@@ -24,6 +24,7 @@ SECRETS = {
     "storage": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
     "llm": {"api-key": "OPENAI_API_KEY", "judge-api-key": "JUDGE_API_KEY"},
     "hub": {"token": "HF_TOKEN"},
+    "endpoint": {"api-key": "EMBEDTUNE_API_KEY"},
 }
 
 
@@ -59,6 +60,8 @@ NEEDS: dict[str, dict[str, Need]] = {
         "mine": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
         "train": Need(4, 48, 24, gpu=True, secrets=("storage", "hub"), cache=True),
         "evaluate": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
+        "export": Need(4, 48, 6, gpu=True, cache=True),
+        "deploy": Need(0.5, 4, 2, secrets=("storage", "endpoint")),
         "report": Need(0.5, 4, 1),
     },
     "cpu": {
@@ -69,6 +72,8 @@ NEEDS: dict[str, dict[str, Need]] = {
         "mine": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
         "train": Need(1, 4, 24, secrets=("storage", "hub"), cache=True),
         "evaluate": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
+        "export": Need(1, 4, 6, cache=True),
+        "deploy": Need(0.25, 2, 2, secrets=("storage", "endpoint")),
         "report": Need(0.25, 2, 1),
     },
 }
@@ -82,7 +87,8 @@ class Target:
         kind: With GPUs or without.
         tag: Tag of the images; unique for each build.
         registry: Prefix of the images' names.
-        secrets_named: Prefix of the Secrets' names: PREFIX-storage, PREFIX-llm, PREFIX-hub.
+        secrets_named: Prefix of the Secrets' names: PREFIX-storage, PREFIX-llm, PREFIX-hub,
+            PREFIX-endpoint.
         cache_claim: PersistentVolumeClaim for what a second attempt resumes from; None: nothing outlives a pod.
     """
 

@@ -11,12 +11,15 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
     [
         ("documents_version", str),
         ("comparisons_version", str),
+        ("deploy_if", str),
         ("ingest", str),
         ("generate", str),
         ("split", str),
         ("mine", str),
         ("train", str),
         ("evaluate", str),
+        ("export", str),
+        ("deploy", str),
     ],
 ):
     """Check the configuration and say what each stage depends on, for KFP's cache.
@@ -29,10 +32,12 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
         champion: Model that is live now, s3://bucket/prefix, or empty.
 
     Returns:
-        Versions of the data that the run reads, and the configuration of each stage as YAML.
+        Versions of the data that the run reads, what is deployed, and the configuration of each stage as YAML.
     """
+    import os
+
     from components.body import environment_secrets
-    from components.inputs import SECTIONS, addresses, read_config, stage_yaml, version
+    from components.inputs import SECTIONS, addresses, deploy_if, read_config, stage_yaml, version
 
     settings = read_config(config, overrides)
     secrets = environment_secrets(settings)
@@ -40,5 +45,6 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
     return (
         version([documents], settings.storage, secrets),
         version(compared, settings.storage, secrets),
+        deploy_if(settings, os.environ),
         *(stage_yaml(settings, stage) for stage in SECTIONS),
     )

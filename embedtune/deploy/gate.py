@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from embedtune.core.artifacts import Artifact
 from embedtune.core.errors import ArtifactError
@@ -44,7 +46,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         )
     if live_model == model:
         return Decision(True, "this model is live already")
-    promotion = json.loads((evaluation.path / "verdict.json").read_text())["promotion"]
+    promotion = _promotion(evaluation.path)
     against, verdict = promotion["against"], promotion["verdict"]
     if live_model is not None and against != "champion":
         return Decision(
@@ -52,6 +54,21 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         )
     delta = promotion["delta"]
     measured = f"{delta['mean']:+.4f} nDCG@10, interval {delta['low']:+.4f} to {delta['high']:+.4f}"
-    if verdict in ACCEPTED[settings.accept]:
+    if accepts(evaluation.path, settings.accept):
         return Decision(True, f"{verdict} against the {against}: {measured}")
     return Decision(False, f"{verdict} against the {against} ({measured}), and deploy.accept is {settings.accept}")
+
+
+def accepts(evaluation: Path, accept: str) -> bool:
+    """Tell whether the verdict on replacing what is live is one that is deployed.
+
+    Args:
+        evaluation: The evaluation artifact.
+        accept: A value of `deploy.accept`.
+    """
+    return _promotion(evaluation)["verdict"] in ACCEPTED[accept]
+
+
+def _promotion(evaluation: Path) -> dict[str, Any]:
+    promotion: dict[str, Any] = json.loads((evaluation / "verdict.json").read_text())["promotion"]
+    return promotion

@@ -117,8 +117,12 @@ class ReleaseStore:
         release = self.show(name)
         target, draft = into / name, into / f".{name}.draft"
         if target.is_dir():
-            read_release_files(target)
-            return target
+            try:
+                read_release_files(target)
+                return target
+            except ArtifactError as error:
+                log.warning("downloading release %s again: %s", name, error.what)
+                shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
         for path, digest in release.hashes.items():
             file = (draft / path).resolve()

@@ -1,5 +1,6 @@
 """Each component's body with real artifacts, in the order of the pipeline; the LLM is a real HTTP server."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,8 +108,14 @@ def test_evaluate(run: Run) -> None:
     inputs = run.artifacts["dataset"], run.artifacts["model"]
     champion = str(run.work / "model")
     outputs = run.outputs("evaluate", "evaluation")
-    evaluate.python_func(run.prepared().evaluate, "", champion, "", *inputs, **outputs)
+    better = evaluate.python_func(run.prepared().evaluate, "", champion, "", "win", *inputs, **outputs)
     check(run, "evaluate", "evaluation")
+    promotion = json.loads((run.work / "evaluation" / "verdict.json").read_text())["promotion"]
+    assert promotion == {**promotion, "against": "champion", "verdict": "MARGINAL"}  # it is the champion itself
+    assert better is False
+    for accept, expected in (("marginal", True), ("never", False)):
+        again = evaluate.python_func(run.prepared().evaluate, "", champion, "", accept, *inputs, **outputs)
+        assert again is expected
 
 
 def test_report(run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.inputs import SECTIONS, addresses, read_config, stage_yaml, version
+from components.inputs import SECTIONS, addresses, deploy_if, read_config, stage_yaml, version
 from embedtune.core.config import parse_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
@@ -53,7 +53,34 @@ def test_a_stage_sees_its_own_section_unchanged(preset: str, stage: str) -> None
 
 def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:
     before, after = stage_settings(), stage_settings("train.learning_rate=1e-4\nevaluate.examples=3")
-    assert [stage for stage in SECTIONS if before[stage] != after[stage]] == ["mine", "train", "evaluate"]
+    changed = [stage for stage in SECTIONS if before[stage] != after[stage]]
+    assert changed == ["mine", "train", "evaluate", "export", "deploy"]
+
+
+def test_new_serving_settings_leave_all_but_the_deployment_in_the_cache() -> None:
+    before, after = stage_settings(), stage_settings("serve.instances=2\ndeploy.smoke_texts=64")
+    assert [stage for stage in SECTIONS if before[stage] != after[stage]] == ["deploy"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        ("", "never"),
+        ("release.uri=s3://b/r", "win"),
+        ("release.uri=s3://b/r\ndeploy.accept=marginal", "marginal"),
+    ],
+)
+def test_what_is_deployed(overrides: str, wanted: str) -> None:
+    assert deploy_if(read_config("minilm", overrides), {}) == wanted
+
+
+def test_a_pod_does_not_start_a_local_triton() -> None:
+    pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    local = "release.uri=s3://b/r"
+    with pytest.raises(ConfigError, match=r"deploy\.target=kubernetes"):
+        deploy_if(read_config("minilm", local), pod)
+    assert deploy_if(read_config("minilm", f"{local}\ndeploy.target=kubernetes"), pod) == "win"
+    assert deploy_if(read_config("minilm", ""), pod) == "never"
 
 
 def test_mine_accepts_fewer_negatives_when_train_wants_fewer() -> None:

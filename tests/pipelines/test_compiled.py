@@ -13,9 +13,10 @@ from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
 
 FRAME = {"prepare", "report"}  # what a pipeline has beside the stages
+BEHIND_THE_VERDICT = {"export", "deploy"}
 TAG = "0123456789ab"
 REGISTRY = "registry.example/team"
-GPU_STAGES = {"mine", "train", "evaluate"}
+GPU_STAGES = {"mine", "train", "evaluate", "export"}
 
 
 class Compiled:
@@ -24,8 +25,22 @@ class Compiled:
     def __init__(self, path: Path) -> None:
         self.text = path.read_text()
         self.spec, platform = yaml.safe_load_all(self.text)
-        self.tasks: dict[str, Any] = self.spec["root"]["dag"]["tasks"]
+        self.outer: dict[str, Any] = dict(self.spec["root"]["dag"]["tasks"])
+        (condition,) = [name for name in self.outer if name.startswith("condition")]
+        self.condition = self.outer.pop(condition)
+        self.inner = self._inside(self.condition)
+        self.tasks: dict[str, Any] = self.outer | self.inner
         self.kubernetes: dict[str, Any] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+    def _inside(self, condition: dict[str, Any]) -> dict[str, Any]:
+        """Return the tasks of a condition, their inputs from outside as if they stood there."""
+        tasks: dict[str, Any] = self.spec["components"][condition["componentRef"]["name"]]["dag"]["tasks"]
+        for task in tasks.values():
+            for kind, key in (("artifacts", "componentInputArtifact"), ("parameters", "componentInputParameter")):
+                for name, edge in task["inputs"].get(kind, {}).items():
+                    if key in edge:
+                        task["inputs"][kind][name] = condition["inputs"][kind][edge[key]]
+        return tasks
 
     def container(self, task: str) -> dict[str, Any]:
         return self.spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
@@ -74,8 +89,19 @@ def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
             assert edge["taskOutputArtifact"]["outputArtifactKey"] == name
 
 
-def test_the_report_reads_every_artifact(each: Compiled) -> None:
-    assert set(each.tasks["report"]["inputs"]["artifacts"]) == {stage.artifact for stage in STAGES}
+def test_only_what_changes_the_live_service_stands_behind_the_verdict(each: Compiled) -> None:
+    assert set(each.inner) == BEHIND_THE_VERDICT
+    assert each.condition["taskInfo"]["name"] == "better"
+    name = "pipelinechannel--evaluate-Output"
+    assert each.condition["triggerPolicy"]["condition"] == f"inputs.parameter_values['{name}'] == true"
+    assert each.condition["inputs"]["parameters"][name]["taskOutputParameter"]["producerTask"] == "evaluate"
+    wanted = each.tasks["evaluate"]["inputs"]["parameters"]["deploy_if"]["taskOutputParameter"]
+    assert wanted == {"outputParameterKey": "deploy_if", "producerTask": "prepare"}
+
+
+def test_the_report_reads_every_artifact_that_is_always_there(each: Compiled) -> None:
+    always = {stage.artifact for stage in STAGES if stage.name not in BEHIND_THE_VERDICT}
+    assert set(each.tasks["report"]["inputs"]["artifacts"]) == always
 
 
 def test_each_stage_gets_its_own_configuration(each: Compiled) -> None:
@@ -84,9 +110,9 @@ def test_each_stage_gets_its_own_configuration(each: Compiled) -> None:
         assert edge == {"outputParameterKey": stage.name, "producerTask": "prepare"}
 
 
-def test_only_the_look_at_the_outside_is_never_cached(each: Compiled) -> None:
+def test_only_what_looks_at_the_outside_is_never_cached(each: Compiled) -> None:
     cached = {name for name, task in each.tasks.items() if task["cachingOptions"].get("enableCache")}
-    assert set(each.tasks) - cached == {"prepare"}
+    assert set(each.tasks) - cached == {"prepare", "deploy"}
 
 
 def test_gpu_stages_ask_for_one_gpu_on_a_node_that_is_big_and_new_enough(gpu: Compiled) -> None:
@@ -151,6 +177,8 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         "mine": store | hub,
         "train": store | hub,
         "evaluate": store | hub,
+        "export": set(),
+        "deploy": store | {"EMBEDTUNE_API_KEY"},
         "report": set(),
     }
 
@@ -165,7 +193,9 @@ def test_no_parameter_takes_a_credential(each: Compiled) -> None:
 
 def test_every_parameter_is_described_and_they_are_few(each: Compiled) -> None:
     inputs = [each.spec["root"]["inputDefinitions"]]
-    inputs += [component.get("inputDefinitions", {}) for component in each.spec["components"].values()]
+    # What a condition hands in has no words of its own.
+    ours = [component for component in each.spec["components"].values() if "dag" not in component]
+    inputs += [component.get("inputDefinitions", {}) for component in ours]
     for group in inputs:
         assert len(group.get("parameters", {})) <= 8
         for name, entry in {**group.get("parameters", {}), **group.get("artifacts", {})}.items():

@@ -1,0 +1,35 @@
+"""Stage deploy as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/cpu", install_kfp_package=False)
+def deploy(
+    config_yaml: str,
+    engine: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    dataset: dsl.Input[dsl.Dataset],
+    deployment: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+) -> None:
+    """Publish the engine as a release, make it live, prove it through the endpoint; else go back.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        engine: What export wrote.
+        evaluation: What evaluate wrote: may this model go live?
+        dataset: What split wrote; the size of its corpus is in the re-index plan.
+        deployment: What is live now, the endpoint's drift from the checkpoint, and the re-index plan.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.deploy import stage
+
+    with setting(config_yaml) as use:
+        inputs = (Path(engine.path), Path(evaluation.path), Path(dataset.path))
+        report = stage.run(*inputs, Path(deployment.path), use.config, use.progress, use.secrets, use.cache)
+    show(report, metrics, summary)

@@ -1,0 +1,35 @@
+"""Stage export as a KFP component."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="embedtune/gpu", install_kfp_package=False)
+def export(
+    config_yaml: str,
+    model: dsl.Input[dsl.Model],
+    dataset: dsl.Input[dsl.Dataset],
+    engine: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    summary: dsl.Output[dsl.Markdown],
+    cache_dir: str = "",
+) -> None:
+    """Turn the model into an ONNX or TensorRT engine and prove that it gives the same vectors.
+
+    Args:
+        config_yaml: Configuration of the stage as YAML text, from prepare.
+        model: What train wrote.
+        dataset: What split wrote; its texts are the proof.
+        engine: The engine, its parity with PyTorch, and reference vectors.
+        metrics: The figures of the stage.
+        summary: The figures and warnings of the stage, to read.
+        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary one.
+    """
+    from pathlib import Path
+
+    from components.body import setting, show
+    from embedtune.export import stage
+
+    with setting(config_yaml, cache_dir) as use:
+        paths = (Path(model.path), Path(dataset.path), Path(engine.path))
+        report = stage.run(*paths, use.config, use.progress, use.secrets, use.cache)
+    show(report, metrics, summary)

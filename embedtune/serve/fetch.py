@@ -1,0 +1,74 @@
+"""Server entry point `python -m embedtune.serve.fetch DIR`: bring one release, for the init container of a pod.
+
+The environment says which: EMBEDTUNE_RELEASE (its id), EMBEDTUNE_RELEASES (s3://bucket/prefix),
+EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION, AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (what this pod can run). Triton serves DIR/current/repository.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.secrets import secrets_from
+from embedtune.core.settings import StorageSettings
+from embedtune.serve.store import ReleaseStore
+
+CURRENT = "current"
+
+
+def fetch(into: Path, environment: Mapping[str, str]) -> Path:
+    """Download and verify the release that the environment names, and return its directory.
+
+    Args:
+        into: Folder for it; `current` in there points to it.
+        environment: Usually `os.environ`.
+
+    Raises:
+        ConfigError: A variable is missing, or the release is for another target.
+        InputError: The store has no such release, or does not answer.
+        ArtifactError: A file differs from its hash.
+    """
+    name = _variable(environment, "EMBEDTUNE_RELEASE", "`embedtune deploy` sets it, or release.id in the values")
+    storage = StorageSettings(
+        endpoint=_variable(environment, "EMBEDTUNE_S3_ENDPOINT", "host:port of the object store"),
+        secure=environment.get("EMBEDTUNE_S3_SECURE", "true") != "false",
+        region=environment.get("EMBEDTUNE_S3_REGION") or None,
+    )
+    uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases")
+    store = ReleaseStore(uri, storage, secrets_from(environment, llm_key_name="", judge_key_name=""))
+    wanted = environment.get("EMBEDTUNE_TARGET")
+    if wanted and (target := store.show(name).about["target"]) != wanted:
+        raise ConfigError(
+            f"release {name} is for another target",
+            got=target,
+            expected=wanted,
+            fix="export with export.target of this installation, or install the chart for that target",
+        )
+    release = store.download(name, into)
+    link = into / f".{CURRENT}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(release.name)
+    link.replace(into / CURRENT)
+    return release
+
+
+def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
+    if value := environment.get(name):
+        return value
+    raise ConfigError("no release can be fetched", expected=f"the variable {name}", fix=fix)
+
+
+def main() -> None:
+    """Fetch, or say why not on stderr, where Kubernetes looks for the reason."""
+    try:
+        release = fetch(Path(sys.argv[1]), os.environ)
+    except EmbedtuneError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    sys.stderr.write(f"release {release.name} is verified\n")
+
+
+if __name__ == "__main__":
+    main()
