@@ -50,7 +50,7 @@ def open_environment(config: Config, secrets: Secrets, cache: Path) -> Environme
     releases = cache / RELEASES
 
     def path_of(name: str) -> Path:
-        return environment.release(name)
+        return environment.release(name).path
 
     serving: LocalTriton | ServingDeployment
     if settings.target == "local":

@@ -1,17 +1,15 @@
 """The re-index plan: what a vector store has to do before it may answer queries of a new release."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ConfigError
+from embedtune.serve.release import Release
 
 FLOAT32 = 4
 
 
 def reindex_plan(
-    release: Mapping[str, Any],
-    contract: EncoderContract,
+    release: Release,
     chunks: int,
     passages_per_second: float,
     before: str | None,
@@ -19,21 +17,20 @@ def reindex_plan(
     """Return the content of reindex.json.
 
     Args:
-        release: The release.json of the new release.
-        contract: How it makes vectors.
+        release: The new release.
         chunks: Passages of the corpus.
         passages_per_second: As measured through the endpoint.
         before: The release whose vectors the store holds now; None if there is none.
     """
     if passages_per_second <= 0:
         raise ConfigError("no passage was measured", fix="deploy.smoke_texts of at least 2")
-    seconds = chunks / passages_per_second
+    contract, seconds = release.contract, chunks / passages_per_second
     return {
-        "release": release["id"],
+        "release": release.id,
         "replaces": before,
         "why": "Vectors of two models cannot be compared: all passages are embedded anew before queries come "
         "from the new model.",
-        "model_name": release["model_name"],
+        "model_name": release.model_name,
         "base_model": contract.base_model,
         "contract_hash": contract.hash,
         "dimensions": list(contract.dimensions),

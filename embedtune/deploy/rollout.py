@@ -1,20 +1,19 @@
 """Going live: switch, prove, record; and back to what was live before when any of that fails."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from embedtune.core.contract import EncoderContract, load_contract
+from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders import Encoder
 from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.settings import Config
 from embedtune.deploy.smoke import Smoke, ask, read_reference, require
-from embedtune.serve.published import RELEASE_FILE
+from embedtune.serve.release import REFERENCE_FILE, Release, read_release
 from embedtune.serve.store import ReleaseStore
 
 log = logging.getLogger(__name__)
@@ -58,18 +57,19 @@ class Environment:
     store: ReleaseStore | None
     connect: Connect
 
-    def release(self, name: str) -> Path:
-        """Return the directory of a release, downloaded if need be.
+    def release(self, name: str) -> Release:
+        """Return a release, verified; downloaded if it is not on this machine.
 
         Raises:
             InputError: It is nowhere.
+            ArtifactError: It is damaged.
         """
         path = self.releases / name
-        if path.is_dir():
-            return path
-        if self.store is None:
+        if self.store is not None and not path.is_dir():
+            path = self.store.download(name, self.releases)
+        if not path.is_dir():
             raise InputError(f"there is no release {name} on this machine", expected=str(path))
-        return self.store.download(name, self.releases)
+        return read_release(path)
 
     def before(self) -> str | None:
         """Return the release to go back to: the one recorded as live, else the one that is served."""
@@ -133,22 +133,10 @@ def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke
         GateError: A text drifted further than `deploy.min_cosine` allows.
     """
     release, settings = environment.release(name), environment.config.deploy
-    contract, about = contract_of(release), about_of(release)
-    encoder = environment.connect(contract, str(about["model_name"]))
-    smoke = ask(encoder, read_reference(release / "reference.parquet", settings.smoke_texts), progress)
+    encoder = environment.connect(release.contract, release.model_name)
+    smoke = ask(encoder, read_reference(release.path / REFERENCE_FILE, settings.smoke_texts), progress)
     require(smoke, settings.min_cosine)
     return smoke
-
-
-def about_of(release: Path) -> dict[str, Any]:
-    """Return the release.json of a release directory."""
-    about: dict[str, Any] = json.loads((release / RELEASE_FILE).read_text())
-    return about
-
-
-def contract_of(release: Path) -> EncoderContract:
-    """Return the encoder contract that a release directory carries."""
-    return load_contract(release / "repository" / str(about_of(release)["model_name"]) / "1")
 
 
 def _go_back(environment: Environment, before: str | None, name: str, error: BaseException) -> None:

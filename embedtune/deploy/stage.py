@@ -16,7 +16,7 @@ from embedtune.core.stage import stage_provenance
 from embedtune.deploy.environment import endpoint_url, open_environment
 from embedtune.deploy.gate import Decision, decide
 from embedtune.deploy.plan import reindex_plan
-from embedtune.deploy.rollout import Environment, about_of, go_live
+from embedtune.deploy.rollout import Environment, go_live
 from embedtune.deploy.smoke import Smoke
 from embedtune.serve.release import build_release
 
@@ -109,10 +109,8 @@ def _live_model(environment: Environment) -> str | None:
 
 
 def _plan(environment: Environment, deployed: Deployed, passages: int) -> dict[str, Any]:
-    about = about_of(environment.release(deployed.release))
-    plan = reindex_plan(
-        about, environment.config.contract, passages, deployed.smoke.passages_per_second, deployed.before
-    )
+    release = environment.release(deployed.release)
+    plan = reindex_plan(release, passages, deployed.smoke.passages_per_second, deployed.before)
     if environment.store:
         environment.store.add_plan(deployed.release, plan)
     return plan

@@ -15,7 +15,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.deploy import reindex as module
 from embedtune.deploy.plan import reindex_plan
 from embedtune.deploy.reindex import Reindexed, reindex
-from tests.unit.deploy.world import CONTRACT, vector
+from embedtune.serve.release import Release, read_release
+from tests.unit.deploy.world import CONTRACT, make_release, vector
 
 CORPUS = [Record(f"p{number}", f"passage {number}") for number in range(25)]
 
@@ -90,11 +91,17 @@ def test_another_corpus_begins_anew(tmp_path: Path) -> None:
     check(output, "one")
 
 
-def test_the_plan_says_what_a_vector_store_must_do() -> None:
-    plan = reindex_plan({"id": "new", "model_name": "embedtune"}, CONTRACT, 1000, 50.0, "old")
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    return read_release(tmp_path / make_release(tmp_path, "one"))
+
+
+def test_the_plan_says_what_a_vector_store_must_do(release: Release) -> None:
+    plan = reindex_plan(release, 1000, 50.0, "old")
     assert json.loads(json.dumps(plan)) == plan
     wanted = {
-        "release": "new",
+        "release": release.id,
+        "model_name": "embedtune",
         "replaces": "old",
         "contract_hash": CONTRACT.hash,
         "dimensions": [8, 4],
@@ -106,6 +113,6 @@ def test_the_plan_says_what_a_vector_store_must_do() -> None:
     assert {key: plan[key] for key in wanted} == wanted
 
 
-def test_a_plan_needs_a_measured_rate() -> None:
+def test_a_plan_needs_a_measured_rate(release: Release) -> None:
     with pytest.raises(ConfigError, match="no passage was measured"):
-        reindex_plan({"id": "new", "model_name": "embedtune"}, CONTRACT, 1000, 0.0, None)
+        reindex_plan(release, 1000, 0.0, None)

@@ -14,6 +14,7 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
+from embedtune.serve.release import release_id
 
 SIZE = 8
 CONTRACT = EncoderContract(base_model="base", dimensions=(SIZE, 4))
@@ -41,8 +42,7 @@ def make_release(folder: Path, model: str, *, wrong: bool = False) -> str:
     ]
     for row in rows:
         row["vector"] = vector("other" if wrong else model, row["kind"], row["text"])
-    name = hashlib.sha256(f"{model} {wrong}".encode()).hexdigest()[:16]
-    path = folder / name
+    path = folder / ".draft"
     (path / "repository" / "embedtune" / "1").mkdir(parents=True)
     CONTRACT.save(path / "repository" / "embedtune" / "1")
     (path / "repository" / "embedtune" / "1" / "name").write_text(model)
@@ -52,8 +52,10 @@ def make_release(folder: Path, model: str, *, wrong: bool = False) -> str:
         for file in sorted(path.rglob("*"))
         if file.is_file()
     }
+    name = release_id(files, "python-cpu")
     about = {"id": name, "target": "python-cpu", "model_name": "embedtune", "files": files}
     (path / "release.json").write_text(json.dumps(about))
+    path.rename(folder / name)
     return name
 
 
