@@ -1,0 +1,312 @@
+"""The endpoint model: texts to vectors inside Triton's Python backend. A release carries a copy as model.py.
+
+It stands alone: beside Triton's own module it imports numpy, tokenizers and onnxruntime only.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+from tokenizers import Encoding, Tokenizer
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+TYPES = ("query", "passage")
+
+
+class InvalidError(Exception):
+    """A request that cannot be answered; says which text and why."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a text may be.
+
+    Args:
+        prefixes: Put before a text, by input type.
+        dimensions: Sizes that a vector may have, the full one first.
+        max_length: Tokens that the encoder reads.
+        max_text_bytes: Longest text in UTF-8.
+    """
+
+    prefixes: dict[str, str]
+    dimensions: tuple[int, ...]
+    max_length: int
+    max_text_bytes: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that was understood: its texts with their prefixes, and the size of each vector."""
+
+    texts: list[str]
+    dimensions: list[int]
+
+
+def read_request(
+    texts: Sequence[bytes], types: Sequence[bytes] | None, sizes: Sequence[int] | None, limits: Limits
+) -> Request:
+    """Check a request.
+
+    Args:
+        texts: UTF-8 bytes, as Triton hands them over.
+        types: "query" or "passage" as bytes, one a text; None: all are passages.
+        sizes: Dimensions, one a text; None: all full.
+        limits: What is allowed.
+
+    Raises:
+        InvalidError: Names the first text that is not allowed, and why.
+    """
+    prefixed = []
+    for number, raw in enumerate(texts):
+        kind = "passage" if types is None else _read_type(number, types[number])
+        prefixed.append(limits.prefixes[kind] + _read_text(number, raw, limits.max_text_bytes))
+    dimensions = [limits.dimensions[0]] * len(prefixed) if sizes is None else [int(size) for size in sizes]
+    for number, size in enumerate(dimensions):
+        if size not in limits.dimensions:
+            allowed = ", ".join(map(str, limits.dimensions))
+            raise InvalidError(f"DIMENSIONS[{number}] is {size}; this model gives {allowed}")
+    return Request(prefixed, dimensions)
+
+
+def _read_text(number: int, data: bytes, longest: int) -> str:
+    if not data:
+        raise InvalidError(f"TEXT[{number}] is empty")
+    if len(data) > longest:
+        raise InvalidError(f"TEXT[{number}] has {len(data)} bytes; the limit is {longest}")
+    if b"\0" in data:
+        raise InvalidError(f"TEXT[{number}] contains a null byte")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"TEXT[{number}] is not valid UTF-8 (byte {error.start}: {error.reason})") from error
+
+
+def _read_type(number: int, data: bytes) -> str:
+    kind = data.decode(errors="replace")
+    if kind not in TYPES:
+        raise InvalidError(f"INPUT_TYPE[{number}] is {kind[:40]!r}; expected query or passage")
+    return kind
+
+
+def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError | None:
+    """Return why texts are refused: one without a token, or of too many where they are not cut."""
+    for number, encoding in enumerate(encodings):
+        if not encoding.ids:
+            return InvalidError(f"TEXT[{number}] has no token")
+        if len(encoding.ids) > limits.max_length:
+            return InvalidError(
+                f"TEXT[{number}] has {len(encoding.ids)} tokens with its prefix; the limit is {limits.max_length}"
+            )
+    return None
+
+
+def groups_of_similar_length(lengths: Sequence[int], call_cost: int) -> list[list[int]]:
+    """Return positions in groups, each to be padded to its longest, shortest group first.
+
+    A text joins the group before it while padding that group to its length costs less than a call of its own.
+
+    Args:
+        lengths: Tokens of each text.
+        call_cost: What a call of the encoder costs beside its tokens, counted in tokens.
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
+        if not groups or (lengths[place] - longest) * len(groups[-1]) > call_cost:
+            groups.append([])
+        groups[-1].append(place)
+        longest = lengths[place]
+    return groups
+
+
+def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
+    """Return ids and attention mask of texts, padded at the right to the longest."""
+    shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
+    ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for row, encoding in enumerate(encodings):
+        ids[row, : len(encoding.ids)] = encoding.ids
+        mask[row, : len(encoding.ids)] = 1
+    return ids, mask
+
+
+class Run(Protocol):
+    """The encoder: ids, mask and dimensions of a batch to vectors."""
+
+    def __call__(self, ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
+        """Return one row a text, of unit length, zero beyond its dimensions."""
+
+
+def onnx_runner(path: Path, threads: int) -> Run:
+    """Return the encoder run by ONNX Runtime in this process."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
+        feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
+        vectors: Floats = session.run(["embeddings"], feeds)[0]
+        return vectors
+
+    return run
+
+
+def model_runner(name: str) -> Run:
+    """Return the encoder run by another model of this server (ONNX Runtime or TensorRT backend)."""
+
+    def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
+        feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
+        request = pb_utils.InferenceRequest(
+            model_name=name,
+            requested_output_names=["embeddings"],
+            inputs=[pb_utils.Tensor(key, value) for key, value in feeds.items()],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        )
+        response = request.exec()
+        if response.has_error():
+            raise pb_utils.TritonModelException(f"the encoder failed: {response.error().message()}")
+        vectors: Floats = pb_utils.get_output_tensor_by_name(response, "embeddings").as_numpy()
+        return vectors
+
+    return run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request gets: a row a text, as wide as the largest of its dimensions, and its token counts."""
+
+    vectors: Floats
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Answers the requests of one batch together.
+
+    Args:
+        limits: What a text may be.
+        tokenizer: Without padding; cuts texts unless long ones are refused.
+        pad_id: Fills up short rows.
+        call_cost: See `groups_of_similar_length`.
+        run: The encoder.
+    """
+
+    limits: Limits
+    tokenizer: Tokenizer
+    pad_id: int
+    call_cost: int
+    run: Run
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | InvalidError]:
+        """Return the answer of each request, or why it gets none; all texts are tokenised and encoded together."""
+        encodings = self.tokenizer.encode_batch_fast([text for request in requests for text in request.texts])
+        sizes = [size for request in requests for size in request.dimensions]
+        ends = np.cumsum([len(request.texts) for request in requests]).tolist()
+        spans = [slice(end - len(request.texts), end) for end, request in zip(ends, requests, strict=True)]
+        refused = [check_lengths(encodings[span], self.limits) for span in spans]
+        wanted = [
+            place
+            for span, error in zip(spans, refused, strict=True)
+            if error is None
+            for place in range(span.start, span.stop)
+        ]
+        vectors = self._encode(encodings, sizes, wanted)
+        return [
+            error or Answer(vectors[span, : max(sizes[span])], [len(encoding.ids) for encoding in encodings[span]])
+            for span, error in zip(spans, refused, strict=True)
+        ]
+
+    def _encode(self, encodings: Sequence[Encoding], sizes: Sequence[int], wanted: Sequence[int]) -> Floats:
+        """Return a row a text; those that are not wanted stay 0."""
+        vectors = np.zeros((len(encodings), self.limits.dimensions[0]), dtype=np.float32)
+        for group in groups_of_similar_length([len(encodings[place].ids) for place in wanted], self.call_cost):
+            places = [wanted[member] for member in group]
+            ids, mask = padded([encodings[place] for place in places], self.pad_id)
+            vectors[places] = self.run(ids, mask, np.array([sizes[place] for place in places], dtype=np.int64))
+        return vectors
+
+
+class TritonPythonModel:
+    """What Triton calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load tokenizer, contract and encoder of this version's directory."""
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        version = Path(args["model_repository"]) / args["model_version"]
+        contract = json.loads((version / "embedtune.json").read_text())["contract"]
+        limits = Limits(
+            prefixes={"query": contract["query_prefix"], "passage": contract["passage_prefix"]},
+            dimensions=tuple(contract["dimensions"]),
+            max_length=contract["max_length"],
+            max_text_bytes=int(parameters["max_text_bytes"]),
+        )
+        cut = parameters["on_long_text"] == "truncate"
+        tokenizer, pad_id = load_tokenizer(version / "tokenizer.json", cut=cut)
+        if encoder := parameters.get("encoder"):
+            run = model_runner(encoder)
+        else:
+            run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // int(parameters["instances"])))
+        self.endpoint = Endpoint(limits, tokenizer, pad_id, int(parameters["call_cost"]), run)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer the requests that Triton merged into one batch."""
+        understood = [self._read(request) for request in requests]
+        answers = iter(self.endpoint.answer([item for item in understood if isinstance(item, Request)]))
+        return [_response(item if isinstance(item, InvalidError) else next(answers)) for item in understood]
+
+    def _read(self, request: Any) -> Request | InvalidError:
+        texts, types, sizes = (_values(request, name) for name in ("TEXT", "INPUT_TYPE", "DIMENSIONS"))
+        assert texts is not None  # noqa: S101 - not optional: Triton refuses a request without it
+        try:
+            return read_request(texts, types, sizes, self.endpoint.limits)
+        except InvalidError as error:
+            return error
+
+
+def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
+    """Return the tokenizer, without padding, and the id that its file pads with.
+
+    Args:
+        path: Its file, which also says where texts are cut.
+        cut: Texts are cut there.
+    """
+    tokenizer = Tokenizer.from_file(str(path))
+    pad_id = int(tokenizer.padding["pad_id"])
+    tokenizer.no_padding()
+    if not cut:
+        tokenizer.no_truncation()
+    return tokenizer, pad_id
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may keep busy: its affinity and its control group's quota."""
+    cpus = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file() and (words := quota.read_text().split())[0] != "max":
+        cpus = min(cpus, max(1, round(int(words[0]) / int(words[1]))))
+    return cpus
+
+
+def _values(request: Any, name: str) -> list[Any] | None:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().ravel().tolist()
+
+
+def _response(answer: Answer | InvalidError) -> Any:
+    if isinstance(answer, InvalidError):
+        error = pb_utils.TritonError(f"INVALID: {answer}", pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    tokens = np.array(answer.tokens, dtype=np.int32).reshape(-1, 1)
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor("EMBEDDING", answer.vectors), pb_utils.Tensor("TOKENS", tokens)]
+    )
