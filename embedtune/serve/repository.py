@@ -29,7 +29,7 @@ from embedtune.serve.pbtxt import (
 
 BACKENDS = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
 ENCODER_KINDS = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
-# What a call of the encoder costs beside its tokens, counted in tokens: padding is cheap on a GPU and dear on a CPU.
+# What a call of the encoder costs beside its tokens, counted in tokens: padding is dear on a CPU.
 CALL_COSTS = {"python-cpu": 32, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
 WARMUP_FILE = "text"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -51,7 +52,7 @@ def server_command(release: Release, installation: Installation, ports: Ports) -
         f"--grpc-port={ports.grpc}",
         f"--metrics-address={ports.address}",
         f"--metrics-port={ports.metrics}",
-        # A release is immutable: what was loaded at the start is what is served, and a broken model ends the server.
+        # A release is immutable: what is loaded at the start is served, and a broken model ends the server.
         "--model-control-mode=none",
         "--exit-on-error=true",
         f"--exit-timeout-secs={int(STOP_S)}",
@@ -88,16 +89,16 @@ def is_ready(port: int) -> bool:
 
 
 class TritonServer:
-    """A tritonserver that ends with this process.
+    """A tritonserver that ends when it is stopped, or with the thread that started it.
 
     Args:
         release: What it serves.
         installation: Which tritonserver.
         ports: Where it listens.
-        log: File for what it prints.
+        log: File for what it prints; None: it prints where this process prints.
     """
 
-    def __init__(self, release: Release, installation: Installation, ports: Ports, log: Path) -> None:
+    def __init__(self, release: Release, installation: Installation, ports: Ports, log: Path | None) -> None:
         self.release = release
         self.ports = ports
         self.log = log
@@ -121,14 +122,14 @@ class TritonServer:
             raise InputError(
                 f"something else listens on port {self.ports.http}", fix="stop it, or choose other ports"
             )
-        with self.log.open("wb") as log:
+        with self.log.open("wb") if self.log else nullcontext() as log:
             self._process = subprocess.Popen(  # noqa: S603 - ours
                 self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call
+                preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + timeout_s
         while not self.ready():
@@ -136,8 +137,8 @@ class TritonServer:
                 self.stop()
                 raise InputError(
                     f"Triton does not start with release {self.release.id}",
-                    got="\n".join(self._last_words()),
-                    fix=f"{self.log} has the whole log",
+                    got=self._last_words(),
+                    fix=f"{self.log or 'what it printed above'} says why",
                 )
             time.sleep(POLL_S)
 
@@ -165,10 +166,12 @@ class TritonServer:
             self._process.kill()
             self._process.wait()
 
-    def _last_words(self) -> list[str]:
+    def _last_words(self) -> str:
+        if self.log is None:
+            return "it ended" if not self.running() else "it is not ready in time"
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        errors = [line for line in lines if line.startswith("E") or "error" in line.lower()]
-        return (errors or lines)[-LOG_LINES:]
+        errors = [line for line in lines if line.startswith("E") or "error:" in line.lower()]
+        return "\n".join((errors or lines)[-LOG_LINES:])
 
 
 def server_environment(installation: Installation, environment: Mapping[str, str]) -> dict[str, str]:
@@ -181,7 +184,8 @@ def server_environment(installation: Installation, environment: Mapping[str, str
     kept = ("HOME", "LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES")
     inherited = {name: environment[name] for name in kept if name in environment}
     inherited |= {name: value for name, value in environment.items() if name.startswith("NVIDIA_")}
-    return inherited | dict(installation.environment)
+    # A release stays as it is, also where Python could write compiled files beside the model's source.
+    return inherited | {"PYTHONDONTWRITEBYTECODE": "1"} | dict(installation.environment)
 
 
 def _end_with_parent() -> None:

@@ -281,6 +281,8 @@ def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
         cut: Texts are cut there.
     """
     tokenizer = Tokenizer.from_file(str(path))
+    if tokenizer.padding is None:
+        raise ValueError(f"{path} does not say how to pad")
     pad_id = int(tokenizer.padding["pad_id"])
     tokenizer.no_padding()
     if not cut:
