@@ -63,8 +63,13 @@ def work_option(default: str | None = "work") -> Callable[[Command], Command]:
 
 
 def evaluation_options(command: Command) -> Command:
-    """Add --eval-set, --decide-on and --champion."""
+    """Add --eval-set, --decide-on, --champion and --endpoint."""
     for option in (
+        click.option(
+            "--endpoint",
+            metavar="URL",
+            help="Live service to measure too: grpc://host:port (Triton) or http://host:port (gateway).",
+        ),
         click.option("--champion", type=FOLDER, help="Model that is live now."),
         click.option("--decide-on", metavar="NAME", help="The set that decides."),
         click.option(
@@ -169,5 +174,7 @@ def build_job(
         first=options.get("first") or STAGE_NAMES[0],
         last=options.get("last") or LAST,
         force=bool(options.get("force")),
-        comparisons=Comparisons(parse_eval_sets(options.get("eval_sets") or ()), options.get("champion")),
+        comparisons=Comparisons(
+            parse_eval_sets(options.get("eval_sets") or ()), options.get("champion"), options.get("endpoint")
+        ),
     )

@@ -112,13 +112,15 @@ def reindex(
     dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
 ) -> None:
     """Embed all passages through the live endpoint; interrupted and run again, it goes on."""
-    from embedtune.deploy.environment import endpoint_url, open_endpoint
+    from embedtune.core.remote_encoders import open_endpoint
+    from embedtune.deploy.environment import endpoint_url
     from embedtune.deploy.reindex import reindex as embed
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         url = endpoint or endpoint_url(config)
-        encoder = open_endpoint(url, config.contract, config.serve.model_name, secrets_of(config, os.environ))
+        key = secrets_of(config, os.environ).endpoint_api_key
+        encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
         done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
     record = {**asdict(done), "file": str(output)}
     show(

@@ -11,7 +11,9 @@ class Comparisons:
     Args:
         eval_sets: BEIR directories by name, in the user's order; the first one decides.
         champion: Model directory that is live now, or None.
+        endpoint: Address of a live service (see `open_endpoint`) that is measured too, or None.
     """
 
     eval_sets: dict[str, Path] = field(default_factory=dict)
     champion: Path | None = None
+    endpoint: str | None = None

@@ -10,25 +10,48 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders import Encoder, Vectors
-from embedtune.core.errors import EndpointError
+from embedtune.core.errors import ConfigError, EndpointError
 from embedtune.core.progress import Progress, SilentProgress
 
 log = logging.getLogger(__name__)
+Reply = TypeVar("Reply")
 InputType = Literal["query", "passage"]
 Ask = Callable[[list[str], InputType], Vectors]
-REQUEST_TEXTS = 32  # texts in one request: below the smallest sensible batch limit of a server
+REQUEST_TEXTS = 32  # texts in one request, if the server takes so many
 IN_FLIGHT = 4  # requests at a time: the server is busy while vectors travel
 TIMEOUT_S = 120.0
 RETRIES = 6  # of a request that a busy or restarting server turned away: about 15 s
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 NO_KEY = "none"  # the openai client wants some key, also for servers that want none
 PROBES = ("pressure", "a sentence of some words, so that more than one token counts " * 4)
+
+
+def open_endpoint(url: str, contract: EncoderContract, model_name: str, api_key: str | None) -> Encoder:
+    """Return an encoder of a live service.
+
+    Args:
+        url: grpc://host:port for Triton; http(s)://host:port for whatever speaks OpenAI's embeddings.
+        contract: What the vectors must be like; prefixes are the server's.
+        model_name: The endpoint model.
+        api_key: The gateway's, or None.
+
+    Raises:
+        ConfigError: The address is neither.
+    """
+    scheme, _, address = url.partition("://")
+    if scheme == "grpc" and address:
+        return TritonEncoder(address, contract, model_name)
+    if scheme in ("http", "https") and address:
+        return EndpointEncoder(url, contract, model_name, api_key)
+    raise ConfigError(
+        "not the address of a live service", got=url, expected="grpc://host:port or http(s)://host:port"
+    )
 
 
 class TritonEncoder:
@@ -55,15 +78,23 @@ class TritonEncoder:
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode queries; the server adds the prefix."""
-        return _encode(self._ask, texts, "query", self._contract, progress)
+        return self._encode(texts, "query", progress)
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode passages; the server adds the prefix."""
-        return _encode(self._ask, texts, "passage", self._contract, progress)
+        return self._encode(texts, "passage", progress)
+
+    def _encode(self, texts: Sequence[str], input_type: InputType, progress: Progress) -> Vectors:
+        return _encode(self._ask, texts, input_type, self._contract, min(REQUEST_TEXTS, self._most), progress)
+
+    @cached_property
+    def _most(self) -> int:
+        """Texts that the server takes in one request."""
+        reply = self._patiently(lambda: self._client.get_model_config(self._model_name, client_timeout=TIMEOUT_S))
+        return int(reply.config.max_batch_size)
 
     def _ask(self, texts: list[str], input_type: InputType) -> Vectors:
         from tritonclient import grpc
-        from tritonclient.utils import InferenceServerException
 
         inputs = []
         for name, values in (("TEXT", texts), ("INPUT_TYPE", [input_type] * len(texts))):
@@ -71,18 +102,28 @@ class TritonEncoder:
             tensor.set_data_from_numpy(np.array([[_utf8(value)] for value in values], dtype=np.object_))
             inputs.append(tensor)
         outputs = [grpc.InferRequestedOutput("EMBEDDING")]
-        for attempt in range(RETRIES + 1):
+        name = self._model_name
+        reply = self._patiently(
+            lambda: self._client.infer(name, inputs, outputs=outputs, client_timeout=TIMEOUT_S)
+        )
+        vectors: Vectors = reply.as_numpy("EMBEDDING")
+        return vectors
+
+    def _patiently(self, call: Callable[[], Reply]) -> Reply:
+        """Call Triton until it answers: a full queue, a start, a stop and a broken connection pass."""
+        from tritonclient.utils import InferenceServerException
+
+        attempt = 0
+        while True:
             try:
-                reply = self._client.infer(self._model_name, inputs, outputs=outputs, client_timeout=TIMEOUT_S)
+                return call()
             except InferenceServerException as error:
-                # A full queue, a server that starts or stops, a connection that broke.
-                if "UNAVAILABLE" not in str(error.status()) or attempt == RETRIES:
+                if "UNAVAILABLE" not in str(error.status()):
                     raise _refused(f"Triton at {self._address}", error.message()) from error
+                if attempt == RETRIES:
+                    raise _silent(f"Triton at {self._address}", error.message()) from error
                 _wait(attempt, str(error.message()))
-            else:
-                vectors: Vectors = reply.as_numpy("EMBEDDING")
-                return vectors
-        raise AssertionError("the last attempt returns or raises")
+            attempt += 1
 
 
 class EndpointEncoder:
@@ -114,11 +155,11 @@ class EndpointEncoder:
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode queries; the server adds the prefix."""
-        return _encode(self._ask, texts, "query", self._contract, progress)
+        return _encode(self._ask, texts, "query", self._contract, REQUEST_TEXTS, progress)
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode passages; the server adds the prefix."""
-        return _encode(self._ask, texts, "passage", self._contract, progress)
+        return _encode(self._ask, texts, "passage", self._contract, REQUEST_TEXTS, progress)
 
     def _ask(self, texts: list[str], input_type: InputType) -> Vectors:
         import openai
@@ -131,8 +172,10 @@ class EndpointEncoder:
         except openai.APIStatusError as error:
             body = error.body if isinstance(error.body, dict) else {}
             raise _refused(self._url, f"{error.status_code}: {body.get('message') or error.message}") from error
+        except openai.APIConnectionError as error:
+            raise _silent(self._url, error.__cause__ or error) from error
         except (openai.APIError, ValueError) as error:  # ValueError: what came with status 200 is no reply at all
-            raise _refused(self._url, f"{type(error).__name__}: {error}") from error
+            raise _refused(self._url, f"no embeddings: {error}") from error
         places = [item.index for item in reply.data]
         if sorted(places) != list(range(len(texts))):
             raise _refused(self._url, f"vectors of the texts {places[:5]} … for {len(texts)} texts")
@@ -141,11 +184,16 @@ class EndpointEncoder:
 
 
 def _encode(
-    ask: Ask, texts: Sequence[str], input_type: InputType, contract: EncoderContract, progress: Progress
+    ask: Ask,
+    texts: Sequence[str],
+    input_type: InputType,
+    contract: EncoderContract,
+    most: int,
+    progress: Progress,
 ) -> Vectors:
-    """Send texts in requests, several at a time, and check what comes back."""
+    """Send texts in requests of at most `most`, several at a time, and check what comes back."""
     out = np.empty((len(texts), contract.dimensions[0]), dtype=np.float32)
-    parts = [slice(start, start + REQUEST_TEXTS) for start in range(0, len(texts), REQUEST_TEXTS)]
+    parts = [slice(start, start + most) for start in range(0, len(texts), most)]
     units = {"query": "queries", "passage": "passages"}[input_type]
     with progress.task("embed", len(texts), units) as task, ThreadPoolExecutor(IN_FLIGHT) as pool:
         for part, vectors in zip(parts, pool.map(lambda at: ask(list(texts[at]), input_type), parts), strict=True):
@@ -192,7 +240,11 @@ def _utf8(text: str) -> bytes:
 
 
 def _refused(server: str, words: object) -> EndpointError:
-    return EndpointError(f"{server} does not answer", got=words, fix="see that it runs and serves this model")
+    return EndpointError(f"{server} refuses a request", got=words)
+
+
+def _silent(server: str, words: object) -> EndpointError:
+    return EndpointError(f"{server} does not answer", got=words, fix="see that it runs and is ready")
 
 
 def _wait(attempt: int, reason: str) -> None:

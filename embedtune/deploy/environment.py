@@ -5,6 +5,7 @@ from pathlib import Path
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders import Encoder
 from embedtune.core.errors import ConfigError
+from embedtune.core.remote_encoders import open_endpoint
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config
 from embedtune.deploy.kubernetes import ServingDeployment
@@ -61,7 +62,7 @@ def open_environment(config: Config, secrets: Secrets, cache: Path) -> Environme
     url = endpoint_url(config)
 
     def connect(contract: EncoderContract, model_name: str) -> Encoder:
-        return open_endpoint(url, contract, model_name, secrets)
+        return open_endpoint(url, contract, model_name, secrets.endpoint_api_key)
 
     environment = Environment(config, serving, releases, store, connect)
     return environment
@@ -75,19 +76,3 @@ def endpoint_url(config: Config) -> str:
     if settings.target == "local":
         return f"grpc://127.0.0.1:{settings.port + 1}"
     return f"http://{settings.deployment}.{settings.namespace}.svc:{GATEWAY_PORT}"
-
-
-def open_endpoint(url: str, contract: EncoderContract, model_name: str, secrets: Secrets) -> Encoder:
-    """Return an encoder of a live service.
-
-    Args:
-        url: grpc://host:port for Triton, else the gateway's address.
-        contract: What the vectors must be like; prefixes are the server's.
-        model_name: The endpoint model.
-        secrets: Holds the gateway's API key.
-    """
-    from embedtune.core.remote_encoders import EndpointEncoder, TritonEncoder
-
-    if url.startswith("grpc://"):
-        return TritonEncoder(url.removeprefix("grpc://"), contract, model_name)
-    return EndpointEncoder(url, contract, model_name, secrets.endpoint_api_key)

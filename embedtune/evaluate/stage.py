@@ -1,4 +1,4 @@
-"""Did it help? Base, tuned, BM25 and the champion on the same questions, with intervals and a verdict."""
+"""Did it help? Base, tuned, BM25, champion and endpoint on the same questions, with intervals and a verdict."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from embedtune.core.contract import load_contract, require_same
 from embedtune.core.encoders import Encoder, TorchEncoder, device_of
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
+from embedtune.core.remote_encoders import open_endpoint
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
@@ -51,14 +52,15 @@ def run(
         output: Where the evaluation artifact shall stand.
         config: The whole configuration.
         progress: Told of encoding and searching.
-        secrets: For a base model in an object store.
+        secrets: For a base model in an object store, and for the endpoint.
         cache: Directory that keeps vectors between runs.
-        comparisons: Further sets and the champion.
+        comparisons: Further sets, the champion and a live service.
 
     Raises:
         ConfigError: `evaluate.decide_on` names no set.
         InputError: A set is empty, incomplete or damaged.
         ContractError: The model was made under another encoder contract.
+        EndpointError: The live service does not answer.
         GateError: A system gives vectors that are not finite.
     """
     started = time.monotonic()
@@ -66,7 +68,7 @@ def run(
     check_names(comparisons.eval_sets)
     data, tuned = read_artifact(dataset, "dataset"), read_artifact(model, "model")
     require_same(config.contract, load_contract(model), str(model))
-    provenance = stage_provenance("evaluate", config, _inputs(data, tuned, config, comparisons))
+    provenance = stage_provenance("evaluate", config, _inputs(data, tuned, config, comparisons, secrets))
     if report := finished(output, "evaluation", provenance):
         return report
     results = _measure(dataset, model, config, progress, secrets, cache, comparisons)
@@ -88,7 +90,9 @@ def run(
     return draft.report
 
 
-def _inputs(data: Artifact, model: Artifact, config: Config, comparisons: Comparisons) -> dict[str, str]:
+def _inputs(
+    data: Artifact, model: Artifact, config: Config, comparisons: Comparisons, secrets: Secrets
+) -> dict[str, str]:
     inputs = {"dataset": data.fingerprint, "model": model.fingerprint}
     for place, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The place is part of the key, since the first set decides.
@@ -96,6 +100,9 @@ def _inputs(data: Artifact, model: Artifact, config: Config, comparisons: Compar
     if comparisons.champion is not None:
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
+    if comparisons.endpoint is not None:
+        # What is served now, not where: the same address may serve another release tomorrow.
+        inputs["endpoint"] = _endpoint(comparisons.endpoint, config, secrets).fingerprint
     return inputs
 
 
@@ -133,6 +140,12 @@ def _encoders(
     if comparisons.champion is not None:
         champion = comparisons.champion
         yield "champion", TorchEncoder(champion, load_contract(champion), config.runtime, vectors)
+    if comparisons.endpoint is not None:
+        yield "endpoint", _endpoint(comparisons.endpoint, config, secrets)
+
+
+def _endpoint(url: str, config: Config, secrets: Secrets) -> Encoder:
+    return open_endpoint(url, config.contract, config.serve.model_name, secrets.endpoint_api_key)
 
 
 def _differences(results: list[SetResult], rival: str, config: Config) -> Differences:

@@ -12,6 +12,7 @@ from embedtune.evaluate.slices import SMALL, slice_records
 from embedtune.evaluate.verdict import METRIC
 
 FEW_QUERIES = 50  # the reference recipe asks for at least as many
+DRIFT = 0.005  # in nDCG@10 between checkpoint and endpoint; more is no rounding (export.max_ndcg_drift)
 LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set says little about meaning
 
 
@@ -80,9 +81,21 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
         fallen = [name for name, interval in differences[result.name].items() if interval.high < 0]
         if fallen:
             remarks.append(f"{result.name}: fell, with its interval below 0: {', '.join(fallen)}")
+        if "endpoint" in result.runs and (remark := _drift(result)):
+            remarks.append(remark)
     if champion_differs:
         remarks.append("the champion was trained with another passage template than these passages have")
     return tuple(remarks)
+
+
+def _drift(result: SetResult) -> str | None:
+    served, trained = result.means("endpoint")[METRIC], result.means("tuned")[METRIC]
+    if abs(served - trained) <= DRIFT:
+        return None
+    return (
+        f"{result.name}: the endpoint's nDCG@10 is {served:.4f}, the tuned model's {trained:.4f}: "
+        "it serves another model, or not faithfully"
+    )
 
 
 def write_per_query(path: Path, results: list[SetResult]) -> None:
