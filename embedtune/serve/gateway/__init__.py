@@ -1,0 +1,1 @@
+"""The gateway beside Triton: speaks `/v1/embeddings`, so that every OpenAI client works."""

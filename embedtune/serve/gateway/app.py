@@ -1,0 +1,203 @@
+"""The application: OpenAI's embeddings API in front of Triton."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from embedtune import __version__
+from embedtune.core.settings_serve import ServeSettings
+from embedtune.serve.gateway.endpoint import TritonEndpoint
+from embedtune.serve.gateway.guard import Guard
+from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.protocol import (
+    EmbeddingList,
+    EmbeddingRequest,
+    ErrorBody,
+    Model,
+    ModelList,
+    answer_body,
+    input_type_of,
+    model_names,
+)
+from embedtune.serve.gateway.refusal import RefusedError, validation_refusal
+from embedtune.serve.gateway.token_ids import TokenIds, texts_of
+
+log = logging.getLogger(__name__)
+REFUSALS: dict[int | str, dict[str, object]] = {
+    400: {"model": ErrorBody, "description": "The request is wrong; the message says where."},
+    401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
+    404: {"model": ErrorBody, "description": "There is no such model."},
+    413: {"model": ErrorBody, "description": "The body is too large."},
+    429: {"model": ErrorBody, "description": "Too many requests wait; Retry-After says when to come back."},
+    503: {"model": ErrorBody, "description": "The model is not available now."},
+}
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What a gateway is to do.
+
+    Args:
+        triton: host:port of Triton's gRPC.
+        serve: The model's name and the limits.
+        api_key: What clients must send; None: nothing.
+        timeout_s: Seconds that Triton may take for an answer.
+        token_ids: File that decodes OpenAI's token ids; None: they are refused.
+        playground: What `embedtune search --playground` wrote, for the page at `/`.
+    """
+
+    triton: str
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    api_key: str | None = field(default=None, repr=False)
+    timeout_s: float = 30.0
+    token_ids: Path | None = None
+    playground: Path | None = None
+
+
+class Gateway:
+    """What the routes share.
+
+    Args:
+        options: What it is to do.
+    """
+
+    def __init__(self, options: GatewayOptions) -> None:
+        self.options = options
+        self.metrics = Metrics()
+        self.draining = False
+        self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
+        self._endpoint: TritonEndpoint | None = None
+        self._warned = False
+
+    @property
+    def endpoint(self) -> TritonEndpoint:
+        """The model behind the gateway."""
+        assert self._endpoint is not None  # noqa: S101 - routes run inside `connected`
+        return self._endpoint
+
+    @asynccontextmanager
+    async def connected(self, _: FastAPI) -> AsyncIterator[None]:
+        """Hold the connection to Triton."""
+        self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, self.options.timeout_s)
+        try:
+            yield
+        finally:
+            await self._endpoint.close()
+
+    async def embed(self, request: EmbeddingRequest) -> bytes:
+        """Return the JSON body that answers a request.
+
+        Raises:
+            RefusedError: Says why there is none.
+        """
+        serve = self.options.serve
+        input_type = input_type_of(request, serve.model_name)
+        texts = texts_of(request.input, self.token_ids)
+        if len(texts) > serve.max_inputs:
+            raise RefusedError(
+                400,
+                f"input has {len(texts)} texts; the limit is {serve.max_inputs}",
+                code="too_many_inputs",
+                param="input",
+            )
+        if input_type is None:
+            input_type = "passage"
+            self._warn()
+        embedded = await self.endpoint.embed(texts, input_type, request.dimensions)
+        self.metrics.texts.labels(input_type).inc(len(texts))
+        self.metrics.tokens.inc(embedded.tokens)
+        return answer_body(embedded, request)
+
+    def _warn(self) -> None:
+        if not self._warned:
+            self._warned = True
+            name = self.options.serve.model_name
+            log.warning(
+                "a request says neither input_type nor %s-query or %s-passage: its texts count as passages "
+                "(said once)",
+                name,
+                name,
+            )
+
+
+def create_app(options: GatewayOptions) -> FastAPI:
+    """Return the gateway as an ASGI application; `app.state.gateway.draining` makes it leave.
+
+    Args:
+        options: What it is to do.
+    """
+    gateway = Gateway(options)
+    app = FastAPI(
+        title="embedtune",
+        version=__version__,
+        summary="Embeddings of a model that knows your documents, for every OpenAI client.",
+        lifespan=gateway.connected,
+        openapi_url="/openapi.json",
+        redoc_url=None,
+    )
+    app.state.gateway = gateway
+    _add_api(app, gateway)
+    _add_operations(app, gateway)
+    _add_refusals(app)
+    app.add_middleware(
+        Guard,
+        metrics=gateway.metrics,
+        max_body_bytes=options.serve.max_body_bytes,
+        draining=lambda: gateway.draining,
+        api_key=options.api_key,
+    )
+    return app
+
+
+def _add_api(app: FastAPI, gateway: Gateway) -> None:
+    @app.post("/v1/embeddings", response_model=EmbeddingList, responses=REFUSALS, summary="Embed texts")
+    async def embeddings(request: EmbeddingRequest) -> Response:
+        return Response(await gateway.embed(request), media_type="application/json")
+
+    @app.get("/v1/models", summary="List the names that `model` may have")
+    async def models() -> ModelList:
+        return ModelList(data=[Model(id=name) for name in model_names(gateway.options.serve.model_name)])
+
+
+def _add_operations(app: FastAPI, gateway: Gateway) -> None:
+    @app.get("/health", summary="Ready: the model answers", responses={503: {"description": "Not ready."}})
+    async def health() -> Response:
+        if gateway.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        ready = await gateway.endpoint.ready()
+        return JSONResponse({"status": "ok" if ready else "the model is not ready"}, 200 if ready else 503)
+
+    @app.get("/health/live", summary="Alive: this process answers")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/metrics", summary="Counters for Prometheus")
+    async def metrics() -> Response:
+        return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        return validation_refusal(error.errors()).response()
+
+    @app.exception_handler(Exception)  # a mistake of ours: the server logs it with its traceback
+    async def failed(_: Request, __: Exception) -> Response:
+        return RefusedError(500, "the gateway failed", code="internal_error").response()
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        what = {404: "there is no such path", 405: "this path does not take that method"}.get(error.status_code)
+        return RefusedError(error.status_code, what or str(error.detail)).response()

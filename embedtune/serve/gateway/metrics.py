@@ -1,0 +1,32 @@
+"""What the gateway counts, in Prometheus' form. Each application has a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Requests, how long they took, and what was embedded."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self.requests = Counter(
+            "embedtune_gateway_requests", "Requests answered.", ["route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "embedtune_gateway_request_seconds",
+            "Seconds from a request's last byte to its answer.",
+            ["route"],
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self.in_progress = Gauge(
+            "embedtune_gateway_requests_in_progress", "Requests being answered now.", registry=self._registry
+        )
+        self.texts = Counter("embedtune_gateway_texts", "Texts embedded.", ["input_type"], registry=self._registry)
+        self.tokens = Counter("embedtune_gateway_tokens", "Tokens embedded.", registry=self._registry)
+
+    def render(self) -> bytes:
+        """Return the page that Prometheus scrapes."""
+        return generate_latest(self._registry)

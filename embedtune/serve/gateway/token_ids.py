@@ -1,0 +1,75 @@
+"""Texts out of the token ids that OpenAI's clients send, where the table of that encoding is configured."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedtune.core.errors import InputError
+from embedtune.serve.gateway.refusal import RefusedError, wrong_input
+
+NOT_CONFIGURED = (
+    "input holds token ids. They are of OpenAI's tokenizer, not of this model: send strings "
+    "(LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))"
+)
+
+
+class TokenIds:
+    """A tiktoken encoding: bytes by token id.
+
+    Args:
+        file: A `.tiktoken` file, as OpenAI publishes them (cl100k_base.tiktoken): base64 and id a line.
+
+    Raises:
+        InputError: It is not such a file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._bytes: dict[int, bytes] = {}
+        try:
+            for line in file.read_bytes().splitlines():
+                word, number = line.split()
+                self._bytes[int(number)] = base64.b64decode(word, validate=True)
+        except (OSError, ValueError, binascii.Error) as error:
+            raise InputError(
+                f"{file} is not a table of token ids",
+                got=error,
+                expected="base64 and id a line (cl100k_base.tiktoken)",
+            ) from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids.
+
+        Raises:
+            RefusedError: An id is unknown, or the bytes are not UTF-8.
+        """
+        try:
+            return b"".join(self._bytes[number] for number in ids).decode()
+        except KeyError as error:
+            raise wrong_input(f"input holds an unknown token id, {error}") from error
+        except UnicodeDecodeError as error:
+            raise wrong_input("input holds token ids that do not spell valid UTF-8") from error
+
+
+def texts_of(given: str | list[str] | list[int] | list[list[int]], table: TokenIds | None) -> list[str]:
+    """Return the texts that a request holds.
+
+    Args:
+        given: Its `input`.
+        table: Decodes token ids; None: they are refused.
+
+    Raises:
+        RefusedError: It holds token ids that cannot be decoded, or nothing.
+    """
+    if isinstance(given, str):
+        return [given]
+    if not given:
+        raise wrong_input("input is an empty list")
+    texts = [item for item in given if isinstance(item, str)]
+    if texts:
+        return texts
+    if table is None:
+        raise RefusedError(400, NOT_CONFIGURED, code="token_ids", param="input")
+    if numbers := [item for item in given if isinstance(item, int)]:
+        return [table.decode(numbers)]
+    return [table.decode(item) for item in given if isinstance(item, list)]
