@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,12 +19,14 @@ class FakeCluster:
     Args:
         broken: Releases whose download fails in every pod.
         slow: Looks at the Deployment that a rollout needs.
+        ending: Looks at the pods after that for which an old one still ends; one on a lost node ends never.
         stuck: The Deployment's controller has given up.
         status: Answers everything with this HTTP status instead.
     """
 
     broken: set[str] = field(default_factory=set)
     slow: int = 2
+    ending: int = 0
     stuck: bool = False
     status: int | None = None
     release: str = ""
@@ -85,7 +88,13 @@ class FakeCluster:
             "metadata": {"name": "new-1", "annotations": annotations},
             "status": {"initContainerStatuses": [status]},
         }
-        return {"kind": "PodList", "items": [pod]}
+        pods = [pod]
+        if self.waits == 0 and self.ending > 0:
+            self.ending -= 1
+            soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+            pods.append({"metadata": {"name": "old-1", "deletionTimestamp": soon}, "status": {}})
+        pods.append({"metadata": {"name": "lost-1", "deletionTimestamp": "2020-01-01T00:00:00Z"}, "status": {}})
+        return {"kind": "PodList", "items": pods}
 
     def patch(self, body: dict[str, Any]) -> None:
         """Apply the patch that a rollout sends, and no other."""

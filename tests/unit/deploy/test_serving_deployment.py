@@ -58,6 +58,12 @@ def test_a_switch_returns_only_when_all_pods_are_new(cluster: FakeCluster) -> No
     assert cluster.waits == 0
 
 
+def test_a_switch_returns_only_when_no_old_pod_can_answer_any_more(cluster: FakeCluster) -> None:
+    cluster.ending = 3
+    deployment().switch("abc")
+    assert cluster.ending == 0
+
+
 def test_a_download_that_fails_again_and_again_fails_the_rollout_with_its_own_words(cluster: FakeCluster) -> None:
     cluster.broken.add("abc")
     with pytest.raises(GateError, match=r"new-1: release ended 3 times: release is damaged in the store"):
