@@ -1,7 +1,7 @@
 """What the command line shows: results as tables, lines and JSON. Makes them; `cli.py` prints them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,10 +17,12 @@ from embedtune.core.report import verdict_sentences
 if TYPE_CHECKING:
     from embedtune.doctor import Finding
     from embedtune.estimate import RunEstimate
+    from embedtune.serve.comparison import Hit
     from embedtune.serve.published import Live, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
+EXCERPT_WORDS = 28
 WORSE_OR_EQUAL = {"marginal": {"MARGINAL", "REGRESSION"}, "regression": {"REGRESSION"}}
 
 
@@ -130,3 +132,28 @@ def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Tabl
         size = f"{release.size / 1e6:.1f} MB"
         rows.append([release.id, state, release.published[:19], str(release.about["target"]), size])
     return table(["release", "", "published", "target", "size"], rows)
+
+
+def search_table(question: str, found: "Mapping[str, Sequence[Hit]]") -> Table:
+    """Return what each model found for a question, side by side; with two models, what moved is marked."""
+    out = Table(
+        title=Text(f"\n{question}", "bold"), title_justify="left", box=None, header_style="bold", padding=1
+    )
+    for model in found:
+        out.add_column(model, ratio=1)
+    for hits in zip(*found.values(), strict=True):
+        out.add_row(
+            *(_hit_text(hit, model if len(found) > 1 else "") for model, hit in zip(found, hits, strict=True))
+        )
+    return out
+
+
+def _hit_text(hit: "Hit", model: str) -> Text:
+    line = Text.assemble((f"{hit.rank}. ", "bold"), (f"{hit.score:.3f} ", "dim"))
+    if model and hit.other_rank != hit.rank:
+        later = hit.other_rank is None or hit.other_rank > hit.rank  # it stands lower with the other model
+        where = "beyond 100" if hit.other_rank is None else str(hit.other_rank)
+        rose, word = (not later, "to") if model == "base" else (later, "from")
+        line.append(f"{'▲' if rose else '▼'} {word} {where} ", style="green" if rose else "red")
+    words = hit.text.split()
+    return line.append(" ".join(words[:EXCERPT_WORDS]) + (" …" if len(words) > EXCERPT_WORDS else ""))

@@ -3,6 +3,7 @@
 import click
 
 from embedtune.cli.releases import reindex, release
+from embedtune.cli.search import search
 from embedtune.cli.serve import serve
 
 
@@ -11,3 +12,4 @@ def add_serving_commands(cli: click.Group) -> None:
     cli.add_command(release)
     cli.add_command(reindex)
     cli.add_command(serve)
+    cli.add_command(search)

@@ -32,7 +32,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--token-ids", type=FILE, help="cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="What `embedtune search --playground` wrote.")
 def main(host: str, port: int, drain: float, **given: Any) -> None:
-    """Answer /v1/embeddings until SIGTERM; where EMBEDTUNE_API_KEY is set, clients must send it as bearer token."""
+    """Answer /v1/embeddings until SIGTERM; where EMBEDTUNE_API_KEY is set, clients must send that key."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     limits = {"max_inputs": given["max_inputs"], "max_body_bytes": given["max_body_bytes"]}
     options = GatewayOptions(

@@ -14,9 +14,11 @@ from starlette.exceptions import HTTPException
 
 from embedtune import __version__
 from embedtune.core.settings_serve import ServeSettings
+from embedtune.core.vector_cache import Vectors
 from embedtune.serve.gateway.endpoint import TritonEndpoint
 from embedtune.serve.gateway.guard import Guard
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
     EmbeddingRequest,
@@ -74,6 +76,7 @@ class Gateway:
         self.metrics = Metrics()
         self.draining = False
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
+        self.playground = Playground(options.playground, self._vectors) if options.playground else None
         self._endpoint: TritonEndpoint | None = None
         self._warned = False
 
@@ -116,6 +119,9 @@ class Gateway:
         self.metrics.tokens.inc(embedded.tokens)
         return answer_body(embedded, request)
 
+    async def _vectors(self, texts: list[str], input_type: str) -> Vectors:
+        return (await self.endpoint.embed(texts, input_type, None)).vectors
+
     def _warn(self) -> None:
         if not self._warned:
             self._warned = True
@@ -146,6 +152,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
     app.state.gateway = gateway
     _add_api(app, gateway)
     _add_operations(app, gateway)
+    add_playground(app, gateway.playground)
     _add_refusals(app)
     app.add_middleware(
         Guard,

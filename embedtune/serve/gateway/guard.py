@@ -12,8 +12,7 @@ from embedtune.serve.gateway.metrics import Metrics
 from embedtune.serve.gateway.refusal import RefusedError
 
 OPEN = ("/health", "/health/live", "/metrics", "/", "/docs", "/openapi.json")
-# Of a body that is too large, so much more is read and thrown away: a client that still sends may not see the answer.
-DISCARDED_BODIES = 4
+DISCARDED_BODIES = 4  # of a body that is too large so much is read on: who still sends would not see the answer
 
 
 @dataclass(frozen=True)
