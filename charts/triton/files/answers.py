@@ -1,0 +1,42 @@
+"""What `helm test` runs in the cluster: the endpoint gives unit vectors, in order, the same ones each time."""
+
+import json
+import math
+import os
+import sys
+import urllib.error
+import urllib.request
+
+URL = os.environ["ENDPOINT"] + "/v1/"
+KEY = os.environ.get("EMBEDTUNE_API_KEY", "")
+TEXTS = ["How is a release rolled back?", "A release is rolled back by promoting the one before it."]
+
+
+def ask(path: str, body: dict | None = None) -> dict:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    request = urllib.request.Request(URL + path, json.dumps(body).encode() if body else None, headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return json.load(reply)
+
+
+def main() -> str | None:
+    model = ask("models")["data"][0]["id"]
+    first, second = (
+        [row["embedding"] for row in ask("embeddings", {"model": model, "input": texts})["data"]]
+        for texts in (TEXTS, TEXTS[::-1])
+    )
+    for vector in first:
+        length = math.hypot(*vector)
+        if abs(length - 1) > 1e-3:
+            return f"a vector has length {length}; expected 1"
+    cosines = [sum(a * b for a, b in zip(x, y, strict=True)) for x, y in zip(first, second[::-1], strict=True)]
+    if min(cosines) < 0.9999:
+        return f"the same texts in another order give other vectors: cosines {cosines}"
+    print(f"{model} answers with {len(first[0])} dimensions")
+    return None
+
+
+try:
+    sys.exit(main())
+except (urllib.error.URLError, KeyError, IndexError) as error:
+    sys.exit(f"{URL} does not answer as it should: {error!r}")

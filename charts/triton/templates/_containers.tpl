@@ -1,0 +1,123 @@
+{{/* Brings the release and verifies every hash. Its last words are the reason that kubectl and deploy show. */}}
+{{- define "triton.downloadContainer" -}}
+{{- $values := .root.Values -}}
+- name: release
+  image: {{ include "triton.image" .root }}
+  imagePullPolicy: {{ $values.image.pullPolicy }}
+  command: [python, -m, embedtune.serve.fetch, /release]
+  env:
+    - name: EMBEDTUNE_RELEASE
+      value: {{ .release | quote }}
+    - name: EMBEDTUNE_RELEASES
+      value: {{ $values.storage.releases | quote }}
+    - name: EMBEDTUNE_S3_ENDPOINT
+      value: {{ required "storage.endpoint: host:port of the object store" $values.storage.endpoint | quote }}
+    - name: EMBEDTUNE_S3_SECURE
+      value: {{ $values.storage.secure | quote }}
+    {{- with $values.storage.region }}
+    - name: EMBEDTUNE_S3_REGION
+      value: {{ . | quote }}
+    {{- end }}
+    - name: EMBEDTUNE_TARGET
+      value: {{ $values.target }}
+    - name: AWS_ACCESS_KEY_ID
+      valueFrom:
+        secretKeyRef: {name: {{ $values.storage.secret }}, key: access-key}
+    - name: AWS_SECRET_ACCESS_KEY
+      valueFrom:
+        secretKeyRef: {name: {{ $values.storage.secret }}, key: secret-key}
+  terminationMessagePolicy: FallbackToLogsOnError
+  resources:
+    {{- toYaml $values.download.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml $values.containerSecurityContext | nindent 4 }}
+  volumeMounts:
+    - {name: release, mountPath: /release}
+    - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{/* Triton: a sidecar (an init container that stays), so that it is warm before the gateway starts, and ends after it. */}}
+{{- define "triton.serverContainer" -}}
+- name: triton
+  restartPolicy: Always
+  image: {{ include "triton.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [python, -m, embedtune.serve.pod, /release]
+  ports:
+    - {name: triton-http, containerPort: 8000}
+    - {name: triton-grpc, containerPort: 8001}
+    - {name: metrics, containerPort: 8002}
+  startupProbe:
+    httpGet: {path: /v2/health/ready, port: triton-http}
+    periodSeconds: 2
+    timeoutSeconds: 2
+    failureThreshold: {{ div (add .Values.triton.startupSeconds 1) 2 }}
+  readinessProbe:
+    httpGet: {path: /v2/health/ready, port: triton-http}
+    periodSeconds: 5
+    timeoutSeconds: 5
+    failureThreshold: 3
+  livenessProbe:
+    httpGet: {path: /v2/health/live, port: triton-http}
+    periodSeconds: 10
+    timeoutSeconds: 10
+    failureThreshold: 6
+  terminationMessagePolicy: FallbackToLogsOnError
+  {{- $resources := deepCopy .Values.triton.resources }}
+  {{- if .Values.gpus }}
+  {{- $_ := set $resources "limits" (merge (dict "nvidia.com/gpu" .Values.gpus) ($resources.limits | default dict)) }}
+  {{- end }}
+  resources:
+    {{- toYaml $resources | nindent 4 }}
+  securityContext:
+    {{- toYaml .Values.containerSecurityContext | nindent 4 }}
+  volumeMounts:
+    - {name: release, mountPath: /release, readOnly: true}
+    - {name: tmp, mountPath: /tmp}
+    - {name: shm, mountPath: /dev/shm}
+{{- end -}}
+
+{{- define "triton.gatewayContainer" -}}
+- name: gateway
+  image: {{ include "triton.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [python, -m, embedtune.serve.gateway]
+  args:
+    - --host=0.0.0.0
+    - --triton=127.0.0.1:8001
+    - --model={{ .Values.model }}
+    # The pod leaves the endpoints and gets SIGTERM at the same time: go on until every proxy has heard of it.
+    - --drain={{ .Values.drainSeconds }}
+    {{- range .Values.gateway.args }}
+    - {{ . | quote }}
+    {{- end }}
+  {{- with .Values.gateway.apiKeySecret }}
+  env:
+    - name: EMBEDTUNE_API_KEY
+      valueFrom:
+        secretKeyRef: {name: {{ . }}, key: api-key}
+  {{- end }}
+  ports:
+    - {name: http, containerPort: 8080}
+  startupProbe:
+    httpGet: {path: /health/live, port: http}
+    periodSeconds: 1
+    failureThreshold: 120
+  readinessProbe:
+    httpGet: {path: /health, port: http}
+    periodSeconds: 5
+    timeoutSeconds: 5
+    failureThreshold: 3
+  livenessProbe:
+    httpGet: {path: /health/live, port: http}
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 6
+  terminationMessagePolicy: FallbackToLogsOnError
+  resources:
+    {{- toYaml .Values.gateway.resources | nindent 4 }}
+  securityContext:
+    {{- toYaml .Values.containerSecurityContext | nindent 4 }}
+  volumeMounts:
+    - {name: tmp, mountPath: /tmp}
+{{- end -}}

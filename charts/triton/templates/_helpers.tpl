@@ -1,0 +1,62 @@
+{{/* The name of everything: deploy.deployment of the configuration, embedtune-triton for a release "embedtune". */}}
+{{- define "triton.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "triton.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "triton.commonLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "triton.labels" -}}
+{{ include "triton.commonLabels" . }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "triton.image" -}}
+{{ .Values.image.repository }}:{{ required "image.tag: set it to the tag that `make images` printed" .Values.image.tag }}
+{{- end -}}
+
+{{/* The release that pods get. With owner deploy it is the one that runs: an upgrade of the chart must not change it. */}}
+{{- define "triton.release" -}}
+{{- $live := .Values.release.id -}}
+{{- if eq .Values.release.owner "deploy" -}}
+{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace (include "triton.fullname" .) | default dict -}}
+{{- range dig "spec" "template" "spec" "initContainers" list $running -}}
+{{- if eq .name "release" -}}
+{{- range .env -}}
+{{- if and (eq .name "EMBEDTUNE_RELEASE") .value -}}
+{{- $live = .value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- else if not $live -}}
+{{- fail "release.id: with release.owner=values it must name a published release (embedtune release list)" -}}
+{{- end -}}
+{{- $live -}}
+{{- end -}}
+
+{{/* What the autoscaler looks at: queue or cpu. */}}
+{{- define "triton.metric" -}}
+{{- if ne .Values.autoscaling.metric "auto" -}}
+{{- .Values.autoscaling.metric -}}
+{{- else if .Capabilities.APIVersions.Has "custom.metrics.k8s.io/v1beta1" -}}
+queue
+{{- else -}}
+cpu
+{{- end -}}
+{{- end -}}

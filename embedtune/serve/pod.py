@@ -1,0 +1,48 @@
+"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton, on the release that `fetch` brought to DIR.
+
+For a container: Triton listens on all addresses, takes over this process, and so gets its signals.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from embedtune.core.errors import EmbedtuneError
+from embedtune.serve.fetch import CURRENT
+from embedtune.serve.installation import find_installation
+from embedtune.serve.release import read_release
+from embedtune.serve.server import Ports, server_command, server_environment
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a pod's network, where a policy decides who gets in
+
+
+def pod_command(folder: Path, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Return the command that serves the current release, and its variables.
+
+    Args:
+        folder: Where `fetch` put the release.
+        environment: Usually `os.environ`.
+
+    Raises:
+        ArtifactError: There is no release, or it is damaged.
+        InputError: This image cannot run it.
+    """
+    installation = find_installation()
+    release = read_release((folder / CURRENT).resolve())
+    command = server_command(release, installation, Ports(address=EVERYWHERE))
+    return command, server_environment(installation, environment)
+
+
+def main() -> None:
+    """Become Triton, or say why not on stderr."""
+    try:
+        command, environment = pod_command(Path(sys.argv[1]), os.environ)
+    except EmbedtuneError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    os.execve(command[0], command, environment)  # noqa: S606 - ours
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What `helm test` says of an endpoint that answers well, wrongly, or not at all."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from tests.charts.conftest import CHART
+
+Answer = Callable[[int, str], list[float]]
+
+
+@contextmanager
+def endpoint(answer: Answer, key: str = "") -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.reply({"data": [{"id": "embedtune"}]})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert body["model"] == "embedtune"
+            self.reply({"data": [{"embedding": answer(*pair)} for pair in enumerate(body["input"])]})
+
+        def reply(self, body: object) -> None:
+            self.send_response(200 if not key or self.headers["Authorization"] == f"Bearer {key}" else 401)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def run(url: str, key: str = "") -> subprocess.CompletedProcess[str]:
+    variables = {"ENDPOINT": url, "EMBEDTUNE_API_KEY": key, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", (CHART / "files/answers.py").read_text()]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+def by_length(_: int, text: str) -> list[float]:
+    return [0.6, 0.8] if len(text) > 40 else [0.8, 0.6]
+
+
+def test_a_good_endpoint_passes_with_its_key() -> None:
+    with endpoint(by_length, key="k") as url:
+        done = run(url, "k")
+    assert (done.returncode, done.stdout) == (0, "embedtune answers with 2 dimensions\n"), done.stderr
+
+
+def test_a_wrong_key_fails() -> None:
+    with endpoint(by_length, key="k") as url:
+        done = run(url, "other")
+    assert done.returncode == 1
+    assert "401" in done.stderr
+
+
+def test_vectors_that_are_not_normalised_fail() -> None:
+    with endpoint(lambda *_: [3.0, 4.0]) as url:
+        done = run(url)
+    assert done.returncode == 1
+    assert "length 5.0; expected 1" in done.stderr
+
+
+def test_vectors_that_depend_on_the_place_of_a_text_fail() -> None:
+    with endpoint(lambda place, _: [0.6, 0.8] if place else [0.8, 0.6]) as url:
+        done = run(url)
+    assert done.returncode == 1
+    assert "another order" in done.stderr
+
+
+def test_nobody_there_fails() -> None:
+    done = run("http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr

@@ -1,0 +1,173 @@
+"""A serving pod: downloads a release, starts Triton on it, then the gateway; and ends without a failed request."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedtune.core.settings_deploy import DeploySettings
+from embedtune.deploy.environment import GATEWAY_PORT
+from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
+from embedtune.serve import fetch
+from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
+
+ID = "0123456789abcdef"
+
+
+def test_the_release_is_downloaded_then_triton_starts_then_the_gateway(render: Render) -> None:
+    spec = pod_spec(render())
+    assert [item["name"] for item in spec["initContainers"]] == ["release", "triton"]
+    assert [item["name"] for item in spec["containers"]] == ["gateway"]
+    # An init container that restarts is a sidecar: the next one waits until it has started, not until it has ended.
+    assert [item.get("restartPolicy") for item in spec["initContainers"]] == [None, "Always"]
+
+
+def test_every_container_runs_a_module_that_exists(render: Render) -> None:
+    commands = {name: item["command"] for name, item in containers(render()).items()}
+    assert set(commands) == {"release", "triton", "gateway"}
+    for command in commands.values():
+        assert command[:2] == ["python", "-m"]
+        assert importlib.util.find_spec(command[2]) is not None
+
+
+def test_the_download_gets_exactly_the_variables_that_it_reads(render: Render) -> None:
+    given = environment(containers(render("storage.region=eu-1"))["release"])
+    read = set(re.findall(r"EMBEDTUNE_\w+", Path(fetch.__file__).read_text()))
+    assert {name for name in given if name.startswith("EMBEDTUNE_")} == read
+    assert given["EMBEDTUNE_RELEASES"] == "s3://embedtune/releases"
+    assert given["EMBEDTUNE_S3_ENDPOINT"] == "minio.store:9000"
+    assert given["EMBEDTUNE_S3_SECURE"] == "true"
+    assert given["EMBEDTUNE_TARGET"] == "python-cpu"
+    assert given["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "access-key"}}
+    assert given["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "secret-key"}}
+
+
+def test_only_the_download_has_the_credentials_of_the_store(render: Render) -> None:
+    for name in ("triton", "gateway"):
+        assert "embedtune-storage" not in str(containers(render())[name])
+
+
+def test_deploy_finds_what_it_sets_where_the_chart_has_it(render: Render) -> None:
+    objects = render(f"release.id={ID}")
+    assert objects["Deployment"]["metadata"]["name"] == DeploySettings().deployment
+    assert objects["Service"]["metadata"]["name"] == DeploySettings().deployment
+    assert objects["Service"]["spec"]["ports"][0]["port"] == GATEWAY_PORT
+    assert environment(containers(objects)[CONTAINER])[VARIABLE] == ID
+    assert objects["Deployment"]["spec"]["template"]["metadata"]["annotations"][ANNOTATION] == ID
+
+
+def test_a_first_installation_may_wait_for_deploy(render: Render) -> None:
+    assert environment(containers(render("release.owner=deploy"))[CONTAINER])[VARIABLE] == ""
+
+
+def test_values_that_own_the_release_must_name_it(render: Render) -> None:
+    with pytest.raises(ValueError, match=r"release\.id: with release\.owner=values it must name"):
+        render("release.owner=values")
+    owned = render("release.owner=values", f"release.id={ID}")
+    assert environment(containers(owned)[CONTAINER])[VARIABLE] == ID
+
+
+def test_a_failed_download_says_why_in_the_pods_status(render: Render) -> None:
+    for item in containers(render()).values():
+        assert item["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_pod_is_ready_when_triton_and_the_gateway_are(render: Render) -> None:
+    found = containers(render("triton.startupSeconds=90"))
+    triton, gateway = found["triton"], found["gateway"]
+    assert triton["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": "triton-http"}
+    assert triton["startupProbe"]["periodSeconds"] * triton["startupProbe"]["failureThreshold"] == 90
+    assert triton["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": "triton-http"}
+    assert triton["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": "triton-http"}
+    assert gateway["readinessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
+    # Not /health: a gateway is not broken because Triton is.
+    assert gateway["livenessProbe"]["tcpSocket"] == {"port": "http"}
+
+
+def test_a_pod_that_ends_still_answers_until_proxies_know_and_requests_are_done(render: Render) -> None:
+    objects = render("drain.endpointSeconds=7", "drain.requestSeconds=20")
+    assert containers(objects)["gateway"]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "7"]
+    # Triton is a sidecar: it gets SIGTERM after the gateway has ended, and needs time for that too.
+    assert pod_spec(objects)["terminationGracePeriodSeconds"] == 7 + 20 + 10
+
+
+def test_a_rollout_takes_no_pod_away_before_another_is_ready(render: Render) -> None:
+    assert render()["Deployment"]["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+
+
+def test_gateway_asks_for_a_key_only_where_a_secret_is_named(render: Render) -> None:
+    assert "EMBEDTUNE_API_KEY" not in environment(containers(render())["gateway"])
+    objects = render("gateway.apiKeySecret=embedtune-endpoint")
+    wanted = {"secretKeyRef": {"name": "embedtune-endpoint", "key": "api-key"}}
+    assert environment(containers(objects)["gateway"])["EMBEDTUNE_API_KEY"] == wanted
+    assert environment(objects["Pod"]["spec"]["containers"][0])["EMBEDTUNE_API_KEY"] == wanted
+
+
+@pytest.mark.parametrize("files", [(), ("values-small.yaml",), ("values-gpu.yaml",)])
+def test_pods_meet_the_pod_security_standard_restricted(render: Render, files: tuple[str, ...]) -> None:
+    objects = render(files=files)
+    for spec in (pod_spec(objects), objects["Pod"]["spec"]):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert all(set(volume) == {"name", "emptyDir"} for volume in spec.get("volumes", []))
+        for item in [*spec.get("initContainers", []), *spec["containers"]]:
+            assert item["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_served_files_cannot_be_changed_by_what_serves_them(render: Render) -> None:
+    for name in ("triton", "gateway"):
+        (mount,) = [item for item in containers(render())[name]["volumeMounts"] if item["name"] == "release"]
+        assert mount == {"name": "release", "mountPath": "/release", "readOnly": True}
+
+
+def test_cpu_mode_asks_for_no_gpu(render: Render) -> None:
+    objects = render()
+    assert "nvidia.com/gpu" not in str(objects)
+    assert "tolerations" not in pod_spec(objects)
+
+
+def test_gpu_mode_gives_triton_its_gpus_and_lets_it_on_gpu_nodes(render: Render) -> None:
+    objects = render(
+        "gpus=2", "tolerations[0].key=team", "tolerations[0].operator=Exists", files=("values-gpu.yaml",)
+    )
+    found = containers(objects)
+    assert found["triton"]["resources"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": 2}
+    assert "nvidia.com/gpu" not in str(found["gateway"]) + str(found["release"])
+    assert found["triton"]["image"] == "embedtune/triton-gpu:1f0c"
+    assert environment(found["release"])["EMBEDTUNE_TARGET"] == "tensorrt"
+    assert pod_spec(objects)["tolerations"] == [
+        {"key": "team", "operator": "Exists"},
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+    ]
+
+
+def test_a_pod_of_the_small_values_asks_for_at_most_100_millicores(render: Render) -> None:
+    found = containers(render(files=("values-small.yaml",)))
+    cpu = {name: millicores(item) for name, item in found.items()}
+    # The download ends before Triton starts; the other two run side by side.
+    assert max(cpu["release"], cpu["triton"] + cpu["gateway"]) == 90
+
+
+def millicores(container: dict[str, Any]) -> int:
+    cpu = container["resources"]["requests"]["cpu"]
+    assert cpu.endswith("m")
+    return int(cpu.removesuffix("m"))
+
+
+def test_everything_a_pod_mounts_is_there(render: Render) -> None:
+    objects: Objects = render()
+    volumes = {item["name"] for item in pod_spec(objects)["volumes"]}
+    mounted = {mount["name"] for item in containers(objects).values() for mount in item["volumeMounts"]}
+    assert mounted == volumes == {"release", "tmp", "shm"}

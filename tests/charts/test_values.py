@@ -1,0 +1,73 @@
+"""Values: a misspelt or impossible one is refused, and each one that is offered does something."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.charts.conftest import CHART, Render, containers
+
+FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # handed to Kubernetes as they are
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("relase.id=x", "additional properties 'relase' not allowed"),
+        ("triton.resource.limits.cpu=1", "additional properties 'resource' not allowed"),
+        ("release.id=main", "does not match pattern"),
+        ("release.owner=argo", "value must be one of 'deploy', 'values'"),
+        ("target=onnx", "value must be one of 'python-cpu', 'onnxruntime', 'tensorrt'"),
+        ("gpus=1", "/gpus': value must be 0"),
+        ("target=tensorrt", "minimum: got 0, want 1"),
+        ("storage.endpoint=http://minio:9000", "does not match pattern"),
+        ("storage.releases=releases", "does not match pattern"),
+        ("image.tag=latest", "'not' failed"),
+        ("deployers[0].name=a", "missing property 'namespace'"),
+        ("replicas=two", "got string, want integer"),
+    ],
+)
+def test_a_wrong_value_is_refused(render: Render, setting: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        render(setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [("image.tag=", "image.tag: set it to the tag"), ("storage.endpoint=", "storage.endpoint: host:port")],
+)
+def test_what_nobody_can_guess_must_be_given(render: Render, setting: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        render(setting)
+
+
+def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in values.items():
+        below = (*path, name)
+        whole = name in FREE or name == "resources"
+        yield from leaves(value, below) if isinstance(value, dict) and value and not whole else [below]
+
+
+def test_every_value_is_used_by_a_template() -> None:
+    templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*") if file.is_file())
+    used = set(re.findall(r"(?:\.Values|\$values)\.([A-Za-z.]+)", templates))
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert {".".join(path) for path in leaves(values)} - used == set()
+
+
+@pytest.mark.parametrize("file", ["values-small.yaml", "values-gpu.yaml"])
+def test_ready_sets_of_values_hold_nothing_that_changes_nothing(file: str) -> None:
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    values = yaml.safe_load((CHART / file).read_text())
+    for path in leaves(values):
+        here, there = values, defaults
+        for name in path:
+            here, there = here[name], there[name]
+        assert here != there, path
+
+
+def test_a_tag_may_carry_a_digest(render: Render) -> None:
+    image = containers(render(f"image.tag=1f0c@sha256:{'0' * 64}"))["triton"]["image"]
+    assert image == f"embedtune/triton:1f0c@sha256:{'0' * 64}"
