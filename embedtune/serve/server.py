@@ -184,8 +184,7 @@ def server_environment(installation: Installation, environment: Mapping[str, str
     kept = ("HOME", "LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES")
     inherited = {name: environment[name] for name in kept if name in environment}
     inherited |= {name: value for name, value in environment.items() if name.startswith("NVIDIA_")}
-    # A release stays as it is, also where Python could write compiled files beside the model's source.
-    return inherited | {"PYTHONDONTWRITEBYTECODE": "1"} | dict(installation.environment)
+    return inherited | dict(installation.environment)
 
 
 def _end_with_parent() -> None:

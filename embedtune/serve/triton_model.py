@@ -266,7 +266,8 @@ class TritonPythonModel:
 
     def _read(self, request: Any) -> Request | InvalidError:
         texts, types, sizes = (_values(request, name) for name in ("TEXT", "INPUT_TYPE", "DIMENSIONS"))
-        assert texts is not None  # noqa: S101 - not optional: Triton refuses a request without it
+        if texts is None:  # Triton does not look whether a model with optional inputs got the others
+            return InvalidError("TEXT is missing")
         try:
             return read_request(texts, types, sizes, self.endpoint.limits)
         except InvalidError as error:
