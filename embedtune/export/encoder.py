@@ -1,6 +1,6 @@
 """The whole encoder as one torch module: transformer, pooling, Matryoshka truncation, L2 normalisation."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -50,11 +50,11 @@ def encoder_graph(model: "SentenceTransformer", pooling: Pooling) -> EncoderGrap
         model: What `core.encoders.load_model` returned: its first module is the transformer.
         pooling: The contract's.
     """
-    body = model[0].auto_model.float().cpu().eval()
+    body: Any = model[0].auto_model
     # Eager attention takes any mask as a tensor; SDPA would have "causal or not" decided at the traced length.
     body.set_attn_implementation("eager")
     token_types = getattr(body.config, "type_vocab_size", 0) > 0
-    return EncoderGraph(body, pooling, token_types).eval()
+    return EncoderGraph(body.float().cpu(), pooling, token_types).eval()
 
 
 def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:

@@ -1,6 +1,7 @@
 """The engine directory: graph, tokenizer and contract, complete enough to be served."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,30 +12,46 @@ from embedtune.core.onnx_encoder import MODEL_FILE, TOKENIZER_FILE
 from embedtune.core.settings import RuntimeSettings
 from embedtune.core.settings_export import ExportSettings
 from embedtune.export.encoder import encoder_graph
+from embedtune.export.half import halve
 from embedtune.export.onnx_file import write_onnx
+from embedtune.export.tensorrt import PLAN_FILE, Profile, build_plan
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
 def export_engine(model: Path, contract: EncoderContract, output: Path, settings: ExportSettings) -> None:
-    """Write model.onnx (fp32), tokenizer.json, embedtune.json and engine.json into a directory.
+    """Write graph, tokenizer.json, embedtune.json and engine.json into a directory.
+
+    An ONNX engine is written in fp32; `write_int8` makes the other variant from it. A TensorRT engine is built in
+    its own precision.
 
     Args:
         model: A directory with safetensors weights.
         contract: How its vectors are made.
         output: An existing directory.
-        settings: Opset, and the size above which weights stand in a file of their own.
+        settings: Target, precision, opset, and the size above which weights stand in a file of their own.
 
     Raises:
         ContractError: The model cannot read texts as long as the contract says, or its tokenizer is not portable.
+        EmbedtuneError: TensorRT cannot build the engine.
     """
     loaded = load_model(model, contract, RuntimeSettings(device="cpu"))
     write_tokenizer(loaded, contract, output)
     contract.save(output)
     graph = encoder_graph(loaded, contract.pooling)
-    write_onnx(graph, output / MODEL_FILE, settings.opset, contract.max_length, settings.external_data_mb)
-    write_record(output, settings, contract.dimensions[0])
+    limits = (settings.opset, contract.max_length, settings.external_data_mb)
+    if settings.target != "tensorrt":
+        write_onnx(graph, output / MODEL_FILE, *limits)
+        write_record(output, settings, contract.dimensions[0])
+        return
+    if settings.precision == "fp16":
+        halve(graph.body)
+    profile = Profile(settings.tensorrt_batch, contract.max_length)
+    with tempfile.TemporaryDirectory(dir=output) as folder:
+        write_onnx(graph, Path(folder) / MODEL_FILE, *limits)
+        more = build_plan(Path(folder) / MODEL_FILE, output / PLAN_FILE, profile)
+    write_record(output, settings, contract.dimensions[0], **more)
 
 
 def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, output: Path) -> None:
@@ -50,7 +67,7 @@ def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, out
             "the model's tokenizer cannot be served",
             got=type(tokenizer).__name__,
             expected="a fast tokenizer, one that has a tokenizer.json",
-            fix="convert it with transformers.AutoTokenizer.from_pretrained(…, use_fast=True)",
+            fix="load it with transformers.AutoTokenizer and save it again: that writes tokenizer.json",
         )
     if (model.max_seq_length or contract.max_length) < contract.max_length:
         raise ContractError(
@@ -81,6 +98,7 @@ def write_record(output: Path, settings: ExportSettings, hidden: int, **more: An
         "file": MODEL_FILE,
         "tensorrt_version": None,
         "compute_capability": None,
+        "max_batch_size": None,
         "hidden": hidden,
     }
     (output / "engine.json").write_text(json.dumps(record | more, indent=1) + "\n", encoding="utf-8")

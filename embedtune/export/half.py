@@ -1,0 +1,46 @@
+"""fp16 inside the graph itself: products in half precision, what adds up many numbers in single precision.
+
+TensorRT builds strongly typed networks, so a precision is a property of the graph, and ONNX Runtime can check it.
+"""
+
+from torch import Tensor, nn
+
+
+class FullNorm(nn.Module):
+    """A layer norm or RMS norm in fp32 within an fp16 network.
+
+    Args:
+        norm: The original.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm.float()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the normalised hidden states in their own precision."""
+        normalised: Tensor = self.norm(hidden.float())
+        return normalised.to(hidden.dtype)
+
+
+def halve(body: nn.Module) -> int:
+    """Turn the weights of a transformer into fp16 in place, its norms excepted; pooling is not part of it.
+
+    Args:
+        body: The transformer.
+
+    Returns:
+        How many norms stay in fp32.
+    """
+    # Parameters only: buffers hold rotary frequencies, which half precision would bend.
+    for parameter in body.parameters():
+        parameter.data = parameter.data.half()
+    norms = [
+        (parent, name, child)
+        for parent in body.modules()
+        for name, child in parent.named_children()
+        if type(child).__name__.endswith("Norm")
+    ]
+    for parent, name, child in norms:
+        setattr(parent, name, FullNorm(child))
+    return len(norms)

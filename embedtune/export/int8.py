@@ -1,0 +1,43 @@
+"""Dynamic int8 for CPUs: weights rounded once, by output channel; activations rounded as they come."""
+
+import logging
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+def write_int8(source: Path, target: Path, external_data_mb: float) -> None:
+    """Write the int8 variant of an fp32 ONNX file.
+
+    Pooling and normalisation hold no weights and stay in fp32.
+
+    Args:
+        source: The fp32 graph.
+        target: The file to write; its weights go beside it when they are larger than `external_data_mb`.
+        external_data_mb: The limit, of the fp32 weights.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises on the root logger to run a preprocessing that changes nothing here
+    try:
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=_megabytes(source) > external_data_mb,
+        )
+    finally:
+        root.setLevel(level)
+
+
+def _megabytes(path: Path) -> float:
+    return sum(file.stat().st_size for file in graph_files(path)) / 1e6
+
+
+def graph_files(path: Path) -> list[Path]:
+    """Return an ONNX file and, where its weights stand outside it, their file."""
+    return [file for file in (path, path.with_name(f"{path.name}.data")) if file.is_file()]

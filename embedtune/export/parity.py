@@ -1,0 +1,161 @@
+"""Are the exported vectors the trained ones? Text by text against PyTorch, then nDCG@10 on the dev questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedtune.core.errors import GateError
+from embedtune.core.settings_export import ExportSettings, Precision
+from embedtune.export.texts import Sample
+
+METRIC = "ndcg@10"
+WORST = 5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What came out for one precision.
+
+    Args:
+        precision: Of its weights and products.
+        megabytes: Size of the graph with its weights.
+        cosines: Of each sample with PyTorch; -1 for a vector that is not finite or not of unit length.
+        ndcg: nDCG@10 on dev; None without dev questions.
+    """
+
+    precision: Precision
+    megabytes: float
+    cosines: npt.NDArray[np.float64]
+    ndcg: float | None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The comparison of an engine and its variants with PyTorch.
+
+    Args:
+        settings: Target, shipped precision and limits.
+        samples: What was compared.
+        queries: Dev questions.
+        ndcg: PyTorch's nDCG@10 on them; None if there are none.
+        variants: What was measured, the shipped precision among them.
+    """
+
+    settings: ExportSettings
+    samples: Sequence[Sample]
+    queries: int
+    ndcg: float | None
+    variants: Sequence[Variant]
+
+    def record(self) -> dict[str, Any]:
+        """Return what parity.json holds."""
+        tokens = [sample.tokens for sample in self.samples]
+        return {
+            "target": self.settings.target,
+            "precision": self.settings.precision,
+            "texts": len(self.samples),
+            "tokens": {"least": min(tokens), "most": max(tokens)},
+            "dimensions": sorted({sample.dimension for sample in self.samples}, reverse=True),
+            "dev_queries": self.queries,
+            "max_ndcg_drift": self.settings.max_ndcg_drift,
+            "pytorch": {METRIC: self.ndcg},
+            "variants": {variant.precision: self._variant_record(variant) for variant in self.variants},
+        }
+
+    def _variant_record(self, variant: Variant) -> dict[str, Any]:
+        return {
+            "megabytes": round(variant.megabytes, 2),
+            "required_cosine": self.settings.min_cosine(variant.precision),
+            "min_cosine": float(variant.cosines.min()),
+            "mean_cosine": float(variant.cosines.mean()),
+            METRIC: variant.ndcg,
+            "ndcg_cost": self.cost(variant),
+            "passed": not self.complaints(variant),
+            "worst": self.worst(variant),
+        }
+
+    def cost(self, variant: Variant) -> float | None:
+        """Return how much nDCG@10 a variant loses against PyTorch."""
+        return None if self.ndcg is None or variant.ndcg is None else self.ndcg - variant.ndcg
+
+    def worst(self, variant: Variant) -> list[dict[str, Any]]:
+        """Return the samples of the lowest cosine."""
+        order = np.argsort(variant.cosines, kind="stable")[:WORST].tolist()
+        return [
+            {
+                "cosine": float(variant.cosines[number]),
+                "kind": self.samples[number].kind,
+                "tokens": self.samples[number].tokens,
+                "dimension": self.samples[number].dimension,
+                "text": self.samples[number].text[:200],
+            }
+            for number in order
+        ]
+
+    def complaints(self, variant: Variant) -> list[str]:
+        """Say what is wrong with a variant; nothing if it may be shipped."""
+        required, cost = self.settings.min_cosine(variant.precision), self.cost(variant)
+        below = int((variant.cosines < required).sum())
+        complaints = [f"{below} of {len(variant.cosines)} texts below cosine {required}"] if below else []
+        if cost is not None and abs(cost) > self.settings.max_ndcg_drift:
+            complaints.append(f"{METRIC} on dev {variant.ndcg:.4f} instead of {self.ndcg:.4f}")
+        return complaints
+
+    def metrics(self) -> dict[str, float | int | str]:
+        """Return the figures of the report."""
+        figures: dict[str, float | int | str] = {
+            "target": self.settings.target,
+            "precision": self.settings.precision,
+            "megabytes": round(self.shipped.megabytes, 1),
+            "texts": len(self.samples),
+        }
+        for variant in self.variants:
+            figures[f"min_cosine_{variant.precision}"] = round(float(variant.cosines.min()), 6)
+            if (cost := self.cost(variant)) is not None:
+                figures[f"{METRIC}_cost_{variant.precision}"] = round(cost, 4)
+        return figures
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the report should know."""
+        notes = [] if self.queries else ["there are no dev questions: what the engine costs in nDCG is unmeasured"]
+        notes += [
+            f"{variant.precision} may not be shipped: {'; '.join(complaints)}"
+            for variant in self.variants
+            if (complaints := self.complaints(variant))
+        ]
+        return tuple(notes)
+
+    @property
+    def shipped(self) -> Variant:
+        """The variant that the engine holds."""
+        return next(variant for variant in self.variants if variant.precision == self.settings.precision)
+
+
+def require_parity(parity: Parity) -> None:
+    """Stop an engine whose vectors are not the model's.
+
+    Raises:
+        GateError: A text is too far off, or retrieval changed; the worst texts are named.
+    """
+    variant = parity.shipped
+    complaints = parity.complaints(variant)
+    if not complaints:
+        return
+    worst = "".join(
+        f"\n    {entry['cosine']:.6f} {entry['kind']} of {entry['tokens']} tokens at {entry['dimension']} "
+        f"dimensions: {entry['text'][:60]!r}"
+        for entry in parity.worst(variant)
+    )
+    settings = parity.settings
+    raise GateError(
+        f"the exported {variant.precision} encoder does not give the model's vectors",
+        got="; ".join(complaints) + worst,
+        expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(parity.samples)} texts, "
+        f"{METRIC} within {settings.max_ndcg_drift}",
+        fix="export.precision=fp32 is exact; a limit is yours to loosen knowingly (export.min_cosine_int8)"
+        if variant.precision != "fp32"
+        else "please report this model: its graph computes something else than its PyTorch code",
+    )
