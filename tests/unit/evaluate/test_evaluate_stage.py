@@ -17,7 +17,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config
 from embedtune.evaluate.stage import run
-from tests.tiny_model import make_tiny_model, tiny_contract
+from tests.remote_services import Traffic, fake_gateway
+from tests.tiny_model import TINY_DIMENSION, make_tiny_model, tiny_contract
 
 PROVENANCE = Provenance(42, {}, {}, "test")
 TEXTS = ["kiln steam", "pump seal", "hoist chain", "cutter knife", "drum brine", "gas oil grease"]
@@ -140,6 +141,27 @@ def test_further_sets_and_a_champion(site, tmp_path):
     assert verdict["decided_on"] == "hand"
     assert verdict["promotion"]["against"] == "champion"
     assert verdict["promotion"]["better"] is False
+
+
+def test_a_live_service_is_measured_beside_them_and_again_when_it_serves_something_else(site, tmp_path):
+    output = tmp_path / "evaluation"
+    with fake_gateway(record := Traffic(dimension=TINY_DIMENSION)) as url:
+        report = _run(site, output, comparisons=Comparisons(endpoint=url))
+        first = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
+        assert list(first) == ["bm25", "base", "tuned", "endpoint"]
+        assert sorted({kind for kind, _ in record.batches}) == ["passage", "query"]
+        assert ("query", [f"check the {text.split()[0]}" for text in TEXTS]) in record.batches
+        assert report.metrics["synthetic.endpoint.ndcg@10"] == first["endpoint"]["ndcg@10"] != 1.0
+        assert any("the endpoint's nDCG@10 is" in note for note in report.notes)
+        asked = len(record.batches)
+        _run(site, output, comparisons=Comparisons(endpoint=url))
+        assert len(record.batches) == asked + 4  # only what tells which model is served
+        record.change = lambda vectors: np.ones_like(vectors) / np.sqrt(TINY_DIMENSION)  # all passages tie
+        _run(site, output, comparisons=Comparisons(endpoint=url))
+    last = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
+    # Ties fall by id: q5 finds p5 first, q4 finds p4 second, and so on.
+    assert last["endpoint"]["ndcg@10"] == pytest.approx(np.mean(1 / np.log2(np.arange(2, 8))), abs=1e-5)
+    assert last["tuned"] == first["tuned"]
 
 
 def test_it_is_done_once_and_again_when_an_input_changes(site, tmp_path):
