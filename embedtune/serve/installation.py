@@ -73,11 +73,12 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     text = requirements.read_text()
     digest = hashlib.sha256(f"{sys.version_info[:2]} {text}".encode()).hexdigest()[:12]
     home = cache / f"triton-{digest}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with home.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that want it at once make it once
-        if not (home / COMPLETE).is_file():
-            _install(home, text)
+    if not (home / COMPLETE).is_file():  # in an image it is there, and nothing can be written
+        cache.mkdir(parents=True, exist_ok=True)
+        with home.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that want it at once make it once
+            if not (home / COMPLETE).is_file():
+                _install(home, text)
     packages = _packages(home)
     server = packages / "pytriton" / "tritonserver"
     environment = {
