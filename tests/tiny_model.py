@@ -38,8 +38,14 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def make_tiny_llama(path: Path, seed: int = 0) -> Path:
-    """Write a Llama of 2 layers and 32 dimensions, for what differs in decoders."""
+def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = False) -> Path:
+    """Write a Llama of 2 layers and 32 dimensions, for what differs in decoders.
+
+    Args:
+        path: Where it shall stand.
+        seed: Of the random weights.
+        bidirectional: Each token attends to those after it too, as in Llama-type embedding models.
+    """
     import torch
     from transformers import LlamaConfig, LlamaModel
 
@@ -55,6 +61,7 @@ def make_tiny_llama(path: Path, seed: int = 0) -> Path:
         max_position_embeddings=256,
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.2,
+        is_causal=not bidirectional,
     )
     LlamaModel(config).save_pretrained(path, safe_serialization=True)
     tokenizer.save_pretrained(path)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import urllib3
-
 from embedtune.core.errors import GateError, InputError
+from embedtune.serve.server import is_ready
 
 STATE = Path.home() / ".cache" / "embedtune" / "local"  # beside the server's environment; ports are the machine's
 STOP_S = 30.0
@@ -53,7 +52,7 @@ class LocalTriton:
         self.state.mkdir(parents=True, exist_ok=True)
         with self._file("lock").open("w") as lock, self._file("log").open("wb") as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._answers():
+            if is_ready(self.port):
                 raise InputError(f"something else listens on port {self.port}", fix="stop it, or set deploy.port")
             process = subprocess.Popen(  # noqa: S603 - this program
                 _command(path, self.port),
@@ -91,7 +90,7 @@ class LocalTriton:
 
     def _wait(self, process: subprocess.Popen[bytes], release: str) -> None:
         deadline = time.monotonic() + self.timeout_s
-        while not self._answers():
+        while not is_ready(self.port):
             ended = process.poll() is not None
             if ended or time.monotonic() > deadline:
                 if not ended:
@@ -104,13 +103,6 @@ class LocalTriton:
                     fix=f"{self._file('log')} has the whole log",
                 )
             time.sleep(POLL_S)
-
-    def _answers(self) -> bool:
-        try:
-            url = f"http://127.0.0.1:{self.port}/v2/health/ready"
-            return urllib3.request("GET", url, retries=False, timeout=2).status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
 
     def _running(self) -> bool:
         if not self._file("lock").is_file() or not self._file("json").is_file():

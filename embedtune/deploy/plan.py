@@ -39,7 +39,7 @@ def reindex_plan(
         "input_type": "passage",
         "chunks": chunks,
         "passages_per_second": round(passages_per_second, 2),
-        "estimated_seconds": round(seconds, 1),
+        "estimated_seconds": round(seconds, 3),
         "bytes_float32": {str(size): chunks * size * FLOAT32 for size in contract.dimensions},
         "command": "embedtune reindex --dataset DIR --to vectors.parquet",
         "steps": [

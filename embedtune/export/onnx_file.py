@@ -29,8 +29,10 @@ def write_onnx(graph: EncoderGraph, path: Path, opset: int, max_length: int, ext
         torch.ones((rows, width), dtype=torch.int64),
         torch.ones(rows, dtype=torch.int64),
     )
+    # The exporter warns about its own internals, and that torchvision is missing.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph,
             example,

@@ -1,4 +1,4 @@
-"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton, on the release that `fetch` brought to DIR.
+"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton on the release that `fetch` brought there.
 
 For a container: Triton listens on all addresses, takes over this process, and so gets its signals.
 """

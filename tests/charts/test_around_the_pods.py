@@ -1,4 +1,4 @@
-"""What stands around the serving pods: Service, autoscaler, disruption budget, network policy, monitoring, rights."""
+"""What stands around the serving pods: Service, autoscaler, budget, network policy, monitoring, rights."""
 
 import subprocess
 

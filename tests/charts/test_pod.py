@@ -11,6 +11,8 @@ from embedtune.core.settings_deploy import DeploySettings
 from embedtune.deploy.environment import GATEWAY_PORT
 from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
 from embedtune.serve import fetch
+from embedtune.serve.gateway.__main__ import FINISH_S
+from embedtune.serve.gateway.__main__ import main as gateway
 from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
 
 ID = "0123456789abcdef"
@@ -20,7 +22,7 @@ def test_the_release_is_downloaded_then_triton_starts_then_the_gateway(render: R
     spec = pod_spec(render())
     assert [item["name"] for item in spec["initContainers"]] == ["release", "triton"]
     assert [item["name"] for item in spec["containers"]] == ["gateway"]
-    # An init container that restarts is a sidecar: the next one waits until it has started, not until it has ended.
+    # One that restarts is a sidecar: what follows waits until it has started, not until it has ended.
     assert [item.get("restartPolicy") for item in spec["initContainers"]] == [None, "Always"]
 
 
@@ -42,6 +44,13 @@ def test_the_download_gets_exactly_the_variables_that_it_reads(render: Render) -
     assert given["EMBEDTUNE_TARGET"] == "python-cpu"
     assert given["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "access-key"}}
     assert given["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "secret-key"}}
+
+
+def test_the_gateway_understands_its_options(render: Render) -> None:
+    arguments = containers(render("model=handbook", "gateway.args[0]=--max-inputs=9"))["gateway"]["args"]
+    given = gateway.make_context("gateway", arguments).params
+    assert (given["host"], given["port"], given["triton"]) == ("0.0.0.0", 8080, "127.0.0.1:8001")
+    assert (given["model"], given["max_inputs"], given["drain"]) == ("handbook", 9, 10.0)
 
 
 def test_only_the_download_has_the_credentials_of_the_store(render: Render) -> None:
@@ -83,14 +92,14 @@ def test_a_pod_is_ready_when_triton_and_the_gateway_are(render: Render) -> None:
     assert triton["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": "triton-http"}
     assert gateway["readinessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
     # Not /health: a gateway is not broken because Triton is.
-    assert gateway["livenessProbe"]["tcpSocket"] == {"port": "http"}
+    assert gateway["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": "http"}
 
 
 def test_a_pod_that_ends_still_answers_until_proxies_know_and_requests_are_done(render: Render) -> None:
-    objects = render("drain.endpointSeconds=7", "drain.requestSeconds=20")
-    assert containers(objects)["gateway"]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "7"]
+    objects = render("drainSeconds=7")
+    assert "--drain=7" in containers(objects)["gateway"]["args"]
     # Triton is a sidecar: it gets SIGTERM after the gateway has ended, and needs time for that too.
-    assert pod_spec(objects)["terminationGracePeriodSeconds"] == 7 + 20 + 10
+    assert pod_spec(objects)["terminationGracePeriodSeconds"] == 7 + FINISH_S + 15
 
 
 def test_a_rollout_takes_no_pod_away_before_another_is_ready(render: Render) -> None:
@@ -101,7 +110,7 @@ def test_a_rollout_takes_no_pod_away_before_another_is_ready(render: Render) -> 
 
 
 def test_gateway_asks_for_a_key_only_where_a_secret_is_named(render: Render) -> None:
-    assert "EMBEDTUNE_API_KEY" not in environment(containers(render())["gateway"])
+    assert "env" not in containers(render())["gateway"]
     objects = render("gateway.apiKeySecret=embedtune-endpoint")
     wanted = {"secretKeyRef": {"name": "embedtune-endpoint", "key": "api-key"}}
     assert environment(containers(objects)["gateway"])["EMBEDTUNE_API_KEY"] == wanted
@@ -127,9 +136,10 @@ def test_pods_meet_the_pod_security_standard_restricted(render: Render, files: t
 
 
 def test_served_files_cannot_be_changed_by_what_serves_them(render: Render) -> None:
-    for name in ("triton", "gateway"):
-        (mount,) = [item for item in containers(render())[name]["volumeMounts"] if item["name"] == "release"]
-        assert mount == {"name": "release", "mountPath": "/release", "readOnly": True}
+    found = containers(render())
+    (mount,) = [item for item in found["triton"]["volumeMounts"] if item["name"] == "release"]
+    assert mount == {"name": "release", "mountPath": "/release", "readOnly": True}
+    assert [item["name"] for item in found["gateway"]["volumeMounts"]] == ["tmp"]
 
 
 def test_cpu_mode_asks_for_no_gpu(render: Render) -> None:

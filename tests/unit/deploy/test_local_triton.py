@@ -13,6 +13,7 @@ import urllib3
 from embedtune.core.errors import GateError, InputError
 from embedtune.deploy import local as module
 from embedtune.deploy.local import LocalTriton
+from embedtune.serve.server import is_ready
 
 STAND_IN = textwrap.dedent("""
     import http.server, pathlib, sys, time
@@ -96,7 +97,7 @@ def test_what_is_not_ready_in_time_is_stopped(triton: LocalTriton, port: int, tm
 def test_a_port_of_somebody_else_is_left_alone(triton: LocalTriton, port: int) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", STAND_IN, "stranger", str(port)])
     try:
-        while not triton._answers():
+        while not is_ready(port):
             pass
         with pytest.raises(InputError, match=r"something else listens(.|\n)*deploy\.port"):
             triton.switch("one")

@@ -1,0 +1,42 @@
+# Serving on GPUs: NVIDIA's Triton with its ONNX Runtime and TensorRT backends, the gateway, the download of releases.
+#   images/build triton-gpu
+# A TensorRT engine runs only on the TensorRT that built it: TENSORRT_VERSION is that of images/gpu.
+ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.10-py3
+
+FROM ${TRITON_IMAGE} AS base
+
+FROM base AS build
+ARG PACKAGE_INDEX=https://pypi.org/simple
+ARG UV_VERSION
+ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
+WORKDIR /src
+COPY images/with-ca /usr/local/bin/
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && python3 -m venv /opt/uv
+RUN --mount=type=secret,id=ca with-ca /opt/uv/bin/pip install -q --index-url "${PACKAGE_INDEX}" "uv==${UV_VERSION}"
+COPY requirements/serve.txt requirements/
+RUN --mount=type=secret,id=ca /opt/uv/bin/uv venv -q --python /usr/bin/python3 /opt/embedtune \
+ && with-ca /opt/uv/bin/uv pip install -q --python /opt/embedtune --index-url "${PACKAGE_INDEX}" --no-deps \
+      --compile-bytecode -r requirements/serve.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY embedtune embedtune
+COPY components components
+COPY pipelines pipelines
+RUN --mount=type=secret,id=ca with-ca /opt/uv/bin/uv pip install -q --python /opt/embedtune \
+      --index-url "${PACKAGE_INDEX}" --no-deps --compile-bytecode .
+
+FROM base
+ARG VERSION=unknown
+ARG TENSORRT_VERSION=10.13.3
+RUN find / -xdev -name "libnvinfer.so.${TENSORRT_VERSION}*" | grep . \
+ || { echo "this Triton image has another TensorRT than ${TENSORRT_VERSION}" >&2; exit 1; }
+LABEL org.opencontainers.image.title="embedtune triton-gpu" \
+      org.opencontainers.image.description="Triton on GPUs and the gateway, serving releases of embedtune" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build /opt/embedtune /opt/embedtune
+ENV PATH=/opt/embedtune/bin:/opt/tritonserver/bin:${PATH} HOME=/tmp PYTHONUNBUFFERED=1
+USER 10001:10001
+EXPOSE 8000 8001 8002 8080
+# Not NVIDIA's entry point: it prints a banner and sources scripts, and would stand between Kubernetes and Triton.
+ENTRYPOINT []
+CMD ["python", "-m", "embedtune.serve.pod", "/release"]
