@@ -109,7 +109,8 @@ def open_source(config: Config, cache: Path) -> Source:
     names = " and ".join(sorted({generator.model, judge.model}))
     note = f"replays recorded replies of {names} ({header.licence}, {header.date}): no LLM was called"
     if header.unanswered:
-        note += f"; {len(header.unanswered)} calls have no reply in it"
+        count = len(header.unanswered)
+        note += f"; {count} {'call has' if count == 1 else 'calls have'} no reply in it"
     return Source(generator, judge, replies, True, header.bundles, note, frozenset(header.unanswered))
 
 
