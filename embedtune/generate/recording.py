@@ -15,6 +15,7 @@ from embedtune.core.errors import InputError
 from embedtune.core.llm import Ask, ResponseCache
 from embedtune.core.llm_client import request_of
 from embedtune.core.llm_schema import Problem, read_as
+from embedtune.core.llm_wire import configured_url
 from embedtune.core.settings import Config, EndpointSettings, GenerateSettings
 from embedtune.generate.asks import writing_ask
 from embedtune.generate.bundles import known_bundles
@@ -87,6 +88,18 @@ def recording_path(settings: GenerateSettings) -> Path | None:
             "there is no such recording", got=str(path), fix="name a file that `embedtune record` wrote"
         )
     return path
+
+
+def require_source(settings: GenerateSettings) -> None:
+    """Refuse a configuration that nothing could answer, before any work is done.
+
+    Raises:
+        InputError: The recording is not there.
+        EndpointError: There is no recording, and generator or judge has no endpoint.
+    """
+    if recording_path(settings) is None:
+        for endpoint in (settings.llm, judge_settings(settings)):
+            configured_url(endpoint)
 
 
 def open_source(config: Config, cache: Path) -> Source:
