@@ -194,7 +194,10 @@ def _single(stage: StageSpec, options: dict[str, Any]) -> None:
         output: Path = options["output"]
         job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
-        done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
+        cache = options["cache"] or output.parent / "cache"
+        if stage.name == "generate" and not options["yes"]:
+            _confirm_cost(job, at["chunks"], cache)
+        done = run_stage(job, stage.name, at, cache, progress)
     show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 
@@ -215,7 +218,7 @@ def _execute(
 
     def before(stage: StageSpec, progress: Progress) -> None:
         if stage.name == "generate" and not yes:
-            _confirm_cost(job, progress)
+            _confirm_cost(job, job.work / "chunks", job.work / "cache")
 
     def after(done: StageReport) -> None:
         if not quiet:
@@ -233,14 +236,16 @@ def _execute(
         sys.exit(3)
 
 
-def _confirm_cost(job: Job, progress: Progress) -> None:
-    from embedtune.generate.estimate import estimate_calls
+def _confirm_cost(job: Job, chunks: Path, cache: Path) -> None:
+    """Ask before a large sum is spent; what an earlier run has paid, or a recording answers, costs nothing."""
+    from embedtune.generate.estimate import estimate_calls, unpaid_share
 
     settings = job.config.generate
     prices = (settings.llm, settings.judge or settings.llm)
     if not any(endpoint.price_in or endpoint.price_out for endpoint in prices):
         return
-    cost = estimate_calls(job.work / "chunks", job.config, job.secrets, job.work / "cache").cost_usd
+    share = unpaid_share(chunks, job.config, cache)
+    cost = share * estimate_calls(chunks, job.config, job.secrets, cache).cost_usd if share else 0.0
     if cost <= settings.confirm_above:
         return
     if not sys.stdin.isatty():

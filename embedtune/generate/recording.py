@@ -25,6 +25,7 @@ from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.write import judging_asks, no_reply, read_replies
 
 SAMPLE = "sample"  # the recording that embedtune ships
+REPLIES = "llm.sqlite"  # in the cache directory: what was paid for
 
 
 class Model(BaseModel):
@@ -112,7 +113,7 @@ def open_source(config: Config, cache: Path) -> Source:
     path = recording_path(config.generate)
     cache.mkdir(parents=True, exist_ok=True)
     if path is None:
-        replies = ResponseCache(cache / "llm.sqlite")
+        replies = ResponseCache(cache / REPLIES)
         llm = config.generate.llm
         return Source(llm, judge_settings(config.generate), replies, False, _read_bundles(config, cache), "")
     # Named by content: replies of an older recording must not mix in.
@@ -177,7 +178,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
     Raises:
         InputError: The cache holds no reply to a call of this configuration.
     """
-    path = cache / "llm.sqlite"
+    path = cache / REPLIES
     if not path.is_file():
         raise InputError(f"{cache} holds no replies", fix="run generate with an endpoint first")
     bundles = _read_bundles(config, cache)

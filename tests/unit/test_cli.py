@@ -1,6 +1,7 @@
 """The commands beside `run`: what they print, and what they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,33 @@ def test_an_estimate_counts_without_calling_anybody(invoke, tmp_path, tiny):
     assert 2 * 48 <= found["llm_calls"] <= 2 * 48 * 1.8
     assert found["cost_usd"] == pytest.approx(found["prompt_tokens"] / 1e6)
     assert found["train_steps"] > 0 and found["seconds_per_step"] > 0 and found["embed_seconds"] > 0
+
+
+def test_a_large_sum_is_asked_for_once(invoke, tmp_path, tiny):
+    documents = write_documents(tmp_path / "documents")
+    chunks, questions = str(tmp_path / "chunks"), str(tmp_path / "questions")
+    assert invoke("ingest", str(documents), "--output", chunks, *tiny).exit_code == 0
+    with OpenAIServer() as server:
+        settings = {
+            "generate.llm.base_url": server.url,
+            "generate.llm.model": "test",
+            "generate.llm.price_in": 1000,
+            "generate.max_chunks": 6,
+            "generate.max_hops": 1,
+        }
+        sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        command = ["generate", "--chunks", chunks, "--output", questions, *tiny, *sets]
+        asked = invoke(*command)
+        assert asked.exit_code == 2 and "--yes" in asked.output
+        assert server.stats()["calls"] == 0
+        assert invoke(*command, "--yes").exit_code == 0
+        paid = server.stats()["calls"]
+        assert paid > 0
+        # What is paid is not asked for again, even where the stage has to run again.
+        shutil.rmtree(questions)
+        again = invoke(*command)
+        assert again.exit_code == 0, again.output
+        assert server.stats()["calls"] == paid
 
 
 def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
