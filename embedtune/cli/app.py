@@ -62,6 +62,8 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
     Interrupted anywhere and run again, it resumes; no LLM call is paid twice.
     """
     with reporting(verbose) as progress:
+        if options["fail_on"] and options["last"] != "evaluate":
+            raise ConfigError("--fail-on needs a verdict", got=f"--to {options['last']}", expected="--to evaluate")
         config = build_config(options, os.environ)
         job = build_job(docs, work, config, options, os.environ)
         _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])

@@ -162,6 +162,11 @@ def test_fail_on_refuses_a_verdict_or_a_worse_one(verdict, fail_on, fails):
     assert summary.fails(fail_on) is fails
 
 
+def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
+    result = invoke("run", str(tmp_path), "--work", str(tmp_path / "w"), "--to", "train", "--fail-on", "marginal")
+    assert result.exit_code == 2 and "--to train" in result.output
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_read_as_people_say_them(seconds, text):
     assert duration(seconds) == text
