@@ -13,6 +13,7 @@ from embedtune.core.llm_probe import EndpointReport, probe_endpoint
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config, EndpointSettings
+from embedtune.generate.recording import recording_path
 
 GIB = 1024**3
 MIN_DISK_GIB = 5.0
@@ -61,6 +62,10 @@ def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Fin
 
 def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
     if config.generate.recording is not None:
+        try:
+            recording_path(config.generate)
+        except EmbedtuneError as error:
+            return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
         return [Finding("note", "LLM endpoint", f"not used: {config.generate.recording} is replayed")]
     findings = [_check_endpoint("generator", config.generate.llm, secrets.llm_api_key)]
     if config.generate.judge is not None:

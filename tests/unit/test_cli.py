@@ -146,6 +146,13 @@ def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
     assert finding["status"] == "wrong" and finding["fix"]
 
 
+def test_the_doctor_finds_that_a_recording_is_not_there(invoke, tmp_path, tiny):
+    sets = [*tiny, "--set", "generate.recording=nowhere.gz"]
+    result = invoke("doctor", "--work", str(tmp_path), "--json", *sets)
+    assert result.exit_code == 1
+    assert {f["checked"]: f["status"] for f in json.loads(result.stdout)}["recording"] == "wrong"
+
+
 @pytest.mark.parametrize(
     ("verdict", "fail_on", "fails"),
     [
