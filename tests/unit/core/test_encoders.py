@@ -83,7 +83,8 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("package:no_such_package", InputError), ("owner/model", ContractError)]
+    ("name", "error"),
+    [("package:no_such_package", InputError), ("owner/model", ContractError), ("./nowhere", InputError)],
 )
 def test_a_base_that_is_not_there_or_not_pinned_is_refused(tmp_path, name, error):
     with pytest.raises(error):
