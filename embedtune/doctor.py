@@ -122,12 +122,21 @@ def _check_gpu(config: Config) -> Finding:
 
 
 def _check_memory(weights: int) -> Finding:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+    available = _available_bytes() / GIB
     needed = 2.0 + TRAINING_COPIES * weights / GIB
     found = f"{available:.1f} GiB free, a training on the CPU needs about {needed:.1f}"
     if available < needed:
         return Finding("note", "memory", found, "close other programs, or train on a GPU")
     return Finding("fine", "memory", found)
+
+
+def _available_bytes() -> int:
+    """Return what programs can still get: on Linux that includes the page cache, which `SC_AVPHYS_PAGES` leaves out."""
+    meminfo = Path("/proc/meminfo")
+    for line in meminfo.read_text().splitlines() if meminfo.is_file() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _check_disk(work: Path, weights: int) -> Finding:

@@ -157,7 +157,7 @@ def eval_set(questions: Path, chunks: Path, output: Path) -> None:
 
     with reporting(verbose=False):
         counts = build_quoted_set(questions, chunks, output)
-    out.print(f"{output}: {counts}", soft_wrap=True)
+    out.print(f"{output}: {', '.join(f'{count} {name}' for name, count in counts.items())}", soft_wrap=True)
 
 
 @cli.command()
