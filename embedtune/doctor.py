@@ -131,7 +131,7 @@ def _check_memory(weights: int) -> Finding:
 
 
 def _available_bytes() -> int:
-    """Return what programs can still get: on Linux that includes the page cache, which `SC_AVPHYS_PAGES` leaves out."""
+    """Return what programs can still get: on Linux with the page cache, which `SC_AVPHYS_PAGES` leaves out."""
     meminfo = Path("/proc/meminfo")
     for line in meminfo.read_text().splitlines() if meminfo.is_file() else ():
         if line.startswith("MemAvailable:"):
