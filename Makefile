@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DEMO ?= demo
 
-.PHONY: help demo test lint unit lock compile clean
+.PHONY: help install demo test lint unit lock compile clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install: $(VENV)/.demo ## Set up an environment with the command embedtune
 
 demo: $(VENV)/.demo ## Tune all-MiniLM-L6-v2 on the sample handbook and open the question whether it helped
 	$(BIN)/embedtune demo --work $(DEMO)

@@ -33,7 +33,11 @@ def rate_text(speed: float | None, unit: str) -> str:
     """Return a rate as text: "12.3 chunks/s" or "4.2 s a chunk"."""
     if not speed:
         return ""
-    return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s a {unit.removesuffix('s')}"
+    return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s a {_one(unit)}"
+
+
+def _one(unit: str) -> str:
+    return f"{unit.removesuffix('ies')}y" if unit.endswith("ies") else unit.removesuffix("s")
 
 
 class _BarTask:

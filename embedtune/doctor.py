@@ -13,6 +13,7 @@ from embedtune.core.llm_probe import EndpointReport, probe_endpoint
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config, EndpointSettings
+from embedtune.generate.recording import recording_path
 
 GIB = 1024**3
 MIN_DISK_GIB = 5.0
@@ -61,6 +62,10 @@ def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Fin
 
 def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
     if config.generate.recording is not None:
+        try:
+            recording_path(config.generate)
+        except EmbedtuneError as error:
+            return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
         return [Finding("note", "LLM endpoint", f"not used: {config.generate.recording} is replayed")]
     findings = [_check_endpoint("generator", config.generate.llm, secrets.llm_api_key)]
     if config.generate.judge is not None:
@@ -117,12 +122,21 @@ def _check_gpu(config: Config) -> Finding:
 
 
 def _check_memory(weights: int) -> Finding:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+    available = _available_bytes() / GIB
     needed = 2.0 + TRAINING_COPIES * weights / GIB
     found = f"{available:.1f} GiB free, a training on the CPU needs about {needed:.1f}"
     if available < needed:
         return Finding("note", "memory", found, "close other programs, or train on a GPU")
     return Finding("fine", "memory", found)
+
+
+def _available_bytes() -> int:
+    """Return what programs can still get: on Linux with the page cache, which `SC_AVPHYS_PAGES` leaves out."""
+    meminfo = Path("/proc/meminfo")
+    for line in meminfo.read_text().splitlines() if meminfo.is_file() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _check_disk(work: Path, weights: int) -> Finding:

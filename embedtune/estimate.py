@@ -16,8 +16,8 @@ from embedtune.runner import Job, run
 from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds
 
-# Share of written questions that survive judge and filters: 43 of 71 on NVIDIA's documentation, 140 of 184 on the
-# handbook (docs/experiments.md); the lower one.
+# Share of written questions that survive judge and filters: 61 % on NVIDIA's documentation, 75 % on the handbook
+# (docs/experiments.md); the lower one.
 KEPT_SHARE = 0.6
 PROBE_PASSAGES = 64
 # generate, mine and evaluate embed with the base (once, thanks to the cache), evaluate again with the tuned model.
@@ -50,13 +50,18 @@ class RunEstimate:
             ("words", f"{self.words:,}"),
             ("LLM calls", f"{self.llm_calls:,}"),
             ("prompt tokens (counted on a sample)", f"{self.prompt_tokens:,}"),
-            ("completion tokens (assumed a question)", f"{self.completion_tokens:,}"),
-            ("price at the given rates", f"{self.cost_usd:.2f} USD"),
+            ("completion tokens (at an assumed length)", f"{self.completion_tokens:,}"),
+            ("price at the given rates", self._price()),
             (f"train rows ({KEPT_SHARE:.0%} of the questions kept)", f"{self.train_rows:,}"),
             ("train steps", f"{self.train_steps:,}"),
             (f"training on {self.device} (probed)", _minutes(self.train_seconds)),
             (f"embedding on {self.device} (probed)", _minutes(self.embed_seconds)),
         )
+
+    def _price(self) -> str:
+        if self.cost_usd or not self.llm_calls:
+            return f"{self.cost_usd:.2f} USD"
+        return "no rates: set generate.llm.price_in and price_out"
 
 
 def estimate_run(job: Job, progress: Progress) -> RunEstimate:

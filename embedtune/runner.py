@@ -100,6 +100,7 @@ def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageRep
         after: Called with each stage's report.
     """
     stages = job.stages()
+    _refuse_early(job, {stage.name for stage in stages})
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         if job.dataset is not None:
@@ -112,6 +113,26 @@ def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageRep
                 reports.append(run_stage(job, stage.name, at, job.work / "cache", progress))
             after(reports[-1])
         return reports
+
+
+def _refuse_early(job: Job, names: set[str]) -> None:
+    """Refuse now what a late stage would refuse after hours of work and paid calls."""
+    if "generate" in names:
+        from embedtune.generate.recording import require_source
+        from embedtune.generate.slots import require_known
+
+        require_known(job.config.generate)
+        if job.force or not (job.work / "questions").exists():  # finished questions need nobody to write them
+            require_source(job.config.generate)
+    if "evaluate" in names:
+        from embedtune.core.contract import load_contract
+        from embedtune.evaluate.sets import SYNTHETIC, check_names
+        from embedtune.evaluate.verdict import deciding_set
+
+        deciding_set(job.config.evaluate.decide_on, SYNTHETIC, list(job.comparisons.eval_sets))
+        check_names(job.comparisons.eval_sets)
+        if job.comparisons.champion is not None:
+            load_contract(job.comparisons.champion)
 
 
 def run_stage(job: Job, name: str, at: Mapping[str, Path], cache: Path, progress: Progress) -> StageReport:

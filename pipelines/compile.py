@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import click
 from kfp import compiler
@@ -11,20 +12,22 @@ from pipelines.finetune import finetune
 from pipelines.image import image_tag
 from pipelines.resources import Target
 
+KINDS: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
 COMPILED = Path(__file__).resolve().parent / "compiled"
 
 
-def targets(registry: str) -> tuple[Target, Target]:
+def targets(registry: str, cache_claim: str | None = None) -> tuple[Target, Target]:
     """Return the clusters that pipelines are compiled for."""
     tag = image_tag()
-    return Target("gpu", tag, registry), Target("cpu", tag, registry)
+    gpu, cpu = (Target(kind, tag, registry, cache_claim=cache_claim) for kind in KINDS)
+    return gpu, cpu
 
 
-def compile_all(folder: Path, registry: str) -> list[Path]:
+def compile_all(folder: Path, registry: str, cache_claim: str | None = None) -> list[Path]:
     """Write one YAML file a target into a folder and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for target in targets(registry):
+    for target in targets(registry, cache_claim):
         path = folder / f"{target.name}.yaml"
         compiler.Compiler().compile(finetune(target), str(path))
         paths.append(path)
@@ -45,16 +48,21 @@ def stale(folder: Path, registry: str) -> list[str]:
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a committed file is stale.")
 @click.option("--registry", default="embedtune", show_default=True, help="Prefix of the images' names.")
 @click.option(
+    "--cache-claim",
+    metavar="NAME",
+    help="PersistentVolumeClaim for what a second attempt resumes from. [default: none]",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=COMPILED,
     show_default="pipelines/compiled",
     help="Where the files stand.",
 )
-def main(check: bool, registry: str, output: Path) -> None:
+def main(check: bool, registry: str, cache_claim: str | None, output: Path) -> None:
     """Compile the pipelines; the tag of their images is the hash of the sources."""
     if not check:
-        for path in compile_all(output, registry):
+        for path in compile_all(output, registry, cache_claim):
             click.echo(f"{path} written")
     elif names := stale(output, registry):
         click.echo(

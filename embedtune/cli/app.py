@@ -62,6 +62,10 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
     Interrupted anywhere and run again, it resumes; no LLM call is paid twice.
     """
     with reporting(verbose) as progress:
+        if options["fail_on"] and STAGE_NAMES.index(options["last"]) < STAGE_NAMES.index("evaluate"):
+            raise ConfigError(
+                "--fail-on needs a verdict", got=f"--to {options['last']}", expected="--to evaluate or later"
+            )
         config = build_config(options, os.environ)
         job = build_job(docs, work, config, options, os.environ)
         _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
@@ -155,7 +159,7 @@ def eval_set(questions: Path, chunks: Path, output: Path) -> None:
 
     with reporting(verbose=False):
         counts = build_quoted_set(questions, chunks, output)
-    out.print(f"{output}: {counts}", soft_wrap=True)
+    out.print(f"{output}: {', '.join(f'{count} {name}' for name, count in counts.items())}", soft_wrap=True)
 
 
 @cli.command()
@@ -194,7 +198,10 @@ def _single(stage: StageSpec, options: dict[str, Any]) -> None:
         output: Path = options["output"]
         job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
-        done = run_stage(job, stage.name, at, options["cache"] or output.parent / "cache", progress)
+        cache = options["cache"] or output.parent / "cache"
+        if stage.name == "generate" and not options["yes"]:
+            _confirm_cost(job, at["chunks"], cache)
+        done = run_stage(job, stage.name, at, cache, progress)
     show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 
@@ -215,7 +222,7 @@ def _execute(
 
     def before(stage: StageSpec, progress: Progress) -> None:
         if stage.name == "generate" and not yes:
-            _confirm_cost(job, progress)
+            _confirm_cost(job, job.work / "chunks", job.work / "cache")
 
     def after(done: StageReport) -> None:
         if not quiet:
@@ -233,14 +240,16 @@ def _execute(
         sys.exit(3)
 
 
-def _confirm_cost(job: Job, progress: Progress) -> None:
-    from embedtune.generate.estimate import estimate_calls
+def _confirm_cost(job: Job, chunks: Path, cache: Path) -> None:
+    """Ask before a large sum is spent; what an earlier run has paid, or a recording answers, costs nothing."""
+    from embedtune.generate.estimate import estimate_calls, unpaid_share
 
     settings = job.config.generate
     prices = (settings.llm, settings.judge or settings.llm)
     if not any(endpoint.price_in or endpoint.price_out for endpoint in prices):
         return
-    cost = estimate_calls(job.work / "chunks", job.config, job.secrets, job.work / "cache").cost_usd
+    share = unpaid_share(chunks, job.config, cache)
+    cost = share * estimate_calls(chunks, job.config, job.secrets, cache).cost_usd if share else 0.0
     if cost <= settings.confirm_above:
         return
     if not sys.stdin.isatty():

@@ -115,6 +115,8 @@ def stage_command(stage: StageSpec, execute: Callable[[StageSpec, dict[str, Any]
     command: Callable[..., Any] = output_options(config_options(body))
     if stage.name == "evaluate":
         command = evaluation_options(command)
+    if stage.name == "generate":
+        command = click.option("--yes", is_flag=True, help="Spend without asking.")(command)
     command = click.option("--cache", type=FOLDER, help="Cache directory. [default: cache beside --output]")(
         command
     )

@@ -234,7 +234,7 @@ def read_artifact(path: Path, schema_name: str) -> Artifact:
         ArtifactError: It is missing, of another schema, or a file differs from its hash.
     """
     manifest = read_manifest(path, schema_name)
-    again = f"run `embedtune {SCHEMAS[schema_name].stage} --force` again"
+    again = f"remove {path} and run `embedtune {SCHEMAS[schema_name].stage}` again"
     for name, record in manifest.files.items():
         file = path / name
         if not file.is_file():

@@ -57,6 +57,8 @@ def _locate(contract: EncoderContract, cache: Path, storage: StorageSettings, se
         return download_prefix(name, cache / "base", storage, secrets)
     if Path(name).is_dir():
         return Path(name)
+    if name.startswith(("/", "./", "../", "~")):
+        raise InputError("there is no such model directory", got=name, fix="check contract.base_model")
     return _hub_model(contract, cache)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.contract import EncoderContract
+from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
 from embedtune.core.settings import RuntimeSettings
 from embedtune.core.vector_cache import VectorCache, vector_key
@@ -132,6 +133,9 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         path: A transformers or sentence-transformers directory.
         contract: Pooling and maximum length are taken from here, not from the directory.
         runtime: The device.
+
+    Raises:
+        ContractError: The model's vectors have another size, or it cannot read texts of the contract's length.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -146,7 +150,9 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         config_kwargs=kwargs,
         processor_kwargs=kwargs,
     )
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=contract.pooling)
+    size = transformer.get_embedding_dimension()
+    _require_fit(path, contract, size, transformer.model.config)
+    pooling = Pooling(size, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
     return SentenceTransformer(
         modules=[transformer, pooling, Normalize()],
@@ -154,3 +160,22 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         prompts=prompts,
         similarity_fn_name="dot",
     )
+
+
+def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
+    """Refuse a contract that promises what the model cannot do."""
+    if size != contract.dimensions[0]:
+        raise ContractError(
+            f"the vectors of {path} have another size than the contract says",
+            got=size,
+            expected=f"contract.dimensions starts with {contract.dimensions[0]}",
+            fix=f"set contract.dimensions=[{size}]",
+        )
+    positions = getattr(model_config, "max_position_embeddings", None)
+    if isinstance(positions, int) and 0 < positions < contract.max_length:
+        raise ContractError(
+            f"{path} cannot read texts as long as the contract says",
+            got=f"contract.max_length {contract.max_length}",
+            expected=f"at most {positions} tokens",
+            fix=f"set contract.max_length={positions} or less",
+        )

@@ -168,7 +168,9 @@ class LLMClient:
     def _miss(self, request: Request, invalid: Problem | None) -> ReplayMiss:
         origins = self._cache.origins(request.prompt)
         mine = request.origin
-        recorded = "; ".join(f"model {origin.model}, {origin.parameters}" for origin in origins) or "nothing"
+        # One model's replies have many schemas: one for each selection of styles.
+        known = sorted({f"model {origin.model}, {origin.parameters}" for origin in origins})
+        recorded = "; ".join(known) or "nothing"
         if invalid is not None:
             difference = f"the recorded reply is no longer valid: {invalid.detail}"
         elif not origins:

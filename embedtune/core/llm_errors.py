@@ -4,8 +4,8 @@ from embedtune.core.errors import EmbedtuneError
 
 WAYS_OUT = (
     "configure an OpenAI-compatible endpoint (generate.llm.base_url and generate.llm.model); "
-    "or run a model here (`pip install 'embedtune[local-llm]'`, start its llama.cpp server, "
-    "set generate.llm.base_url to it); "
+    "or run a model here (the extra local-llm: `pip install xllamacpp`, then `embedtune local-llm MODEL.gguf`, "
+    "which says what to set); "
     "or replay a recording made from the same documents (generate.recording)"
 )
 

@@ -24,7 +24,8 @@ class ExportSettings(Section):
         "onnxruntime (Triton's own backend) or tensorrt.",
     )
     precision: Precision = Field(
-        default="fp32", description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); fp16 or fp32 for TensorRT."
+        default="fp32",
+        description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); fp16 or fp32 for TensorRT.",
     )
     opset: int = Field(default=18, ge=18, le=23, description="ONNX operator set.")
     external_data_mb: float = Field(

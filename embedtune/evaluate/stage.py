@@ -26,6 +26,7 @@ from embedtune.evaluate.summary import (
     metrics_record,
     notes,
     report_metrics,
+    seen_notes,
     slices_record,
     write_per_query,
 )
@@ -83,7 +84,10 @@ def run(
         draft.report = StageReport(
             "evaluate",
             report_metrics(results, against_base, verdict),
-            notes(results, against_base, _champion_differs(config, comparisons)),
+            (
+                *seen_notes(results, config),
+                *notes(results, against_base, _champion_differs(config, comparisons)),
+            ),
             time.monotonic() - started,
         )
     log.info("evaluate: %s, decided on %s", verdict["verdict"], decided_on)

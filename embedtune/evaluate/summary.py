@@ -6,7 +6,7 @@ from typing import Any
 
 from embedtune.core.metrics import metric_names
 from embedtune.core.settings import Config
-from embedtune.evaluate.bootstrap import DECIMALS, Differences
+from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.slices import SMALL, slice_records
 from embedtune.evaluate.verdict import METRIC
@@ -96,6 +96,34 @@ def _drift(result: SetResult) -> str | None:
         f"{result.name}: the endpoint's nDCG@10 is {served:.4f}, the tuned model's {trained:.4f}: "
         "it serves another model, or not faithfully"
     )
+
+
+def seen_notes(results: list[SetResult], config: Config) -> tuple[str, ...]:
+    """Say of each set how many of its questions are about documents that training saw, and how the others fared.
+
+    Known for sets that `embedtune eval-set` built: training saw other questions about these documents.
+    """
+    remarks = []
+    for result in results:
+        splits = [query.metadata.get("answered_in") for query in result.data.queries]
+        unseen = [row for row, split in enumerate(splits) if split in ("dev", "test")]
+        seen = sum(split in ("train", "several") for split in splits)
+        if not seen:
+            continue
+        remark = f"{result.name}: {seen} of {len(splits)} questions are answered in documents that training saw"
+        if unseen:
+            base, tuned = ([result.rows(system)[row] for row in unseen] for system in ("base", "tuned"))
+            settings = config.evaluate
+            change = paired_intervals(tuned, base, settings.bootstrap_samples, settings.confidence, config.seed)[
+                METRIC
+            ]
+            doubt = ", which contains 0" if change.low <= 0 <= change.high else ""
+            remark += (
+                f"; on the {len(unseen)} answered in none of them nDCG@10 changed by {change.mean:+.4f} "
+                f"({settings.confidence:.0%} interval {change.low:+.4f} … {change.high:+.4f}{doubt})"
+            )
+        remarks.append(remark)
+    return tuple(remarks)
 
 
 def write_per_query(path: Path, results: list[SetResult]) -> None:

@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from embedtune.core.base_model import resolve_base
+from embedtune.core.llm import Ask, ResponseCache
+from embedtune.core.llm_client import request_of
+from embedtune.core.llm_schema import Problem, read_as
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
+from embedtune.core.settings import Config, EndpointSettings
 from embedtune.generate.asks import judging_ask, writing_ask
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.plan import Sheet, chosen_passages, draw, plan_multi, plan_single
-from embedtune.generate.recording import judge_settings
+from embedtune.generate.recording import REPLIES, judge_settings
+from embedtune.generate.write import judging_asks, read_replies
 
 SAMPLE_SHEETS = 50
 # Tokens of a reply for one question. Replies to the shipped prompts had about 115 for three questions and 65 for
@@ -66,6 +73,41 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
         completion_tokens=write_out + judge_out,
         cost_usd=cost / 1e6,
     )
+
+
+def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
+    """Return the share of the calls that no earlier run has paid; 0 if a recording is replayed.
+
+    Counted are the calls about single passages; those about bundles, which need vectors, are taken to be alike.
+
+    Args:
+        chunks: The chunks artifact.
+        config: The whole configuration.
+        cache: Cache directory of the run.
+    """
+    settings = config.generate
+    path = cache / REPLIES
+    if settings.recording is not None:
+        return 0.0
+    if not path.is_file():
+        return 1.0
+    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    sheets = plan_single(passages, settings, config.seed)
+    judge = judge_settings(settings)
+    with ResponseCache(path) as kept:
+        replies = [_kept(kept, settings.llm, writing_ask(sheet)) for sheet in sheets]
+        written = [sheet for sheet, reply in zip(sheets, replies, strict=True) if reply is not None]
+        found = [reply for reply in replies if reply is not None]
+        asks = judging_asks(written, read_replies(written, found, (settings.llm.model, judge.model)))
+        unjudged = sum(_kept(kept, judge, ask) is None for ask in asks)
+    unwritten = len(sheets) - len(written)  # each of them will be judged too
+    return (2 * unwritten + unjudged) / (2 * len(sheets)) if sheets else 0.0
+
+
+def _kept(cache: ResponseCache, endpoint: EndpointSettings, ask: Ask[Any]) -> BaseModel | None:
+    stored = cache.get(request_of(endpoint, ask).key)
+    reply = read_as(ask.schema, stored.text) if stored else None
+    return None if isinstance(reply, Problem) else reply
 
 
 @dataclass(frozen=True)

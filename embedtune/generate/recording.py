@@ -15,6 +15,7 @@ from embedtune.core.errors import InputError
 from embedtune.core.llm import Ask, ResponseCache
 from embedtune.core.llm_client import request_of
 from embedtune.core.llm_schema import Problem, read_as
+from embedtune.core.llm_wire import configured_url
 from embedtune.core.settings import Config, EndpointSettings, GenerateSettings
 from embedtune.generate.asks import writing_ask
 from embedtune.generate.bundles import known_bundles
@@ -24,6 +25,7 @@ from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.write import judging_asks, no_reply, read_replies
 
 SAMPLE = "sample"  # the recording that embedtune ships
+REPLIES = "llm.sqlite"  # in the cache directory: what was paid for
 
 
 class Model(BaseModel):
@@ -89,6 +91,18 @@ def recording_path(settings: GenerateSettings) -> Path | None:
     return path
 
 
+def require_source(settings: GenerateSettings) -> None:
+    """Refuse a configuration that nothing could answer, before any work is done.
+
+    Raises:
+        InputError: The recording is not there.
+        EndpointError: There is no recording, and generator or judge has no endpoint.
+    """
+    if recording_path(settings) is None:
+        for endpoint in (settings.llm, judge_settings(settings)):
+            configured_url(endpoint)
+
+
 def open_source(config: Config, cache: Path) -> Source:
     """Open the recording that is configured, or the endpoints with the cache of earlier replies.
 
@@ -99,7 +113,7 @@ def open_source(config: Config, cache: Path) -> Source:
     path = recording_path(config.generate)
     cache.mkdir(parents=True, exist_ok=True)
     if path is None:
-        replies = ResponseCache(cache / "llm.sqlite")
+        replies = ResponseCache(cache / REPLIES)
         llm = config.generate.llm
         return Source(llm, judge_settings(config.generate), replies, False, _read_bundles(config, cache), "")
     # Named by content: replies of an older recording must not mix in.
@@ -109,7 +123,8 @@ def open_source(config: Config, cache: Path) -> Source:
     names = " and ".join(sorted({generator.model, judge.model}))
     note = f"replays recorded replies of {names} ({header.licence}, {header.date}): no LLM was called"
     if header.unanswered:
-        note += f"; {len(header.unanswered)} calls have no reply in it"
+        count = len(header.unanswered)
+        note += f"; {count} {'call has' if count == 1 else 'calls have'} no reply in it"
     return Source(generator, judge, replies, True, header.bundles, note, frozenset(header.unanswered))
 
 
@@ -163,7 +178,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
     Raises:
         InputError: The cache holds no reply to a call of this configuration.
     """
-    path = cache / "llm.sqlite"
+    path = cache / REPLIES
     if not path.is_file():
         raise InputError(f"{cache} holds no replies", fix="run generate with an endpoint first")
     bundles = _read_bundles(config, cache)

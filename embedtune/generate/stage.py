@@ -10,7 +10,6 @@ from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, wr
 from embedtune.core.base_model import resolve_base
 from embedtune.core.encoders import Encoder, TorchEncoder
 from embedtune.core.llm import Budget, LLMClient, Usage
-from embedtune.core.llm_wire import configured_url
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import Config, GenerateSettings
@@ -21,7 +20,7 @@ from embedtune.generate.filters import Corpus, by_scores, round_trip, with_ranks
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.prompts import prompt_versions
-from embedtune.generate.recording import Source, judge_settings, keep_bundles, open_source, recording_path
+from embedtune.generate.recording import Source, keep_bundles, open_source, recording_path, require_source
 from embedtune.generate.records import Question, write_tables
 from embedtune.generate.slots import require_known
 from embedtune.generate.write import Writers, write_questions
@@ -57,9 +56,7 @@ def run(
     provenance = stage_provenance("generate", config, inputs)
     if stored := finished(output, "questions", provenance):
         return stored
-    if path is None:  # said now, not after the passages are embedded
-        for endpoint in (config.generate.llm, judge_settings(config.generate)):
-            configured_url(endpoint)
+    require_source(config.generate)  # said now, not after the passages are embedded
     passages = read_passages(chunks, config.contract)
     base = resolve_base(config.contract, cache, config.storage, secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")

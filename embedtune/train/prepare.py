@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedtune.core.encoders import device_of, load_model
-from embedtune.core.errors import ContractError
 from embedtune.core.settings import Config, LoraSettings
 
 if TYPE_CHECKING:
@@ -17,16 +16,9 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
     Weights stay in float32 also when the arithmetic is bf16: an update of 1e-5 vanishes in a bf16 weight.
 
     Raises:
-        ContractError: The model's vectors have another size than the contract says.
+        ContractError: The model cannot do what the contract says.
     """
     model = load_model(base, config.contract, config.runtime).float()
-    size = model.get_embedding_dimension()
-    if size != config.contract.dimensions[0]:
-        raise ContractError(
-            f"the vectors of {base} have another size than the contract says",
-            got=size,
-            expected=f"contract.dimensions starts with {config.contract.dimensions[0]}",
-        )
     # Checkpoints carry a model card of sentence-transformers; it must not ask the hub about the base.
     model.model_card_data.local_files_only = True
     # Nor compute examples for it, with a progress bar of its own: it does so only where there are none.

@@ -242,3 +242,13 @@ def test_a_changed_source_makes_the_files_stale(folder: Path, monkeypatch: pytes
 
 def read_all(path: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in path.iterdir()}
+
+
+def test_a_claim_for_the_cache_is_mounted_where_an_attempt_resumes(tmp_path: Path) -> None:
+    arguments = ["--cache-claim", "ours", "--output", str(tmp_path)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    found = Compiled(tmp_path / "finetune-cpu.yaml")
+    mounted = {name.removeprefix("exec-") for name, pod in found.kubernetes.items() if "pvcMount" in pod}
+    assert mounted == {name for name, need in NEEDS["cpu"].items() if need.cache}
+    given = found.tasks["generate"]["inputs"]["parameters"]["cache_dir"]
+    assert given["runtimeValue"]["constant"] == "/cache"

@@ -5,7 +5,6 @@ Here its backend is Python, since the Triton of nvidia-pytriton has no other; wh
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq

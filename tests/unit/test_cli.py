@@ -1,6 +1,7 @@
 """The commands beside `run`: what they print, and what they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,33 @@ def test_an_estimate_counts_without_calling_anybody(invoke, tmp_path, tiny):
     assert found["train_steps"] > 0 and found["seconds_per_step"] > 0 and found["embed_seconds"] > 0
 
 
+def test_a_large_sum_is_asked_for_once(invoke, tmp_path, tiny):
+    documents = write_documents(tmp_path / "documents")
+    chunks, questions = str(tmp_path / "chunks"), str(tmp_path / "questions")
+    assert invoke("ingest", str(documents), "--output", chunks, *tiny).exit_code == 0
+    with OpenAIServer() as server:
+        settings = {
+            "generate.llm.base_url": server.url,
+            "generate.llm.model": "test",
+            "generate.llm.price_in": 1000,
+            "generate.max_chunks": 6,
+            "generate.max_hops": 1,
+        }
+        sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        command = ["generate", "--chunks", chunks, "--output", questions, *tiny, *sets]
+        asked = invoke(*command)
+        assert asked.exit_code == 2 and "--yes" in asked.output
+        assert server.stats()["calls"] == 0
+        assert invoke(*command, "--yes").exit_code == 0
+        paid = server.stats()["calls"]
+        assert paid > 0
+        # What is paid is not asked for again, even where the stage has to run again.
+        shutil.rmtree(questions)
+        again = invoke(*command)
+        assert again.exit_code == 0, again.output
+        assert server.stats()["calls"] == paid
+
+
 def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
     with OpenAIServer() as server:
         endpoint = ["--set", f"generate.llm.base_url={server.url}", "--set", "generate.llm.model=test"]
@@ -116,6 +144,13 @@ def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
     assert bad.exit_code == 1
     finding = next(f for f in json.loads(bad.stdout) if f["checked"] == "generator")
     assert finding["status"] == "wrong" and finding["fix"]
+
+
+def test_the_doctor_finds_that_a_recording_is_not_there(invoke, tmp_path, tiny):
+    sets = [*tiny, "--set", "generate.recording=nowhere.gz"]
+    result = invoke("doctor", "--work", str(tmp_path), "--json", *sets)
+    assert result.exit_code == 1
+    assert {f["checked"]: f["status"] for f in json.loads(result.stdout)}["recording"] == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +169,11 @@ def test_fail_on_refuses_a_verdict_or_a_worse_one(verdict, fail_on, fails):
     assert summary.fails(fail_on) is fails
 
 
+def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
+    result = invoke("run", str(tmp_path), "--work", str(tmp_path / "w"), "--to", "train", "--fail-on", "marginal")
+    assert result.exit_code == 2 and "--to train" in result.output
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_read_as_people_say_them(seconds, text):
     assert duration(seconds) == text
@@ -142,3 +182,7 @@ def test_durations_read_as_people_say_them(seconds, text):
 @pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])
 def test_rates_read_as_people_say_them(speed, text):
     assert rate_text(speed, "chunks") == text
+
+
+def test_a_slow_rate_is_of_one_query():
+    assert rate_text(0.5, "queries") == "2.0 s a query"

@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config import parse_config
+from embedtune.core.errors import ConfigError, EmbedtuneError, InputError
+from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
-from embedtune.runner import STAGE_NAMES, STAGES, Job, _forced, _locked
+from embedtune.runner import STAGE_NAMES, STAGES, Job, _forced, _locked, run
+
+ENDPOINT = {"generate": {"llm": {"base_url": "http://127.0.0.1:9/v1", "model": "test"}}}
 
 
 def job(config, work: Path, **change) -> Job:
@@ -41,6 +46,29 @@ def test_a_dataset_of_ones_own_starts_at_mine(config, tmp_path):
     with pytest.raises(ConfigError, match="--from mine"):
         job(config, tmp_path, dataset=tmp_path).stages()
     assert job(config, tmp_path, dataset=tmp_path, first="mine").stages()
+
+
+@pytest.mark.parametrize(
+    ("settings", "comparisons", "says"),
+    [
+        ({}, {}, "no LLM endpoint is configured"),
+        ({"generate": {"recording": "nowhere.gz"}}, {}, "no such recording"),
+        ({"generate": {"styles": {"rhyme": 1}}}, {}, "unknown labels"),
+        (ENDPOINT | {"evaluate": {"decide_on": "ours"}}, {}, "decide_on"),
+        (ENDPOINT, {"eval_sets": {"ours": Path("nowhere")}}, "not complete"),
+        (ENDPOINT, {"champion": Path("nowhere")}, "no encoder contract"),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_before_the_first(config, tmp_path, settings, comparisons, says):
+    changed = parse_config(config.model_dump(exclude=set(settings)) | settings)
+    wanted = job(changed, tmp_path / "work", source=str(tmp_path), comparisons=Comparisons(**comparisons))
+    with pytest.raises(EmbedtuneError, match=says):
+        run(wanted, SilentProgress(), before=no_stage, after=no_stage)
+    assert not wanted.work.exists()
+
+
+def no_stage(*_: object) -> None:
+    pytest.fail("a stage was begun")
 
 
 def test_two_runs_do_not_share_a_work_directory(tmp_path):

@@ -36,7 +36,7 @@ def complete_model_card(work: Path) -> Path:
             "the model has no card to complete",
             got=str(work / "model" / README),
             expected=f"a file with the line {EVALUATION_MARK}",
-            fix="run `embedtune train --force` again",
+            fix=f"remove {work / 'model'} and run `embedtune train` again",
         )
     metrics, verdict = opened.data("evaluation", "metrics.json"), opened.data("evaluation", "verdict.json")
     figures = _figures(metrics, verdict) if metrics and verdict else "Not evaluated yet."

@@ -99,12 +99,14 @@ def forest(rows: Sequence[Row], label: str) -> Markup:
             y += 28
         parts += _interval(row, x, y + step / 2)
         y += step
+    # A step of 0.025 needs three.
+    decimals = next((n for n in range(2, 6) if abs(round(x.step, n) - x.step) < 1e-9), 6)
     grid = [
         part
         for tick in x.ticks()
         for part in (
             line(x(tick), top, x(tick), y + 4, "zero" if abs(tick) < 1e-9 else "grid"),
-            text(x(tick), y + 20, signed(tick, 2), "tick", "middle"),
+            text(x(tick), y + 20, signed(tick, decimals), "tick", "middle"),
         )
     ]
     return drawing(WIDTH, y + 28, label, [*grid, *parts])

@@ -12,6 +12,20 @@ from embedtune.core.report.work import Work
 
 SCORE_BINS = 40
 TRAITS = ("style", "query_type", "reasoning_type", "hops", "complexity", "split")
+REASONS = {
+    "min_relevance": "relevance too low",
+    "min_accuracy": "accuracy too low",
+    "min_clarity": "clarity too low",
+    "min_context_support": "context support too low",
+    "min_overall": "mean score too low",
+    "duplicate": "like another question",
+    "copied": "copied from the passage",
+    "round_trip": "its passage is not found",
+    "mentions_passage": "speaks of the passage",
+    "not_multi_hop": "needs one passage only",
+    "not_judged": "not judged",
+    "too_long": "too long",
+}
 TILES = (
     ("documents", "chunks", "documents.parquet"),
     ("chunks", "chunks", "chunks.parquet"),
@@ -96,7 +110,8 @@ def questions(work: Work) -> dict[str, Any] | None:
     rejected = Counter(row["reason"] for row in work.rows("questions", "rejected.parquet", ("reason",)))
     rows = [("kept", len(kept), "positive")]
     rows += [
-        (reason, count, "negative") for reason, count in sorted(rejected.items(), key=lambda r: (-r[1], r[0]))
+        (REASONS.get(reason, reason), count, "negative")
+        for reason, count in sorted(rejected.items(), key=lambda r: (-r[1], r[0]))
     ]
     traits = [
         {

@@ -75,8 +75,9 @@ def test_damage_is_noticed_and_says_what_to_run(tmp_path, damage):
         (path / "manifest.json").write_text("{")
     else:
         path = tmp_path / "nowhere"
-    with pytest.raises(ArtifactError, match="embedtune mine"):
+    with pytest.raises(ArtifactError, match="embedtune mine") as caught:
         read_artifact(path, "triplets")
+    assert "--force" not in str(caught.value)  # which the command of a stage does not have
 
 
 def test_another_schema_or_version_is_refused(tmp_path):

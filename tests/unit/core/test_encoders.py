@@ -34,6 +34,16 @@ def test_vectors_have_unit_length_and_the_contracts_prefix(tiny, progress):
     assert not np.allclose(vectors, prefixed.encode_passages(["pump seal"], progress), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("promise", "says"),
+    [({"dimensions": (64,)}, "another size"), ({"dimensions": (32,), "max_length": 512}, "at most 256 tokens")],
+)
+def test_a_contract_that_the_model_cannot_keep_is_refused(tiny, progress, promise, says):
+    contract = EncoderContract(base_model=str(tiny), **promise)
+    with pytest.raises(ContractError, match=says):
+        TorchEncoder(tiny, contract, CPU).encode_queries(["pump"], progress)
+
+
 def test_no_texts_give_no_vectors(tiny, progress):
     assert encoder(tiny).encode_queries([], progress).shape == (0, 32)
 
@@ -73,7 +83,8 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("package:no_such_package", InputError), ("owner/model", ContractError)]
+    ("name", "error"),
+    [("package:no_such_package", InputError), ("owner/model", ContractError), ("./nowhere", InputError)],
 )
 def test_a_base_that_is_not_there_or_not_pinned_is_refused(tmp_path, name, error):
     with pytest.raises(error):

@@ -457,6 +457,15 @@ def test_a_miss_names_the_prompt_what_differs_and_the_ways_out(
         assert part in str(error)
 
 
+def test_a_miss_names_each_recorded_model_once(cache: ResponseCache) -> None:
+    schemas = [type(name, (Answer,), {"__doc__": f"{name}."}) for name in ("Other", "Third")]
+    asks = [Ask("questions", ask().messages, schema) for schema in schemas]
+    with OpenAIServer() as server:
+        run(LLMClient(settings(server), None, cache), *asks)
+        error = outcome(LLMClient(settings(server), None, cache, replay=True), ask("x"))
+    assert str(error).count("temperature") == 1
+
+
 # Concurrency
 
 

@@ -282,6 +282,11 @@ def test_a_round_scale_ends_at_its_ticks(low, high, ticks):
     assert scale.ticks() == pytest.approx(ticks)
 
 
+def test_the_ticks_of_differences_are_not_rounded():
+    chart = forest([Row("a", "", 0.05, -0.03, 0.14)], "x")
+    assert re.findall(r">(\+0\.\d+)</text>", chart)[:3] == ["+0.025", "+0.050", "+0.075"]
+
+
 def test_a_scale_maps_ends_to_ends():
     scale = exact_scale(-1, 3, 200, 40)
     assert (scale(-1), scale(1), scale(3)) == (200, 120, 40)
