@@ -8,10 +8,13 @@ import pytest
 from kfp import local
 
 from embedtune.core.artifacts import read_artifact
+from embedtune.deploy.local import LocalTriton
 from embedtune.runner import STAGES
 from pipelines.finetune import finetune
 from pipelines.resources import Target
+from tests.object_store import ENDPOINT, a_bucket, needs_server
 from tests.openai_server import OpenAIServer
+from tests.serve.conftest import free_ports
 from tests.tiny_run import overrides, write_documents
 
 # KFP says of each task that the local runner has no pods to give memory to, and no image named python.
@@ -28,19 +31,57 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     local.config.LocalExecutionConfig.instance = None
 
 
+def artifacts(root: Path) -> dict[str, list[Path]]:
+    return {stage.artifact: list(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
+
+
 def test_the_whole_pipeline_runs_and_again_pays_nothing(root: Path, tmp_path: Path) -> None:
     documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
     with OpenAIServer() as server:
         settings = overrides(tmp_path, server.url)
         for _ in range(2):
             pipeline(documents=documents, config="minilm", overrides=settings)
-    written = {stage.artifact: list(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
+    written = artifacts(root)
+    # Without a store of releases nothing is deployed, whatever the verdict.
+    assert [name for name, paths in written.items() if not paths] == ["engine", "deployment"]
     for name, paths in written.items():
-        assert len(paths) == 1, name  # the second run took all from KFP's cache
-        read_artifact(paths[0], name)
+        for path in paths:
+            read_artifact(path, name)
+        assert len(paths) <= 1, name  # the second run took all from KFP's cache
     questions = read_artifact(written["questions"][0], "questions").manifest
     assert server.completions == questions.report["metrics"]["calls"]
     verdict = json.loads((written["evaluation"][0] / "verdict.json").read_text())
     assert verdict["verdict"] in {"WIN", "MARGINAL", "REGRESSION"}
     (page,) = root.glob("*/report/page")
     assert "<html" in page.read_text().lower()
+
+
+@needs_server
+def test_a_model_that_the_verdict_accepts_goes_live(root: Path, tmp_path: Path) -> None:
+    documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
+    port = next(port for port in free_ports(20) if port % 3 == 0)
+    with OpenAIServer() as server, a_bucket() as bucket:
+        settings = "\n".join(
+            (
+                overrides(tmp_path, server.url),
+                f"release.uri=s3://{bucket.name}/releases",
+                f"storage.endpoint={ENDPOINT}",
+                "storage.secure=false",
+                f"deploy.port={port}",
+                "deploy.accept=marginal",
+            )
+        )
+        try:
+            pipeline(documents=documents, config="minilm", overrides=settings)
+            live = LocalTriton(port, lambda name: Path(name), 60).current()
+        finally:
+            LocalTriton(port, lambda name: Path(name), 60).stop()
+    written = artifacts(root)
+    # A verdict that is not accepted would leave the branch out: this corpus and seed give none.
+    assert json.loads((written["evaluation"][0] / "verdict.json").read_text())["verdict"] != "REGRESSION"
+    read_artifact(written["engine"][0], "engine")
+    record = json.loads(
+        (read_artifact(written["deployment"][0], "deployment").path / "deployment.json").read_text()
+    )
+    assert record["deployed"] is True
+    assert record["release"] == live

@@ -111,8 +111,9 @@ def test_weights_above_the_limit_stand_in_a_file_of_their_own(bert, llama):
     graph, weights = graph_files(llama.engine / "model.onnx")
     assert weights.name == "model.onnx.data"
     parameters = sum(p.numel() * 4 for p in load_model(llama.base, llama.contract, RUNTIME).parameters())
-    assert parameters <= weights.stat().st_size < parameters * 1.5
-    assert graph.stat().st_size < weights.stat().st_size + graph.stat().st_size - parameters + 1
+    # Vectors of a few hundred bytes, as of layer norms, may stay in the graph.
+    assert 0.99 * parameters <= weights.stat().st_size < 1.5 * parameters
+    assert graph.stat().st_size + weights.stat().st_size >= parameters
 
 
 def test_the_engine_carries_contract_and_record(llama):
@@ -139,7 +140,7 @@ def test_the_tokenizer_cuts_at_the_maximum_and_pads_to_the_longest_by_itself(ber
 def test_a_model_that_reads_less_than_the_contract_says_is_refused(tmp_path):
     base = make_tiny_model(tmp_path / "base")  # 256 positions
     contract = tiny_contract(base).model_copy(update={"max_length": 300})
-    with pytest.raises(ContractError, match=r"(?s)fewer tokens.*256.*contract.max_length=300"):
+    with pytest.raises(ContractError, match=r"(?s)contract.max_length 300.*at most 256"):
         export_engine(base, contract, tmp_path, ExportSettings())
 
 
