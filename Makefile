@@ -32,7 +32,7 @@ compile: $(VENV)/.dev ## Compile the pipelines anew
 	$(BIN)/python -m pipelines.compile
 
 lock: $(VENV)/.uv ## Pin the requirements anew
-	for name in demo dev triton; do \
+	for name in dev demo triton serve cpu gpu; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 
