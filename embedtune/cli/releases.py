@@ -11,11 +11,12 @@ from embedtune import views
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of, work_option
 from embedtune.cli.shell import err, out, reporting, show
 from embedtune.core.beir import read_records
+from embedtune.core.errors import ConfigError
 
 
 @click.group()
 def release() -> None:
-    """List, promote, roll back and prune what `embedtune deploy` published."""
+    """List, promote, roll back and prune what `embedtune deploy` published; stop the local service."""
 
 
 @release.command("list")
@@ -94,6 +95,28 @@ def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
         config = build_config(options, os.environ)
         gone = open_store(config, secrets_of(config, os.environ)).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
+
+
+@release.command()
+@config_options
+@output_options
+def stop(as_json: bool, verbose: bool, **options: Any) -> None:
+    """Stop the Triton of this machine that deploy, promote or rollback left running."""
+    from embedtune.deploy.local import LocalTriton
+
+    with reporting(verbose):
+        settings = build_config(options, os.environ).deploy
+        if settings.target != "local":
+            raise ConfigError(
+                "only the Triton of this machine is stopped here",
+                got=f"deploy.target={settings.target}",
+                fix="kubectl scale deployment, or helm uninstall",
+            )
+        triton = LocalTriton(settings.port, Path, settings.timeout_s)
+        served = triton.current()
+        triton.stop()
+    said = f"stopped, it served {served}" if served else f"nothing of embedtune runs on port {settings.port}"
+    show({"stopped": served}, as_json, lambda: err.print(said, soft_wrap=True))
 
 
 @click.command()

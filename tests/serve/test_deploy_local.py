@@ -24,6 +24,7 @@ from embedtune.core.settings import Config
 from embedtune.deploy import stage
 from embedtune.deploy.local import LocalTriton
 from embedtune.serve.installation import Installation
+from embedtune.serve.server import is_ready
 from tests.object_store import ENDPOINT, SECRETS, a_bucket, needs_server
 from tests.serve.conftest import free_ports
 from tests.tiny_engine import make_tiny_engine
@@ -222,3 +223,12 @@ def test_pruning_leaves_what_is_live_and_what_was_before(place: Place) -> None:
     assert len(gone) == 1  # the one that lied
     left = {release["id"] for release in place.command("release", "list", engine=two)["releases"]}
     assert left == {live["id"], *live["before"]}
+
+
+def test_the_service_of_this_machine_is_stopped_on_request(place: Place) -> None:
+    two = place.engine("two", 1)
+    live = place.command("release", "list", engine=two)["live"]
+    assert is_ready(place.port)
+    assert place.command("release", "stop", engine=two) == {"stopped": live["id"]}
+    assert not is_ready(place.port)
+    assert place.command("release", "stop", engine=two) == {"stopped": None}
