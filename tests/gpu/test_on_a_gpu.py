@@ -1,0 +1,94 @@
+"""What only a GPU can show: vectors and neighbours as on the CPU, training in bf16, checkpoints that resume."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from embedtune.core.config import parse_config
+from embedtune.core.encoders import TorchEncoder
+from embedtune.core.progress import SilentProgress
+from embedtune.core.search import top_k
+from embedtune.core.secrets import Secrets
+from embedtune.core.settings import Config, RuntimeSettings
+from embedtune.train.stage import run
+from tests.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
+from tests.unit.train.world import Interrupt, World, make_world, tiny_config
+
+pytestmark = pytest.mark.gpu
+TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum", "oil " * 40]
+
+
+@pytest.fixture(autouse=True)
+def _gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no NVIDIA GPU")
+
+
+def on_gpu(config: Config, **train: object) -> Config:
+    values = config.model_dump() | {"runtime": {"device": "cuda"}}
+    return parse_config(values | {"train": values["train"] | train})
+
+
+@pytest.mark.parametrize("make", [make_tiny_model, make_tiny_llama])
+def test_vectors_are_those_of_the_cpu(tmp_path: Path, make) -> None:
+    contract = tiny_contract(make(tmp_path / "base"))
+    cpu, cuda = (
+        TorchEncoder(tmp_path / "base", contract, RuntimeSettings(device=device)).encode_passages(
+            TEXTS, SilentProgress()
+        )
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(cuda, cpu, atol=1e-4)
+
+
+def test_neighbours_are_those_of_the_cpu() -> None:
+    import faiss
+
+    if not hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this FAISS is built for the CPU: install faiss-gpu-cu12 instead of faiss-cpu")
+    random = np.random.default_rng(0)
+    queries, passages = (random.standard_normal((n, 64), dtype=np.float32) for n in (50, 20_000))
+    expected_scores, expected = top_k(queries, passages, 100, device="cpu")
+    scores, found = top_k(queries, passages, 100, device="cuda")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+def train(world: World, output: Path, config: Config, progress=None) -> dict:
+    cache = output.parent / f"cache-{output.name}"
+    run(world.triplets, world.dataset, output, config, progress or SilentProgress(), Secrets(), cache)
+    return json.loads((output / "training.json").read_text())
+
+
+def losses(record: dict) -> list[float]:
+    return [step["loss"] for step in record["steps"]]
+
+
+def test_training_in_bf16_with_gradient_checkpointing_learns_and_writes_float32(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    config = on_gpu(
+        tiny_config(world, epochs=6, learning_rate=5e-3), precision="bf16", gradient_checkpointing="on"
+    )
+    record = train(world, tmp_path / "model", config)
+    assert record["device"] == "cuda"
+    assert np.mean(losses(record)[-3:]) < 0.7 * np.mean(losses(record)[:3])
+    assert {array.dtype for array in load_file(tmp_path / "model" / "model.safetensors").values()} == {
+        np.dtype(np.float32)
+    }
+
+
+def test_a_cut_off_run_goes_on_to_the_same_curve(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world")
+    config = on_gpu(tiny_config(world))
+    whole = losses(train(world, tmp_path / "whole", config))
+    with pytest.raises(KeyboardInterrupt):
+        train(world, tmp_path / "cut", config, Interrupt(4))
+    again = train(world, tmp_path / "cut", config)
+    assert [step["loss"] for step in again["steps"]] == pytest.approx(
+        [step["loss"] for step in whole["steps"]], 1e-3
+    )
