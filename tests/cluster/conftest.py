@@ -1,7 +1,8 @@
 """The chart in a namespace of a real cluster, and releases of tiny models in an object store that its pods reach.
 
-KUBECONFIG names the cluster, EMBEDTUNE_TEST_IMAGE the image `triton` that its nodes have, EMBEDTUNE_TEST_CLUSTER_S3
-a MinIO as host:port for pods and for here, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its credentials.
+KUBECONFIG names the cluster, EMBEDTUNE_TEST_IMAGE the image `triton` that its nodes have, and
+EMBEDTUNE_TEST_CLUSTER_S3 a MinIO as host:port for pods and for here; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+are its credentials.
 """
 
 import os

@@ -60,9 +60,9 @@ def test_a_rolling_update_under_load_fails_no_request(world: World, one: str) ->
 
 
 def test_a_release_that_was_damaged_in_the_bucket_is_taken_back_and_serves_nobody(world: World, one: str) -> None:
-    with loaded(world.texts, impatient(world)) as load:
-        with pytest.raises(GateError, match=rf"{one} is live again(.|\n)*damaged in the store(.|\n)*model.onnx"):
-            go_live(world.environment, world.damaged, SilentProgress())
+    said = rf"{one} is live again(.|\n)*damaged in the store(.|\n)*model.onnx"
+    with loaded(world.texts, impatient(world)) as load, pytest.raises(GateError, match=said):
+        go_live(world.environment, world.damaged, SilentProgress())
     assert load.failures == []
     assert load.releases() == {one}
     require_live(world, one)
