@@ -1,3 +1,0 @@
-"""Where other tests look for the real Triton's helpers."""
-
-from tests.triton_server import Triton, free_ports, running  # noqa: F401
