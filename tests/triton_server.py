@@ -1,7 +1,7 @@
 """A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton carries."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,6 @@ class Triton:
     metrics_port: int
     release: Path
     server: TritonServer
-
-
-StartTriton = Callable[[Release], Triton]
 
 
 def free_ports(count: int) -> list[int]:
