@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DEMO ?= demo
 
-.PHONY: help install demo test lint unit lock compile clean
+.PHONY: help install demo test lint unit test-cluster images lock compile clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(VENV)/.demo ## Set up an environment with the command embedtune
 
@@ -28,13 +28,20 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, stale pipelines
 unit: $(VENV)/.dev ## pytest
 	$(BIN)/python -m pytest
 
+test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md says what it needs)
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
 compile: $(VENV)/.dev ## Compile the pipelines anew
 	$(BIN)/python -m pipelines.compile
 
+LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune
 lock: $(VENV)/.uv ## Pin the requirements anew
-	for name in dev demo triton serve cpu gpu; do \
-	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune \
-	    requirements/$$name.in -o requirements/$$name.txt; done
+	for name in dev demo triton cpu; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	$(LOCK) requirements/gpu.in --no-emit-package faiss-cpu -o requirements/gpu.txt
+	grep -vE '^(numpy|ml-dtypes)==' requirements/dev.txt | $(LOCK) requirements/serve.in -c - -o requirements/serve.txt
+
+images: ## Build the images cpu, gpu and triton (images/build says what can be chosen)
+	images/build
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) $(DEMO)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
-EXCERPT_WORDS = 28
+EXCERPT_WORDS = 20
 WORSE_OR_EQUAL = {"marginal": {"MARGINAL", "REGRESSION"}, "regression": {"REGRESSION"}}
 
 
@@ -137,7 +137,13 @@ def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Tabl
 def search_table(question: str, found: "Mapping[str, Sequence[Hit]]") -> Table:
     """Return what each model found for a question, side by side; with two models, what moved is marked."""
     out = Table(
-        title=Text(f"\n{question}", "bold"), title_justify="left", box=None, header_style="bold", padding=1
+        title=Text(f"\n{question}", "bold"),
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        padding=(0, 2, 1, 0),
+        pad_edge=False,
+        expand=True,
     )
     for model in found:
         out.add_column(model, ratio=1)
@@ -149,11 +155,22 @@ def search_table(question: str, found: "Mapping[str, Sequence[Hit]]") -> Table:
 
 
 def _hit_text(hit: "Hit", model: str) -> Text:
-    line = Text.assemble((f"{hit.rank}. ", "bold"), (f"{hit.score:.3f} ", "dim"))
-    if model and hit.other_rank != hit.rank:
-        later = hit.other_rank is None or hit.other_rank > hit.rank  # it stands lower with the other model
-        where = "beyond 100" if hit.other_rank is None else str(hit.other_rank)
-        rose, word = (not later, "to") if model == "base" else (later, "from")
-        line.append(f"{'▲' if rose else '▼'} {word} {where} ", style="green" if rose else "red")
-    words = hit.text.split()
-    return line.append(" ".join(words[:EXCERPT_WORDS]) + (" …" if len(words) > EXCERPT_WORDS else ""))
+    line = Text.assemble((f"{hit.rank}. ", "bold"), (f"{hit.score:.3f}", "dim"))
+    if model:
+        line.append(*_move(hit, model))
+    place, cut, text = hit.text.partition("\n")
+    if cut:  # the first line says where it stands: document > chapter > section
+        *above, title = place.split(" > ")
+        line.append(f"\n{title}", "bold").append(f" · {' > '.join(above)}" if above else "", "dim")
+    words = (text if cut else place).split()
+    return line.append("\n" + " ".join(words[:EXCERPT_WORDS]) + (" …" if len(words) > EXCERPT_WORDS else ""))
+
+
+def _move(hit: "Hit", model: str) -> tuple[str, str]:
+    """Return what the tuned model did to a passage's rank, and its colour."""
+    if hit.other_rank == hit.rank:
+        return " =", "dim"
+    later = hit.other_rank is None or hit.other_rank > hit.rank  # it stands lower with the other model
+    where = "beyond 100" if hit.other_rank is None else str(hit.other_rank)
+    rose, word = (not later, "to") if model == "base" else (later, "from")
+    return f" {'▲' if rose else '▼'} {word} {where}", "green" if rose else "red"

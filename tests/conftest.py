@@ -5,6 +5,7 @@ import pytest
 from embedtune.core.config import parse_config
 from embedtune.core.progress import SilentProgress
 from embedtune.core.settings import Config
+from tests.triton_server import engine, installation, triton  # noqa: F401 - fixtures of a real Triton
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """The command line: `embedtune search`."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import click
 
 from embedtune import views
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of
-from embedtune.cli.shell import err, out, reporting, show
+from embedtune.cli.shell import err, out, reporting
 
 if TYPE_CHECKING:
     from embedtune.search_index import SearchIndex
@@ -45,16 +47,23 @@ def search(
         index = open_index(work, MODELS[model], config, secrets_of(config, os.environ), progress)
         if playground is not None:
             write_playground(index, playground)
-            err.print(f"python -m embedtune.serve.gateway --playground {playground}", soft_wrap=True)
+            err.print(f"to see it: python -m embedtune.serve.gateway --playground {playground}", soft_wrap=True)
             return
-        for question in questions or _typed():
+        for question in questions:
             _answer(index, question, count, as_json)
+        if not questions:
+            with suppress(KeyboardInterrupt):
+                for question in _typed():
+                    _answer(index, question, count, as_json)
 
 
 def _answer(index: "SearchIndex", question: str, count: int, as_json: bool) -> None:
     found = index.search(question, count)
     record = {"query": question} | {name: [asdict(hit) for hit in hits] for name, hits in found.items()}
-    show(record, as_json, lambda: out.print(views.search_table(question, found)))
+    if as_json:
+        click.echo(json.dumps(record))  # a line a question, also while more are typed
+    else:
+        out.print(views.search_table(question, found))
 
 
 def _typed() -> Iterator[str]:

@@ -32,8 +32,12 @@ class DeploySettings(Section):
         "None: the local Triton, or on Kubernetes the gateway of the Service named like the Deployment.",
     )
     smoke_texts: int = Field(default=32, ge=2, description="Reference texts compared through the endpoint.")
-    min_cosine: float = Field(
-        default=0.999, ge=0.0, le=1.0, description="Of each smoke text, endpoint against the engine's reference."
+    min_cosine: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="Of each smoke text, endpoint against the checkpoint's vector. "
+        "None: what export demands of this precision.",
     )
     namespace: str = Field(default="default", description="Kubernetes namespace of the serving Deployment.")
     deployment: str = Field(default="embedtune-triton", description="Name of the serving Deployment.")

@@ -27,7 +27,9 @@ class ExportSettings(Section):
         default="fp32",
         description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); fp16 or fp32 for TensorRT.",
     )
-    opset: int = Field(default=18, ge=18, le=23, description="ONNX operator set.")
+    opset: int = Field(
+        default=20, ge=18, le=23, description="ONNX operator set; from 20 on GELU is one operator, and faster."
+    )
     external_data_mb: float = Field(
         default=1800.0, ge=0, le=1900.0, description="Weights above this size stand in a file of their own."
     )

@@ -130,12 +130,13 @@ def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke
     """Compare what the endpoint gives with what the release's checkpoint gave.
 
     Raises:
-        GateError: A text drifted further than `deploy.min_cosine` allows.
+        GateError: A text drifted further than `deploy.min_cosine`, or the precision, allows.
     """
     release, settings = environment.release(name), environment.config.deploy
     encoder = environment.connect(release.contract, release.model_name)
     smoke = ask(encoder, read_reference(release.path / REFERENCE_FILE, settings.smoke_texts), progress)
-    require(smoke, settings.min_cosine)
+    limit = settings.min_cosine
+    require(smoke, environment.config.export.min_cosine(release.precision) if limit is None else limit)
     return smoke
 
 

@@ -126,14 +126,14 @@ def require(smoke: Smoke, min_cosine: float) -> None:
     """Refuse an endpoint that drifted.
 
     Raises:
-        GateError: A text lies below `min_cosine`; names the worst.
+        GateError: A text lies below the limit; names the worst.
     """
     below = int((smoke.cosines < min_cosine).sum())
     if below:
         raise GateError(
             f"the endpoint does not give the trained vectors: {below} of {len(smoke.cosines)} texts drifted",
             got="; ".join(_line(entry) for entry in smoke.worst()),
-            expected=f"cosine similarity of at least {min_cosine} (deploy.min_cosine)",
+            expected=f"cosine similarity of at least {min_cosine} (deploy.min_cosine, else export.min_cosine_…)",
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from embedtune.core.artifacts import file_sha256, read_artifact
 from embedtune.core.contract import EncoderContract, load_contract
 from embedtune.core.errors import ArtifactError
+from embedtune.core.settings_export import Precision
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.published import RELEASE_FILE, read_release_files
 from embedtune.serve.repository import write_repository
@@ -40,6 +41,12 @@ class Release:
     def target(self) -> str:
         """What runs the encoder: python-cpu, onnxruntime or tensorrt."""
         return str(self.about["target"])
+
+    @property
+    def precision(self) -> Precision:
+        """In what the encoder computes."""
+        precision: Precision = self.about["precision"]
+        return precision
 
     @property
     def model_name(self) -> str:
@@ -84,6 +91,7 @@ def build_release(engine: Path, output: Path, settings: ServeSettings) -> Releas
     about = {
         "id": name,
         "target": made["target"],
+        "precision": made["precision"],
         "model_name": settings.model_name,
         "contract_hash": contract.hash,
         "dimensions": list(contract.dimensions),

@@ -1,131 +1,119 @@
-"""Rollouts on a real Kubernetes; a small container stands in for Triton and refuses one release."""
+"""Rollouts of the chart on a real Kubernetes, with real Triton, under load: what fails is taken back by itself."""
 
 import json
+import random
 import subprocess
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import time
 
 import pytest
 
-from embedtune.core.config import parse_config
 from embedtune.core.errors import GateError
 from embedtune.core.progress import SilentProgress
-from embedtune.deploy.kubernetes import ServingDeployment
-from embedtune.deploy.rollout import Environment, go_live
-from tests.unit.deploy.world import FakeEncoder, make_release
+from embedtune.deploy.rollout import go_live
+from tests.charts.conftest import CHART
+from tests.cluster.conftest import KEY, World, kubectl
+from tests.cluster.load import Ask, loaded, with_retries, without_retries
 
 pytestmark = pytest.mark.cluster
-MANIFEST = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: embedtune-triton, namespace: {namespace}}}
-spec:
-  replicas: 2
-  strategy: {{rollingUpdate: {{maxUnavailable: 0, maxSurge: 1}}}}
-  selector: {{matchLabels: {{app: embedtune}}}}
-  template:
-    metadata: {{labels: {{app: embedtune}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      initContainers:
-        - name: release
-          image: localhost/busybox:1.35
-          imagePullPolicy: IfNotPresent
-          terminationMessagePolicy: FallbackToLogsOnError
-          command: [sh, -c, 'test "$EMBEDTUNE_RELEASE" != {broken} || {{ echo release is damaged; exit 1; }}']
-          env: [{{name: EMBEDTUNE_RELEASES, value: "s3://b/r"}}, {{name: EMBEDTUNE_RELEASE, value: ""}}]
-          resources: {{requests: {{cpu: 5m}}}}
-      containers:
-        - name: triton
-          image: localhost/busybox:1.35
-          imagePullPolicy: IfNotPresent
-          command: [sleep, "3600"]
-          resources: {{requests: {{cpu: 5m}}}}
-"""
 
 
-def kubectl(*arguments: str, given: str | None = None) -> str:
-    return subprocess.run(["kubectl", *arguments], input=given, capture_output=True, text=True, check=True).stdout
+def impatient(world: World) -> list[Ask]:
+    """Clients without retries: two keep their connections open, two open a new one for each request."""
+    return [without_retries(world.url, KEY, keep_alive=number < 2) for number in range(4)]
 
 
-@dataclass
-class World:
-    """A namespace with the Deployment, and three releases: two good ones and one that no pod can start."""
-
-    namespace: str
-    environment: Environment
-    one: str
-    two: str
-    broken: str
-
-    def released(self) -> list[str]:
-        """Return what the pods serve, those that end included."""
-        path = "{range .items[*]}{.status.phase} {.metadata.annotations.embedtune\\.dev/release}{'\\n'}{end}"
-        lines = kubectl("-n", self.namespace, "get", "pods", "-o", f"jsonpath={path}").splitlines()
-        return sorted(line.split()[1] for line in lines if line.startswith("Running"))
+def require_live(world: World, name: str) -> None:
+    live = world.store.live()
+    assert live is not None
+    assert live.id == name
+    assert world.environment.serving.current() == name
+    assert set(world.pods().values()) == {name}
+    assert len(world.pods()) == 2
 
 
-@dataclass(frozen=True)
-class Served:
-    """What the endpoint in memory asks: which release the Deployment names."""
-
-    releases: Path
-    deployment: ServingDeployment
-
-    @property
-    def served(self) -> str | None:
-        return self.deployment.current()
+@pytest.fixture
+def one(world: World) -> str:
+    """The first release, live."""
+    go_live(world.environment, world.good[0], SilentProgress())
+    return world.good[0]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    config = parse_config({"contract": {"base_model": "base", "dimensions": [8, 4]}})
-    folder = tmp_path_factory.mktemp("releases")
-    one, two, broken = (make_release(folder, name) for name in ("one", "two", "broken"))
-    namespace = f"embedtune-{uuid.uuid4().hex[:8]}"
-    kubectl("create", "namespace", namespace)
-    try:
-        kubectl("apply", "-f", "-", given=MANIFEST.format(namespace=namespace, broken=broken))
-        serving = ServingDeployment(namespace, "embedtune-triton", 180)
-        encoder = FakeEncoder(Served(folder, serving))
-        environment = Environment(config, serving, folder, None, lambda contract, model_name: encoder)
-        yield World(namespace, environment, one, two, broken)
-    finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
-
-
-def test_a_release_goes_live_in_all_pods(world: World) -> None:
+def test_the_first_release_goes_live_and_helm_test_passes(world: World) -> None:
     assert world.environment.serving.current() is None
-    for name in (world.one, world.two):
-        go_live(world.environment, name, SilentProgress())
-        assert world.environment.serving.current() == name
-        assert world.released() == [name, name]
+    smoke = go_live(world.environment, world.good[0], SilentProgress())
+    assert smoke.cosines.min() > 0.9999
+    require_live(world, world.good[0])
+    assert "Succeeded" in world.helm("test", "embedtune")
 
 
-def test_a_release_that_no_pod_can_start_is_taken_back(world: World) -> None:
-    go_live(world.environment, world.two, SilentProgress())
-    with pytest.raises(GateError, match=rf"{world.two} is live again(.|\n)*release is damaged"):
-        go_live(world.environment, world.broken, SilentProgress())
-    assert world.environment.serving.current() == world.two
-    assert world.released() == [world.two, world.two]
+def test_a_rolling_update_under_load_fails_no_request(world: World, one: str) -> None:
+    other = world.good[1]
+    with loaded(world.texts, impatient(world)) as load:
+        go_live(world.environment, other, SilentProgress())
+        after = time.monotonic()
+        time.sleep(2)
+    assert load.failures == []
+    assert load.releases() == {one, other}
+    assert load.releases(since=after) == {other}
+    assert len(load.answers) > 100
+    require_live(world, other)
 
 
-def test_a_release_with_wrong_vectors_is_taken_back(world: World) -> None:
-    wrong = make_release(world.environment.releases, "three", wrong=True)
-    with pytest.raises(GateError, match=rf"{world.two} is live again(.|\n)*trained vectors"):
-        go_live(world.environment, wrong, SilentProgress())
-    assert world.released() == [world.two, world.two]
+def test_a_release_that_was_damaged_in_the_bucket_is_taken_back_and_serves_nobody(world: World, one: str) -> None:
+    said = rf"{one} is live again(.|\n)*damaged in the store(.|\n)*model.onnx"
+    with loaded(world.texts, impatient(world)) as load, pytest.raises(GateError, match=said):
+        go_live(world.environment, world.damaged, SilentProgress())
+    assert load.failures == []
+    assert load.releases() == {one}
+    require_live(world, one)
 
 
-def test_what_deploy_sets_belongs_to_it_alone(world: World) -> None:
-    # Argo CD and Helm are told by this name which fields to leave alone.
-    fields = kubectl(
-        "-n", world.namespace, "get", "deploy/embedtune-triton", "-o", "json", "--show-managed-fields"
+def test_a_release_with_wrong_vectors_is_taken_back_without_a_failed_request(world: World, one: str) -> None:
+    with loaded(world.texts, impatient(world)) as load:
+        with pytest.raises(GateError, match=rf"{one} is live again(.|\n)*does not give the trained vectors"):
+            go_live(world.environment, world.wrong, SilentProgress())
+        after = time.monotonic()
+        time.sleep(2)
+    assert load.failures == []
+    assert load.releases(since=after) == {one}
+    require_live(world, one)
+
+
+def test_an_upgrade_of_the_chart_keeps_the_live_release(world: World, one: str) -> None:
+    world.helm(
+        "upgrade", "embedtune", str(CHART), "--reuse-values", "--set", "podAnnotations.team=search", "--wait"
     )
-    managers = {entry["manager"]: entry["fieldsV1"] for entry in json.loads(fields)["metadata"]["managedFields"]}
-    template = managers["embedtune-deploy"]["f:spec"]["f:template"]
-    assert template["f:metadata"] == {"f:annotations": {".": {}, "f:embedtune.dev/release": {}}}
+    assert world.environment.serving.current() == one
+    assert set(world.pods().values()) == {one}
+    manifest = world.helm("get", "manifest", "embedtune")
+    assert "team: search" in manifest
+    assert one in manifest
+
+
+def test_what_deploy_sets_belongs_to_it_alone(world: World, one: str) -> None:
+    # Argo CD and Helm are told by this name which fields to leave alone.
+    go_live(world.environment, world.good[1], SilentProgress())
+    where = ("-n", world.namespace, "get", "deploy/embedtune-triton", "-o", "json", "--show-managed-fields")
+    fields = json.loads(kubectl(*where))["metadata"]["managedFields"]
+    template = {entry["manager"]: entry["fieldsV1"] for entry in fields}["embedtune-deploy"]["f:spec"][
+        "f:template"
+    ]
+    assert template["f:metadata"] == {"f:annotations": {"f:embedtune.dev/release": {}}}
     containers = template["f:spec"]["f:initContainers"]
     assert containers == {'k:{"name":"release"}': {"f:env": {'k:{"name":"EMBEDTUNE_RELEASE"}': {"f:value": {}}}}}
+
+
+def test_ten_pods_are_deleted_under_load_and_patient_clients_get_no_wrong_answer(world: World, one: str) -> None:
+    rng = random.Random(0)
+    with loaded(world.texts, [with_retries(world.url, KEY) for _ in range(4)]) as load:
+        for number in range(10):
+            how = ["--grace-period=0", "--force"] if number % 2 else ["--wait=false"]
+            pod = rng.choice(sorted(world.pods()))
+            # It may be gone by then.
+            command = ["kubectl", "-n", world.namespace, "delete", "pod", pod, "--ignore-not-found", *how]
+            subprocess.run(command, check=True, capture_output=True)
+            time.sleep(rng.uniform(1, 8))
+        kubectl("-n", world.namespace, "rollout", "status", "deploy/embedtune-triton", "--timeout=180s")
+    assert load.failures == []
+    assert load.releases() == {one}
+    assert len(load.answers) > 100

@@ -14,8 +14,8 @@ from pipelines.finetune import finetune
 from pipelines.resources import Target
 from tests.object_store import ENDPOINT, a_bucket, needs_server
 from tests.openai_server import OpenAIServer
-from tests.serve.conftest import free_ports
 from tests.tiny_run import overrides, write_documents
+from tests.triton_server import free_ports
 
 # KFP says of each task that the local runner has no pods to give memory to, and no image named python.
 pytestmark = pytest.mark.filterwarnings("ignore:Task '.*have no effect", "ignore:You may be attemping")

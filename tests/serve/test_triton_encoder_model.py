@@ -17,9 +17,9 @@ from embedtune.core.remote_encoders import TritonEncoder
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import Installation
 from embedtune.serve.release import Release, build_release
-from tests.serve.conftest import Triton, running
 from tests.serve.endpoint import embed
 from tests.tiny_engine import make_tiny_engine
+from tests.triton_server import Triton, running
 
 STAND_IN = """
 from pathlib import Path

@@ -14,8 +14,8 @@ from tritonclient.utils import InferenceServerException
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import Installation
 from embedtune.serve.release import build_release
-from tests.serve.conftest import Triton, running
 from tests.serve.endpoint import embed, inputs, metric, rows, tensor
+from tests.triton_server import Triton, running
 
 GOOD = "press kiln"
 WRONG = {

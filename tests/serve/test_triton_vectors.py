@@ -16,8 +16,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.remote_encoders import TritonEncoder
 from embedtune.core.settings import RuntimeSettings
 from embedtune.serve.release import read_release
-from tests.serve.conftest import Triton
 from tests.serve.endpoint import embed, inputs, metric
+from tests.triton_server import Triton
 
 TEXTS = ["press", "kiln alarm", "the belt of the drum is worn " * 3, "torque pressure oil " * 40]
 CPU = RuntimeSettings(device="cpu")

@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 import threading
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
 
+from embedtune.core.errors import EmbedtuneError
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions, create_app
 
@@ -34,8 +37,24 @@ FILE = click.Path(path_type=Path)
 def main(host: str, port: int, drain: float, **given: Any) -> None:
     """Answer /v1/embeddings until SIGTERM; where EMBEDTUNE_API_KEY is set, clients must send that key."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    limits = {"max_inputs": given["max_inputs"], "max_body_bytes": given["max_body_bytes"]}
-    options = GatewayOptions(
+    try:
+        app = create_app(_gateway_options(given))
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        raise click.UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except EmbedtuneError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    config = uvicorn.Config(
+        app, host, port, access_log=False, server_header=False, timeout_graceful_shutdown=FINISH_S, log_config=None
+    )
+    if not _serve(uvicorn.Server(config), app, drain):
+        sys.exit(1)  # uvicorn has said why
+
+
+def _gateway_options(given: Mapping[str, Any]) -> GatewayOptions:
+    limits = {name: given[name] for name in ("max_inputs", "max_body_bytes")}
+    return GatewayOptions(
         triton=given["triton"],
         serve=ServeSettings(model_name=given["model"], **limits),
         api_key=os.environ.get("EMBEDTUNE_API_KEY") or None,
@@ -43,14 +62,19 @@ def main(host: str, port: int, drain: float, **given: Any) -> None:
         token_ids=given["token_ids"],
         playground=given["playground"],
     )
-    app = create_app(options)
-    config = uvicorn.Config(
-        app, host, port, access_log=False, server_header=False, timeout_graceful_shutdown=FINISH_S, log_config=None
-    )
-    server = uvicorn.Server(config)
-    stop = threading.Event()
+
+
+def _serve(server: uvicorn.Server, app: FastAPI, drain: float) -> bool:
+    """Serve until a signal comes, then end gracefully; tell whether it could start at all."""
+    stop, at_once = threading.Event(), threading.Event()
+
+    def end(number: int, _: object) -> None:
+        stop.set()
+        if number == signal.SIGINT:  # a person at a terminal: nobody sends requests here for a while yet
+            at_once.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     # Beside the main thread uvicorn leaves the signals to us: it would stop listening at once, while Kubernetes
     # may go on sending requests here until the endpoint's removal has reached every node.
     thread = threading.Thread(target=server.run)
@@ -59,11 +83,10 @@ def main(host: str, port: int, drain: float, **given: Any) -> None:
         pass
     if thread.is_alive():
         app.state.gateway.draining = True
-        time.sleep(drain)
+        at_once.wait(drain)
         server.should_exit = True
         thread.join()
-    if not stop.is_set():
-        sys.exit(1)  # it could not start; uvicorn has said why
+    return stop.is_set()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from embedtune.serve.gateway.protocol import (
     answer_body,
     input_type_of,
     model_names,
+    require_model,
 )
 from embedtune.serve.gateway.refusal import RefusedError, validation_refusal
 from embedtune.serve.gateway.token_ids import TokenIds, texts_of
@@ -39,7 +40,14 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     404: {"model": ErrorBody, "description": "There is no such model."},
     413: {"model": ErrorBody, "description": "The body is too large."},
     429: {"model": ErrorBody, "description": "Too many requests wait; Retry-After says when to come back."},
-    503: {"model": ErrorBody, "description": "The model is not available now."},
+    503: {"model": ErrorBody, "description": "The model is not available now; Retry-After."},
+    504: {"model": ErrorBody, "description": "The model did not answer in time; Retry-After."},
+    "default": {"model": ErrorBody, "description": "Any other error."},  # else FastAPI promises a 422 of its own
+}
+HTTP_ERRORS = {
+    400: "the body cannot be read as JSON",
+    404: "there is no such path",
+    405: "this path does not take that method",
 }
 
 
@@ -148,6 +156,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
         lifespan=gateway.connected,
         openapi_url="/openapi.json",
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.gateway = gateway
     _add_api(app, gateway)
@@ -173,6 +182,11 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
     async def models() -> ModelList:
         return ModelList(data=[Model(id=name) for name in model_names(gateway.options.serve.model_name)])
 
+    @app.get("/v1/models/{name}", responses={404: REFUSALS[404]}, summary="Describe one of them")
+    async def model(name: str) -> Model:
+        require_model(name, gateway.options.serve.model_name)
+        return Model(id=name)
+
 
 def _add_operations(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/health", summary="Ready: the model answers", responses={503: {"description": "Not ready."}})
@@ -197,8 +211,8 @@ def _add_refusals(app: FastAPI) -> None:
         return error.response()
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return validation_refusal(error.errors()).response()
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response()
 
     @app.exception_handler(Exception)  # a mistake of ours: the server logs it with its traceback
     async def failed(_: Request, __: Exception) -> Response:
@@ -206,5 +220,4 @@ def _add_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        what = {404: "there is no such path", 405: "this path does not take that method"}.get(error.status_code)
-        return RefusedError(error.status_code, what or str(error.detail)).response()
+        return RefusedError(error.status_code, HTTP_ERRORS.get(error.status_code) or str(error.detail)).response()

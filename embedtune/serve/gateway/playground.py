@@ -82,7 +82,9 @@ class Playground:
         served, stored = await self._embed(texts, "passage"), self._vectors[TUNED][: len(texts)]
         if served.shape != stored.shape or (served * stored).sum(axis=1).min() < MIN_COSINE:
             raise RefusedError(
-                409, "the playground holds vectors of another model than the one that is served: write it anew"
+                409,
+                "the playground holds vectors of another model than the one that is served: write it anew",
+                code="other_model",
             )
         self._checked = True
 

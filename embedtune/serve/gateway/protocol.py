@@ -98,6 +98,25 @@ def model_names(model: str) -> list[str]:
     return [model, *(f"{model}-{kind}" for kind in INPUT_TYPES)]
 
 
+def require_model(name: str, model: str) -> None:
+    """Refuse a name that no model has here.
+
+    Args:
+        name: What a client asks for.
+        model: The name of the model that is served.
+
+    Raises:
+        RefusedError: Lists the names.
+    """
+    if name not in model_names(model):
+        raise RefusedError(
+            404,
+            f"there is no model {name[:80]!a}; this gateway serves {', '.join(model_names(model))}",
+            code="model_not_found",
+            param="model",
+        )
+
+
 def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
     """Return whether a request's texts are queries or passages; None: it does not say.
 
@@ -108,13 +127,7 @@ def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
     Raises:
         RefusedError: Another model is asked for, or name and `input_type` contradict each other.
     """
-    if request.model not in model_names(model):
-        raise RefusedError(
-            404,
-            f"there is no model {request.model[:80]!a}; this gateway serves {', '.join(model_names(model))}",
-            code="model_not_found",
-            param="model",
-        )
+    require_model(request.model, model)
     named = request.model[len(model) + 1 :] or None
     if named and request.input_type and named != request.input_type:
         raise RefusedError(

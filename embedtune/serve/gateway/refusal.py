@@ -81,19 +81,24 @@ def _invalid(what: str, first: int) -> RefusedError:
     return RefusedError(400, what, code="invalid_request")
 
 
-def validation_refusal(errors: Sequence[Any]) -> RefusedError:
+def validation_refusal(errors: Sequence[Any], content_type: str) -> RefusedError:
     """Return the refusal of a body that is not an embeddings request.
 
     Args:
         errors: What pydantic found. Its copies of the input are left out: they may not even be valid Unicode.
+        content_type: What the client calls its body; only JSON is read.
     """
     error = errors[0]
+    if "json" not in content_type:
+        what = "the body must be JSON, with Content-Type: application/json"
+        return RefusedError(400, what, code="invalid_json")
     if error["type"] == "json_invalid":
         return RefusedError(400, f"the body is not JSON: {error['ctx']['error']}", code="invalid_json")
     where = [part for part in error["loc"] if part != "body"]
     if not where:
-        return RefusedError(400, "the body is not a JSON object", code="invalid_json")
-    param = str(where[0])[:40].encode("ascii", "backslashreplace").decode()
+        kinds = {"string_unicode": "the name of a field is not valid Unicode"}
+        return RefusedError(400, kinds.get(error["type"], "the body is not a JSON object"), code="invalid_json")
+    param = str(where[0])[:40]
     what = FIELD_ERRORS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
     if param == "input" and error["type"] != "missing":
         what = "must be a string or a list of strings"

@@ -1,5 +1,7 @@
 """Going live, and back: whatever fails, what was live before is live again."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from embedtune.core.errors import GateError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.settings import Config
+from embedtune.core.settings_deploy import DeploySettings
 from embedtune.deploy.rollout import Environment, go_live
 from embedtune.serve.store import ReleaseStore
 from tests.object_store import SECRETS, STORAGE, a_bucket, needs_server
@@ -56,6 +59,28 @@ def test_a_release_that_does_not_start_brings_back_the_last_one(here: Environmen
     with pytest.raises(GateError, match=rf"{good} is live again(.|\n)*does not start"):
         go_live(here, bad, SilentProgress())
     assert serving(here).served == good
+
+
+@pytest.mark.parametrize(
+    ("precision", "cosine", "demanded", "passes"),
+    [
+        ("fp32", 0.99995, None, True),
+        ("fp32", 0.9998, None, False),
+        ("fp16", 0.9998, None, True),
+        ("int8", 0.98, None, True),
+        ("int8", 0.96, None, False),
+        ("int8", 0.98, 0.999, False),
+        ("fp32", 0.98, 0.9, True),
+    ],
+)
+def test_the_endpoint_must_be_as_near_as_export_demands_unless_deploy_says_otherwise(
+    here: Environment, tmp_path: Path, precision: str, cosine: float, demanded: float | None, passes: bool
+) -> None:
+    config = here.config.model_copy(update={"deploy": DeploySettings(min_cosine=demanded)})
+    name = make_release(tmp_path, "one", precision=precision, cosine=cosine)
+    with nullcontext() if passes else pytest.raises(GateError, match="32 of 32 texts drifted"):
+        smoke = go_live(replace(here, config=config), name, SilentProgress())
+        assert smoke.cosines.min() == pytest.approx(cosine, abs=1e-5)
 
 
 def test_an_interruption_brings_back_the_last_release(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +28,25 @@ def vector(model: str, kind: str, text: str) -> list[float]:
     return [float(value) for value in values / np.linalg.norm(values)]
 
 
-def make_release(folder: Path, model: str, *, wrong: bool = False) -> str:
+def turned(values: list[float], cosine: float) -> list[float]:
+    """Return a unit vector with this cosine similarity to another one."""
+    other = np.roll(values, 1)
+    other = other - np.dot(other, values) * np.asarray(values)
+    mixed = cosine * np.asarray(values) + math.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+    return [float(value) for value in mixed]
+
+
+def make_release(
+    folder: Path, model: str, *, wrong: bool = False, precision: str = "fp32", cosine: float = 1.0
+) -> str:
     """Write a release directory named by its id.
 
     Args:
         folder: Where.
         model: Decides its vectors.
         wrong: Its reference is of another model.
+        precision: What it says of itself.
+        cosine: Of its vectors and its reference.
     """
     rows = [
         {"text": f"{kind} {number} " + "word " * number, "kind": kind}
@@ -41,7 +54,7 @@ def make_release(folder: Path, model: str, *, wrong: bool = False) -> str:
         for number in range(40)
     ]
     for row in rows:
-        row["vector"] = vector("other" if wrong else model, row["kind"], row["text"])
+        row["vector"] = turned(vector("other" if wrong else model, row["kind"], row["text"]), cosine)
     path = folder / ".draft"
     (path / "repository" / "embedtune" / "1").mkdir(parents=True)
     CONTRACT.save(path / "repository" / "embedtune" / "1")
@@ -53,7 +66,7 @@ def make_release(folder: Path, model: str, *, wrong: bool = False) -> str:
         if file.is_file()
     }
     name = release_id(files, "python-cpu")
-    about = {"id": name, "target": "python-cpu", "model_name": "embedtune", "files": files}
+    about = {"id": name, "target": "python-cpu", "precision": precision, "model_name": "embedtune", "files": files}
     (path / "release.json").write_text(json.dumps(about))
     path.rename(folder / name)
     return name

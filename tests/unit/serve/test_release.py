@@ -21,6 +21,7 @@ def make_engine(path: Path, target: str = "python-cpu", weights: str = "graph", 
         file = "model.plan" if target == "tensorrt" else "model.onnx"
         record = {
             "target": target,
+            "precision": "fp32",
             "file": file,
             "hidden": 8,
             "tensorrt_version": None,
@@ -54,10 +55,12 @@ def test_a_release_for_the_python_backend_is_one_model_with_everything_in_it(tmp
 
 
 def test_release_json_says_what_it_is(tmp_path: Path) -> None:
-    engine = make_engine(tmp_path / "engine", "tensorrt", tensorrt_version="10.9.0.34", compute_capability="9.0")
+    more = {"precision": "fp16", "tensorrt_version": "10.9.0.34", "compute_capability": "9.0"}
+    engine = make_engine(tmp_path / "engine", "tensorrt", **more)
     about = build_release(engine, tmp_path / "out", SETTINGS).about
     assert {key: about[key] for key in about.keys() - {"files", "engine", "id"}} == {
         "target": "tensorrt",
+        "precision": "fp16",
         "model_name": "handbook",
         "contract_hash": CONTRACT.hash,
         "dimensions": [8, 4],

@@ -1,7 +1,7 @@
-"""A real Triton, started once: the tritonserver of this machine, or the one that nvidia-pytriton carries."""
+"""A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton carries."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import Installation, find_installation
 from embedtune.serve.release import Release, build_release
 from embedtune.serve.server import Ports, TritonServer
-from tests.tiny_engine import make_tiny_engine
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,6 @@ class Triton:
     metrics_port: int
     release: Path
     server: TritonServer
-
-
-StartTriton = Callable[[Release], Triton]
 
 
 def free_ports(count: int) -> list[int]:
@@ -65,12 +61,14 @@ def installation() -> Installation:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny engine for the target python-cpu; its contract has prefixes, 64 tokens, 32 and 16 dimensions."""
+    from tests.tiny_engine import make_tiny_engine  # it imports torch, which most tests do without
+
     return make_tiny_engine(tmp_path_factory.mktemp("engine") / "engine")
 
 
 @pytest.fixture(scope="session")
 def triton(engine: Path, installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    """Triton over a release of the tiny engine, with the default settings."""
+    """Triton over a release of the tiny engine, with the default settings; one for all tests."""
     folder = tmp_path_factory.mktemp("triton")
     release = build_release(engine, folder, ServeSettings())
     with running(release, installation, folder / "log") as server:

@@ -1,0 +1,179 @@
+"""Requests per second and latency of the served model, ours and others, in one run on one machine.
+
+One text of 16 to 400 words a request; N clients that each wait for their answer before they send the next.
+Servers, clients and, in its turn, the ceiling share the same cores. All servers are started first and idle while
+one is measured; rounds go through all systems, so that a slower minute of the machine meets all of them. fp32
+against fp32; int8 is a row of its own. Medians over the rounds.
+
+    embedtune export --model MODEL --dataset DATASET --output ENGINE --preset demo-cpu
+    embedtune export --model MODEL --dataset DATASET --output INT8 --preset demo-cpu --set export.precision=int8
+    python bench/serve.py --model MODEL --dataset DATASET --engine ENGINE --int8 INT8
+
+--infinity VENV adds infinity-emb from an environment of its own, made by
+`pip install infinity-emb[torch,optimum,server]`. --seconds 3 --rounds 1 gives a quick look.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from serving.peers import add_graph, classic_copy, infinity, plain
+from serving.systems import System, gateway, triton
+
+from embedtune.core.beir import read_records
+from embedtune.core.contract import load_contract
+from embedtune.core.encoders import TorchEncoder
+from embedtune.core.progress import SilentProgress
+from embedtune.core.settings import RuntimeSettings
+from embedtune.core.settings_serve import ServeSettings
+
+CLIENTS = (1, 8, 64)
+TEXTS, LEAST_WORDS, MOST_WORDS = 512, 16, 400
+CHECKED = 8  # answers of each system that are held against PyTorch's vectors
+HERE = Path(__file__).parent / "serving"
+CEILING = "ceiling: ONNX Runtime alone"
+Cell = tuple[str, int]
+
+
+def make_texts(dataset: Path, count: int) -> list[str]:
+    """Return texts out of the corpus, of 16 to 400 words, every length as likely as any other."""
+    source = random.Random(42)
+    passages = [record.text for record in read_records(dataset / "corpus.jsonl")]
+    source.shuffle(passages)
+    words = " ".join(passages).split()
+    texts = []
+    for _ in range(count):
+        length, start = source.randint(LEAST_WORDS, MOST_WORDS), source.randrange(len(words) - MOST_WORDS)
+        texts.append(" ".join(words[start : start + length]))
+    return texts
+
+
+def start_systems(stack: ExitStack, options: argparse.Namespace, folder: Path) -> list[System]:
+    """Start what is compared; with --only, those whose name contains that."""
+    settings = ServeSettings(**json.loads(options.settings))
+    ours = stack.enter_context(triton("Triton, gRPC", options.engine, settings, folder / "fp32"))
+    systems = [ours]
+    others = {
+        "gateway, HTTP": lambda name: gateway(name, ours, folder),
+        "sentence-transformers + FastAPI": lambda name: plain(name, options.model, folder),
+    }
+    if options.infinity:
+        others |= {
+            "infinity-emb, PyTorch": lambda name: infinity(name, options.infinity, folder / "torch", "torch"),
+            "infinity-emb, ONNX": lambda name: infinity(name, options.infinity, folder / "onnx", "optimum"),
+        }
+        classic_copy(options.model, folder / "torch")
+        classic_copy(options.model, folder / "onnx")
+        add_graph(options.infinity, folder / "onnx")
+    if options.int8:
+        others["Triton int8, gRPC"] = lambda name: triton(name, options.int8, settings, folder / "int8")
+    systems += [stack.enter_context(start(name)) for name, start in others.items() if options.only in name]
+    return [system for system in systems if options.only in system.name]
+
+
+def ask(system: System, texts: Path, options: argparse.Namespace, *more: str) -> object:
+    """Run the load generator in a process of its own and return what it prints."""
+    dimension = str(load_contract(options.engine).dimensions[0])
+    command = [sys.executable, str(HERE / "load.py"), system.kind, str(system.port), str(texts)]
+    done = subprocess.run([*command, "--dimension", dimension, *more], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{system.name} failed under load:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def check_vectors(systems: Sequence[System], texts: Path, options: argparse.Namespace) -> None:
+    """Print how near each system's answers are to the model's own vectors: a comparison needs one model."""
+    encoder = TorchEncoder(options.model, load_contract(options.model), RuntimeSettings(device="cpu"))
+    expected = encoder.encode_passages(json.loads(texts.read_text())[:CHECKED], SilentProgress())
+    for system in systems:
+        got = np.array(ask(system, texts, options, "--vectors", str(CHECKED)), dtype=np.float32)
+        least = float((got * expected).sum(axis=1).min())
+        print(f"{system.name}: least cosine to PyTorch {least:.5f}", flush=True)
+        if least < (0.95 if "int8" in system.name else 0.999):
+            sys.exit(f"{system.name} does not give the model's vectors")
+
+
+def idle_cores(seconds: float = 3.0) -> float:
+    """Return how many cores of this machine are busy while no system is asked: it should be about 0."""
+
+    def busy() -> int:
+        user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        return user + nice + system + irq + soft + steal
+
+    before = busy()
+    time.sleep(seconds)
+    return (busy() - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def run_ceiling(texts: Path, options: argparse.Namespace) -> float:
+    command = [sys.executable, str(HERE / "ceiling.py"), str(options.engine), str(texts)]
+    command += ["--seconds", str(options.seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return max(json.loads(done.stdout).values())
+
+
+def print_table(runs: dict[Cell, list[dict[str, float]]], ceilings: Sequence[float]) -> None:
+    """Print medians over the rounds; rates against the ceiling, and the rate of every round."""
+    ceiling = statistics.median(ceilings)
+    print(
+        f"{'':34}{'clients':>8}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'ceiling':>9}{'client':>8}  req/s by round"
+    )
+    for (name, clients), found in runs.items():
+        middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
+        rounds = " ".join(f"{run['rate']:.1f}" for run in found)
+        print(
+            f"{name:34}{clients:>8}{middle['rate']:>8.1f}{middle['p50']:>9.0f}{middle['p99']:>9.0f}"
+            f"{middle['rate'] / ceiling:>9.0%}{middle['client_cores']:>8.2f}  {rounds}"
+        )
+    print(f"{CEILING:34}{'':>8}{ceiling:>8.1f}{'':>35}  {' '.join(f'{rate:.1f}' for rate in ceilings)}")
+
+
+def summary(answer: object) -> dict[str, float]:
+    assert isinstance(answer, dict)
+    milliseconds = np.array(answer["seconds"]) * 1000
+    p50, p99 = np.percentile(milliseconds, [50, 99]).tolist() if len(milliseconds) else (float("nan"),) * 2
+    rate = len(milliseconds) / answer["elapsed"]
+    return {"rate": rate, "p50": p50, "p99": p99, "client_cores": answer["client_cores"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--engine", type=Path, required=True, help="fp32, target python-cpu")
+    parser.add_argument("--int8", type=Path, help="the same model's int8 engine")
+    parser.add_argument("--infinity", type=Path, help="virtual environment that has infinity-emb")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--settings", default="{}", help="settings of `serve` as JSON, to try others")
+    parser.add_argument("--only", default="", help="only systems whose name contains this")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        texts = Path(name) / "texts.json"
+        texts.write_text(json.dumps(make_texts(options.dataset, TEXTS)))
+        systems = start_systems(stack, options, Path(name))
+        check_vectors(systems, texts, options)
+        print(f"{len(os.sched_getaffinity(0))} cores for servers and clients; busy while idle: {idle_cores():.2f}")
+        runs: dict[Cell, list[dict[str, float]]] = {(s.name, count): [] for s in systems for count in CLIENTS}
+        ceilings = []
+        for _ in range(options.rounds):
+            for count in CLIENTS:
+                for system in systems:
+                    more = ("--clients", str(count), "--seconds", str(options.seconds))
+                    runs[system.name, count].append(summary(ask(system, texts, options, *more)))
+            ceilings.append(run_ceiling(texts, options))
+        print_table(runs, ceilings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What the machine itself can give: ONNX Runtime in one process, all texts known, sorted by length, all cores.
+
+No server does better on the same graph, since none knows its texts in advance. The batch sizes are tried in turns
+and the best of them is the ceiling.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from embedtune.core.onnx_encoder import OnnxEncoder
+from embedtune.core.progress import SilentProgress
+from embedtune.core.settings import RuntimeSettings
+
+BATCHES = (1, 4, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", type=Path)
+    parser.add_argument("texts", type=Path, help="JSON list of strings")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each batch size")
+    options = parser.parse_args()
+    texts = json.loads(options.texts.read_text())
+    rates = {}
+    for batch in BATCHES:
+        encoder = OnnxEncoder(options.engine, RuntimeSettings(device="cpu", encode_batch_size=batch))
+        encoder.encode_passages(texts[:32], SilentProgress())
+        count, start = 0, time.perf_counter()
+        while count == 0 or time.perf_counter() - start < options.seconds:
+            encoder.encode_passages(texts, SilentProgress())
+            count += len(texts)
+        rates[batch] = count / (time.perf_counter() - start)
+    print(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The load generator, a process of its own: N clients; each sends a text, waits for the answer, sends the next.
+
+All systems get the same texts in the same order. What is measured is whole answers, decoded into numbers, of one
+stretch of time after a warm-up; an answer that is no vector ends the run.
+"""
+
+import argparse
+import asyncio
+import base64
+import itertools
+import json
+import resource
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import tritonclient.grpc.aio as grpc
+
+Embed = Callable[[str], Awaitable[np.ndarray]]
+PATIENCE_S = 120.0
+
+
+def triton_client(stack: AsyncExitStack, port: int) -> Embed:
+    """Return a client of the endpoint model over gRPC; all share one connection."""
+    client = grpc.InferenceServerClient(f"127.0.0.1:{port}")
+    stack.push_async_callback(client.close)
+
+    async def embed(text: str) -> np.ndarray:
+        tensor = grpc.InferInput("TEXT", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[text.encode()]], dtype=object))
+        answer = await client.infer("embedtune", [tensor], client_timeout=PATIENCE_S)
+        return answer.as_numpy("EMBEDDING")[0]
+
+    return embed
+
+
+def http_client(stack: AsyncExitStack, port: int) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    client = httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=PATIENCE_S, trust_env=False
+    )
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+def openai_client(stack: AsyncExitStack, port: int, path: str, model: str) -> Embed:
+    """Return a client of OpenAI's API that asks for base64, as the official one does."""
+    client = http_client(stack, port)
+
+    async def embed(text: str) -> np.ndarray:
+        body = {"input": [text], "model": model, "encoding_format": "base64"}
+        answer = (await client.post(path, json=body)).raise_for_status().json()
+        return np.frombuffer(base64.b64decode(answer["data"][0]["embedding"]), dtype="<f4")
+
+    return embed
+
+
+def plain_client(stack: AsyncExitStack, port: int) -> Embed:
+    """Return a client of bench/serving/plain.py: numbers as JSON."""
+    client = http_client(stack, port)
+
+    async def embed(text: str) -> np.ndarray:
+        answer = (await client.post("/embed", json={"texts": [text]})).raise_for_status().json()
+        return np.array(answer["embeddings"][0], dtype=np.float32)
+
+    return embed
+
+
+CLIENTS: dict[str, Callable[[AsyncExitStack, int], Embed]] = {
+    "triton": triton_client,
+    "gateway": lambda stack, port: openai_client(stack, port, "/v1/embeddings", "embedtune"),
+    "infinity": lambda stack, port: openai_client(stack, port, "/embeddings", "peer"),
+    "plain": plain_client,
+}
+
+
+async def measure(kind: str, port: int, texts: Sequence[str], options: argparse.Namespace) -> dict[str, object]:
+    """Return latencies of the answers that came within the time, and what the clients themselves cost."""
+    seconds: list[float] = []
+    async with AsyncExitStack() as stack:
+        embed = CLIENTS[kind](stack, port)
+        turns = itertools.cycle(texts)
+        begin = time.perf_counter() + options.warmup
+        end = begin + options.seconds
+
+        async def client() -> None:
+            while (start := time.perf_counter()) < end:
+                vector = await embed(next(turns))
+                stop = time.perf_counter()
+                if len(vector) != options.dimension or not 0.99 < float(vector @ vector) < 1.01:
+                    raise ValueError(f"{kind} gave no unit vector: {vector[:4]}")
+                if begin <= stop <= end:
+                    seconds.append(stop - start)
+
+        cpu = _cpu_seconds()
+        await asyncio.gather(*(client() for _ in range(options.clients)))
+        spent = _cpu_seconds() - cpu
+    whole = options.warmup + options.seconds
+    return {"seconds": seconds, "elapsed": options.seconds, "client_cores": spent / whole}
+
+
+async def vectors(kind: str, port: int, texts: Sequence[str]) -> list[list[float]]:
+    """Return the vectors of texts, one after the other."""
+    async with AsyncExitStack() as stack:
+        embed = CLIENTS[kind](stack, port)
+        return [(await embed(text)).tolist() for text in texts]
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=CLIENTS)
+    parser.add_argument("port", type=int)
+    parser.add_argument("texts", type=Path, help="JSON list of strings")
+    parser.add_argument("--clients", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--warmup", type=float, default=1.0)
+    parser.add_argument("--dimension", type=int, required=True)
+    parser.add_argument("--vectors", type=int, default=0, help="print the vectors of so many texts instead")
+    options = parser.parse_args()
+    texts = json.loads(options.texts.read_text())
+    if options.vectors:
+        print(json.dumps(asyncio.run(vectors(options.kind, options.port, texts[: options.vectors]))))
+    else:
+        print(json.dumps(asyncio.run(measure(options.kind, options.port, texts, options))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The servers that are compared: how each is started, and when it is ready. All run on this process's cores."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from embedtune.core.settings_serve import ServeSettings
+from embedtune.serve.installation import find_installation
+from embedtune.serve.release import build_release
+from embedtune.serve.server import Ports, TritonServer
+
+START_S = 600.0  # infinity-emb measures itself first
+
+
+@dataclass(frozen=True)
+class System:
+    """A server that answers.
+
+    Args:
+        name: In the table.
+        kind: Which client of load.py speaks to it.
+        port: On 127.0.0.1.
+    """
+
+    name: str
+    kind: str
+    port: int
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+@contextmanager
+def triton(name: str, engine: Path, settings: ServeSettings, folder: Path) -> Iterator[System]:
+    """Serve an engine with the real Triton, asked over gRPC."""
+    http, grpc, metrics = free_ports(3)
+    folder.mkdir(parents=True)
+    release = build_release(engine, folder, settings)
+    with TritonServer(release, find_installation(), Ports(http, grpc, metrics), folder / "log") as server:
+        server.start(START_S)
+        yield System(name, "triton", grpc)
+
+
+def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[System]:
+    """Run the gateway in front of a Triton that runs."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "embedtune.serve.gateway", "--port", str(port), "--drain", "0"]
+    command += ["--triton", f"127.0.0.1:{behind.port}"]
+    return running(System(name, "gateway", port), command, "/health", folder / "gateway.log")
+
+
+@contextmanager
+def running(
+    system: System, command: Sequence[str], health: str, log: Path, **environment: str
+) -> Iterator[System]:
+    """Run a server in the log's folder until the context ends; it is ready when `health` answers with 200."""
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=log.parent, env={**os.environ, **environment}
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while not _healthy(f"http://127.0.0.1:{system.port}{health}"):
+            if server.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{system.name} does not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.5)
+        yield system
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False

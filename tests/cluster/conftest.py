@@ -1,0 +1,168 @@
+"""The chart in a namespace of a real cluster, and releases of tiny models in an object store that its pods reach.
+
+KUBECONFIG names the cluster, EMBEDTUNE_TEST_IMAGE the image `triton` that its nodes have, and
+EMBEDTUNE_TEST_CLUSTER_S3 a MinIO as host:port for pods and for here; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+are its credentials.
+"""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.config import parse_config
+from embedtune.core.settings_serve import ServeSettings
+from embedtune.deploy.environment import open_environment
+from embedtune.deploy.rollout import Environment
+from embedtune.serve.release import REFERENCE_FILE, build_release
+from embedtune.serve.store import ReleaseStore
+from tests.charts.conftest import CHART, find_tool
+from tests.cluster.load import Text, read_texts
+from tests.object_store import SECRETS, Bucket
+from tests.tiny_engine import make_tiny_engine
+from tests.tiny_model import TINY_DIMENSION
+
+NEEDED = ("KUBECONFIG", "EMBEDTUNE_TEST_IMAGE", "EMBEDTUNE_TEST_CLUSTER_S3", "AWS_ACCESS_KEY_ID")
+KEY = "sesame"
+
+
+@dataclass(frozen=True)
+class World:
+    """A namespace with the chart, and what `embedtune deploy` works with.
+
+    Args:
+        namespace: The namespace; pods must meet the Pod Security Standard "restricted" in it.
+        environment: Of deploy.
+        store: Holds the releases.
+        texts: Each with the vector that each release gives.
+        good: Two releases.
+        damaged: One with a file that was changed in the bucket.
+        wrong: One whose vectors are not those of its checkpoint.
+    """
+
+    namespace: str
+    environment: Environment
+    store: ReleaseStore
+    texts: list[Text]
+    good: tuple[str, str]
+    damaged: str
+    wrong: str
+
+    @property
+    def url(self) -> str:
+        """The gateway, through its Service."""
+        return str(self.environment.config.deploy.endpoint)
+
+    def pods(self) -> dict[str, str]:
+        """Return the release of each pod, those that end included."""
+        path = "{range .items[*]}{.metadata.name} {.metadata.annotations.embedtune\\.dev/release}{'\\n'}{end}"
+        selector = "app.kubernetes.io/component=server"
+        lines = kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", f"jsonpath={path}")
+        return dict(line.split() for line in lines.splitlines())
+
+    def helm(self, *command: str) -> str:
+        return run("helm", "-n", self.namespace, *command)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def kubectl(*arguments: str) -> str:
+    return run("kubectl", *arguments)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    if missing := [name for name in NEEDED if not os.environ.get(name)]:
+        pytest.skip(f"no cluster for tests: {', '.join(missing)} not set")
+    if absent := [name for name in ("helm", "kubectl") if find_tool(name) is None]:
+        pytest.skip(f"not installed: {', '.join(absent)}")
+    namespace, folder = f"embedtune-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("cluster")
+    bucket = Bucket(os.environ["EMBEDTUNE_TEST_CLUSTER_S3"])
+    kubectl("create", "namespace", namespace)
+    try:
+        url = install(namespace, bucket)
+        config = parse_config(
+            {
+                "contract": {"base_model": "tiny", "dimensions": [TINY_DIMENSION, 16]},
+                "release": {"uri": f"s3://{bucket.name}/releases"},
+                "storage": {"endpoint": os.environ["EMBEDTUNE_TEST_CLUSTER_S3"], "secure": False},
+                "deploy": {"target": "kubernetes", "namespace": namespace, "endpoint": url, "timeout_s": 240},
+            }
+        )
+        environment = open_environment(config, replace(SECRETS, endpoint_api_key=KEY), folder)
+        yield make_world(namespace, environment, bucket, folder)
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+        bucket.remove()
+
+
+def make_world(namespace: str, environment: Environment, bucket: Bucket, folder: Path) -> World:
+    store, engines = (
+        environment.store,
+        [make_tiny_engine(folder / f"engine-{seed}", seed=seed) for seed in range(4)],
+    )
+    assert store is not None
+    wrong = with_reference(engines[3], engines[0] / REFERENCE_FILE, folder / "engine-wrong")
+    names = [publish(environment, engine) for engine in (*engines[:3], wrong)]
+    texts = read_texts({name: engine / REFERENCE_FILE for name, engine in zip(names, engines, strict=True)})
+    change_a_byte(store, bucket, names[2])
+    return World(namespace, environment, store, texts, (names[0], names[1]), damaged=names[2], wrong=names[3])
+
+
+def install(namespace: str, bucket: Bucket) -> str:
+    """Install the chart as for one small node, with two pods, and return the gateway's address."""
+    access = {"access-key": os.environ["AWS_ACCESS_KEY_ID"], "secret-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    for name, values in {"embedtune-storage": access, "endpoint": {"api-key": KEY}}.items():
+        literals = [f"--from-literal={key}={value}" for key, value in values.items()]
+        kubectl("-n", namespace, "create", "secret", "generic", name, *literals)
+    repository, _, tag = os.environ["EMBEDTUNE_TEST_IMAGE"].rpartition(":")
+    values = {
+        "image.repository": repository,
+        "image.tag": tag,
+        "storage.endpoint": os.environ["EMBEDTUNE_TEST_CLUSTER_S3"],
+        "storage.releases": f"s3://{bucket.name}/releases",
+        "gateway.apiKeySecret": "endpoint",
+        "service.type": "NodePort",
+        "replicas": 2,
+    }
+    settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    run(
+        *("helm", "-n", namespace, "install", "embedtune", str(CHART)),
+        *("-f", str(CHART / "values-small.yaml"), *settings),
+    )
+    port = kubectl("-n", namespace, "get", "service/embedtune-triton", "-o", "jsonpath={.spec.ports[0].nodePort}")
+    return f"http://127.0.0.1:{port}"
+
+
+def publish(environment: Environment, engine: Path) -> str:
+    release = build_release(engine, environment.releases, ServeSettings())
+    assert environment.store is not None
+    environment.store.publish(release.path, {"model": engine.name})
+    return release.id
+
+
+def with_reference(engine: Path, reference: Path, path: Path) -> Path:
+    """Write an engine again, with the reference of another one."""
+    with write_artifact(path, "engine", Provenance(0, {}, {}, "code")) as draft:
+        shutil.copytree(engine, draft.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copyfile(reference, draft.path / REFERENCE_FILE)
+    return path
+
+
+def change_a_byte(store: ReleaseStore, bucket: Bucket, name: str) -> None:
+    """Change the weights of a published release in the bucket."""
+    key = store.objects.prefix + store.show(name).data + "repository/embedtune/1/model.onnx"
+    data = bytearray(bucket.client.get_object(bucket.name, key).data)
+    data[len(data) // 2] ^= 1
+    bucket.put(key, bytes(data))

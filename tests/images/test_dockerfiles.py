@@ -1,0 +1,170 @@
+"""What images/ holds: stages, locked packages, no root, no secret, labels; each image can be built by name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines.image import CONTEXT
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {
+    "cpu": "images/cpu/Dockerfile",
+    "gpu": "images/gpu/Dockerfile",
+    "triton": "images/triton/Dockerfile",
+    "triton-gpu": "images/triton/gpu.Dockerfile",
+}
+SECRET = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction and the stage that it stands in (0: before the first FROM)."""
+
+    name: str
+    text: str
+    stage: int
+
+
+def read(image: str) -> list[Instruction]:
+    lines = [line for line in (ROOT / FILES[image]).read_text().splitlines() if not line.lstrip().startswith("#")]
+    whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    instructions, stage = [], 0
+    for line in filter(None, whole.splitlines()):
+        name, _, text = line.partition(" ")
+        stage += name == "FROM"
+        instructions.append(Instruction(name, text.strip(), stage))
+    return instructions
+
+
+def last_stage(image: str) -> list[Instruction]:
+    instructions = read(image)
+    return [item for item in instructions if item.stage == instructions[-1].stage]
+
+
+def requirements(name: str) -> list[str]:
+    lines = (ROOT / "requirements" / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_it_runs_as_a_user_that_is_not_root_and_is_known_by_number(image: str) -> None:
+    # Kubernetes cannot tell for a name whether it is root (runAsNonRoot).
+    (user,) = [item.text for item in last_stage(image) if item.name == "USER"]
+    assert user == "10001:10001"
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_what_builds_it_stays_behind(image: str) -> None:
+    instructions = read(image)
+    stages = [item.text for item in instructions if item.name == "FROM"]
+    assert len(stages) == 3
+    assert stages[-1] == "base"
+    for item in last_stage(image):
+        assert not re.search(r"\b(pip|uv|apt-get)\b", item.text), item
+        if item.name in ("COPY", "ADD"):
+            assert item.text.startswith("--from=build "), item
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_no_secret_can_get_into_a_layer(image: str) -> None:
+    for item in read(image):
+        if item.name in ("ARG", "ENV"):
+            assert not SECRET.search(item.text), item
+        if item.name == "COPY" and "--from" not in item.text:
+            assert not item.text.startswith(". "), item
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_whatever_asks_a_package_index_trusts_the_certificates_of_the_build_secret(image: str) -> None:
+    asking = [item.text for item in read(image) if item.name == "RUN" and re.search(r"pip install", item.text)]
+    assert len(asking) >= 3
+    for text in asking:
+        assert text.startswith("--mount=type=secret,id=ca "), text
+        assert "with-ca " in text, text
+        assert "--index-url" in text, text
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_packages_are_installed_from_a_lock_and_nothing_beside_it(image: str) -> None:
+    for item in read(image):
+        for install in re.findall(r"uv pip install[^&;]*", item.text):
+            assert "--no-deps" in install, install
+    for text in (item.text for item in read(image) if item.name == "COPY" and "requirements/" in item.text):
+        for path in text.split()[:-1]:
+            assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "serve", "triton"])
+def test_a_lock_pins_every_package(lock: str) -> None:
+    for line in requirements(f"{lock}.txt"):
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.+!]+( ;|$)", line), line
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_base_image_and_package_index_can_be_chosen(image: str) -> None:
+    arguments = {item.text.partition("=")[0] for item in read(image) if item.name == "ARG"}
+    assert {"PACKAGE_INDEX", "UV_VERSION", "VERSION"} <= arguments
+    assert arguments & {"BASE_IMAGE", "TRITON_IMAGE"}
+    assert ("TORCH_INDEX" in arguments) == (image == "cpu")
+    # An argument counts only in the stage that names it.
+    used = {item.stage: set() for item in read(image)}
+    for item in read(image):
+        names = set(re.findall(r"\$\{(\w+)\}", item.text)) & arguments
+        used[item.stage] |= {item.text.partition("=")[0]} if item.name == "ARG" else set()
+        known = used[item.stage] | (used[0] if item.name == "FROM" else set())
+        assert names <= known, item
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_it_says_what_it_is(image: str) -> None:
+    (labels,) = [item.text for item in last_stage(image) if item.name == "LABEL"]
+    assert f'org.opencontainers.image.title="embedtune {image}"' in labels
+    assert 'org.opencontainers.image.version="${VERSION}"' in labels
+    assert 'org.opencontainers.image.licenses="Apache-2.0"' in labels
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_a_read_only_root_is_enough(image: str) -> None:
+    environment = " ".join(item.text for item in last_stage(image) if item.name == "ENV")
+    assert "HOME=/tmp" in environment
+    compiled = [item.text for item in read(image) if "--compile-bytecode" in item.text]
+    assert compiled
+
+
+def test_serving_images_are_without_torch() -> None:
+    names = {re.split(r"[=\[ ]", line)[0] for line in requirements("serve.txt")}
+    assert names >= {"fastapi", "minio", "onnxruntime", "tokenizers", "tritonclient"}
+    assert not names & {"torch", "transformers", "sentence-transformers", "datasets", "faiss-cpu", "pyarrow"}
+
+
+def test_serving_images_have_the_numpy_that_pytritons_backend_reads() -> None:
+    # With numpy 2 its Python backend gets the first byte of a tensor again and again.
+    for lock in ("serve.txt", "triton.txt"):
+        (numpy,) = [line for line in requirements(lock) if line.startswith("numpy==")]
+        assert numpy.startswith("numpy==1."), lock
+
+
+def test_the_stages_and_the_serving_pods_run_the_same_versions() -> None:
+    stages, serving = ({line.split(" ;")[0] for line in requirements(lock)} for lock in ("dev.txt", "serve.txt"))
+    differing = {line for line in serving - stages if not line.startswith(("numpy==", "ml-dtypes=="))}
+    assert differing == set()
+
+
+def test_the_build_context_is_what_the_image_tag_is_made_of() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert "*" in ignored
+    assert sent - {"LICENSE", "README.md"} == set(CONTEXT)
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_the_build_script_knows_the_image_and_the_file_copies_only_what_is_sent(image: str) -> None:
+    script = (ROOT / "images/build").read_text()
+    assert re.search(rf"\b{image}\b.*\) image", script)
+    for item in read(image):
+        if item.name == "COPY" and "--from" not in item.text:
+            for path in item.text.split()[:-1]:
+                assert (ROOT / path).exists(), path
+                assert path.split("/")[0] in {*CONTEXT, "LICENSE", "README.md"}, path
