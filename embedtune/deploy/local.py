@@ -47,7 +47,7 @@ class LocalTriton:
             GateError: It does not become ready.
             InputError: Something else listens on the port.
         """
-        path = self.path_of(release)
+        path = self.path_of(release).resolve()  # it is remembered, for whoever looks from another directory
         self.stop()
         self.state.mkdir(parents=True, exist_ok=True)
         with self._file("lock").open("w") as lock, self._file("log").open("wb") as log:
