@@ -46,7 +46,7 @@ def test_limits_reach_the_model_as_parameters() -> None:
     assert strings(config) == {
         "max_text_bytes": "512",
         "on_long_text": "refuse",
-        "call_cost": "32",
+        "call_cost": "8",
         "instances": "3",
         "response_cache_mb": "0",
     }
