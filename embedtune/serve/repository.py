@@ -109,8 +109,9 @@ def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
             ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
             ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
         ),
-        # Where the encoder is a model of its own, one instance more: it tokenises while the others wait for that.
-        instance_group=(InstanceGroup(settings.instances + (not inside), Kind.KIND_CPU),),
+        # One instance more than copies of the encoder: it tokenises while the others wait for those. And where no
+        # instance is free yet, Triton's batcher can sleep half a second on a request right after an answer.
+        instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
         model_warmup=_endpoint_warmup() if inside else (),
         response_cache=ResponseCache(enable=True) if settings.response_cache_mb else None,
