@@ -36,6 +36,7 @@ def infinity(name: str, home: Path, model: Path, backend: Backend) -> AbstractCo
     command = [str(home / "bin" / "infinity_emb"), "v2", "--model-id", ".", "--served-model-name", "peer"]
     command += ["--engine", backend, "--device", "cpu", "--dtype", "float32", "--pooling-method", "mean"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    command += ["--no-vector-disk-cache"]  # on by default: it would answer repeated texts without the model
     system = System(name, "infinity", port)
     # Inside the model's folder: optimum finds the graph by its mere name only, and infinity gives what it globbed.
     return running(system, command, "/health", model / "log", HF_HUB_OFFLINE="1", DO_NOT_TRACK="1", PYTHONPATH="")

@@ -1,5 +1,6 @@
 """What a real Triton answers: the vectors of the checkpoint, whatever requests it merges."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,3 +115,13 @@ def test_requests_with_and_without_optional_inputs_are_answered_side_by_side(
         got = list(pool.map(lambda number: embed(client, *forms[number % 4]), range(80)))
     for number, vectors in enumerate(got):
         np.testing.assert_allclose(vectors, wanted[number % 4], atol=1e-6)
+
+
+def test_a_request_right_after_an_answer_is_not_left_waiting(client: InferenceServerClient) -> None:
+    """Triton's batcher sleeps 500 ms on a request that meets no free instance; a lone client must not see it."""
+    seconds = []
+    for _ in range(150):
+        start = time.perf_counter()
+        embed(client, ["check the valve"])
+        seconds.append(time.perf_counter() - start)
+    assert max(seconds) < 0.45

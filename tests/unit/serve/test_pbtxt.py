@@ -46,11 +46,11 @@ def test_limits_reach_the_model_as_parameters() -> None:
     assert strings(config) == {
         "max_text_bytes": "512",
         "on_long_text": "refuse",
-        "call_cost": "32",
+        "call_cost": "8",
         "instances": "3",
         "response_cache_mb": "0",
     }
-    assert [(group.count, group.Kind.Name(group.kind)) for group in config.instance_group] == [(3, "KIND_CPU")]
+    assert [(group.count, group.Kind.Name(group.kind)) for group in config.instance_group] == [(4, "KIND_CPU")]
 
 
 def test_the_response_cache_is_on_only_where_it_has_memory() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from embedtune.core.artifacts import Provenance, write_artifact
 from embedtune.core.contract import EncoderContract, load_contract
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, ConfigError
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.release import build_release, read_release
 
@@ -15,7 +15,7 @@ CONTRACT = EncoderContract(base_model="m", max_length=64, dimensions=(8, 4), que
 SETTINGS = ServeSettings(model_name="handbook")
 
 
-def make_engine(path: Path, target: str = "python-cpu", weights: str = "graph", **more: str) -> Path:
+def make_engine(path: Path, target: str = "python-cpu", weights: str = "graph", **more: object) -> Path:
     """Write an engine artifact whose graph is only some bytes."""
     with write_artifact(path, "engine", Provenance(0, {}, {}, "code")) as draft:
         file = "model.plan" if target == "tensorrt" else "model.onnx"
@@ -148,3 +148,14 @@ def test_a_directory_without_release_json_is_none(tmp_path: Path) -> None:
 def test_an_engine_for_an_unknown_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no such target"):
         build_release(make_engine(tmp_path / "engine", "openvino"), tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize(("built_for", "allowed"), [(32, False), (64, True), (128, True)])
+def test_batches_larger_than_the_engine_takes_are_refused(tmp_path: Path, built_for: int, allowed: bool) -> None:
+    engine = make_engine(tmp_path / "engine", "tensorrt", max_batch_size=built_for)
+    settings = ServeSettings(max_batch_size=64)
+    if allowed:
+        build_release(engine, tmp_path / "out", settings)
+    else:
+        with pytest.raises(ConfigError, match=r"(?s)max_batch_size=64.*at most 32"):
+            build_release(engine, tmp_path / "out", settings)
