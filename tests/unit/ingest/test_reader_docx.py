@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from docx import Document
-from ingest_files import make_docx
 
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.readers import docx
 from embedtune.ingest.reading import read_document
+from tests.unit.ingest.ingest_files import make_docx
 
 
 def test_structure() -> None:

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from ingest_files import make_pdf
 
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.readers.pdf import read
 from embedtune.ingest.reading import read_document
+from tests.unit.ingest.ingest_files import make_pdf
 
 LONG = "The wash line has two kinds of spray bar and the numbers are easily swapped on"
 
