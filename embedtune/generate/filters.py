@@ -16,6 +16,7 @@ from embedtune.generate.asks import ASPECTS
 from embedtune.generate.records import Question
 
 MAX_WORDS = 60
+EXAMPLE_NAMES = frozenset({"norvo", "tallo"})  # invented for the prompts' examples; small models copy them
 SPLIT_ORDER = ("test", "dev", "train")  # of two alike the test question stays
 _POINTS_AT_PASSAGE = re.compile(
     r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE
@@ -46,6 +47,20 @@ def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
     if not all(fact and fact != ["none"] for fact in facts):
         return question.rejected("not_multi_hop")
     return question
+
+
+def not_from_example(question: Question, passages: Mapping[str, str]) -> Question:
+    """Reject a name that comes from a prompt's example and not from the question's passages.
+
+    After the judge, whose calls for what is recorded already stay the same so.
+
+    Args:
+        question: Judged.
+        passages: Embedded strings by chunk id.
+    """
+    names = EXAMPLE_NAMES.intersection(words(question.question))
+    own = names and {word for chunk_id in question.chunk_ids for word in words(passages[chunk_id])}
+    return question.rejected("from_example") if names - own else question
 
 
 def by_scores(question: Question, settings: GenerateSettings) -> Question:

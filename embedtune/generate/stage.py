@@ -16,7 +16,14 @@ from embedtune.core.settings import Config, GenerateSettings
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.core.vector_cache import Vectors
 from embedtune.generate.bundles import bundle_ids, known_bundles, make_bundles
-from embedtune.generate.filters import Corpus, by_scores, round_trip, with_ranks, without_duplicates
+from embedtune.generate.filters import (
+    Corpus,
+    by_scores,
+    not_from_example,
+    round_trip,
+    with_ranks,
+    without_duplicates,
+)
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.prompts import prompt_versions
@@ -121,7 +128,7 @@ def sift(
     config: Config,
     progress: Progress,
 ) -> list[Question]:
-    """Apply judge, duplicate and round-trip filters, and store the ranks.
+    """Apply judge, example, duplicate and round-trip filters, and store the ranks.
 
     Args:
         questions: Written and judged.
@@ -132,7 +139,8 @@ def sift(
         progress: Told of the encoding.
     """
     settings = config.generate
-    judged = [by_scores(question, settings) for question in questions]
+    texts = {passage.chunk_id: passage.text for passage in passages}
+    judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
     found = encoder.encode_queries([question.question for question in judged], progress)
     distinct = without_duplicates(judged, found, settings.duplicate_similarity)
     limit = rank_limit(settings, len(passages))

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from embedtune.core.settings import GenerateSettings
 from embedtune.generate import filters
-from embedtune.generate.filters import Corpus, by_scores, plain_sense, round_trip, with_ranks, without_duplicates
+from embedtune.generate.filters import (
+    EXAMPLE_NAMES,
+    Corpus,
+    by_scores,
+    not_from_example,
+    plain_sense,
+    round_trip,
+    with_ranks,
+    without_duplicates,
+)
+from embedtune.generate.prompts import load_prompt
 from embedtune.generate.stage import rank_limit
 from tests.unit.generate.passages_world import SETTINGS, question
 from tests.word_encoder import WordEncoder
@@ -52,6 +62,25 @@ def test_a_question_without_an_answer_is_empty():
 )
 def test_a_bundles_question_needs_a_fact_of_every_passage(facts, reason):
     assert plain_sense(question(chunk_ids=("a", "b"), hop_facts=facts), TEXTS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "reason"),
+    [
+        ("how hot may the kiln get", "The kiln", ""),
+        ("how hot may the Norvo kiln get", "The kiln", "from_example"),
+        ("how hot may the Norvo kiln get", "Kilns of NORVO", ""),  # whose maker is really called so
+        ("how hot may the Norvo kiln get in Tallo?", "Kilns of NORVO", "from_example"),
+    ],
+)
+def test_a_name_of_the_prompts_example_is_none_of_the_documents(text, passage, reason):
+    assert not_from_example(question(text), {"a": passage}).reason == reason
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLE_NAMES))
+def test_the_names_of_the_example_are_in_the_prompts(name):
+    texts = " ".join(text for _, text in load_prompt("generate_single").fixed).casefold()
+    assert name in texts
 
 
 @pytest.mark.parametrize(
