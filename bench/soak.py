@@ -65,7 +65,7 @@ TENSORS: dict[str, dict[str, list[object]]] = {
     "other type": {"TEXT": [b"a"], "INPUT_TYPE": [b"title"]},
     "wrong dimensions": {"TEXT": [b"a"], "DIMENSIONS": [7]},
     "no text": {"INPUT_TYPE": [b"query"]},
-    "too many texts": {"TEXT": [b"a"] * 65},
+    "too many texts": {"TEXT": [b"a"] * 33},
     "megabyte text": {"TEXT": [b"a" * 1_000_000]},
 }
 

@@ -13,7 +13,12 @@ class ServeSettings(Section):
     model_name: str = Field(
         default="embedtune", pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Name of the endpoint model."
     )
-    max_batch_size: int = Field(default=64, ge=1, le=1024, description="Texts in one batch on the server.")
+    max_batch_size: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Texts in one batch on the server; larger ones make the others wait.",
+    )
     max_queue_delay_us: int = Field(
         default=1000, ge=0, description="Microseconds that a request may wait for others to share its batch."
     )

@@ -109,8 +109,8 @@ def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
             ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
             ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
         ),
-        # One instance more than copies of the encoder: it tokenises while the others wait for those. And where no
-        # instance is free yet, Triton's batcher can sleep half a second on a request right after an answer.
+        # One instance more than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
+        # And where no instance is free yet, Triton's batcher can sleep half a second on a request after an answer.
         instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
         model_warmup=_endpoint_warmup() if inside else (),

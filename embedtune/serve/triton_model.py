@@ -3,12 +3,13 @@
 It stands alone: beside Triton's own module it imports numpy, tokenizers and onnxruntime only.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from tokenizers import Encoding, Tokenizer
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+# The encoder: ids, mask and dimensions of a batch to a row a text, of unit length, zero beyond its dimensions.
+Run = Callable[[Ints, Ints, Ints], Floats]
 TYPES = ("query", "passage")
 # On a CPU what it makes is slower than what it takes: ONNX Runtime 1.32 sums and norms faster in two steps.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
@@ -65,8 +68,9 @@ def read_request(
     dimensions = [limits.dimensions[0]] * len(prefixed) if sizes is None else [int(size) for size in sizes]
     for number, size in enumerate(dimensions):
         if size not in limits.dimensions:
-            allowed = ", ".join(map(str, limits.dimensions))
-            raise InvalidError(f"DIMENSIONS[{number}] is {size}; this model gives {allowed}")
+            raise InvalidError(
+                f"DIMENSIONS[{number}] is {size}; this model gives {', '.join(map(str, limits.dimensions))}"
+            )
     return Request(prefixed, dimensions)
 
 
@@ -92,13 +96,11 @@ def _read_type(number: int, data: bytes) -> str:
 
 def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError | None:
     """Return why texts are refused: one without a token, or of too many where they are not cut."""
-    for number, encoding in enumerate(encodings):
-        if not encoding.ids:
+    for number, tokens in enumerate(len(encoding.ids) for encoding in encodings):
+        if not tokens:
             return InvalidError(f"TEXT[{number}] has no token")
-        if len(encoding.ids) > limits.max_length:
-            return InvalidError(
-                f"TEXT[{number}] has {len(encoding.ids)} tokens with its prefix; the limit is {limits.max_length}"
-            )
+        if tokens > (limit := limits.max_length):
+            return InvalidError(f"TEXT[{number}] has {tokens} tokens with its prefix; the limit is {limit}")
     return None
 
 
@@ -125,33 +127,33 @@ def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
     """Return ids and attention mask of texts, padded at the right to the longest."""
     shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    for row, encoding in enumerate(encodings):
-        ids[row, : len(encoding.ids)] = encoding.ids
-        mask[row, : len(encoding.ids)] = 1
+    for row, own in enumerate(encoding.ids for encoding in encodings):
+        ids[row, : len(own)], mask[row, : len(own)] = own, 1
     return ids, mask
 
 
-class Run(Protocol):
-    """The encoder: ids, mask and dimensions of a batch to vectors."""
-
-    def __call__(self, ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
-        """Return one row a text, of unit length, zero beyond its dimensions."""
-
-
-def onnx_runner(path: Path, threads: int) -> Run:
-    """Return the encoder run by ONNX Runtime in this process."""
+def onnx_runner(path: Path, threads: int, *, in_turn: bool) -> Run:
+    """Return the encoder run by ONNX Runtime in this process, `in_turn` with any other that was told so."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
-    )
+    # Threads that wait for the next call busily would take the cores from the copy whose turn it is.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    turn = path.open("rb") if in_turn else None
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(path, options, providers, disabled_optimizers=SLOW_FUSIONS)
 
     def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
         feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
-        vectors: Floats = session.run(["embeddings"], feeds)[0]
+        if turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            vectors: Floats = session.run(["embeddings"], feeds)[0]
+        finally:
+            if turn:
+                fcntl.flock(turn, fcntl.LOCK_UN)
         return vectors
 
     return run
@@ -240,7 +242,10 @@ class TritonPythonModel:
         if encoder := parameters.get("encoder"):
             run = model_runner(encoder)
         else:
-            run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // int(parameters["instances"])))
+            # Triton starts one instance more than these copies: the first and the last, in_turn, count as one.
+            copies, number = int(parameters["instances"]), int(args["model_instance_name"].rpartition("_")[2])
+            threads = max(1, usable_cpus() // copies)
+            run = onnx_runner(version / "model.onnx", threads, in_turn=number % copies == 0)
         self.endpoint = Endpoint(limits, tokenizer, pad_id, int(parameters["call_cost"]), run)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -260,12 +265,7 @@ class TritonPythonModel:
 
 
 def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
-    """Return the tokenizer, without padding, and the id that its file pads with.
-
-    Args:
-        path: Its file, which also says where texts are cut.
-        cut: Texts are cut there.
-    """
+    """Return the tokenizer, without padding, and the id that its file pads with; `cut`: where its file says."""
     tokenizer = Tokenizer.from_file(str(path))
     if tokenizer.padding is None:
         raise ValueError(f"{path} does not say how to pad")

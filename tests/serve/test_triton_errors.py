@@ -15,7 +15,7 @@ from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import Installation
 from embedtune.serve.release import build_release
 from tests.serve.endpoint import embed, inputs, metric, rows, tensor
-from tests.triton_server import Triton, running
+from tests.triton_server import Triton, asking, running
 
 GOOD = "press kiln"
 WRONG = {
@@ -34,7 +34,7 @@ WRONG = {
     ),
     "dimensions": (inputs([GOOD], None, [17]), "INVALID: DIMENSIONS[0] is 17; this model gives 32, 16"),
     "no dimensions": (inputs([GOOD], None, [0]), "INVALID: DIMENSIONS[0] is 0; this model gives 32, 16"),
-    "batch": (inputs([GOOD] * 65), "inference request batch-size must be <= 64 for 'embedtune'"),
+    "batch": (inputs([GOOD] * 33), "inference request batch-size must be <= 32 for 'embedtune'"),
     "no text": (inputs([GOOD], ["query"])[1:], "INVALID: TEXT is missing"),
     "two columns": ([tensor("TEXT", rows([GOOD, GOOD]).reshape(1, 2))], "unexpected shape for input 'TEXT'"),
     "type of another batch": (
@@ -48,9 +48,8 @@ WRONG = {
 
 @pytest.fixture
 def client(triton: Triton) -> Iterator[InferenceServerClient]:
-    client = InferenceServerClient(f"127.0.0.1:{triton.grpc_port}")
-    yield client
-    client.close()
+    with asking(triton) as client:
+        yield client
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -113,9 +112,8 @@ def strict(engine: Path, installation: Installation, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def strict_client(strict: Triton) -> Iterator[InferenceServerClient]:
-    client = InferenceServerClient(f"127.0.0.1:{strict.grpc_port}")
-    yield client
-    client.close()
+    with asking(strict) as client:
+        yield client
 
 
 def test_texts_of_too_many_tokens_are_refused_where_that_is_configured(

@@ -81,8 +81,8 @@ def test_other_targets_have_the_encoder_as_a_model_of_its_own(tmp_path: Path, ta
         "tokenizer.json",
         "embedtune.json",
     }
-    # Values of the warm-up requests: 64 rows of 16 tokens, 8 bytes each; and the full dimension for each row.
-    assert (encoder / "warmup" / "input_ids_64").stat().st_size == 64 * 16 * 8
+    # Values of the warm-up requests: 32 rows of 16 tokens, 8 bytes each; and the full dimension for each row.
+    assert (encoder / "warmup" / "input_ids_32").stat().st_size == 32 * 16 * 8
     assert (encoder / "warmup" / "dimensions_1").read_bytes() == (8).to_bytes(8, "little")
 
 

@@ -1,6 +1,8 @@
 """The endpoint model: what it refuses, how it groups, and that grouping and merging change no vector."""
 
+import fcntl
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from embedtune.serve.triton_model import (
     Request,
     groups_of_similar_length,
     load_tokenizer,
+    onnx_runner,
     padded,
     read_request,
 )
@@ -174,3 +177,16 @@ def test_no_request_is_no_work(tokenizer_file: Path) -> None:
     model, encoder = endpoint(tokenizer_file)
     assert model.answer([]) == []
     assert encoder.shapes == []
+
+
+def test_copies_that_share_a_turn_do_not_compute_side_by_side(engine: Path) -> None:
+    ids, sizes = np.ones((1, 3), np.int64), np.array([32], np.int64)
+    with ThreadPoolExecutor(2) as pool, (engine / "model.onnx").open("rb") as other:
+        sharing, alone = (onnx_runner(engine / "model.onnx", 1, in_turn=in_turn) for in_turn in (True, False))
+        fcntl.flock(other, fcntl.LOCK_EX)  # another copy computes
+        waiting = pool.submit(sharing, ids, ids, sizes)
+        assert pool.submit(alone, ids, ids, sizes).result(60).shape == (1, 32)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert waiting.result(60).shape == (1, 32)
