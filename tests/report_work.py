@@ -16,6 +16,8 @@ from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.stage import _differences
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, slices_record, write_per_query
 from embedtune.evaluate.verdict import verdict_record
+from embedtune.export.parity import Parity, Variant
+from embedtune.export.texts import Sample
 
 STYLES = ("question", "keywords", "symptom", "howto")
 README = "# tiny, tuned\n\n## Evaluation\n\n<!-- evaluation -->\n\n## Training\n\nby hand\n"
@@ -31,6 +33,7 @@ def make_work(work: Path, config: Config, *, quality: dict[str, float] | None = 
     _triplets(work, config)
     _model(work, config)
     _evaluation(work, config, quality or BETTER, text)
+    _engine(work, config)
     return work
 
 
@@ -152,6 +155,21 @@ def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str
         figures = report_metrics(results, against_base, verdict)
         draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
         draft.report = StageReport("evaluate", figures, notes(results, against_base, False), 38.5)
+
+
+def _engine(work: Path, config: Config) -> None:
+    full, small = np.array([0.99999, 1.0]), np.array([0.9612, 0.99])
+    samples = [Sample("query", "grease", 3, 384), Sample("passage", "grease the chain", 256, 384)]
+    variants = [Variant("fp32", 90.8, full, 0.55), Variant("int8", 59.0, small, 0.5431)]
+    found = Parity(config.export, samples, 62, 0.55, variants)
+    with write_artifact(
+        work / "engine", "engine", _provenance(work, config, "export", "model", "dataset")
+    ) as draft:
+        config.contract.save(draft.path)
+        (draft.path / "engine.json").write_text("{}")
+        (draft.path / "parity.json").write_text(json.dumps(found.record()))
+        (draft.path / "reference.parquet").write_text("")
+        draft.report = StageReport("export", found.metrics(), found.notes(), 65.0)
 
 
 def _result(name: str, queries: int, quality: dict[str, float], text: str, seed: int) -> SetResult:

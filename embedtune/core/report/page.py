@@ -63,6 +63,7 @@ def _html(work: Work) -> str:
         questions=process.questions(work),
         mining=process.mining(work),
         training=process.training(work),
+        parity=process.parity(work),
         stages=process.stages(work),
         provenance=origin,
         config_text=json.dumps(origin["config"], indent=2, ensure_ascii=False),

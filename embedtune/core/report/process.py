@@ -21,6 +21,7 @@ REASONS = {
     "duplicate": "like another question",
     "copied": "copied from the passage",
     "round_trip": "its passage is not found",
+    "from_example": "takes a name from the prompt's example",
     "mentions_passage": "speaks of the passage",
     "not_multi_hop": "needs one passage only",
     "not_judged": "not judged",
@@ -100,6 +101,19 @@ def mining(work: Work) -> dict[str, Any] | None:
         "mean_negative": float(negative.mean()),
         "chart": histogram(series, "score in the base model", "Scores of positives and mined negatives"),
     }
+
+
+def parity(work: Work) -> dict[str, Any] | None:
+    """Return how near each exported variant comes to PyTorch, and what it costs in nDCG@10 on dev."""
+    record = work.data("engine", "parity.json")
+    if record is None:
+        return None
+    variants = [
+        {**variant, "name": name, "shipped": name == record["precision"], "ndcg": variant[METRIC]}
+        for name, variant in record["variants"].items()
+    ]
+    whole = {key: record[key] for key in ("target", "texts", "tokens", "dimensions", "dev_queries")}
+    return {**whole, "variants": variants, "pytorch": record["pytorch"][METRIC]}
 
 
 def questions(work: Work) -> dict[str, Any] | None:

@@ -94,6 +94,7 @@ def test_every_part_is_there(page):
         "Where it helps and where it hurts",
         "Wins and losses to read",
         "Training",
+        "The exported engine",
         "Hard negatives",
         "Questions",
         "What every stage did",
@@ -112,6 +113,19 @@ def test_the_tables_hold_the_stored_figures(whole, page):
         assert f">{signed(entry['delta']['ndcg@10']['mean'], 4)}<" in page
 
 
+def test_every_variant_of_the_engine_stands_there_with_its_price(page):
+    rows = re.findall(r"<tr><th>(PyTorch|fp32|int8)(.*?)</tr>", page, re.DOTALL)
+    plain = {name: rest.replace("\N{EN DASH}", "none") for name, rest in rows}
+    cells = {name: re.findall(r">([^<>]+)</td>", rest) for name, rest in plain.items()}
+    assert cells == {
+        "PyTorch": ["none", "none", "none", "0.5500", "none", "none"],
+        "fp32": ["90.8 MB", "0.999990", "0.9999", "0.5500", "0.0000", "yes"],
+        "int8": ["59.0 MB", "0.961200", "0.97", "0.5431", "0.0069", "no"],
+    }
+    assert [name for name, rest in rows if ">shipped<" in rest] == ["fp32"]
+    assert "2 texts of 3 to 256 tokens at 384 dimensions, and by nDCG@10 on 62 development questions" in page
+
+
 def test_the_same_artifacts_give_the_same_page(whole, page):
     assert render_report(whole[0]).read_text() == page
 
@@ -126,7 +140,9 @@ def test_text_from_documents_and_models_is_never_markup(whole, tmp_path):
     assert "{{ 7777*3 }}" in text and "23331" not in text
 
 
-@pytest.mark.parametrize("missing", ["chunks", "questions", "dataset", "triplets", "model", "evaluation"])
+@pytest.mark.parametrize(
+    "missing", ["chunks", "questions", "dataset", "triplets", "model", "evaluation", "engine"]
+)
 def test_what_is_missing_is_left_out(whole, tmp_path, missing):
     shutil.copytree(whole[0], tmp_path / "work")
     shutil.rmtree(tmp_path / "work" / missing)
@@ -138,6 +154,7 @@ def test_what_is_missing_is_left_out(whole, tmp_path, missing):
         "triplets": "Hard negatives",
         "model": "Training",
         "evaluation": "Results",
+        "engine": "The exported engine",
     }
     assert (f"<h2>{heading.get(missing)}</h2>" in text) is False
     assert ("No verdict yet" in text) == (missing == "evaluation")
