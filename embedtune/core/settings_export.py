@@ -36,7 +36,7 @@ class ExportSettings(Section):
     tensorrt_batch: int = Field(
         default=64, ge=1, le=1024, description="Largest batch of a TensorRT engine; serve.max_batch_size fits in."
     )
-    parity_texts: int = Field(default=256, ge=16, description="Domain texts compared one by one.")
+    parity_texts: int = Field(default=256, ge=256, description="Domain texts compared one by one.")
     min_cosine_fp32: Share = Field(default=0.9999, description="Of each text, with its PyTorch vector.")
     min_cosine_fp16: Share = Field(default=0.999, description="Of each text, with its PyTorch vector.")
     min_cosine_int8: Share = Field(default=0.97, description="Of each text, with its PyTorch vector.")

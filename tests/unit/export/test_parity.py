@@ -25,7 +25,10 @@ def parity(*variants, ndcg: float | None = 0.8, queries=12, **settings):
 
 
 def test_an_engine_that_gives_the_same_vectors_passes():
-    require_parity(parity())
+    found = parity()
+    require_parity(found)
+    assert found.complaints(found.shipped) == []
+    assert found.record()["variants"]["fp32"]["passed"] is True
 
 
 @pytest.mark.parametrize(
@@ -78,8 +81,10 @@ def test_a_variant_that_is_not_shipped_fails_nothing_but_is_noted():
 
 
 def test_the_shipped_variant_is_the_one_that_decides():
-    full, small = variant(cosines=(0.5, 0.5, 0.5)), variant("int8")
-    require_parity(parity(full, small, precision="int8"))
+    wrong, right = variant(cosines=(0.5, 0.5, 0.5)), variant("int8")
+    require_parity(parity(wrong, right, precision="int8"))
+    with pytest.raises(GateError, match=r"3 of 3 texts below cosine 0\.9999"):
+        require_parity(parity(wrong, right, precision="fp32"))
 
 
 def test_the_message_names_the_worst_texts_first_and_what_can_be_done():
