@@ -1,18 +1,18 @@
 """A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton carries."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from embedtune.core.errors import InputError
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import Installation, find_installation
 from embedtune.serve.release import Release, build_release
-from embedtune.serve.server import Ports, TritonServer
+from embedtune.serve.server import Ports, TritonServer, free_ports
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,22 @@ class Triton:
     server: TritonServer
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-
-
 @contextmanager
 def running(release: Release, installation: Installation, log: Path) -> Iterator[Triton]:
     http, grpc, metrics = free_ports(3)
     with TritonServer(release, installation, Ports(http, grpc, metrics), log) as server:
         server.start(120)
         yield Triton(http, grpc, metrics, release.path, server)
+
+
+@contextmanager
+def asking(server: Triton) -> Iterator[InferenceServerClient]:
+    """Connect to a server over gRPC."""
+    client = InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from serving.systems import System, free_ports, running
+from serving.systems import System, running
 
 from embedtune.core.contract import load_contract
+from embedtune.serve.server import free_ports
 
 CLASSIC = "sentence_transformers.models"
 Backend = Literal["torch", "optimum"]

@@ -1,12 +1,11 @@
 """The servers that are compared: how each is started, and when it is ready. All run on this process's cores."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import httpx
 from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.installation import find_installation
 from embedtune.serve.release import build_release
-from embedtune.serve.server import Ports, TritonServer
+from embedtune.serve.server import Ports, TritonServer, free_ports
 
 START_S = 600.0  # infinity-emb measures itself first
 
@@ -33,14 +32,6 @@ class System:
     name: str
     kind: str
     port: int
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 @contextmanager

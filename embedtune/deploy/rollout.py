@@ -98,7 +98,7 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
             smoke = smoke_test(environment, name, progress)
             if environment.store:
                 environment.store.set_live(name, back=back)
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too must not leave an unproven release live; raised again below
             if environment.config.release.owner == "deploy" and before != name:
                 _go_back(environment, before, name, error)
             raise

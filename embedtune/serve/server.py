@@ -3,10 +3,11 @@
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,19 @@ class Ports:
     grpc: int = 8001
     metrics: int = 8002
     address: str = "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of 127.0.0.1 on which nothing listens now, for servers that come and go.
+
+    Args:
+        count: Ports wanted, all different.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
 
 
 def server_command(release: Release, installation: Installation, ports: Ports) -> list[str]:
@@ -78,9 +92,14 @@ def require_backends(release: Release, installation: Installation) -> None:
         )
 
 
-def is_ready(port: int) -> bool:
-    """Tell whether a Triton of this machine answers on its HTTP port and all its models are loaded and warm."""
-    url = f"http://127.0.0.1:{port}/v2/health/ready"
+def is_ready(port: int, address: str = "127.0.0.1") -> bool:
+    """Tell whether a Triton answers on its HTTP port and all its models are loaded and warm.
+
+    Args:
+        port: HTTP.
+        address: Where it listens; one that means all addresses is asked as this machine.
+    """
+    url = f"http://{address}:{port}/v2/health/ready"
     try:
         # Without "close" the connection stays open, and a Triton that is told to end waits for it.
         return urllib3.request("GET", url, headers={"Connection": "close"}, retries=False, timeout=2).status == 200
@@ -144,7 +163,7 @@ class TritonServer:
 
     def ready(self) -> bool:
         """Tell whether it answers and all its models are loaded and warm."""
-        return is_ready(self.ports.http)
+        return is_ready(self.ports.http, self.ports.address)
 
     def running(self) -> bool:
         """Tell whether its process lives."""

@@ -8,7 +8,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from embedtune.serve.gateway.app import GatewayOptions
 from tests.gateway.server import serving
-from tests.triton_server import Triton
+from tests.triton_server import Triton, asking
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,5 @@ def http(gateway: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def direct(triton: Triton) -> Iterator[InferenceServerClient]:
     """Triton itself, whose vectors the gateway must hand on unchanged."""
-    client = InferenceServerClient(f"127.0.0.1:{triton.grpc_port}")
-    yield client
-    client.close()
+    with asking(triton) as client:
+        yield client

@@ -17,8 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from embedtune.serve.gateway.app import GatewayOptions
+from embedtune.serve.server import free_ports
 from tests.gateway.server import serving
-from tests.triton_server import Triton, free_ports
+from tests.triton_server import Triton
 
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
 

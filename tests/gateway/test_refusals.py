@@ -13,8 +13,9 @@ from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.installation import Installation
 from embedtune.serve.release import build_release
+from embedtune.serve.server import free_ports
 from tests.gateway.server import serving
-from tests.triton_server import Triton, free_ports, running
+from tests.triton_server import Triton, running
 
 ALL_NAMES = "embedtune, embedtune-query, embedtune-passage"
 TOO_LARGE = "the body is larger than 4000000 bytes: send fewer texts"

@@ -24,10 +24,9 @@ from embedtune.core.settings import Config
 from embedtune.deploy import stage
 from embedtune.deploy.local import LocalTriton
 from embedtune.serve.installation import Installation
-from embedtune.serve.server import is_ready
+from embedtune.serve.server import free_ports, is_ready
 from tests.object_store import ENDPOINT, SECRETS, a_bucket, needs_server
 from tests.tiny_engine import make_tiny_engine
-from tests.triton_server import free_ports
 
 pytestmark = needs_server
 CORPUS = [Record(f"p{number}", f"the pump {number} leaks oil") for number in range(40)]

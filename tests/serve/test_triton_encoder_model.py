@@ -19,7 +19,7 @@ from embedtune.serve.installation import Installation
 from embedtune.serve.release import Release, build_release
 from tests.serve.endpoint import embed
 from tests.tiny_engine import make_tiny_engine
-from tests.triton_server import Triton, running
+from tests.triton_server import Triton, asking, running
 
 STAND_IN = """
 from pathlib import Path
@@ -61,9 +61,8 @@ def served(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def client(served: Triton) -> Iterator[InferenceServerClient]:
-    client = InferenceServerClient(f"127.0.0.1:{served.grpc_port}")
-    yield client
-    client.close()
+    with asking(served) as client:
+        yield client
 
 
 def test_its_vectors_are_those_of_pytorch(served: Triton) -> None:

@@ -1,5 +1,7 @@
 """How Triton is started: with what, for which releases, and that nothing more than it needs reaches it."""
 
+import http.server
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,22 @@ def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installa
     with pytest.raises(InputError, match="does not start"):
         server.start(0.3)
     assert not server.running()
+
+
+def test_it_is_asked_where_it_listens(installed: Callable[..., Installation], tmp_path: Path) -> None:
+    class Ready(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    installation = installed("python")
+    with http.server.HTTPServer(("127.0.0.2", 0), Ready) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        port = listening.server_address[1]
+        for address, ready in (("127.0.0.2", True), ("127.0.0.1", False)):
+            where = Ports(http=port, address=address)
+            assert TritonServer(a_release(tmp_path), installation, where, None).ready() is ready
+        listening.shutdown()
 
 
 def test_an_installed_tritonserver_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
