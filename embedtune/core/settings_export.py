@@ -11,7 +11,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: dict[Target, tuple[Precision, ...]] = {
     "python-cpu": ("fp32", "int8"),
     "onnxruntime": ("fp32", "int8"),
-    "tensorrt": ("fp32", "fp16"),
+    "tensorrt": ("fp32", "fp16", "int8"),
 }
 
 
@@ -25,7 +25,7 @@ class ExportSettings(Section):
     )
     precision: Precision = Field(
         default="fp32",
-        description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); fp16 or fp32 for TensorRT.",
+        description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); any for TensorRT.",
     )
     opset: int = Field(
         default=20, ge=18, le=23, description="ONNX operator set; from 20 on GELU is one operator, and faster."
@@ -35,6 +35,9 @@ class ExportSettings(Section):
     )
     tensorrt_batch: int = Field(
         default=64, ge=1, le=1024, description="Largest batch of a TensorRT engine; serve.max_batch_size fits in."
+    )
+    calibration_passages: int = Field(
+        default=512, ge=8, description="Passages that int8 for TensorRT takes its ranges from."
     )
     parity_texts: int = Field(default=256, ge=256, description="Domain texts compared one by one.")
     min_cosine_fp32: Share = Field(default=0.9999, description="Of each text, with its PyTorch vector.")

@@ -2,15 +2,17 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders import load_model
 from embedtune.core.errors import ContractError
-from embedtune.core.onnx_encoder import MODEL_FILE, TOKENIZER_FILE
+from embedtune.core.onnx_encoder import MODEL_FILE, TOKENIZER_FILE, load_tokenizer
 from embedtune.core.settings import RuntimeSettings
 from embedtune.core.settings_export import ExportSettings
+from embedtune.export.calibrate import Passages, write_calibrated
 from embedtune.export.encoder import encoder_graph
 from embedtune.export.half import halve
 from embedtune.export.onnx_file import write_onnx
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def export_engine(model: Path, contract: EncoderContract, output: Path, settings: ExportSettings) -> None:
+def export_engine(
+    model: Path,
+    contract: EncoderContract,
+    output: Path,
+    settings: ExportSettings,
+    passages: Sequence[str] = (),
+) -> None:
     """Write graph, tokenizer.json, embedtune.json and engine.json into a directory.
 
     An ONNX engine is written in fp32; `write_int8` makes the other variant from it. A TensorRT engine is built in
@@ -31,6 +39,7 @@ def export_engine(model: Path, contract: EncoderContract, output: Path, settings
         contract: How its vectors are made.
         output: An existing directory.
         settings: Target, precision, opset, and the size above which weights stand in a file of their own.
+        passages: Without prefix; int8 for TensorRT is calibrated on them.
 
     Raises:
         ContractError: The model cannot read texts as long as the contract says, or its tokenizer is not portable.
@@ -49,8 +58,16 @@ def export_engine(model: Path, contract: EncoderContract, output: Path, settings
         halve(graph.body)
     profile = Profile(settings.tensorrt_batch, contract.max_length)
     with tempfile.TemporaryDirectory(dir=output) as folder:
-        write_onnx(graph, Path(folder) / MODEL_FILE, *limits)
-        more = build_plan(Path(folder) / MODEL_FILE, output / PLAN_FILE, profile)
+        file = Path(folder) / MODEL_FILE
+        write_onnx(graph, file, *limits)
+        if settings.precision == "int8":
+            texts = [contract.passage_prefix + passage for passage in passages]
+            read = Passages(load_tokenizer(output), texts, contract.dimensions[0])
+            file = file.with_name(f"int8-{MODEL_FILE}")
+            write_calibrated(
+                Path(folder) / MODEL_FILE, file, read, contract.dimensions[0], settings.external_data_mb
+            )
+        more = build_plan(file, output / PLAN_FILE, profile)
     write_record(output, settings, contract.dimensions[0], **more)
 
 

@@ -1,9 +1,9 @@
 """Dynamic int8 for CPUs: weights rounded once, by output channel; activations rounded as they come."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 
 def write_int8(source: Path, target: Path, external_data_mb: float) -> None:
@@ -18,23 +18,31 @@ def write_int8(source: Path, target: Path, external_data_mb: float) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises on the root logger to run a preprocessing that changes nothing here
-    try:
+    with without_advice():
         quantize_dynamic(
             source,
             target,
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
             weight_type=QuantType.QInt8,
-            use_external_data_format=_megabytes(source) > external_data_mb,
+            use_external_data_format=megabytes(source) > external_data_mb,
         )
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keep ONNX Runtime's quantisation from advising a preprocessing that changes nothing here."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         root.setLevel(level)
 
 
-def _megabytes(path: Path) -> float:
+def megabytes(path: Path) -> float:
+    """Return the size of an ONNX file and its weights."""
     return sum(file.stat().st_size for file in graph_files(path)) / 1e6
 
 

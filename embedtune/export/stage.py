@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import time
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def run(
         return report
     dev = read_retrieval_set(dataset, "dev")
     with write_artifact(output, "engine", provenance) as draft:
-        export_engine(model, config.contract, draft.path, config.export)
+        export_engine(model, config.contract, draft.path, config.export, _calibration(dev, config))
         samples = draw_samples(_draw(draft.path, dataset, dev, config), config.export.parity_texts)
         torch = TorchEncoder(model, config.contract, config.runtime, cache / "embeddings")
         case = Case(samples, reference_vectors(torch, samples, progress), dev)
@@ -76,6 +77,12 @@ def run(
 def _draw(engine: Path, dataset: Path, dev: RetrievalSet, config: Config) -> Draw:
     queries = read_records(dataset / "queries.jsonl")
     return Draw(dev.corpus, queries, load_tokenizer(engine), config.contract, config.seed)
+
+
+def _calibration(dev: RetrievalSet, config: Config) -> list[str]:
+    passages = sorted({passage.text for passage in dev.corpus if passage.text.strip()})
+    count = min(config.export.calibration_passages, len(passages))
+    return random.Random(config.seed).sample(passages, count)
 
 
 def _write_reference(path: Path, case: Case) -> None:

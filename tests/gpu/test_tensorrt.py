@@ -21,7 +21,7 @@ def _gpu() -> None:
         pytest.skip("no package tensorrt: it is in the image gpu")
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.9999), ("fp16", 0.999)])
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.9999), ("fp16", 0.999), ("int8", 0.97)])
 def test_an_engine_passes_the_gate_and_says_what_it_was_built_for(
     tmp_path: Path, precision: str, least: float
 ) -> None:

@@ -1,0 +1,96 @@
+"""int8 for TensorRT: the ranges of the activations, seen on the user's own passages, stand as scales in the graph.
+
+TensorRT takes such a graph as it is (explicit quantisation), and ONNX Runtime can run it, so it is tested on CPUs.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedtune.core.onnx_encoder import INPUTS, Integers
+from embedtune.export.int8 import megabytes, without_advice
+
+BATCH = 8
+# What TensorRT wants: symmetric, weights by output channel, each pair of operators its own.
+TENSORRT = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "AddQDQPairToWeight": True,
+    "DedicatedQDQPair": True,
+    "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
+    "OpTypesToExcludeOutputQuantization": ["MatMul"],  # what a product gives goes on unrounded
+}
+
+
+class Passages:
+    """Hands passages to ONNX Runtime's calibration, batch by batch.
+
+    Args:
+        tokenizer: The engine's.
+        texts: Passages with their prefix.
+        dimension: The full one.
+    """
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], dimension: int) -> None:
+        self._feeds = self._batches(tokenizer, texts, dimension)
+
+    def get_next(self) -> dict[str, Integers] | None:
+        """Return the inputs of the next batch; None after the last."""
+        return next(self._feeds, None)
+
+    @staticmethod
+    def _batches(tokenizer: Any, texts: Sequence[str], dimension: int) -> Iterator[dict[str, Integers]]:
+        for start in range(0, len(texts), BATCH):
+            encodings = tokenizer.encode_batch_fast(list(texts[start : start + BATCH]))
+            ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+            mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+            yield dict(zip(INPUTS, (ids, mask, np.full(len(ids), dimension, dtype=np.int64)), strict=True))
+
+
+def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int, external_data_mb: float) -> None:
+    """Write the int8 variant of an fp32 ONNX file with fixed scales.
+
+    A scale is the largest magnitude seen, divided by 127. The products that come back from the wide part of a
+    feed-forward layer stay in fp32: a few of their inputs are far larger than all others and would leave those
+    hardly a step (all-MiniLM-L6-v2: least cosine 0.981 so, 0.962 with all rounded). Where the sum around a layer
+    shares a rounded input, it takes the rounded one.
+
+    Args:
+        source: The fp32 graph.
+        target: The file to write; its weights go beside it when they are larger than `external_data_mb`.
+        passages: What the ranges are taken from.
+        hidden: Width of the model; what is wider is a feed-forward layer's.
+        external_data_mb: The limit, of the fp32 weights.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    with without_advice():
+        quantize_static(
+            source,
+            target,
+            passages,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=_rounded(source, hidden),
+            calibrate_method=CalibrationMethod.MinMax,
+            use_external_data_format=megabytes(source) > external_data_mb,
+            extra_options=TENSORRT,
+        )
+
+
+def _rounded(graph: Path, hidden: int) -> list[str]:
+    """Return the products with a weight that is not wider than the model: none of attention's own."""
+    import onnx
+
+    parts = onnx.load(graph, load_external_data=False).graph
+    width = {tensor.name: tensor.dims[0] for tensor in parts.initializer if len(tensor.dims) == 2}
+    return [
+        node.name
+        for node in parts.node
+        if node.op_type == "MatMul" and width.get(node.input[1], hidden + 1) <= hidden
+    ]
