@@ -2,7 +2,7 @@
 
 The real Triton and the gateway on this machine, half of the clients at each. Every good answer is held against
 PyTorch's vector of its text; every malformed request must be refused as the client's mistake, not as the server's.
-Resident memory of each process is printed once a minute. Exit status 1: a good request failed, a malformed one was
+What memory each process holds is printed once a minute. Exit status 1: a good request failed, a malformed one was
 answered or broke something, or a process grew by more than 25 MB from the second fifth of the time to the last.
 
     python bench/soak.py --engine ENGINE                            # 10 minutes, 32 clients
@@ -195,10 +195,15 @@ async def ask_badly(bad: Bad, name: str, tally: Tally) -> None:
         tally.failures.append(f"malformed request not refused as one: {name}")
 
 
-def resident(pid: int) -> float:
-    """Return the MB that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def held(pid: int) -> float:
+    """Return the MB that a process holds, of shared memory its part.
+
+    Not the resident size: Triton maps its shared memory anew as it grows, and that would count it again and again.
+    """
+    line = next(
+        line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")
+    )
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def watched(ours: int) -> dict[str, int]:
@@ -225,7 +230,7 @@ async def watch(pids: dict[str, int], seconds: float, samples: dict[str, list[fl
     for number in range(100):
         await asyncio.sleep(seconds / 100)
         for name, pid in pids.items():
-            samples[name].append(resident(pid))
+            samples[name].append(held(pid))
         if number % 10 == 9:
             sizes = ", ".join(f"{name} {values[-1]:.0f} MB" for name, values in samples.items())
             print(f"{(number + 1) * seconds / 100:5.0f} s: {sizes}", flush=True)

@@ -23,7 +23,9 @@ class ServeSettings(Section):
         default=1000, ge=0, description="Microseconds that a request may wait for others to share its batch."
     )
     max_queue_size: int = Field(default=256, ge=1, description="Requests waiting; more are refused (429).")
-    instances: int = Field(default=1, ge=1, le=64, description="Copies of the encoder that run side by side.")
+    instances: int = Field(
+        default=1, ge=1, le=64, description="Copies of the encoder that compute side by side; one more waits."
+    )
     response_cache_mb: int = Field(default=0, ge=0, description="Triton's response cache; 0: none.")
     max_text_bytes: int = Field(default=65_536, ge=16, description="Longest text, in bytes of UTF-8.")
     on_long_text: Literal["truncate", "refuse"] = Field(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from embedtune.core.errors import EmbedtuneError
 from embedtune.core.onnx_encoder import INPUTS, Integers
 from embedtune.export.int8 import megabytes, without_advice
 
@@ -63,9 +64,15 @@ def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int
         passages: What the ranges are taken from.
         hidden: Width of the model; what is wider is a feed-forward layer's.
         external_data_mb: The limit, of the fp32 weights.
+
+    Raises:
+        EmbedtuneError: The graph has no product with a weight.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    rounded = _rounded(source, hidden)
+    if not rounded:  # ONNX Runtime would take none for all
+        raise EmbedtuneError("the graph has no product that int8 could round", got=str(source))
     with without_advice():
         quantize_static(
             source,
@@ -76,7 +83,7 @@ def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=_rounded(source, hidden),
+            nodes_to_quantize=rounded,
             calibrate_method=CalibrationMethod.MinMax,
             use_external_data_format=megabytes(source) > external_data_mb,
             extra_options=TENSORRT,

@@ -16,7 +16,9 @@ from embedtune.generate.asks import ASPECTS
 from embedtune.generate.records import Question
 
 MAX_WORDS = 60
-EXAMPLE_NAMES = frozenset({"norvo", "tallo"})  # invented for the prompts' examples; small models copy them
+EXAMPLE_NAMES = frozenset(
+    {"brixa", "norvo", "tallo"}
+)  # invented for the prompts' examples; small models copy them
 SPLIT_ORDER = ("test", "dev", "train")  # of two alike the test question stays
 _POINTS_AT_PASSAGE = re.compile(
     r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE

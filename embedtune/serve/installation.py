@@ -91,7 +91,7 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
 
 
 def _install(home: Path, requirements: str) -> None:
-    log.info("installing Triton (once, about 700 MB) into %s", home)
+    log.info("installing Triton (once, about 500 MB) into %s", home)
     shutil.rmtree(home, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(home)], home)
     (home / "requirements.txt").write_text(requirements)

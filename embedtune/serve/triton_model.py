@@ -6,6 +6,7 @@ It stands alone: beside Triton's own module it imports numpy, tokenizers and onn
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +133,8 @@ def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
     return ids, mask
 
 
-def onnx_runner(path: Path, threads: int, *, in_turn: bool) -> Run:
-    """Return the encoder run by ONNX Runtime in this process, `in_turn` with any other that was told so."""
+def onnx_runner(path: Path, threads: int, place: int) -> Run:
+    """Return the encoder run by ONNX Runtime in this process; copies of a server with one `place` take turns."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -141,20 +142,20 @@ def onnx_runner(path: Path, threads: int, *, in_turn: bool) -> Run:
     options.inter_op_num_threads = 1
     # Threads that wait for the next call busily would take the cores from the copy whose turn it is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    turn = path.open("rb") if in_turn else None
-    providers = ["CPUExecutionProvider"]
-    session = onnxruntime.InferenceSession(path, options, providers, disabled_optimizers=SLOW_FUSIONS)
+    # Not the model's file, which may lie on a file system without locks. The server's id keeps two servers apart.
+    file = Path(tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-{place}")
+    turn = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    session = onnxruntime.InferenceSession(
+        path, options, ["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+    )
 
     def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
         feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
-        if turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(turn, fcntl.LOCK_EX)
         try:
-            vectors: Floats = session.run(["embeddings"], feeds)[0]
+            return session.run(["embeddings"], feeds)[0]  # type: ignore[no-any-return]
         finally:
-            if turn:
-                fcntl.flock(turn, fcntl.LOCK_UN)
-        return vectors
+            fcntl.flock(turn, fcntl.LOCK_UN)
 
     return run
 
@@ -242,10 +243,9 @@ class TritonPythonModel:
         if encoder := parameters.get("encoder"):
             run = model_runner(encoder)
         else:
-            # Triton starts one instance more than these copies: the first and the last, in_turn, count as one.
+            # Triton starts one instance more than these copies: the first and the last take turns.
             copies, number = int(parameters["instances"]), int(args["model_instance_name"].rpartition("_")[2])
-            threads = max(1, usable_cpus() // copies)
-            run = onnx_runner(version / "model.onnx", threads, in_turn=number % copies == 0)
+            run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // copies), number % copies)
         self.endpoint = Endpoint(limits, tokenizer, pad_id, int(parameters["call_cost"]), run)
 
     def execute(self, requests: list[Any]) -> list[Any]:

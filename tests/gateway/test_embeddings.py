@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions
+from embedtune.serve.installation import Installation
+from embedtune.serve.release import build_release
+from embedtune.serve.server import Ports, TritonServer, free_ports
 from tests.gateway.server import serving
 from tests.serve.endpoint import embed, inputs
 from tests.triton_server import Triton
@@ -116,6 +120,23 @@ def test_more_texts_than_triton_takes_at_a_time_come_back_in_order(
     assert reply["usage"]["total_tokens"] == sum(
         tokens(direct, texts[start : start + 32]) for start in (0, 32, 64)
     )
+
+
+def test_a_release_that_takes_fewer_texts_at_a_time_may_come_in_the_place_of_another(
+    engine: Path, installation: Installation, tmp_path: Path
+) -> None:
+    releases = [build_release(engine, tmp_path, ServeSettings(max_batch_size=size)) for size in (32, 4)]
+    ports = Ports(*free_ports(3))
+    request = {"model": "embedtune", "input": [f"valve {number}" for number in range(9)]}
+    with serving(GatewayOptions(f"127.0.0.1:{ports.grpc}")) as url:
+        answers = []
+        for release in releases:
+            with TritonServer(release, installation, ports, tmp_path / "log") as server:
+                server.start(120)
+                reply = httpx.post(f"{url}/v1/embeddings", json=request, timeout=60)
+                assert reply.status_code == 200, reply.text
+                answers.append(vectors(reply.json()))
+    np.testing.assert_allclose(*answers, atol=1e-6)
 
 
 def tokens(direct: InferenceServerClient, texts: list[str]) -> int:

@@ -22,6 +22,17 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
+TOO_MANY = "batch-size must be <="  # Triton's own words
+
+
+class _OtherServerError(Exception):
+    """Triton takes fewer texts at a time than it did: another release stands there."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    texts: int  # in one request
+    text_bytes: int  # in UTF-8
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class TritonEndpoint:
         self.model_name = model_name
         self._timeout_s = timeout_s
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
-        self._batch: int | None = None
+        self._limits: _Limits | None = None
 
     async def close(self) -> None:
         """Close the connection."""
@@ -70,35 +81,50 @@ class TritonEndpoint:
             RefusedError: Triton does not answer; says why.
         """
         try:
-            batch = await self._max_batch()
-            async with asyncio.TaskGroup() as group:
-                starts = range(0, len(texts), batch)
-                tasks = [
-                    group.create_task(self._infer(texts[start : start + batch], input_type, dimensions, start))
-                    for start in starts
-                ]
-        except* RefusedError as refused:
-            # The first one speaks for all; the others were cancelled, or say the same.
-            raise refused.exceptions[0] from None
-        parts = [task.result() for task in tasks]
+            parts = await self._embed_in_parts(texts, input_type, dimensions)
+        except _OtherServerError:
+            parts = await self._embed_in_parts(texts, input_type, dimensions)
         if len(parts) == 1:
             return parts[0]
         return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
-    async def _max_batch(self) -> int:
-        """Return how many texts Triton takes in one request."""
-        if self._batch is None:
+    async def _embed_in_parts(
+        self, texts: Sequence[str], input_type: str, dimensions: int | None
+    ) -> list[Embedded]:
+        limits = await self._read_limits()
+        # Refused here already: Triton would copy them to shared memory, which it never gives back.
+        data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                starts = range(0, len(data), limits.texts)
+                tasks = [
+                    group.create_task(
+                        self._infer(data[start : start + limits.texts], input_type, dimensions, start)
+                    )
+                    for start in starts
+                ]
+        except* (RefusedError, _OtherServerError) as failed:
+            # The first one speaks for all; the others were cancelled, or say the same.
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _read_limits(self) -> _Limits:
+        if self._limits is None:
             try:
                 answer = await self._client.get_model_config(self.model_name, client_timeout=self._timeout_s)
             except InferenceServerException as error:
                 raise _logged(error, 0) from error
-            self._batch = int(answer.config.max_batch_size)
-        return self._batch
+            config = answer.config
+            longest = int(config.parameters["max_text_bytes"].string_value)
+            self._limits = _Limits(int(config.max_batch_size), longest)
+        return self._limits
 
-    async def _infer(self, texts: Sequence[str], input_type: str, dimensions: int | None, first: int) -> Embedded:
+    async def _infer(
+        self, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
+    ) -> Embedded:
         rows = len(texts)
         inputs = [
-            _strings("TEXT", [_utf8(text, first + place) for place, text in enumerate(texts)]),
+            _strings("TEXT", texts),
             _strings("INPUT_TYPE", [input_type.encode()] * rows),
         ]
         if dimensions is not None:
@@ -107,17 +133,22 @@ class TritonEndpoint:
         try:
             answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
         except InferenceServerException as error:
-            self._batch = None  # another server may stand there when it answers again
+            self._limits = None  # another server may stand there when it answers again
+            if TOO_MANY in str(error.message()):
+                raise _OtherServerError from error
             raise _logged(error, first) from error
         return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
 
 
-def _utf8(text: str, place: int) -> bytes:
+def _utf8(text: str, place: int, longest: int) -> bytes:
     try:
-        return text.encode()
+        data = text.encode()
     except UnicodeEncodeError as error:
         # JSON can spell half of a surrogate pair, which no Unicode text contains.
         raise wrong_input(f"input[{place}] holds a lone surrogate, which is not valid Unicode") from error
+    if len(data) > longest:
+        raise wrong_input(f"input[{place}] has {len(data)} bytes; the limit is {longest}")
+    return data
 
 
 def _strings(name: str, values: Sequence[bytes]) -> grpc.InferInput:

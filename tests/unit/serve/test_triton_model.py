@@ -1,6 +1,8 @@
 """The endpoint model: what it refuses, how it groups, and that grouping and merging change no vector."""
 
 import fcntl
+import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -179,10 +181,13 @@ def test_no_request_is_no_work(tokenizer_file: Path) -> None:
     assert encoder.shapes == []
 
 
-def test_copies_that_share_a_turn_do_not_compute_side_by_side(engine: Path) -> None:
+def test_copies_in_one_place_do_not_compute_side_by_side(engine: Path) -> None:
     ids, sizes = np.ones((1, 3), np.int64), np.array([32], np.int64)
-    with ThreadPoolExecutor(2) as pool, (engine / "model.onnx").open("rb") as other:
-        sharing, alone = (onnx_runner(engine / "model.onnx", 1, in_turn=in_turn) for in_turn in (True, False))
+    sharing, alone = (onnx_runner(engine / "model.onnx", 1, place) for place in (0, 1))
+    turn = Path(
+        tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-0"
+    )  # of this process's parent, as a server's
+    with ThreadPoolExecutor(2) as pool, turn.open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)  # another copy computes
         waiting = pool.submit(sharing, ids, ids, sizes)
         assert pool.submit(alone, ids, ids, sizes).result(60).shape == (1, 32)
