@@ -18,7 +18,7 @@ from typing import Any
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import StorageSettings
-from embedtune.serve.lease import LIFE_S, acquire
+from embedtune.serve.lease import LIFE_S, Lease, acquire
 from embedtune.serve.objects import ABSENT, ConflictError, Objects
 from embedtune.serve.published import Live, Published, read_release_files
 
@@ -168,8 +168,8 @@ class ReleaseStore:
         return changed
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store's lock: one process at a time changes what is live.
+    def locked(self) -> Iterator[Lease]:
+        """Hold the store's lock: one process at a time changes what is live. Renew it before a change.
 
         Raises:
             InputError: Another one holds it.
@@ -184,7 +184,7 @@ class ReleaseStore:
                 fix="wait for it and try again",
             )
         with lease.kept():
-            yield
+            yield lease
 
     def prune(self, keep: int) -> list[str]:
         """Delete old releases and return their ids; the live one and the one before it always stay.
