@@ -191,12 +191,21 @@ class ReleaseStore:
 
         Args:
             keep: So many of the newest stay beside them.
+
+        Raises:
+            InputError: No release is recorded as live, so any of the old ones may be the one that is served.
         """
         self.clean()
         with self.locked():
             now = self.live()
             safe = {now.id, *now.before[-1:]} if now else set()
             old = [release for release in self.releases()[keep:] if release.id not in safe]
+            if old and now is None:
+                raise InputError(
+                    "no release is recorded as live, so one that is served might be deleted",
+                    got=", ".join(release.id for release in old),
+                    fix="embedtune release promote ID of the one that is served, then prune",
+                )
             for release in old:
                 self._delete(release)
         return [release.id for release in old]
