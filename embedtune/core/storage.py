@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 INDEX = ".objects.json"  # beside the downloads: which version of each object they are
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
-    "AccessDenied": "give these credentials the right to list and read the bucket",
+    "AccessDenied": "give these credentials the right to list and read the bucket, for releases to write too",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
 }
@@ -165,7 +165,7 @@ def explain(where: str, storage: StorageSettings, error: MinioException | HTTPEr
         reason = str(error)
         fix = "check storage.endpoint, storage.secure (TLS or not) and the network"
     return InputError(
-        "the object store does not give this", got=f"{where} at {storage.endpoint}: {reason}", fix=fix
+        "the object store refuses or does not answer", got=f"{where} at {storage.endpoint}: {reason}", fix=fix
     )
 
 

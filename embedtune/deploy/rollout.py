@@ -13,6 +13,8 @@ from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.settings import Config
 from embedtune.deploy.smoke import Smoke, ask, read_reference, require
+from embedtune.serve.lease import Lease
+from embedtune.serve.objects import ConflictError
 from embedtune.serve.release import REFERENCE_FILE, Release, read_release
 from embedtune.serve.store import ReleaseStore
 
@@ -89,17 +91,19 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
     Raises:
         GateError: It does not become ready or gives wrong vectors; what was live before is live again.
         InputError: Its id is to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
+        ConflictError: This process was taken for dead, and another one changes what is live.
     """
-    with _locked(environment.store):
+    with _locked(environment.store) as lease:
         before = environment.before()
         try:
             if before != name or environment.serving.current() != name:
                 environment.serving.switch(name)
             smoke = smoke_test(environment, name, progress)
-            if environment.store:
+            if environment.store and lease:
+                lease.renew()
                 environment.store.set_live(name, back=back)
         except BaseException as error:  # Ctrl-C too must not leave an unproven release live; raised again below
-            if environment.config.release.owner == "deploy" and before != name:
+            if environment.config.release.owner == "deploy" and before != name and not _lost(lease):
                 _go_back(environment, before, name, error)
             raise
     log.info("release %s is live", name)
@@ -158,9 +162,22 @@ def _go_back(environment: Environment, before: str | None, name: str, error: Bas
 
 
 @contextmanager
-def _locked(store: ReleaseStore | None) -> Iterator[None]:
+def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
     if store is None:
-        yield
+        yield None
         return
-    with store.locked():
-        yield
+    with store.locked() as lease:
+        yield lease
+
+
+def _lost(lease: Lease | None) -> bool:
+    # What is served is then for the lock's new holder to say. A store that does not answer gave it to nobody.
+    try:
+        if lease:
+            lease.renew()
+    except ConflictError:
+        log.warning("another process holds the lock now; what is served is left to it")
+        return True
+    except EmbedtuneError:
+        pass
+    return False

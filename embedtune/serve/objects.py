@@ -6,12 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
@@ -64,7 +62,6 @@ class Objects:
         self.uri = f"s3://{self.bucket}/{self.prefix}"
         self._storage = storage
         self._client: Minio = connect(storage, secrets)
-        self._http = urllib3.PoolManager(retries=urllib3.Retry(total=5, backoff_factor=0.2))
 
     def read(self, key: str) -> Small | None:
         """Return a small JSON object, or None if it is not there."""
@@ -95,21 +92,20 @@ class Objects:
         Raises:
             ConflictError: The condition does not hold.
         """
-        headers = {"Content-Type": "application/json"}
+        headers: dict[str, Any] = {"Content-Type": "application/json"}
         if condition is not None:
             headers |= {"If-None-Match": "*"} if condition == ABSENT else {"If-Match": f'"{condition}"'}
-        # The client's own put_object takes no conditions; a request that it has signed does.
+        body = (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
         with self._explained(key):
-            url = self._client.get_presigned_url("PUT", self.bucket, self.prefix + key, timedelta(minutes=10))
-            body = (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
-            answer = self._http.request("PUT", url, body=body, headers=headers)
-        if condition is not None and answer.status in _HTTP_CONFLICT | {404}:
-            raise ConflictError(f"{self.uri}{key} was changed by another process")
-        if answer.status != 200:
-            raise InputError(
-                "the object store does not take this",
-                got=f"{self.uri}{key}: {answer.status} {answer.data[:300]!r}",
-            )
+            try:
+                # The client's own put_object takes no conditions. A presigned URL would, but urllib3 logs URLs.
+                answer = self._client._execute("PUT", self.bucket, self.prefix + key, body=body, headers=headers)
+            except S3Error as error:
+                if condition is not None and (
+                    error.response.status in _HTTP_CONFLICT or error.code == "NoSuchKey"
+                ):
+                    raise ConflictError(f"{self.uri}{key} was changed by another process") from error
+                raise
         return str(answer.headers["ETag"]).strip('"')
 
     def upload(self, file: Path, key: str) -> None:

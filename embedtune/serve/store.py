@@ -18,7 +18,7 @@ from typing import Any
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.core.settings import StorageSettings
-from embedtune.serve.lease import LIFE_S, acquire
+from embedtune.serve.lease import LIFE_S, Lease, acquire
 from embedtune.serve.objects import ABSENT, ConflictError, Objects
 from embedtune.serve.published import Live, Published, read_release_files
 
@@ -168,8 +168,8 @@ class ReleaseStore:
         return changed
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the store's lock: one process at a time changes what is live.
+    def locked(self) -> Iterator[Lease]:
+        """Hold the store's lock: one process at a time changes what is live. Renew it before a change.
 
         Raises:
             InputError: Another one holds it.
@@ -184,19 +184,28 @@ class ReleaseStore:
                 fix="wait for it and try again",
             )
         with lease.kept():
-            yield
+            yield lease
 
     def prune(self, keep: int) -> list[str]:
         """Delete old releases and return their ids; the live one and the one before it always stay.
 
         Args:
             keep: So many of the newest stay beside them.
+
+        Raises:
+            InputError: No release is recorded as live, so any of the old ones may be the one that is served.
         """
         self.clean()
         with self.locked():
             now = self.live()
             safe = {now.id, *now.before[-1:]} if now else set()
             old = [release for release in self.releases()[keep:] if release.id not in safe]
+            if old and now is None:
+                raise InputError(
+                    "no release is recorded as live, so one that is served might be deleted",
+                    got=", ".join(release.id for release in old),
+                    fix="embedtune release promote ID of the one that is served, then prune",
+                )
             for release in old:
                 self._delete(release)
         return [release.id for release in old]

@@ -281,6 +281,16 @@ def test_prune_keeps_the_newest_the_live_one_and_the_one_before_it(store: Releas
     }
 
 
+def test_prune_deletes_nothing_while_nobody_knows_what_is_served(store: ReleaseStore, tmp_path: Path) -> None:
+    served, newest = (publish(store, tmp_path, text) for text in ("one", "two"))
+    with pytest.raises(InputError, match=rf"{served.id}(.|\n)*release promote"):
+        store.prune(keep=1)
+    assert store.releases() == [newest, served]
+    assert store.prune(keep=2) == []  # nothing to delete
+    store.set_live(newest.id)
+    assert store.prune(keep=1) == [served.id]
+
+
 def test_an_interrupted_deletion_is_finished_by_the_next_clean(
     store: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,21 @@
 """Going live, and back: whatever fails, what was live before is live again."""
 
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import GateError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.settings import Config
 from embedtune.core.settings_deploy import DeploySettings
 from embedtune.deploy.rollout import Environment, go_live
-from embedtune.serve.store import ReleaseStore
+from embedtune.serve.lease import acquire
+from embedtune.serve.objects import ConflictError
+from embedtune.serve.store import LOCK, ReleaseStore
 from tests.object_store import SECRETS, STORAGE, a_bucket, needs_server
 from tests.unit.deploy.world import FakeEncoder, FakeServing, make_release
 
@@ -172,3 +176,25 @@ def test_going_back_forgets_what_was_live_since(published: Environment) -> None:
     go_live(published, name["one"], SilentProgress(), back=True)
     assert recorded(published) == (name["one"], ())
     assert serving(published).served == name["one"]
+
+
+@needs_server
+@pytest.mark.parametrize("wrong", [False, True])
+def test_whoever_lost_the_lock_in_mid_deploy_neither_records_nor_switches_any_more(
+    published: Environment, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
+    name = names(published)
+    go_live(published, name["one"], SilentProgress())
+    monkeypatch.setattr("embedtune.serve.lease.Lease._keep", lambda self, stop: None)  # its renewals do not arrive
+    store, others = published.store, []
+
+    def stall(contract: EncoderContract, model: str) -> FakeEncoder:
+        time.sleep(2.5)
+        others.append(acquire(store.objects, LOCK, {}, life_s=1.5))
+        return FakeEncoder(serving(published))
+
+    with pytest.raises(GateError if wrong else ConflictError):
+        go_live(replace(published, connect=stall), name["three" if wrong else "two"], SilentProgress())
+    assert others[0] is not None
+    assert recorded(published) == (name["one"], ())
+    assert serving(published).log == [name["one"], name["three" if wrong else "two"]]
