@@ -43,7 +43,7 @@ def require_tensorrt() -> None:
             "a TensorRT engine cannot be built on this machine",
             got=" and ".join(lacking),
             expected="the GPU that will serve it, and the tensorrt that its Triton image has",
-            fix="export in the gpu image, or set export.target=onnxruntime and export.precision=fp32",
+            fix="export in the gpu image, or set export.target=python-cpu and export.precision=fp32",
         )
 
 

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 from kfp import dsl
 
+from components.deploy.component import deploy
 from components.evaluate.component import evaluate
+from components.export.component import export
 from components.generate.component import generate
 from components.ingest.component import ingest
 from components.mine.component import mine
@@ -125,6 +127,27 @@ def test_report(run: Run) -> None:
     assert "<html" in text.lower()
     for stage in ("ingest", "generate", "split", "mine", "train", "evaluate"):
         assert stage in text
+
+
+def test_export(run: Run) -> None:
+    inputs = run.artifacts["model"], run.artifacts["dataset"]
+    cache = run.work / "cache"
+    export.python_func(run.prepared().export, *inputs, **run.outputs("export", "engine"), cache_dir=str(cache))
+    check(run, "export", "engine")
+    assert json.loads((run.work / "engine" / "engine.json").read_text())["target"] == "python-cpu"
+    assert run.metrics["export"].metadata["min_cosine_fp32"] >= 0.9999
+    assert any(cache.iterdir())
+
+
+def test_deploy_keeps_back_what_is_not_better(run: Run) -> None:
+    inputs = run.artifacts["engine"], run.artifacts["evaluation"], run.artifacts["dataset"]
+    deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
+    check(run, "deploy", "deployment")
+    record = json.loads((run.work / "deployment" / "deployment.json").read_text())
+    assert record["deployed"] is False
+    assert "MARGINAL against the champion" in record["reason"]
+    assert "release" not in record
+    assert record["reason"] in (run.work / "deploy.md").read_text()
 
 
 def test_an_artifact_of_another_kind_is_refused(run: Run) -> None:
