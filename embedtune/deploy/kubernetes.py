@@ -1,18 +1,19 @@
 """The serving Deployment: which release its pods get, and waiting until all of them have it."""
 
-import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from embedtune.core.errors import ConfigError, GateError, InputError
 
-log = logging.getLogger(__name__)
 CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # as charts/triton has them
 ANNOTATION = "embedtune.dev/release"
 MANAGER = "embedtune-deploy"  # owner of the fields that deploy sets; Argo CD is told to leave them alone
+WITHDRAWAL = (
+    "embedtune-withdraw"  # owner of what a withdrawal sets and sets back: Argo CD shall not leave that alone
+)
 RESTARTS = 3  # of the download in a new pod, after which the rollout has failed
 LOST_S = 30.0  # after its grace period, a pod that is still there is on a lost node
 POLL_S = 2.0
@@ -73,18 +74,56 @@ class ServingDeployment:
         self._wait(release)
 
     def withdraw(self) -> None:
-        """Leave it: pods that are ready stay until others can replace them, so there is nothing to gain."""
-        log.warning("there is no earlier release to go back to: %s/%s keeps this one", self.namespace, self.name)
+        """Take the release away, and return when no pod can answer any more: new ones wait for a release.
+
+        Raises:
+            GateError: Pods that have one do not end.
+            InputError: The cluster refuses or does not answer.
+        """
+        kept = self._read().spec.strategy.rolling_update.max_unavailable
+        # Pods without a release are never ready: a rolling update would keep those that answer for ever.
+        self._allow_missing("100%")
+        try:
+            self._patch("")
+            self._wait_for_none(_stays)
+        finally:
+            self._allow_missing(kept)
+        self._wait_for_none(_there)
 
     def _patch(self, release: str) -> None:
         template = {
             "metadata": {"annotations": {ANNOTATION: release}},
             "spec": {"initContainers": [{"name": CONTAINER, "env": [{"name": VARIABLE, "value": release}]}]},
         }
+        self._patch_spec({"template": template}, MANAGER)
+
+    def _allow_missing(self, pods: int | str) -> None:
+        self._patch_spec({"strategy": {"rollingUpdate": {"maxUnavailable": pods}}}, WITHDRAWAL)
+
+    def _patch_spec(self, spec: dict[str, Any], manager: str) -> None:
         with self._explained():
             self._apps.patch_namespaced_deployment(
-                self.name, self.namespace, {"spec": {"template": template}}, field_manager=MANAGER
+                self.name, self.namespace, {"spec": spec}, field_manager=manager
             )
+
+    def _wait_for_none(self, counted: Callable[[Any], bool]) -> None:
+        """Wait until there is no such pod with a release.
+
+        Args:
+            counted: Tells of a pod whether it counts.
+
+        Raises:
+            GateError: That does not happen in time.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while left := [pod for pod in self._pods(self._read()) if _release_of(pod) and counted(pod)]:
+            if time.monotonic() >= deadline:
+                raise GateError(
+                    "pods with a release that was taken away still answer",
+                    got=", ".join(f"{pod.metadata.name} with {_release_of(pod)}" for pod in left),
+                    fix=f"kubectl -n {self.namespace} scale deployment {self.name} --replicas 0",
+                )
+            time.sleep(POLL_S)
 
     def _wait(self, release: str) -> None:
         """Wait until every pod is of the current template and ready.
@@ -161,16 +200,27 @@ def _progress(deployment: Any) -> str | None:
 
 def _ending(pods: list[Any]) -> str | None:
     """Return whether pods still end: the Deployment does not count them, but they may answer a smoke test yet."""
-    # One that should be gone for long hangs on a lost node, and answers nobody.
-    latest = datetime.now(UTC) - timedelta(seconds=LOST_S)
-    ending = [pod for pod in pods if (end := pod.metadata.deletion_timestamp) and end > latest]
+    ending = [pod for pod in pods if not _stays(pod) and _there(pod)]
     return f"{len(ending)} old pods still end" if ending else None
+
+
+def _stays(pod: Any) -> bool:
+    return pod.metadata.deletion_timestamp is None
+
+
+def _there(pod: Any) -> bool:
+    """Tell whether a pod can answer: one that should be gone for long hangs on a lost node, and answers nobody."""
+    return _stays(pod) or bool(pod.metadata.deletion_timestamp > datetime.now(UTC) - timedelta(seconds=LOST_S))
+
+
+def _release_of(pod: Any) -> str:
+    return str((pod.metadata.annotations or {}).get(ANNOTATION, ""))
 
 
 def _trouble(pods: list[Any], release: str) -> str | None:
     """Return why new pods cannot start, once one has tried often enough."""
     for pod in pods:
-        if (pod.metadata.annotations or {}).get(ANNOTATION) != release:
+        if _release_of(pod) != release:
             continue
         statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
         for status in statuses:

@@ -35,7 +35,11 @@ class Serving(Protocol):
         """
 
     def withdraw(self) -> None:
-        """Stop serving a release that failed, where there is no earlier one and where that is possible."""
+        """Stop serving a release that failed, where there is no earlier one, and return when nobody is served.
+
+        Raises:
+            EmbedtuneError: It does not stop.
+        """
 
 
 Connect = Callable[[EncoderContract, str], Encoder]
@@ -78,6 +82,14 @@ class Environment:
         live = self.store.live() if self.store else None
         return live.id if live else self.serving.current()
 
+    def champion(self) -> str | None:
+        """Return the fingerprint of the model recorded as live; None if none is, or nobody records.
+
+        What is merely served is no champion: nobody proved it.
+        """
+        live = self.store.live() if self.store else None
+        return self.store.show(live.id).origin.get("model") if self.store and live else None
+
 
 def go_live(environment: Environment, name: str, progress: Progress, *, back: bool = False) -> Smoke:
     """Make a release the live one.
@@ -89,7 +101,7 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
         back: It was live before, and those since then are forgotten.
 
     Raises:
-        GateError: It does not become ready or gives wrong vectors; what was live before is live again.
+        GateError: It does not become ready or gives wrong vectors; what was live before is live again, or nothing.
         InputError: Its id is to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
         ConflictError: This process was taken for dead, and another one changes what is live.
     """
@@ -145,20 +157,22 @@ def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke
 
 
 def _go_back(environment: Environment, before: str | None, name: str, error: BaseException) -> None:
-    if before is None:
-        environment.serving.withdraw()
-        return
-    log.warning("release %s is not live; going back to %s", name, before)
+    target = f"going back to {before}" if before else "taking it away"
+    log.warning("release %s is not live; %s", name, target)
     try:
-        environment.serving.switch(before)
+        if before is None:
+            environment.serving.withdraw()
+        else:
+            environment.serving.switch(before)
     except EmbedtuneError as second:
         raise GateError(
-            f"release {name} failed, and going back to {before} failed too",
+            f"release {name} failed, and {target} failed too",
             got=f"{error}\nthen: {second}",
-            fix=f"embedtune release promote {before}",
+            fix=f"embedtune release promote {before}" if before else second.fix,
         ) from error
     if isinstance(error, EmbedtuneError):
-        raise GateError(f"release {name} failed; {before} is live again", got=error, fix=error.fix) from error
+        now = f"{before} is live again" if before else "nothing is live"
+        raise GateError(f"release {name} failed; {now}", got=error, fix=error.fix) from error
 
 
 @contextmanager

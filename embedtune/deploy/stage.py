@@ -73,7 +73,7 @@ def run(
     }
     require_same(config.contract, load_contract(engine), str(engine))
     environment = open_environment(config, secrets, cache)
-    decision = decide(inputs["engine"], inputs["evaluation"], _live_model(environment), config.deploy)
+    decision = decide(inputs["engine"], inputs["evaluation"], environment.champion(), config.deploy)
     deployed = _deploy(inputs["engine"], environment, progress) if decision.deploy else None
     provenance = stage_provenance(
         "deploy", config, {name: artifact.fingerprint for name, artifact in inputs.items()}
@@ -98,14 +98,6 @@ def _deploy(engine: Artifact, environment: Environment, progress: Progress) -> D
     before = environment.before()
     smoke = go_live(environment, release.id, progress)
     return Deployed(release.id, before if before != release.id else None, smoke)
-
-
-def _live_model(environment: Environment) -> str | None:
-    """Return the fingerprint of the model that is live now; None if nothing is, or nobody knows."""
-    live = environment.before()
-    if live is None or environment.store is None:
-        return None
-    return environment.store.show(live).origin.get("model")
 
 
 def _plan(environment: Environment, deployed: Deployed, passages: int) -> dict[str, Any]:

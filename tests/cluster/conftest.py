@@ -60,11 +60,11 @@ class World:
         return str(self.environment.config.deploy.endpoint)
 
     def pods(self) -> dict[str, str]:
-        """Return the release of each pod, those that end included."""
+        """Return the release of each pod, "" for none; those that end included."""
         path = "{range .items[*]}{.metadata.name} {.metadata.annotations.embedtune\\.dev/release}{'\\n'}{end}"
         selector = "app.kubernetes.io/component=server"
         lines = kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", f"jsonpath={path}")
-        return dict(line.split() for line in lines.splitlines())
+        return dict(line.split(" ") for line in lines.splitlines())
 
     def helm(self, *command: str) -> str:
         return run("helm", "-n", self.namespace, *command)

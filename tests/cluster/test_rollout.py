@@ -38,6 +38,14 @@ def one(world: World) -> str:
     return world.good[0]
 
 
+def test_a_first_release_with_wrong_vectors_serves_nobody_and_the_next_one_may_come(world: World) -> None:
+    with pytest.raises(GateError, match=r"nothing is live(.|\n)*does not give the trained vectors"):
+        go_live(world.environment, world.wrong, SilentProgress())
+    assert world.environment.serving.current() is None
+    assert world.environment.champion() is None
+    assert set(world.pods().values()) == {""}
+
+
 def test_the_first_release_goes_live_and_helm_test_passes(world: World) -> None:
     assert world.environment.serving.current() is None
     smoke = go_live(world.environment, world.good[0], SilentProgress())

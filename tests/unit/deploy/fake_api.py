@@ -22,6 +22,10 @@ class FakeCluster:
         ending: Looks at the pods after that for which an old one still ends; one on a lost node ends never.
         stuck: The Deployment's controller has given up.
         status: Answers everything with this HTTP status instead.
+        max_unavailable: Of the rolling update; pods that answer stay unless all may be missing.
+        answering: The release of pods that are ready.
+        leaving: Looks at the pods since those have to go: they stay, end, and are gone.
+        hanging: They only stay.
     """
 
     broken: set[str] = field(default_factory=set)
@@ -32,6 +36,10 @@ class FakeCluster:
     release: str = ""
     generation: int = 1
     waits: int = 0
+    max_unavailable: int | str = 0
+    answering: str = ""
+    leaving: int = 0
+    hanging: bool = False
     patches: list[dict[str, Any]] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
 
@@ -40,6 +48,8 @@ class FakeCluster:
         self.waits = max(0, self.waits - 1)
         done = self.waits == 0 and self.release not in self.broken
         new = REPLICAS if done else 1
+        if done and self.release:
+            self.answering, self.leaving = self.release, 0
         env = [
             {"name": "EMBEDTUNE_RELEASES", "value": "s3://b/r"},
             {"name": "EMBEDTUNE_RELEASE", "value": self.release},
@@ -51,6 +61,7 @@ class FakeCluster:
             "spec": {
                 "replicas": REPLICAS,
                 "selector": {"matchLabels": labels},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": self.max_unavailable}},
                 "template": {
                     "metadata": {"labels": labels},
                     "spec": {
@@ -88,7 +99,7 @@ class FakeCluster:
             "metadata": {"name": "new-1", "annotations": annotations},
             "status": {"initContainerStatuses": [status]},
         }
-        pods = [pod]
+        pods = [pod, *self._left()]
         if self.waits == 0 and self.ending > 0:
             self.ending -= 1
             soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
@@ -96,9 +107,26 @@ class FakeCluster:
         pods.append({"metadata": {"name": "lost-1", "deletionTimestamp": "2020-01-01T00:00:00Z"}, "status": {}})
         return {"kind": "PodList", "items": pods}
 
+    def _left(self) -> list[dict[str, Any]]:
+        """Return what answers although the template names no release any more."""
+        if self.release or not self.answering:
+            return []
+        if not self.hanging and (self.leaving or self.max_unavailable == "100%"):
+            self.leaving += 1
+        if self.leaving > 4:
+            self.answering = ""
+            return []
+        metadata = {"name": "left-1", "annotations": {"embedtune.dev/release": self.answering}}
+        if self.leaving > 2:
+            metadata["deletionTimestamp"] = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+        return [{"metadata": metadata, "status": {}}]
+
     def patch(self, body: dict[str, Any]) -> None:
-        """Apply the patch that a rollout sends, and no other."""
+        """Apply a patch that a rollout or a withdrawal sends, and no other."""
         self.patches.append(body)
+        if set(body["spec"]) == {"strategy"}:
+            self.max_unavailable = body["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"]
+            return
         (container,) = body["spec"]["template"]["spec"]["initContainers"]
         (variable,) = container["env"]
         if variable["value"] != self.release:

@@ -111,9 +111,21 @@ def test_a_way_back_that_fails_too_says_both(here: Environment, tmp_path: Path) 
 
 
 def test_a_first_release_that_fails_is_not_served(here: Environment, tmp_path: Path) -> None:
-    with pytest.raises(GateError, match="trained vectors"):
+    with pytest.raises(GateError, match=r"nothing is live(.|\n)*trained vectors"):
         go_live(here, make_release(tmp_path, "one", wrong=True), SilentProgress())
     assert serving(here).served is None
+
+
+def test_a_first_release_that_fails_and_does_not_go_says_both(
+    here: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stay(self: FakeServing) -> None:
+        raise GateError("pods still answer", fix="scale it down")
+
+    monkeypatch.setattr(FakeServing, "withdraw", stay)
+    said = r"taking it away failed too(.|\n)*trained vectors(.|\n)*pods still answer(.|\n)*scale it down"
+    with pytest.raises(GateError, match=said):
+        go_live(here, make_release(tmp_path, "one", wrong=True), SilentProgress())
 
 
 def test_a_release_that_is_nowhere_is_named(here: Environment) -> None:
@@ -155,6 +167,16 @@ def test_the_champion_is_recorded_after_the_proof_and_not_before(published: Envi
         go_live(published, name["three"], SilentProgress())
     assert recorded(published) == (name["one"], ())
     assert serving(published).served == name["one"]
+
+
+@needs_server
+def test_what_is_served_without_a_proof_is_no_champion(published: Environment) -> None:
+    name = names(published)
+    serving(published).served = name["three"]
+    assert published.champion() is None
+    go_live(published, name["one"], SilentProgress())
+    serving(published).served = name["three"]
+    assert published.champion() == "one"
 
 
 @needs_server

@@ -83,6 +83,29 @@ def test_a_rollout_that_the_controller_gave_up_is_not_waited_for(cluster: FakeCl
     assert cluster.waits > 9_000
 
 
+def test_a_withdrawn_release_answers_nobody_and_the_deployment_waits_as_after_its_installation(
+    cluster: FakeCluster,
+) -> None:
+    serving = deployment()
+    serving.switch("abc")
+    serving.withdraw()
+    assert cluster.answering == ""
+    assert serving.current() is None
+    assert cluster.max_unavailable == 0
+    serving.switch("def")
+    assert cluster.answering == "def"
+
+
+def test_pods_that_do_not_end_fail_a_withdrawal_which_sets_the_strategy_back_all_the_same(
+    cluster: FakeCluster,
+) -> None:
+    deployment().switch("abc")
+    cluster.hanging = True
+    with pytest.raises(GateError, match=r"still answer(.|\n)*left-1 with abc(.|\n)*--replicas 0"):
+        deployment(timeout_s=0.1).withdraw()
+    assert cluster.max_unavailable == 0
+
+
 def test_what_the_values_own_is_waited_for_and_never_changed(cluster: FakeCluster) -> None:
     cluster.release, cluster.waits = "abc", 3
     serving = deployment(owned=False)
