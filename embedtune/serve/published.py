@@ -56,7 +56,10 @@ def read_release_files(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     file = path / RELEASE_FILE
     if not file.is_file():
         raise ArtifactError(f"{path} is not a release", expected=f"a file {RELEASE_FILE}")
-    about = json.loads(file.read_text())
+    try:
+        about = json.loads(file.read_text())
+    except ValueError as error:
+        raise ArtifactError(f"{file} was changed", expected="JSON", fix="build it again") from error
     for name, digest in about["files"].items():
         if not (path / name).is_file() or file_sha256(path / name) != digest:
             raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="build it again")

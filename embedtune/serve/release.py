@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.published import RELEASE_FILE, read_release_files
 from embedtune.serve.repository import write_repository
 
+log = logging.getLogger(__name__)
 REFERENCE_FILE = "reference.parquet"
 REPOSITORY = "repository"
 
@@ -65,7 +67,7 @@ class Release:
 
 
 def build_release(engine: Path, output: Path, settings: ServeSettings) -> Release:
-    """Build the release of an engine; one with the same content that is there already is kept.
+    """Build the release of an engine; one with the same content there already is kept, a damaged one replaced.
 
     Args:
         engine: What export wrote.
@@ -73,7 +75,7 @@ def build_release(engine: Path, output: Path, settings: ServeSettings) -> Releas
         settings: Batching, limits and the model's name.
 
     Raises:
-        ArtifactError: The engine is damaged, or what stands in the release's place is.
+        ArtifactError: The engine is damaged.
     """
     artifact = read_artifact(engine, "engine")
     made = json.loads((engine / "engine.json").read_text())
@@ -103,11 +105,17 @@ def build_release(engine: Path, output: Path, settings: ServeSettings) -> Releas
         "files": files,
     }
     (draft / RELEASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    if (output / name).exists():
-        shutil.rmtree(draft)
-    else:
-        draft.rename(output / name)
-    return read_release(output / name)
+    place = output / name
+    if place.exists():
+        try:
+            found = read_release(place)
+            shutil.rmtree(draft)
+            return found
+        except ArtifactError as error:
+            log.warning("building release %s again: %s", name, error.what)
+            shutil.rmtree(place)
+    draft.rename(place)
+    return read_release(place)
 
 
 def read_release(path: Path) -> Release:

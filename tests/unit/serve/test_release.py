@@ -119,6 +119,18 @@ def test_a_changed_or_missing_file_is_found(tmp_path: Path, file: str) -> None:
         read_release(release.path)
 
 
+@pytest.mark.parametrize("file", ["reference.parquet", "release.json", "repository/handbook/1/foreign.py"])
+def test_building_again_mends_a_damaged_release(tmp_path: Path, file: str) -> None:
+    engine = make_engine(tmp_path / "engine")
+    release = build_release(engine, tmp_path / "out", SETTINGS)
+    (release.path / file).write_text("other")
+    with pytest.raises(ArtifactError, match="build it again"):
+        read_release(release.path)
+    assert build_release(engine, tmp_path / "out", SETTINGS) == release
+    assert read_release(release.path) == release
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [release.id]
+
+
 def test_a_foreign_file_is_found_but_not_what_python_compiles(tmp_path: Path) -> None:
     release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
     version = release.repository / "handbook" / "1"
