@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,6 +240,8 @@ def read_artifact(path: Path, schema_name: str) -> Artifact:
         file = path / name
         if not file.is_file():
             raise ArtifactError(f"{file} is missing", fix=again)
+        if not os.access(file, os.R_OK):  # weights are written for their owner alone
+            raise ArtifactError(f"{file} may not be read by user {os.getuid()}", fix=f"chmod -R a+rX {path}")
         if file.stat().st_size != record.bytes or file_sha256(file) != record.sha256:
             raise ArtifactError(f"{file} was changed after it was written", expected=record.sha256, fix=again)
     return Artifact(path, manifest)

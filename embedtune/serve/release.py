@@ -67,7 +67,7 @@ class Release:
 
 
 def build_release(engine: Path, output: Path, settings: ServeSettings) -> Release:
-    """Build the release of an engine; one with the same content that is there already is kept, a damaged one replaced.
+    """Build the release of an engine; one with the same content there already is kept, a damaged one replaced.
 
     Args:
         engine: What export wrote.
