@@ -2,7 +2,8 @@
 
 The environment says which: EMBEDTUNE_RELEASE (its id), EMBEDTUNE_RELEASES (s3://bucket/prefix),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION, AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (what this pod can run). Triton serves DIR/current/repository.
+AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (what this pod can run); for TensorRT also TRT_VERSION, which the image
+sets. Triton serves DIR/current/repository.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
 from embedtune.core.settings import StorageSettings
+from embedtune.serve.gpu import require_same_gpu, tensorrt_version
 from embedtune.serve.store import ReleaseStore
 
 CURRENT = "current"
@@ -27,7 +29,7 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
 
     Raises:
         ConfigError: A variable is missing, or the release is for another target.
-        InputError: The store has no such release, or does not answer.
+        InputError: The store has no such release, or does not answer, or the release needs another TensorRT.
         ArtifactError: A file differs from its hash.
     """
     name = _variable(environment, "EMBEDTUNE_RELEASE", "`embedtune deploy` sets it, or release.id in the values")
@@ -38,14 +40,18 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
     )
     uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases")
     store = ReleaseStore(uri, storage, secrets_from(environment, llm_key_name="", judge_key_name=""))
-    wanted = environment.get("EMBEDTUNE_TARGET")
-    if wanted and (target := store.show(name).about["target"]) != wanted:
+    about = store.show(name).about
+    wanted, target = environment.get("EMBEDTUNE_TARGET"), about["target"]
+    if wanted and target != wanted:
         raise ConfigError(
             f"release {name} is for another target",
             got=target,
             expected=wanted,
             fix="export with export.target of this installation, or install the chart for that target",
         )
+    if target == "tensorrt":
+        # This container has no GPU: the one that starts Triton has it, and asks.
+        require_same_gpu(about, tensorrt_version(environment), capability=None)
     release = store.download(name, into)
     link = into / f".{CURRENT}"
     link.unlink(missing_ok=True)

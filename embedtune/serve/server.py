@@ -15,6 +15,7 @@ from typing import Self
 import urllib3
 
 from embedtune.core.errors import InputError
+from embedtune.serve.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.installation import Installation
 from embedtune.serve.release import Release
 from embedtune.serve.repository import BACKENDS
@@ -53,9 +54,11 @@ def server_command(release: Release, installation: Installation, ports: Ports) -
     """Return the command that serves a release.
 
     Raises:
-        InputError: This tritonserver cannot run the release's target.
+        InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT is another one.
     """
     require_backends(release, installation)
+    if release.target == "tensorrt":
+        require_same_gpu(release.about, tensorrt_version(os.environ), compute_capability())
     command = [
         str(installation.server),
         f"--model-repository={release.repository}",

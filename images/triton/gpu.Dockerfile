@@ -29,6 +29,8 @@ ARG VERSION=unknown
 ARG TENSORRT_VERSION=10.13.3
 RUN find / -xdev -name "libnvinfer.so.${TENSORRT_VERSION}*" | grep . \
  || { echo "this Triton image has another TensorRT than ${TENSORRT_VERSION}" >&2; exit 1; }
+# What releases are compared with; NVIDIA's images set it too, this one has just been proven.
+ENV TRT_VERSION=${TENSORRT_VERSION}
 LABEL org.opencontainers.image.title="embedtune triton-gpu" \
       org.opencontainers.image.description="Triton on GPUs and the gateway, serving releases of embedtune" \
       org.opencontainers.image.licenses="Apache-2.0" \

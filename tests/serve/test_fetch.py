@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.errors import ConfigError
+from embedtune.core.errors import ConfigError, InputError
 from embedtune.serve.fetch import fetch
 from embedtune.serve.store import ReleaseStore
 from tests.object_store import ENDPOINT, SECRETS, STORAGE, Bucket, a_bucket, needs_server
@@ -76,6 +76,19 @@ def test_a_release_for_another_target_is_refused(variables: dict[str, str], tmp_
     fetch(tmp_path / "pod", {**variables, "EMBEDTUNE_TARGET": "python-cpu"})
     with pytest.raises(ConfigError, match=r"another target(.|\n)*python-cpu(.|\n)*tensorrt"):
         fetch(tmp_path / "pod", {**variables, "EMBEDTUNE_TARGET": "tensorrt"})
+
+
+def test_an_engine_of_another_tensorrt_is_refused_before_it_is_downloaded(
+    variables: dict[str, str], bucket: Bucket, tmp_path: Path
+) -> None:
+    name = make_release(tmp_path / "built", "plan", tensorrt="10.13.3.9")
+    ReleaseStore(f"s3://{bucket.name}/r", STORAGE, SECRETS).publish(tmp_path / "built" / name, {})
+    pod = {**variables, "EMBEDTUNE_RELEASE": name, "EMBEDTUNE_TARGET": "tensorrt"}
+    for version, reason in (("10.12.0.36", "another TensorRT"), ("", "TRT_VERSION")):
+        with pytest.raises(InputError, match=reason):
+            fetch(tmp_path / "pod", {**pod, "TRT_VERSION": version})
+    assert not (tmp_path / "pod").exists()
+    assert fetch(tmp_path / "pod", {**pod, "TRT_VERSION": "10.13.3"}).name == name
 
 
 @pytest.mark.parametrize("name", ["EMBEDTUNE_RELEASE", "EMBEDTUNE_RELEASES", "EMBEDTUNE_S3_ENDPOINT"])

@@ -37,7 +37,13 @@ def turned(values: list[float], cosine: float) -> list[float]:
 
 
 def make_release(
-    folder: Path, model: str, *, wrong: bool = False, precision: str = "fp32", cosine: float = 1.0
+    folder: Path,
+    model: str,
+    *,
+    wrong: bool = False,
+    precision: str = "fp32",
+    cosine: float = 1.0,
+    tensorrt: str | None = None,
 ) -> str:
     """Write a release directory named by its id.
 
@@ -47,6 +53,7 @@ def make_release(
         wrong: Its reference is of another model.
         precision: What it says of itself.
         cosine: Of its vectors and its reference.
+        tensorrt: Version that built it; None: it is for python-cpu.
     """
     rows = [
         {"text": f"{kind} {number} " + "word " * number, "kind": kind}
@@ -65,8 +72,10 @@ def make_release(
         for file in sorted(path.rglob("*"))
         if file.is_file()
     }
-    name = release_id(files, "python-cpu")
-    about = {"id": name, "target": "python-cpu", "precision": precision, "model_name": "embedtune", "files": files}
+    target = "tensorrt" if tensorrt else "python-cpu"
+    name = release_id(files, target)
+    about = {"id": name, "target": target, "precision": precision, "model_name": "embedtune", "files": files}
+    about |= {"tensorrt_version": tensorrt, "compute_capability": "9.0" if tensorrt else None}
     (path / "release.json").write_text(json.dumps(about))
     path.rename(folder / name)
     return name
