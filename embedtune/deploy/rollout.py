@@ -102,10 +102,13 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
 
     Raises:
         GateError: It does not become ready or gives wrong vectors; what was live before is live again, or nothing.
-        InputError: Its id is to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
+        InputError: It is nowhere, its id is to be set elsewhere first (`release.owner=values`), or a store or cluster
+            refuses.
+        ArtifactError: It is damaged.
         ConflictError: This process was taken for dead, and another one changes what is live.
     """
     with _locked(environment.store) as lease:
+        environment.release(name)  # a mistyped id must not restart what serves
         before = environment.before()
         try:
             if before != name or environment.serving.current() != name:
@@ -129,7 +132,10 @@ def previous(environment: Environment) -> str:
         InputError: There is none, or no store remembers it.
     """
     if environment.store is None:
-        raise InputError("nobody remembers what was live before", fix="set release.uri, as deploy had it")
+        raise InputError(
+            "nobody remembers what was live before",
+            fix="embedtune release promote ID (without a store: a directory below cache/releases), or set release.uri",
+        )
     live = environment.store.live()
     there = {release.id for release in environment.store.releases()}
     for name in reversed(live.before if live else ()):

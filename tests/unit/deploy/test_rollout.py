@@ -133,6 +133,13 @@ def test_a_release_that_is_nowhere_is_named(here: Environment) -> None:
         here.release("0000")
 
 
+def test_a_mistyped_id_does_not_touch_what_serves(here: Environment, tmp_path: Path, monkeypatch) -> None:
+    go_live(here, make_release(tmp_path, "one"), SilentProgress())
+    monkeypatch.setattr(FakeServing, "switch", lambda *_: pytest.fail("the service was restarted"))
+    with pytest.raises(InputError, match="no release 0000"):
+        go_live(here, "0000", SilentProgress())
+
+
 @pytest.fixture
 def published(here: Environment, tmp_path: Path):
     """The same, with a store that holds two good releases and a wrong one; they stand nowhere else."""
