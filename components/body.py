@@ -19,6 +19,7 @@ from embedtune.core.config import parse_config
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets, secrets_from
 from embedtune.core.settings import Config
+from embedtune.core.signals import interrupt_on_sigterm
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class MetricsOutput(FileOutput, Protocol):
 
 @contextmanager
 def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
-    """Open the setting of one stage.
+    """Open the setting of one stage. From then on SIGTERM, by which a task is cancelled, raises KeyboardInterrupt.
 
     Args:
         config_yaml: The configuration, as `prepare` wrote it.
@@ -58,6 +59,7 @@ def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
     # KFP's executor lets every library log at INFO: a line for each LLM call would hide the progress.
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("embedtune").setLevel(logging.INFO)
+    interrupt_on_sigterm()
     config = parse_config(yaml.safe_load(config_yaml))
     with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
         yield Setting(config, LineProgress(), environment_secrets(config), Path(cache_dir or temporary))

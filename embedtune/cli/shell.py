@@ -2,12 +2,10 @@
 
 import json
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,6 +14,7 @@ from rich.logging import RichHandler
 from embedtune.console import LineProgress, TerminalProgress
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import Progress
+from embedtune.core.signals import interrupt_on_sigterm
 
 out = Console()
 err = Console(stderr=True)
@@ -40,7 +39,7 @@ def reporting(verbose: bool) -> Iterator[Progress]:
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt_on_sigterm()
     try:
         yield TerminalProgress(err) if err.is_terminal else LineProgress()
     except EmbedtuneError as error:
@@ -49,7 +48,3 @@ def reporting(verbose: bool) -> Iterator[Progress]:
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to go on from here")
         sys.exit(INTERRUPTED)
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -102,8 +102,8 @@ def go_live(environment: Environment, name: str, progress: Progress, *, back: bo
 
     Raises:
         GateError: It does not become ready or gives wrong vectors; what was live before is live again, or nothing.
-        InputError: It is nowhere, its id is to be set elsewhere first (`release.owner=values`), or a store or cluster
-            refuses.
+        InputError: It is nowhere, its id is to be set elsewhere first (`release.owner=values`), or a store or
+            cluster refuses.
         ArtifactError: It is damaged.
         ConflictError: This process was taken for dead, and another one changes what is live.
     """
@@ -134,7 +134,7 @@ def previous(environment: Environment) -> str:
     if environment.store is None:
         raise InputError(
             "nobody remembers what was live before",
-            fix="embedtune release promote ID (without a store: a directory below cache/releases), or set release.uri",
+            fix="embedtune release promote ID, one of those in cache/releases, or set release.uri",
         )
     live = environment.store.live()
     there = {release.id for release in environment.store.releases()}

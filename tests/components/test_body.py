@@ -1,5 +1,6 @@
 """The setting that component bodies open, and what they show of a stage's report."""
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +34,17 @@ def test_a_given_cache_directory_stays(tmp_path: Path) -> None:
     with setting(CONFIG, str(tmp_path)) as use:
         (use.cache / "state").write_text("x")
     assert (tmp_path / "state").read_text() == "x"
+
+
+def test_a_cancelled_task_is_interrupted_and_leaves_nothing_half_done() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt), setting(CONFIG) as use:
+            cache = use.cache
+            signal.raise_signal(signal.SIGTERM)
+        assert not cache.exists()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_bad_configuration_is_refused() -> None:
