@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -50,8 +51,14 @@ class LocalTriton:
         path = self.path_of(release).resolve()  # it is remembered, for whoever looks from another directory
         self.stop()
         self.state.mkdir(parents=True, exist_ok=True)
-        with self._file("lock").open("w") as lock, self._file("log").open("wb") as log:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with self._file("lock").open("w") as lock, ExitStack() as stack:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    "another deploy starts a Triton on this machine", fix="wait for it and run the command again"
+                ) from None
+            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may be another one's
             if is_ready(self.port):
                 raise InputError(f"something else listens on port {self.port}", fix="stop it, or set deploy.port")
             process = subprocess.Popen(  # noqa: S603 - this program
@@ -79,7 +86,8 @@ class LocalTriton:
         if not self._running():
             return
         group = int(self._record()["pid"])
-        os.killpg(group, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.killpg(group, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         while self._running():
             if time.monotonic() > deadline:

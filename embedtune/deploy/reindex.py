@@ -19,7 +19,8 @@ from embedtune.core.progress import Progress, SilentProgress
 
 log = logging.getLogger(__name__)
 PART = 1000  # passages
-SAME = 0.999  # cosine of one passage before and after, above which the endpoint still serves the same model
+PROBES = 8  # passages, evenly spread, that tell one model from another
+SAME = 0.999  # cosine of each before and after, above which it is the same model (int8 varies with its batch)
 STATE = "state.json"
 
 
@@ -49,7 +50,7 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
         GateError: The endpoint began to serve another model; nothing of it was kept.
     """
     parts = output.with_name(f".{output.name}.parts")
-    probe = _probe(encoder, corpus[0])
+    probe = _probe(encoder, corpus)
     _resume(parts, corpus, probe)
     starts = range(0, len(corpus), PART)
     embedded = 0
@@ -60,7 +61,7 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
             if not file.is_file():
                 vectors = encoder.encode_passages([record.text for record in block], SilentProgress())
                 # Asked after the block: a model that was switched in between has shown itself by now.
-                _require_same(probe, _probe(encoder, corpus[0]))
+                _require_same(probe, _probe(encoder, corpus))
                 _write(file, block, vectors)
                 embedded += len(block)
             task.advance(len(block))
@@ -73,9 +74,10 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
     return Reindexed(len(corpus), embedded)
 
 
-def _probe(encoder: Encoder, record: Record) -> Vectors:
-    vectors: Vectors = encoder.encode_passages([record.text], SilentProgress())[0]
-    return vectors
+def _probe(encoder: Encoder, corpus: Sequence[Record]) -> Vectors:
+    """Return the vectors of a few passages, one a row."""
+    chosen = corpus[:: -(-len(corpus) // PROBES)]
+    return encoder.encode_passages([record.text for record in chosen], SilentProgress())
 
 
 def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
@@ -83,12 +85,11 @@ def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
     digest = hashlib.sha256()
     for record in corpus:
         digest.update(json.dumps([record.id, record.text]).encode())
-    state = {"corpus": digest.hexdigest(), "part": PART, "probe": [float(value) for value in probe]}
+    state = {"corpus": digest.hexdigest(), "part": PART, "probe": probe.tolist()}
     file = parts / STATE
     if file.is_file():
         old = json.loads(file.read_text())
-        same = (old["corpus"], old["part"]) == (state["corpus"], PART) and len(old["probe"]) == len(probe)
-        if same and _cosine(np.asarray(old["probe"]), probe) >= SAME:
+        if (old["corpus"], old["part"]) == (state["corpus"], PART) and _same(np.asarray(old["probe"]), probe):
             log.info("reindex: going on, %d parts are there", len(list(parts.glob("*.parquet"))))
             return
         log.info("reindex: the corpus or the model is another one; beginning anew")
@@ -98,15 +99,18 @@ def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
 
 
 def _require_same(before: Vectors, now: Vectors) -> None:
-    if before.shape != now.shape or _cosine(before, now) < SAME:
+    if not _same(before, now):
         raise GateError(
             "the endpoint serves another model than at the beginning",
             fix="run the same command again: it begins anew with the new model",
         )
 
 
-def _cosine(left: Vectors, right: Vectors) -> float:
-    return float(left @ right / (np.linalg.norm(left) * np.linalg.norm(right)))
+def _same(left: Vectors, right: Vectors) -> bool:
+    if left.shape != right.shape:
+        return False
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return bool(((left * right).sum(axis=1) / lengths >= SAME).all())
 
 
 def _write(file: Path, block: Sequence[Record], vectors: Vectors) -> None:

@@ -1,5 +1,6 @@
 """The local Triton outlives who started it, is switched, and is stopped; a small HTTP server stands in for it."""
 
+import fcntl
 import socket
 import subprocess
 import sys
@@ -105,3 +106,18 @@ def test_a_port_of_somebody_else_is_left_alone(triton: LocalTriton, port: int) -
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_two_switches_at_a_time_are_refused_and_the_log_of_the_other_stays(
+    triton: LocalTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        LocalTriton, "stop", lambda self: None
+    )  # it saw nothing that runs; then the other was faster
+    triton.state.mkdir(parents=True)
+    triton._file("log").write_text("the other's")
+    with triton._file("lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another deploy"):
+            triton.switch("one")
+    assert triton._file("log").read_text() == "the other's"

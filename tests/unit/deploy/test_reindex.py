@@ -69,7 +69,8 @@ def test_an_interrupted_call_is_gone_on_with(tmp_path: Path) -> None:
     assert not output.exists()
     again = Endpoint()
     assert reindex(CORPUS, again, output, SilentProgress()) == Reindexed(25, 15)
-    assert set(again.asked) == {"passage 0"} | {record.text for record in CORPUS[10:]}
+    probes = {"passage 0", "passage 4", "passage 8"}  # those before the second part
+    assert set(again.asked) == probes | {record.text for record in CORPUS[10:]}
     check(output, "one")
 
 
@@ -81,6 +82,22 @@ def test_a_model_that_is_switched_in_between_leaves_no_mixed_file(tmp_path: Path
     assert not output.exists()
     assert reindex(CORPUS, Endpoint("changed"), output, SilentProgress()) == Reindexed(25, 25)
     check(output, "changed")
+
+
+def test_a_model_that_differs_on_some_passages_only_is_another_one(tmp_path: Path) -> None:
+    class Retrained(Endpoint):
+        """The same for the first passage."""
+
+        def encode_passages(self, texts: Sequence[str], progress: object) -> Vectors:
+            self.asked += texts
+            models = ["one" if text == "passage 0" else "two" for text in texts]
+            pairs = zip(models, texts, strict=True)
+            return np.asarray([vector(model, "passage", text) for model, text in pairs], dtype=np.float32)
+
+    with pytest.raises(KeyboardInterrupt):
+        reindex(CORPUS, Endpoint(fail_at=4), tmp_path / "v.parquet", SilentProgress())
+    done = reindex(CORPUS, Retrained(), tmp_path / "v.parquet", SilentProgress())
+    assert done == Reindexed(25, 25)
 
 
 def test_another_corpus_begins_anew(tmp_path: Path) -> None:
