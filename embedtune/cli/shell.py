@@ -39,6 +39,8 @@ def reporting(verbose: bool) -> Iterator[Progress]:
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    if not verbose:  # it announces each retry; what comes of them is said in the error
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
     interrupt_on_sigterm()
     try:
         yield TerminalProgress(err) if err.is_terminal else LineProgress()

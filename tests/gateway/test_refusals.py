@@ -74,6 +74,12 @@ WRONG = {
         "dimensions",
         "dimensions: input should be greater than or equal to 1",
     ),
+    "dimensions in quotes": (
+        body('"a"', dimensions='"16"'),
+        400,
+        "dimensions",
+        "dimensions: input should be a valid integer",
+    ),
     "huge dimensions": (
         body('"a"', dimensions="1" + "0" * 30),
         400,
@@ -84,7 +90,7 @@ WRONG = {
         body('"a"', dimensions='"many"'),
         400,
         "dimensions",
-        "dimensions: input should be a valid integer, unable to parse string as an integer",
+        "dimensions: input should be a valid integer",
     ),
     "unknown input type": (
         body('"a"', input_type='"document"'),

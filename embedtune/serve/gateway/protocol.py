@@ -29,7 +29,7 @@ class EmbeddingRequest(BaseModel):
     encoding_format: Literal["float", "base64"] = Field(
         default="float", description="base64: the bytes of little-endian 32-bit floats."
     )
-    dimensions: Annotated[int, Field(ge=1, lt=2**31)] | None = Field(
+    dimensions: Annotated[int, Field(ge=1, lt=2**31, strict=True)] | None = Field(
         default=None, description="One of the sizes that the model offers; without it, the full one."
     )
     input_type: Literal["query", "passage"] | None = Field(
