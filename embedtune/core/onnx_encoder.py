@@ -98,10 +98,7 @@ class OnnxEncoder:
             texts: Texts with their prefixes.
             dimensions: How many dimensions each row has; the rest of the row is 0.
         """
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
-        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
-        return self._graph(ids, mask, np.array(dimensions, dtype=np.int64))
+        return self._graph(*token_arrays(self._tokenizer, texts), np.array(dimensions, dtype=np.int64))
 
     def _encode(self, texts: list[str], unit: str, progress: Progress) -> Vectors:
         size = self.contract.dimensions[0]
@@ -122,6 +119,14 @@ def load_tokenizer(engine: Path) -> Any:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(engine / TOKENIZER_FILE))
+
+
+def token_arrays(tokenizer: Any, texts: Sequence[str]) -> tuple[Integers, Integers]:
+    """Return token ids and attention mask of one batch, each of shape (texts, longest)."""
+    encodings = tokenizer.encode_batch_fast(list(texts))
+    ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+    mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+    return ids, mask
 
 
 def _providers(device: str, available: Sequence[str]) -> list[str]:

@@ -11,9 +11,8 @@ from embedtune.core.errors import ConfigError, GateError, InputError
 CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # as charts/triton has them
 ANNOTATION = "embedtune.dev/release"
 MANAGER = "embedtune-deploy"  # owner of the fields that deploy sets; Argo CD is told to leave them alone
-WITHDRAWAL = (
-    "embedtune-withdraw"  # owner of what a withdrawal sets and sets back: Argo CD shall not leave that alone
-)
+# Owner of what a withdrawal sets and sets back: Argo CD shall not leave that alone.
+WITHDRAWAL = "embedtune-withdraw"
 RESTARTS = 3  # of the download in a new pod, after which the rollout has failed
 LOST_S = 30.0  # after its grace period, a pod that is still there is on a lost node
 POLL_S = 2.0

@@ -191,13 +191,13 @@ def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
 
 
 def _lost(lease: Lease | None) -> bool:
-    # What is served is then for the lock's new holder to say. A store that does not answer gave it to nobody.
+    """Tell whether another process holds the lock now: what is served is for that one to say."""
     try:
         if lease:
             lease.renew()
     except ConflictError:
         log.warning("another process holds the lock now; what is served is left to it")
         return True
-    except EmbedtuneError:
-        pass
+    except EmbedtuneError as error:
+        log.warning("the lock could not be renewed, but nobody else was seen to hold it: %s", error)
     return False

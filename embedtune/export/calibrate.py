@@ -3,14 +3,14 @@
 TensorRT takes such a graph as it is (explicit quantisation), and ONNX Runtime can run it, so it is tested on CPUs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embedtune.core.errors import EmbedtuneError
-from embedtune.core.onnx_encoder import INPUTS, Integers
+from embedtune.core.onnx_encoder import INPUTS, Integers, token_arrays
 from embedtune.export.int8 import megabytes, without_advice
 
 BATCH = 8
@@ -35,19 +35,16 @@ class Passages:
     """
 
     def __init__(self, tokenizer: Any, texts: Sequence[str], dimension: int) -> None:
-        self._feeds = self._batches(tokenizer, texts, dimension)
+        self._batches = (texts[start : start + BATCH] for start in range(0, len(texts), BATCH))
+        self._tokenizer = tokenizer
+        self._dimension = dimension
 
     def get_next(self) -> dict[str, Integers] | None:
         """Return the inputs of the next batch; None after the last."""
-        return next(self._feeds, None)
-
-    @staticmethod
-    def _batches(tokenizer: Any, texts: Sequence[str], dimension: int) -> Iterator[dict[str, Integers]]:
-        for start in range(0, len(texts), BATCH):
-            encodings = tokenizer.encode_batch_fast(list(texts[start : start + BATCH]))
-            ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
-            mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
-            yield dict(zip(INPUTS, (ids, mask, np.full(len(ids), dimension, dtype=np.int64)), strict=True))
+        if (batch := next(self._batches, None)) is None:
+            return None
+        dimensions = np.full(len(batch), self._dimension, dtype=np.int64)
+        return dict(zip(INPUTS, (*token_arrays(self._tokenizer, batch), dimensions), strict=True))
 
 
 def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int, external_data_mb: float) -> None:

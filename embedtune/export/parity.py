@@ -112,9 +112,8 @@ class Parity:
             "megabytes": round(self.shipped.megabytes, 1),
             "texts": len(self.samples),
         }
-        for variant in sorted(
-            self.variants, key=lambda variant: variant is not self.shipped
-        ):  # the shipped one first
+        shipped_first = sorted(self.variants, key=lambda variant: variant is not self.shipped)
+        for variant in shipped_first:
             figures[f"min_cosine_{variant.precision}"] = round(float(variant.cosines.min()), 6)
             if (cost := self.cost(variant)) is not None:
                 figures[f"{METRIC}_cost_{variant.precision}"] = round(cost, 4)

@@ -16,9 +16,8 @@ from embedtune.generate.asks import ASPECTS
 from embedtune.generate.records import Question
 
 MAX_WORDS = 60
-EXAMPLE_NAMES = frozenset(
-    {"brixa", "norvo", "tallo"}
-)  # invented for the prompts' examples; small models copy them
+# Invented for the prompts' examples; small models copy them.
+EXAMPLE_NAMES = frozenset({"brixa", "norvo", "tallo"})
 SPLIT_ORDER = ("test", "dev", "train")  # of two alike the test question stays
 _POINTS_AT_PASSAGE = re.compile(
     r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE
@@ -54,7 +53,7 @@ def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
 def not_from_example(question: Question, passages: Mapping[str, str]) -> Question:
     """Reject a name that comes from a prompt's example and not from the question's passages.
 
-    After the judge, whose calls for what is recorded already stay the same so.
+    After the judge: before it, the calls would no longer be those that are recorded.
 
     Args:
         question: Judged.

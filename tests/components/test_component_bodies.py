@@ -81,6 +81,7 @@ def test_ingest(run: Run) -> None:
         str(run.documents), given.documents_version, given.ingest, **run.outputs("ingest", "chunks")
     )
     check(run, "ingest", "chunks")
+    assert run.metrics["ingest"].metadata["documents"] == len(list(run.documents.iterdir()))
 
 
 def test_generate(run: Run) -> None:
@@ -93,17 +94,20 @@ def test_split(run: Run) -> None:
     inputs = run.artifacts["chunks"], run.artifacts["questions"]
     split.python_func(run.prepared().split, *inputs, **run.outputs("split", "dataset"))
     check(run, "split", "dataset")
+    assert {file.stem for file in (run.work / "dataset" / "qrels").iterdir()} == {"train", "dev", "test"}
 
 
 def test_mine(run: Run) -> None:
     mine.python_func(run.prepared().mine, run.artifacts["dataset"], **run.outputs("mine", "triplets"))
     check(run, "mine", "triplets")
+    assert run.metrics["mine"].metadata["rows"] > 0
 
 
 def test_train(run: Run) -> None:
     inputs = run.artifacts["triplets"], run.artifacts["dataset"]
     train.python_func(run.prepared().train, *inputs, **run.outputs("train", "model"))
     check(run, "train", "model")
+    assert run.metrics["train"].metadata["rows"] == run.metrics["mine"].metadata["rows"]
 
 
 def test_evaluate(run: Run) -> None:

@@ -25,8 +25,11 @@ READY_S = 2.0
 TOO_MANY = "batch-size must be <="  # Triton's own words
 
 
-class _OtherServerError(Exception):
+class _OtherServerError(RefusedError):
     """Triton takes fewer texts at a time than it did: another release stands there."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "another model takes its place just now", code="unavailable", retry=True)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,9 @@ class TritonEndpoint:
         self, texts: Sequence[str], input_type: str, dimensions: int | None
     ) -> list[Embedded]:
         limits = await self._read_limits()
+        if any(len(text) > limits.text_bytes for text in texts):
+            self._limits = None  # another server may stand there, which takes longer ones
+            limits = await self._read_limits()
         # Refused here already: Triton would copy them to shared memory, which it never gives back.
         data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
         try:
@@ -103,7 +109,7 @@ class TritonEndpoint:
                     )
                     for start in starts
                 ]
-        except* (RefusedError, _OtherServerError) as failed:
+        except* RefusedError as failed:
             # The first one speaks for all; the others were cancelled, or say the same.
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]

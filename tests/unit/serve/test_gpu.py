@@ -45,6 +45,9 @@ def command(tmp_path: Path, target: str = "tensorrt") -> list[str]:
 @pytest.mark.parametrize("version", ["10.13.3.9", "10.13.3", "10.13", "10.13.3.9+cuda13.0", "10.13.3.12"])
 def test_the_same_tensorrt_is_told_by_major_minor_and_patch(version: str) -> None:
     require_same_gpu(ABOUT, version, "9.0")
+    # The version is compared first, so it was not what is refused here.
+    with pytest.raises(InputError, match="another GPU generation"):
+        require_same_gpu(ABOUT, version, "8.0")
 
 
 @pytest.mark.parametrize("version", ["10.13.2.6", "10.9.0.34", "11.13.3.9", "10.1", "unknown"])
