@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedtune.core.beir import Record, RetrievalSet
-from embedtune.core.encoders import Vectors
-from embedtune.core.metrics import evaluate_run, mean_metrics
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
 from embedtune.evaluate.retrieve import dense_run
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from collections import deque
 from pathlib import Path
 
 import embedtune
-from embedtune.core.config import parse_config
+from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.ingest.stage import run

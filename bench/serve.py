@@ -30,12 +30,12 @@ import numpy as np
 from serving.peers import add_graph, classic_copy, infinity, plain
 from serving.systems import System, gateway, triton
 
-from embedtune.core.beir import read_records
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import load_contract
-from embedtune.core.encoders import TorchEncoder
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.core.settings import RuntimeSettings
-from embedtune.core.settings_serve import ServeSettings
+from embedtune.core.retrieval.beir import read_records
 
 CLIENTS = (1, 8, 64)
 TEXTS, LEAST_WORDS, MOST_WORDS = 512, 16, 400

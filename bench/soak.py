@@ -31,7 +31,7 @@ from serving.load import PATIENCE_S, http_client
 from serving.systems import System, gateway, triton
 from tritonclient.utils import InferenceServerException
 
-from embedtune.core.settings_serve import ServeSettings
+from embedtune.core.config.serve import ServeSettings
 
 MALFORMED_SHARE = 10  # every tenth request
 MODEL = "embedtune"

@@ -24,9 +24,9 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders import load_model
-from embedtune.core.settings import RuntimeSettings
+from embedtune.core.encoders.pytorch import load_model
 from embedtune.train.collate import Collator
 from embedtune.train.in_batch import InBatchLoss
 

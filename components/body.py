@@ -13,12 +13,11 @@ from typing import Protocol
 
 import yaml
 
-from embedtune.console import LineProgress
 from embedtune.core.artifacts import StageReport
-from embedtune.core.config import parse_config
-from embedtune.core.progress import Progress
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
+from embedtune.core.progress import LineProgress, Progress
 from embedtune.core.secrets import Secrets, secrets_from
-from embedtune.core.settings import Config
 from embedtune.core.signals import interrupt_on_sigterm
 
 

@@ -10,10 +10,11 @@ import yaml
 
 from components.body import Setting
 from embedtune.core.comparisons import Comparisons
-from embedtune.core.config import load_config
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import load_config
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config, StorageSettings
 from embedtune.core.storage import download_prefix, list_prefix
 
 # The sections that can change what a stage writes, its upstream's included. mine and train check each

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.settings import Config
+from embedtune.core.config.config import Config
 
 PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """# Configuration

@@ -2,10 +2,10 @@
 
 import pytest
 
-from embedtune.core.config import parse_config
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
-from embedtune.core.settings import Config
-from tests.triton_server import engine, installation, triton  # noqa: F401 - fixtures of a real Triton
+from tests.support.triton_server import engine, installation, triton  # noqa: F401 - fixtures of a real Triton
 
 
 @pytest.fixture

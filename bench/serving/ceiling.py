@@ -9,9 +9,9 @@ import json
 import time
 from pathlib import Path
 
-from embedtune.core.onnx_encoder import OnnxEncoder
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.core.settings import RuntimeSettings
 
 BATCHES = (1, 4, 16)
 

@@ -11,7 +11,7 @@ from typing import Literal
 from serving.systems import System, running
 
 from embedtune.core.contract import load_contract
-from embedtune.serve.server import free_ports
+from embedtune.serve.triton.server import free_ports
 
 CLASSIC = "sentence_transformers.models"
 Backend = Literal["torch", "optimum"]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 
-from embedtune.core.settings_serve import ServeSettings
-from embedtune.serve.installation import find_installation
-from embedtune.serve.release import build_release
-from embedtune.serve.server import Ports, TritonServer, free_ports
+from embedtune.core.config.serve import ServeSettings
+from embedtune.serve.release.build import build_release
+from embedtune.serve.triton.installation import find_installation
+from embedtune.serve.triton.server import Ports, TritonServer, free_ports
 
 START_S = 600.0  # infinity-emb measures itself first
 

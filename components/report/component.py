@@ -28,7 +28,7 @@ def report(
     import tempfile
     from pathlib import Path
 
-    from embedtune.core.report import render_report
+    from embedtune.report.page import render_report
 
     artifacts = {
         "chunks": chunks,

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from embedtune import __version__, views
+from embedtune import __version__
+from embedtune.cli import views
 from embedtune.cli.options import (
     build_config,
     build_job,
@@ -23,11 +24,12 @@ from embedtune.cli.options import (
 )
 from embedtune.cli.shell import err, out, reporting, show
 from embedtune.core.artifacts import StageReport
-from embedtune.core.config import load_config, preset_names, preset_text
+from embedtune.core.config.load import load_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
-from embedtune.runner import LAST, STAGE_NAMES, STAGES, Job, StageSpec, run_stage
-from embedtune.runner import run as run_job
+from embedtune.core.stage import STAGE_NAMES, STAGES, StageSpec
+from embedtune.local.runner import LAST, Job, run_stage
+from embedtune.local.runner import run as run_job
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +102,7 @@ def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbo
 @output_options
 def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Say what a run on DOCS would cost, before anything is spent."""
-    from embedtune.estimate import estimate_run
+    from embedtune.local.estimate import estimate_run
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
@@ -114,7 +116,7 @@ def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any
 @output_options
 def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Check endpoint, model, GPU, disk and memory; say what is wrong and how to mend it."""
-    from embedtune.doctor import examine
+    from embedtune.local.doctor import examine
 
     with reporting(verbose):
         config = build_config(options, os.environ)
@@ -140,7 +142,7 @@ def init(path: Path, preset: str) -> None:
 @click.argument("work", type=click.Path(file_okay=False, path_type=Path))
 def report(work: Path) -> None:
     """Render report.html and the model card from whatever artifacts stand in WORK."""
-    from embedtune.core.report import render_report
+    from embedtune.report.page import render_report
 
     with reporting(verbose=False):
         path = render_report(work)
@@ -185,7 +187,7 @@ def record(output: Path, work: Path, licence: str, **options: Any) -> None:
 @click.option("--parallel", default=2, show_default=True, help="Requests at a time.")
 def local_llm(model: Path, port: int, parallel: int) -> None:
     """Serve MODEL (a GGUF file) as an OpenAI-compatible endpoint on this machine, until Ctrl-C."""
-    from embedtune.local_llm import serve
+    from embedtune.local.llm_server import serve
 
     with reporting(verbose=False):
         out.print(f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}")
@@ -231,7 +233,7 @@ def _execute(
     reports = run_job(job, progress, before, after)
     if quiet:
         return
-    from embedtune.core.report import render_report
+    from embedtune.report.page import render_report
 
     page = render_report(job.work)
     summary = views.Summary.of(job.work, reports, page, evaluated=LAST in [stage.name for stage in job.stages()])

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import click
 
 from embedtune.core.comparisons import Comparisons
-from embedtune.core.config import load_config, preset_names
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import load_config, preset_names
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import Secrets, secrets_from
-from embedtune.core.settings import Config
-from embedtune.runner import LAST, STAGE_NAMES, Job, StageSpec
+from embedtune.core.stage import STAGE_NAMES, StageSpec
+from embedtune.local.runner import LAST, Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from embedtune import views
+from embedtune.cli import views
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of, work_option
 from embedtune.cli.shell import err, out, reporting, show
-from embedtune.core.beir import read_records
 from embedtune.core.errors import ConfigError
+from embedtune.core.retrieval.beir import read_records
 
 
 @click.group()
@@ -24,7 +24,7 @@ def release() -> None:
 @output_options
 def list_(as_json: bool, verbose: bool, **options: Any) -> None:
     """List the published releases, the newest first, and mark the live one."""
-    from embedtune.deploy.environment import open_store
+    from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
@@ -40,7 +40,7 @@ def list_(as_json: bool, verbose: bool, **options: Any) -> None:
 @output_options
 def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
     """Show what the release ID is and holds, and its re-index plan."""
-    from embedtune.deploy.environment import open_store
+    from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
@@ -56,8 +56,8 @@ def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
 @output_options
 def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Make the release ID the live one, whatever its verdict was: switch, smoke-test, record; else go back."""
-    from embedtune.deploy.environment import open_environment
     from embedtune.deploy.rollout import go_live
+    from embedtune.deploy.site import open_environment
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
@@ -72,8 +72,8 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
 @output_options
 def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Make the release live that was live before the present one."""
-    from embedtune.deploy.environment import open_environment
     from embedtune.deploy.rollout import go_live, previous
+    from embedtune.deploy.site import open_environment
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
@@ -89,7 +89,7 @@ def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 @output_options
 def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
     """Delete old releases; the live one and the one before it stay in any case."""
-    from embedtune.deploy.environment import open_store
+    from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
@@ -135,9 +135,9 @@ def reindex(
     dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
 ) -> None:
     """Embed all passages through the live endpoint; interrupted and run again, it goes on."""
-    from embedtune.core.remote_encoders import open_endpoint
-    from embedtune.deploy.environment import endpoint_url
+    from embedtune.core.encoders.remote import open_endpoint
     from embedtune.deploy.reindex import reindex as embed
+    from embedtune.deploy.site import endpoint_url
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)

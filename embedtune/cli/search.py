@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedtune import views
+from embedtune.cli import views
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of
 from embedtune.cli.shell import err, out, reporting
 
 if TYPE_CHECKING:
-    from embedtune.search_index import SearchIndex
+    from embedtune.local.search_index import SearchIndex
 
 MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
 
@@ -41,7 +41,7 @@ def search(
 ) -> None:
     """Search the passages of WORK with base and tuned model; without QUESTIONS, answer them as they are typed."""
     with reporting(verbose) as progress:
-        from embedtune.search_index import open_index, write_playground
+        from embedtune.local.search_index import open_index, write_playground
 
         config = build_config(options, os.environ)
         index = open_index(work, MODELS[model], config, secrets_of(config, os.environ), progress)

@@ -23,9 +23,9 @@ def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, addr
 
     It is the tritonserver on the PATH, or else the one that nvidia-pytriton carries, installed apart at first use.
     """
-    from embedtune.serve.installation import find_installation
-    from embedtune.serve.release import read_release
-    from embedtune.serve.server import Ports, TritonServer
+    from embedtune.serve.release.record import read_release
+    from embedtune.serve.triton.installation import find_installation
+    from embedtune.serve.triton.server import Ports, TritonServer
 
     with reporting(verbose):
         ports = Ports(http_port, grpc_port, metrics_port, address)

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.logging import RichHandler
 
-from embedtune.console import LineProgress, TerminalProgress
+from embedtune.cli.console import TerminalProgress
 from embedtune.core.errors import EmbedtuneError
-from embedtune.core.progress import Progress
+from embedtune.core.progress import LineProgress, Progress
 from embedtune.core.signals import interrupt_on_sigterm
 
 out = Console()

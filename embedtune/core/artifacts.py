@@ -16,7 +16,6 @@ from embedtune import __version__
 from embedtune.core.errors import ArtifactError
 
 MANIFEST = "manifest.json"
-PACKAGE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -127,20 +126,6 @@ def file_sha256(path: Path) -> str:
     """Return the sha256 of a file in hex, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def code_version(stage: str) -> str:
-    """Return a hash of the sources that decide what `stage` writes: its own package and core.
-
-    The report is left out: it is rendered from artifacts and decides none.
-    """
-    digest = hashlib.sha256()
-    for folder in (PACKAGE / "core", PACKAGE / stage):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not {"__pycache__", "report"} & set(path.relative_to(PACKAGE).parts):
-                digest.update(path.relative_to(PACKAGE).as_posix().encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import StorageSettings
 
 log = logging.getLogger(__name__)
 INDEX = ".objects.json"  # beside the downloads: which version of each object they are

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from embedtune.core.artifacts import Artifact
+from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
-from embedtune.core.settings_deploy import DeploySettings
 
 ACCEPTED = {"win": {"WIN"}, "marginal": {"WIN", "MARGINAL"}}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from embedtune.core.errors import GateError, InputError
-from embedtune.serve.server import is_ready
+from embedtune.serve.triton.server import is_ready
 
 STATE = Path.home() / ".cache" / "embedtune" / "local"  # beside the server's environment; ports are the machine's
 STOP_S = 30.0
@@ -136,4 +136,4 @@ def _try(lock: IO[str]) -> bool:
 def _command(path: Path, port: int) -> list[str]:
     ports = {"--http-port": port, "--grpc-port": port + 1, "--metrics-port": port + 2}
     options = [text for name, value in ports.items() for text in (name, str(value))]
-    return [sys.executable, "-m", "embedtune.cli", "serve", str(path), *options]
+    return [sys.executable, "-m", "embedtune", "serve", str(path), *options]

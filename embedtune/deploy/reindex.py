@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedtune.core.beir import Record
-from embedtune.core.encoders import Encoder, Vectors
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.retrieval.beir import Record
 
 log = logging.getLogger(__name__)
 PART = 1000  # passages

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders import Encoder
+from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
-from embedtune.core.settings import Config
 from embedtune.deploy.smoke import Smoke, ask, read_reference, require
-from embedtune.serve.lease import Lease
-from embedtune.serve.objects import ConflictError
-from embedtune.serve.release import REFERENCE_FILE, Release, read_release
-from embedtune.serve.store import ReleaseStore
+from embedtune.serve.release.record import REFERENCE_FILE, Release, read_release
+from embedtune.serve.store.lease import Lease
+from embedtune.serve.store.objects import ConflictError
+from embedtune.serve.store.store import ReleaseStore
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from embedtune.core.encoders import Encoder, Vectors
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
+from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import stage_provenance
-from embedtune.deploy.environment import endpoint_url, open_environment
 from embedtune.deploy.gate import Decision, decide
-from embedtune.deploy.plan import reindex_plan
+from embedtune.deploy.reindex_plan import reindex_plan
 from embedtune.deploy.rollout import Environment, go_live
+from embedtune.deploy.site import endpoint_url, open_environment
 from embedtune.deploy.smoke import Smoke
-from embedtune.serve.release import build_release
+from embedtune.serve.release.build import build_release
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from embedtune.core.beir import Record
+from embedtune.core.retrieval.beir import Record
 from embedtune.evaluate.bootstrap import DECIMALS
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.verdict import METRIC

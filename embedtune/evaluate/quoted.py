@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic import Field as Constraint
 
 from embedtune.core.artifacts import Artifact, read_artifact
-from embedtune.core.beir import Qrels, Record, write_qrels, write_records
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
+from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 SPLIT = "test"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from embedtune.core.beir import RetrievalSet
-from embedtune.core.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
+from embedtune.core.retrieval.beir import RetrievalSet
+from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
 from embedtune.evaluate.retrieve import Run
 
 

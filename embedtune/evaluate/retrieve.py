@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.beir import Record, RetrievalSet
-from embedtune.core.encoders import Encoder, Vectors
-from embedtune.core.lexical import BM25Index
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
-from embedtune.core.search import Indices, top_k
+from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.core.retrieval.bm25 import BM25Index
+from embedtune.core.retrieval.exact_search import Indices, top_k
 
 Run = dict[str, dict[str, float]]
 PASSAGES_AT_ONCE = 65_536  # vectors held; 32 of the encoder cache's blocks: 0.5 GB at 2,048 dimensions

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
-from embedtune.core.beir import RetrievalSet, read_retrieval_set
 from embedtune.core.errors import EmbedtuneError, InputError
+from embedtune.core.retrieval.beir import RetrievalSet, read_retrieval_set
 
 SYNTHETIC = "synthetic"
 SPLIT = "test"

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from embedtune.core.beir import Record
-from embedtune.core.settings import EvaluateSettings
+from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.retrieval.beir import Record
 from embedtune.evaluate.bootstrap import bootstrap_intervals
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.verdict import METRIC

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
-from embedtune.core.base_model import resolve_base
 from embedtune.core.comparisons import Comparisons
+from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
-from embedtune.core.encoders import Encoder, TorchEncoder, device_of
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.pytorch import TorchEncoder, device_of
+from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
-from embedtune.core.remote_encoders import open_endpoint
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.evaluate.bootstrap import Differences, paired_intervals
 from embedtune.evaluate.examples import example_records

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.metrics import metric_names
-from embedtune.core.settings import Config
+from embedtune.core.config.config import Config
+from embedtune.core.retrieval.metrics import metric_names
 from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.slices import SMALL, slice_records

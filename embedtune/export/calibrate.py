@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from embedtune.core.encoders.onnx import INPUTS, Integers, token_arrays
 from embedtune.core.errors import EmbedtuneError
-from embedtune.core.onnx_encoder import INPUTS, Integers, token_arrays
 from embedtune.export.int8 import megabytes, without_advice
 
 BATCH = 8

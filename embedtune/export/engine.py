@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedtune.core.config.export import ExportSettings
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders import load_model
+from embedtune.core.encoders.onnx import MODEL_FILE, TOKENIZER_FILE, load_tokenizer
+from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ContractError
-from embedtune.core.onnx_encoder import MODEL_FILE, TOKENIZER_FILE, load_tokenizer
-from embedtune.core.settings import RuntimeSettings
-from embedtune.core.settings_export import ExportSettings
 from embedtune.export.calibrate import Passages, write_calibrated
 from embedtune.export.encoder import encoder_graph
 from embedtune.export.half import halve

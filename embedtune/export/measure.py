@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.beir import RetrievalSet
-from embedtune.core.encoders import Encoder, Vectors
-from embedtune.core.metrics import evaluate_run, mean_metrics
-from embedtune.core.onnx_encoder import MODEL_FILE, OnnxEncoder, OnnxGraph
+from embedtune.core.config.config import Config
+from embedtune.core.config.export import Precision
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.onnx import MODEL_FILE, OnnxEncoder, OnnxGraph
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
-from embedtune.core.search import top_k
-from embedtune.core.settings import Config
-from embedtune.core.settings_export import Precision
+from embedtune.core.retrieval.beir import RetrievalSet
+from embedtune.core.retrieval.exact_search import top_k
+from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
 from embedtune.export.int8 import graph_files, write_int8
 from embedtune.export.parity import METRIC, Variant
 from embedtune.export.tensorrt import PLAN_FILE, TensorrtGraph

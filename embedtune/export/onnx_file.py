@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from embedtune.core.onnx_encoder import INPUTS, OUTPUT
+from embedtune.core.encoders.onnx import INPUTS, OUTPUT
 from embedtune.export.encoder import EncoderGraph
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.config.export import ExportSettings, Precision
 from embedtune.core.errors import GateError
-from embedtune.core.settings_export import ExportSettings, Precision
 from embedtune.export.texts import Sample
 
 METRIC = "ndcg@10"

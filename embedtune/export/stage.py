@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
-from embedtune.core.beir import RetrievalSet, read_records, read_retrieval_set
+from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
-from embedtune.core.encoders import TorchEncoder
-from embedtune.core.onnx_encoder import load_tokenizer
+from embedtune.core.encoders.onnx import load_tokenizer
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import Progress
+from embedtune.core.retrieval.beir import RetrievalSet, read_records, read_retrieval_set
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.export.engine import export_engine
 from embedtune.export.measure import Case, compare_variants, dev_ndcg, reference_vectors

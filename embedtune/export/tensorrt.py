@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from embedtune.core.encoders import Vectors
+from embedtune.core.encoders.onnx import INPUTS, OUTPUT, Integers
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ConfigError, EmbedtuneError
-from embedtune.core.onnx_encoder import INPUTS, OUTPUT, Integers
 
 PLAN_FILE = "model.plan"
 TYPICAL_BATCH, TYPICAL_LENGTH = 8, 128  # what the kernels are chosen for

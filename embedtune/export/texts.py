@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from embedtune.core.beir import Record
 from embedtune.core.contract import EncoderContract
+from embedtune.core.retrieval.beir import Record
 
 Kind = Literal["query", "passage"]
 LADDER_SHARE = 3  # a third of the texts are cut to lengths from one token to the maximum

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from embedtune.core.llm import Ask
-from embedtune.generate.plan import Sheet
+from embedtune.generate.calls import Sheet
 from embedtune.generate.prompts import fence, load_prompt
 from embedtune.generate.slots import slot_text
+from embedtune.llm.client import Ask
 
 Score = Annotated[int, Field(ge=1, le=10)]
 ASPECTS = ("relevance", "accuracy", "clarity", "context_support")

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from embedtune.core.search import top_k
-from embedtune.core.settings import GenerateSettings
-from embedtune.core.vector_cache import Vectors
+from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.retrieval.exact_search import top_k
+from embedtune.generate.calls import draw
 from embedtune.generate.passages import Passage
-from embedtune.generate.plan import draw
 
 Bundle = tuple[Passage, ...]
 NEIGHBOURS = 32

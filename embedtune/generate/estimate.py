@@ -7,17 +7,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from embedtune.core.base_model import resolve_base
-from embedtune.core.llm import Ask, ResponseCache
-from embedtune.core.llm_client import request_of
-from embedtune.core.llm_schema import Problem, read_as
+from embedtune.core.config.config import Config
+from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config, EndpointSettings
 from embedtune.generate.asks import judging_ask, writing_ask
+from embedtune.generate.calls import Sheet, chosen_passages, draw, plan_multi, plan_single
 from embedtune.generate.passages import Passage, read_passages
-from embedtune.generate.plan import Sheet, chosen_passages, draw, plan_multi, plan_single
 from embedtune.generate.recording import REPLIES, judge_settings
 from embedtune.generate.write import judging_asks, read_replies
+from embedtune.llm.cache import ResponseCache
+from embedtune.llm.client import Ask, request_of
+from embedtune.llm.schema import Problem, read_as
 
 SAMPLE_SHEETS = 50
 # Tokens of a reply for one question. Replies to the shipped prompts had about 115 for three questions and 65 for

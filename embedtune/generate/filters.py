@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.lexical import BM25Index
-from embedtune.core.neardup import words
-from embedtune.core.search import top_k
-from embedtune.core.settings import GenerateSettings
-from embedtune.core.vector_cache import Vectors
+from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.retrieval.bm25 import BM25Index
+from embedtune.core.retrieval.exact_search import top_k
+from embedtune.core.retrieval.shingles import words
 from embedtune.generate.asks import ASPECTS
 from embedtune.generate.records import Question
 

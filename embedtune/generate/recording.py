@@ -4,25 +4,27 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from embedtune import __version__
-from embedtune.core.artifacts import PACKAGE, file_sha256
+from embedtune.core.artifacts import file_sha256
+from embedtune.core.config.config import Config
+from embedtune.core.config.generate import EndpointSettings, GenerateSettings
 from embedtune.core.errors import InputError
-from embedtune.core.llm import Ask, ResponseCache
-from embedtune.core.llm_client import request_of
-from embedtune.core.llm_schema import Problem, read_as
-from embedtune.core.llm_wire import configured_url
-from embedtune.core.settings import Config, EndpointSettings, GenerateSettings
 from embedtune.generate.asks import writing_ask
 from embedtune.generate.bundles import known_bundles
+from embedtune.generate.calls import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.passages import read_passages
-from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.write import judging_asks, no_reply, read_replies
+from embedtune.llm.cache import ResponseCache
+from embedtune.llm.client import Ask, request_of
+from embedtune.llm.schema import Problem, read_as
+from embedtune.llm.wire import configured_url
 
 SAMPLE = "sample"  # the recording that embedtune ships
 REPLIES = "llm.sqlite"  # in the cache directory: what was paid for
@@ -82,7 +84,7 @@ def recording_path(settings: GenerateSettings) -> Path | None:
     """
     if settings.recording is None:
         return None
-    shipped = PACKAGE / "sample" / "recording.jsonl.gz"
+    shipped = Path(str(resources.files("embedtune") / "sample" / "recording.jsonl.gz"))
     path = shipped if settings.recording == SAMPLE else Path(settings.recording)
     if not path.is_file():
         raise InputError(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.generate.asks import ASPECTS, Scores, Written
-from embedtune.generate.plan import Sheet, Slot
+from embedtune.generate.calls import Sheet, Slot
 
 UNRANKED = 0
 

@@ -1,8 +1,8 @@
 """How a slot is worded in a prompt. The words are part of the prompt: changing them changes every cache key."""
 
+from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.errors import ConfigError
-from embedtune.core.settings import GenerateSettings
-from embedtune.generate.plan import MULTI_HOP, Slot
+from embedtune.generate.calls import MULTI_HOP, Slot
 
 REASONING = {
     "factual": "a value, name or limit",

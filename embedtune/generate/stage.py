@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
-from embedtune.core.base_model import resolve_base
-from embedtune.core.encoders import Encoder, TorchEncoder
-from embedtune.core.llm import Budget, LLMClient, Usage
+from embedtune.core.config.config import Config
+from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config, GenerateSettings
 from embedtune.core.stage import finished, stage_provenance
-from embedtune.core.vector_cache import Vectors
 from embedtune.generate.bundles import bundle_ids, known_bundles, make_bundles
+from embedtune.generate.calls import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.filters import (
     Corpus,
     by_scores,
@@ -25,12 +27,13 @@ from embedtune.generate.filters import (
     without_duplicates,
 )
 from embedtune.generate.passages import Passage, read_passages
-from embedtune.generate.plan import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.recording import Source, keep_bundles, open_source, recording_path, require_source
 from embedtune.generate.records import Question, write_tables
 from embedtune.generate.slots import require_known
 from embedtune.generate.write import Writers, write_questions
+from embedtune.llm.budget import Budget, Usage
+from embedtune.llm.client import LLMClient
 
 MUCH_REJECTED = 0.5
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embedtune.core.llm import Ask, ItemError, LLMClient, gather_asks
-from embedtune.core.llm_client import request_of
 from embedtune.core.progress import Progress, Task
 from embedtune.generate.asks import Written, judging_ask, read_written, writing_ask
+from embedtune.generate.calls import Sheet
 from embedtune.generate.filters import plain_sense
-from embedtune.generate.plan import Sheet
 from embedtune.generate.records import Question, question_of
+from embedtune.llm.client import Ask, LLMClient, request_of
+from embedtune.llm.errors import ItemError
+from embedtune.llm.gather import gather_asks
 
 
 @dataclass(frozen=True)

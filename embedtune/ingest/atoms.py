@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from embedtune.core.neardup import words
+from embedtune.core.retrieval.shingles import words
 from embedtune.ingest.blocks import Extract, Part
 from embedtune.ingest.sentences import sentence_spans
 from embedtune.ingest.tokens import Counter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from embedtune.core.errors import InputError
-from embedtune.core.neardup import words
+from embedtune.core.retrieval.shingles import words
 
 Kind = Literal["heading", "paragraph", "list", "code", "table"]
 LONGEST_HEADING = 30  # words; what is longer is a paragraph that somebody made bold

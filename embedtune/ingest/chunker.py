@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError
-from embedtune.core.neardup import words
-from embedtune.core.settings import IngestSettings
+from embedtune.core.retrieval.shingles import words
 from embedtune.ingest.atoms import Room, make_atoms, runs
 from embedtune.ingest.blocks import Extract
 from embedtune.ingest.layout import Bounds, divide

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
-from embedtune.core.neardup import Labels, Sketches, Thresholds, group, shingles, words
 from embedtune.core.progress import Progress
-from embedtune.core.settings import IngestSettings
+from embedtune.core.retrieval.near_duplicates import Sketches, Thresholds, group
+from embedtune.core.retrieval.shingles import shingles, words
+from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.blocks import UnreadableError
 from embedtune.ingest.chunker import Chunker
 from embedtune.ingest.reading import read_document

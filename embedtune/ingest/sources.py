@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
-from embedtune.core.settings import IngestSettings
 from embedtune.ingest.reading import READERS
 
 

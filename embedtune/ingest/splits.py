@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import GateError
-from embedtune.core.neardup import Labels, UnionFind
-from embedtune.core.settings import IngestSettings
+from embedtune.core.retrieval.union_find import Labels, UnionFind
 
 PAIRS_SHOWN = 5
 EXCERPT = 160  # characters

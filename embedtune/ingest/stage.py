@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from embedtune.core.artifacts import StageReport, write_artifact
-from embedtune.core.base_model import resolve_base
-from embedtune.core.neardup import Labels
+from embedtune.core.config.config import Config
+from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.progress import Progress
+from embedtune.core.retrieval.union_find import Labels
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.core.storage import download_prefix
 from embedtune.ingest.chunker import Chunker

@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from embedtune.core.neardup import Labels
-from embedtune.core.settings import Config
+from embedtune.core.config.config import Config
+from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.splits import Membership
 

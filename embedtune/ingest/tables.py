@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedtune.core.neardup import Labels
+from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.sources import Skipped
 from embedtune.ingest.splits import Membership

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.config.config import Config
 from embedtune.core.errors import GateError
-from embedtune.core.neardup import containment, jaccard, shingles
-from embedtune.core.settings import Config
+from embedtune.core.retrieval.shingles import containment, jaccard, shingles
+from embedtune.mine.corpus import Source
 from embedtune.mine.negatives import Mined
-from embedtune.mine.source import Source
 from embedtune.mine.triplets import Row
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedtune.core.encoders import Vectors
-from embedtune.core.search import Indices, top_k
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.mine.problem import Judge, MiningProblem, Verdict, Verdicts, thresholds
 
 # Past the positives and the likely false negatives of most queries; a second scan is made of the others only.

@@ -6,8 +6,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.encoders import Vectors
-from embedtune.core.search import Indices, pair_scores
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.retrieval.exact_search import Indices, pair_scores
 
 Verdicts = npt.NDArray[np.int8]
 

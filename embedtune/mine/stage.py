@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
-from embedtune.core.base_model import resolve_base
-from embedtune.core.encoders import Encoder, TorchEncoder, device_of
+from embedtune.core.config.config import Config
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.pytorch import TorchEncoder, device_of
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.mine.audit import check, check_short, describe
+from embedtune.mine.corpus import Source, read_source
 from embedtune.mine.negatives import Mined, SearchPlan, mine_negatives
-from embedtune.mine.source import Source, read_source
 from embedtune.mine.triplets import SCHEMA, triplet_rows
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from embedtune.mine.corpus import Source, normalised
 from embedtune.mine.negatives import Mined
-from embedtune.mine.source import Source, normalised
 
 _IDS = pa.list_(pa.string())
 SCHEMA = pa.schema(

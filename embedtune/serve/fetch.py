@@ -11,11 +11,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
-from embedtune.core.settings import StorageSettings
-from embedtune.serve.gpu import require_same_gpu, tensorrt_version
-from embedtune.serve.store import ReleaseStore
+from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.gpu import require_same_gpu, tensorrt_version
 
 CURRENT = "current"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from embedtune.core.errors import EmbedtuneError
 from embedtune.serve.fetch import CURRENT
-from embedtune.serve.installation import find_installation
-from embedtune.serve.release import read_release
-from embedtune.serve.server import Ports, server_command, server_environment
+from embedtune.serve.release.record import read_release
+from embedtune.serve.triton.installation import find_installation
+from embedtune.serve.triton.server import Ports, server_command, server_environment
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a pod's network, where a policy decides who gets in
 

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from embedtune.core.beir import Qrels, Record
-from embedtune.core.neardup import jaccard, shingles
+from embedtune.core.retrieval.beir import Qrels, Record
+from embedtune.core.retrieval.shingles import jaccard, shingles
 from embedtune.split.overlap import overlapping
 from embedtune.split.proofs import QUERY_WORDS
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from embedtune.core.artifacts import Draft, StageReport
-from embedtune.core.beir import Qrels, Record, write_qrels, write_records
-from embedtune.core.settings import SplitSettings
+from embedtune.core.config.split import SplitSettings
+from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
 
 SPLITS = ("train", "dev", "test")
 HELD_OUT = SPLITS[1:]

@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from embedtune.core.neardup import Hashes, containment
+from embedtune.core.retrieval.shingles import Hashes, containment
 
 
 def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from embedtune.core.errors import GateError
-from embedtune.core.neardup import containment, jaccard, shingles
+from embedtune.core.retrieval.shingles import containment, jaccard, shingles
 from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, Proof
 from embedtune.split.overlap import overlapping
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
-from embedtune.core.beir import Qrels, Record
+from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
 from embedtune.core.progress import Progress
-from embedtune.core.settings import Config
+from embedtune.core.retrieval.beir import Qrels, Record
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.split.dataset import SPLITS, Dataset, report, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove

@@ -3,7 +3,7 @@
 from pathlib import Path
 from string import Template
 
-from embedtune.core.settings import Config
+from embedtune.core.config.config import Config
 from embedtune.train.plan import TrainingPlan
 
 EVALUATION_MARK = "<!-- evaluation -->"

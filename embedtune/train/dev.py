@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedtune.core.beir import read_retrieval_set
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders import Encoder, Vectors, device_of
-from embedtune.core.metrics import evaluate_run, mean_metrics
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.pytorch import device_of
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
-from embedtune.core.search import top_k
-from embedtune.core.settings import RuntimeSettings
+from embedtune.core.retrieval.beir import read_retrieval_set
+from embedtune.core.retrieval.exact_search import top_k
+from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

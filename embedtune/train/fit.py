@@ -13,9 +13,9 @@ from sentence_transformers.sentence_transformer.model_card import SentenceTransf
 from torch import nn
 from transformers import PrinterCallback
 
-from embedtune.core.encoders import device_of
+from embedtune.core.config.config import Config
+from embedtune.core.encoders.pytorch import device_of
 from embedtune.core.progress import Progress
-from embedtune.core.settings import Config
 from embedtune.train.collate import Collator
 from embedtune.train.dev import METRIC, DevSet
 from embedtune.train.in_batch import InBatchLoss

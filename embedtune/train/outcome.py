@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.settings import TrainSettings
+from embedtune.core.config.train import TrainSettings
 from embedtune.train.dev import METRIC
 from embedtune.train.plan import TrainingPlan
 

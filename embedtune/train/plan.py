@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedtune.core.settings import TrainSettings
+from embedtune.core.config.train import TrainSettings
 
 RECIPE_BATCH = 128
 SMALL_ROWS = 2000

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedtune.core.encoders import device_of, load_model
-from embedtune.core.settings import Config, LoraSettings
+from embedtune.core.config.config import Config
+from embedtune.core.config.train import LoraSettings
+from embedtune.core.encoders.pytorch import device_of, load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from embedtune.core.encoders import device_of
-from embedtune.core.settings import Config
+from embedtune.core.config.config import Config
+from embedtune.core.encoders.pytorch import device_of
 from embedtune.train.plan import effective_batch_size, plan_training
 
 QUERY_WORDS = 12  # a typical question

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from embedtune.core.settings import TrainSettings
+from embedtune.core.config.train import TrainSettings
 
 INITIAL_SHARE = 0.1  # recipe: init_lr = 0.1 x lr
 MINIMUM_SHARE = 0.01  # recipe: min_lr = 0.01 x lr

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedtune.core.artifacts import Provenance, StageReport, read_artifact, write_artifact
-from embedtune.core.base_model import resolve_base
+from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract, require_same
-from embedtune.core.encoders import TorchEncoder, device_of
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.pytorch import TorchEncoder, device_of
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config
 from embedtune.core.stage import finished, stage_provenance
 from embedtune.train.card import model_card
 from embedtune.train.dev import METRIC, DevSet, LiveEncoder

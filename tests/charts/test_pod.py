@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from embedtune.core.settings_deploy import DeploySettings
-from embedtune.deploy.environment import GATEWAY_PORT
+from embedtune.core.config.deploy import DeploySettings
 from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
+from embedtune.deploy.site import GATEWAY_PORT
 from embedtune.serve import fetch
 from embedtune.serve.gateway.__main__ import FINISH_S
 from embedtune.serve.gateway.__main__ import main as gateway

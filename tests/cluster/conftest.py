@@ -16,17 +16,18 @@ from pathlib import Path
 import pytest
 
 from embedtune.core.artifacts import Provenance, write_artifact
-from embedtune.core.config import parse_config
-from embedtune.core.settings_serve import ServeSettings
-from embedtune.deploy.environment import open_environment
+from embedtune.core.config.load import parse_config
+from embedtune.core.config.serve import ServeSettings
 from embedtune.deploy.rollout import Environment
-from embedtune.serve.release import REFERENCE_FILE, build_release
-from embedtune.serve.store import ReleaseStore
+from embedtune.deploy.site import open_environment
+from embedtune.serve.release.build import build_release
+from embedtune.serve.release.record import REFERENCE_FILE
+from embedtune.serve.store.store import ReleaseStore
 from tests.charts.conftest import CHART, find_tool
-from tests.cluster.load import Text, read_texts
-from tests.object_store import SECRETS, Bucket
-from tests.tiny_engine import make_tiny_engine
-from tests.tiny_model import TINY_DIMENSION
+from tests.support.cluster_load import Text, read_texts
+from tests.support.object_store import SECRETS, Bucket
+from tests.support.tiny_engine import make_tiny_engine
+from tests.support.tiny_model import TINY_DIMENSION
 
 NEEDED = ("KUBECONFIG", "EMBEDTUNE_TEST_IMAGE", "EMBEDTUNE_TEST_CLUSTER_S3", "AWS_ACCESS_KEY_ID")
 KEY = "sesame"

@@ -12,7 +12,7 @@ from embedtune.core.progress import SilentProgress
 from embedtune.deploy.rollout import go_live
 from tests.charts.conftest import CHART
 from tests.cluster.conftest import KEY, World, kubectl
-from tests.cluster.load import Ask, loaded, with_retries, without_retries
+from tests.support.cluster_load import Ask, loaded, with_retries, without_retries
 
 pytestmark = pytest.mark.cluster
 

@@ -20,8 +20,8 @@ from components.split.component import split
 from components.train.component import train
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.errors import ArtifactError, InputError
-from tests.openai_server import OpenAIServer
-from tests.tiny_run import overrides, write_documents
+from tests.support.openai_server import OpenAIServer
+from tests.support.tiny_run import overrides, write_documents
 
 
 class Run:

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from components.inputs import SECTIONS, addresses, deploy_if, read_config, stage_yaml, version
-from embedtune.core.config import parse_config, preset_names, preset_text
+from embedtune.core.config.load import parse_config, preset_names, preset_text
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import StorageSettings
-from embedtune.runner import STAGE_NAMES
+from embedtune.core.stage import STAGE_NAMES
 
 
 def stage_settings(overrides: str = "") -> dict[str, str]:

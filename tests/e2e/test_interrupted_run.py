@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from embedtune.core.artifacts import read_artifact
-from embedtune.runner import LAST, STAGES
-from tests.openai_replies import now_and_then
-from tests.openai_server import OpenAIServer
-from tests.tiny_run import overrides, write_documents
+from embedtune.core.stage import STAGES
+from embedtune.local.runner import LAST
+from tests.support.openai_replies import now_and_then
+from tests.support.openai_server import OpenAIServer
+from tests.support.tiny_run import overrides, write_documents
 
 RUN = STAGES[: [stage.name for stage in STAGES].index(LAST) + 1]  # what a run without --to does
 
@@ -27,7 +28,7 @@ CONCURRENCY = 4
 def command(documents: Path, work: Path, settings: str, *more: str) -> list[str]:
     changes = [*settings.splitlines(), f"generate.llm.concurrency={CONCURRENCY}"]
     sets = [part for change in changes for part in ("--set", change)]
-    start = [sys.executable, "-m", "embedtune.cli", "run", str(documents), "--work", str(work), "--json"]
+    start = [sys.executable, "-m", "embedtune", "run", str(documents), "--work", str(work), "--json"]
     return [*start, "--preset", "minilm", *sets, *more]
 
 

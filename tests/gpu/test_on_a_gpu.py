@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from embedtune.core.config import parse_config
-from embedtune.core.encoders import TorchEncoder
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.core.search import top_k
+from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.secrets import Secrets
-from embedtune.core.settings import Config, RuntimeSettings
 from embedtune.train.stage import run
-from tests.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
-from tests.unit.train.world import Interrupt, World, make_world, tiny_config
+from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
+from tests.support.training_world import Interrupt, World, make_world, tiny_config
 
 pytestmark = pytest.mark.gpu
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum", "oil " * 40]

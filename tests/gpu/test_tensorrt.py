@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.export_case import make_export_case
+from tests.support.export_case import make_export_case
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from embedtune.runner import STAGES
+from embedtune.core.stage import STAGES
 from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
 

@@ -8,14 +8,14 @@ import pytest
 from kfp import local
 
 from embedtune.core.artifacts import read_artifact
+from embedtune.core.stage import STAGES
 from embedtune.deploy.local import LocalTriton
-from embedtune.runner import STAGES
-from embedtune.serve.server import free_ports
+from embedtune.serve.triton.server import free_ports
 from pipelines.finetune import finetune
 from pipelines.resources import Target
-from tests.object_store import ENDPOINT, a_bucket, needs_server
-from tests.openai_server import OpenAIServer
-from tests.tiny_run import overrides, write_documents
+from tests.support.object_store import ENDPOINT, a_bucket, needs_server
+from tests.support.openai_server import OpenAIServer
+from tests.support.tiny_run import overrides, write_documents
 
 # KFP says of each task that the local runner has no pods to give memory to, and no image named python.
 pytestmark = pytest.mark.filterwarnings("ignore:Task '.*have no effect", "ignore:You may be attemping")

@@ -10,9 +10,9 @@ import pytest
 
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.serve.fetch import fetch
-from embedtune.serve.store import ReleaseStore
-from tests.object_store import ENDPOINT, SECRETS, STORAGE, Bucket, a_bucket, needs_server
-from tests.unit.deploy.world import make_release
+from embedtune.serve.store.store import ReleaseStore
+from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, Bucket, a_bucket, needs_server
+from tests.support.serving_world import make_release
 
 pytestmark = needs_server
 

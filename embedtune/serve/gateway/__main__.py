@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import EmbedtuneError
-from embedtune.core.settings_serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions, create_app
 
 DEFAULTS = ServeSettings()

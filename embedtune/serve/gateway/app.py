@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from embedtune import __version__
-from embedtune.core.settings_serve import ServeSettings
-from embedtune.core.vector_cache import Vectors
+from embedtune.core.config.serve import ServeSettings
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.endpoint import TritonEndpoint
 from embedtune.serve.gateway.guard import Guard
 from embedtune.serve.gateway.metrics import Metrics

@@ -9,7 +9,7 @@ import numpy as np
 import tritonclient.grpc.aio as grpc
 from tritonclient.utils import InferenceServerException
 
-from embedtune.core.vector_cache import Vectors
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.refusal import RefusedError, refusal_of, wrong_input
 
 log = logging.getLogger(__name__)

@@ -16,13 +16,13 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from embedtune.core.beir import read_records
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.encoders.onnx import OnnxEncoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import InputError
-from embedtune.core.onnx_encoder import OnnxEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.core.settings import RuntimeSettings
-from embedtune.core.vector_cache import Vectors
-from embedtune.serve.comparison import BASE, DEPTH, TUNED, Ranking, compare
+from embedtune.core.retrieval.beir import read_records
+from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Ranking, compare
 from embedtune.serve.gateway.refusal import RefusedError
 
 ABOUT_FILE, CORPUS_FILE = "playground.json", "corpus.jsonl"

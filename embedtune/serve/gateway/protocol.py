@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from embedtune.core.vector_cache import Vectors
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.endpoint import Embedded
 from embedtune.serve.gateway.refusal import RefusedError
 

@@ -1,0 +1,5 @@
+"""`python -m embedtune`: the command line."""
+
+from embedtune.cli import cli
+
+cli()

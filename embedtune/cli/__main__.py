@@ -1,5 +1,0 @@
-"""`python -m embedtune.cli`."""
-
-from embedtune.cli import cli
-
-cli()

@@ -1,0 +1,80 @@
+"""What the command line draws: live progress on a terminal, and tables."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.progress import Task as BarTask
+from rich.table import Table
+from rich.text import Text
+
+from embedtune.core.progress import Task, rate_text
+
+
+class _RateColumn(TextColumn):
+    """Units a second, or seconds a unit when that reads better."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: BarTask) -> Text:
+        """Return the rate of a task."""
+        return Text(rate_text(task.speed, task.fields.get("unit", "")), style="cyan")
+
+
+class _BarTask:
+    def __init__(self, bars: Bars, task_id: TaskID) -> None:
+        self._bars = bars
+        self._id = task_id
+
+    def advance(self, n: int = 1) -> None:
+        self._bars.advance(self._id, n)
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._id, note=text)
+
+
+class TerminalProgress:
+    """Bars with rate and time left, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            _RateColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+            transient=True,
+        )
+        self._open = 0
+
+    @contextmanager
+    def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
+        """Draw one bar while the task is open."""
+        if self._open == 0:
+            self._bars.start()
+        self._open += 1
+        task_id = self._bars.add_task(name, total=total, unit=unit, note="")
+        try:
+            yield _BarTask(self._bars, task_id)
+        finally:
+            self._bars.remove_task(task_id)
+            self._open -= 1
+            if self._open == 0:
+                self._bars.stop()
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
+    """Return a table whose first column is text and whose other columns are figures."""
+    out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for number, header in enumerate(headers):
+        out.add_column(header, justify="left" if number == 0 else "right")
+    for row in rows:
+        out.add_row(*row)
+    return out

@@ -1,0 +1,101 @@
+"""Which code decides what a stage writes: the modules that it imports, found from their import statements."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+# A stage's own settings are compared by value, and the public names of embedtune/__init__ decide nothing.
+NOT_COUNTED = ("embedtune.core.config",)
+
+
+@lru_cache(maxsize=32)
+def code_version(module: str, package: Path = PACKAGE) -> str:
+    """Return a hash of the modules that `module` imports, directly or not, and of the data files next to them.
+
+    Imports inside functions count, those for type checkers do not. Nothing is imported: the files are read.
+
+    Args:
+        module: Dotted name of the module that does the work, such as `embedtune.train.stage`.
+        package: The directory of the package `embedtune`.
+    """
+    digest = hashlib.sha256()
+    for path in counted_files(module, package):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def counted_files(module: str, package: Path = PACKAGE) -> list[Path]:
+    """Return the files whose content is the code version of a module, sorted.
+
+    Args:
+        module: Dotted name.
+        package: The directory of the package `embedtune`.
+    """
+    modules = _reachable(module, package)
+    folders = {path.parent for path in modules}
+    data = {file for folder in folders for file in _data_files(folder)}
+    return sorted(modules | data)
+
+
+def _reachable(module: str, package: Path) -> set[Path]:
+    """Return the files of all modules that importing `module` and calling its functions can load."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name, package)
+        if path is None or path in found or f"{name}.".startswith(tuple(f"{one}." for one in NOT_COUNTED)):
+            continue
+        found.add(path)
+        waiting += _imported(ast.parse(path.read_bytes()), name, is_package=path.name == "__init__.py")
+        waiting.append(name.rpartition(".")[0])  # importing a module runs its packages' __init__ first
+    return found
+
+
+def _file_of(name: str, package: Path) -> Path | None:
+    """Return the file of a module of this package, or None: it is another's, or `embedtune` itself."""
+    first, *parts = name.split(".")
+    if first != package.name or not parts:
+        return None
+    place = package.joinpath(*parts)
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imported(tree: ast.AST, name: str, *, is_package: bool) -> Iterator[str]:
+    """Yield the names that a module imports; `from a import b` may mean a module b, so both are tried."""
+    for node in _run_time_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = name.split(".")[: None if is_package and node.level == 1 else -node.level]
+            source = ".".join([*parents, *filter(None, [node.module])]) if node.level else str(node.module)
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk a module without what only a type checker reads."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        children = ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            children = iter(node.orelse)
+        waiting += children
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    """Yield the files next to modules that are not modules: prompts and templates, in folders without modules."""
+    for item in folder.iterdir():
+        if item.is_dir() and item.name != "__pycache__" and not any(item.rglob("*.py")):
+            yield from (file for file in item.rglob("*") if file.is_file())
+        elif item.is_file() and item.suffix != ".py":
+            yield item

@@ -1,0 +1,47 @@
+"""The whole configuration of a run. Each section is documented at its fields, in the file of its name."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from embedtune.core.config.deploy import DeploySettings, ReleaseSettings
+from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.config.export import ExportSettings
+from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.config.ingest import IngestSettings
+from embedtune.core.config.machine import RuntimeSettings, StorageSettings
+from embedtune.core.config.mine import MineSettings
+from embedtune.core.config.section import Section
+from embedtune.core.config.serve import ServeSettings
+from embedtune.core.config.split import SplitSettings
+from embedtune.core.config.train import TrainSettings
+from embedtune.core.contract import EncoderContract
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    seed: int = Field(default=42, ge=0, description="Recipe: 42.")
+    contract: EncoderContract = Field(description="How texts become vectors.")
+    ingest: IngestSettings = Field(default_factory=IngestSettings, description="Stage ingest.")
+    generate: GenerateSettings = Field(default_factory=GenerateSettings, description="Stage generate.")
+    split: SplitSettings = Field(default_factory=SplitSettings, description="Stage split.")
+    mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="Stage train.")
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="Stage evaluate.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="Stage export.")
+    deploy: DeploySettings = Field(default_factory=DeploySettings, description="Stage deploy.")
+    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Where releases live.")
+    serve: ServeSettings = Field(default_factory=ServeSettings, description="Triton and the gateway.")
+    storage: StorageSettings = Field(default_factory=StorageSettings, description="Object store.")
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings, description="This machine.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train.negatives > self.mine.min_negatives:
+            raise ValueError(
+                f"train.negatives {self.train.negatives} is above mine.min_negatives {self.mine.min_negatives}"
+            )
+        if self.train.matryoshka and len(self.contract.dimensions) < 2:
+            raise ValueError("train.matryoshka needs at least two sizes in contract.dimensions")
+        return self

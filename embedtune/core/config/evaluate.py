@@ -1,0 +1,21 @@
+"""Settings of the stage evaluate: cut-offs, intervals and the deciding set."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from embedtune.core.config.section import Section
+
+
+class EvaluateSettings(Section):
+    """How base and tuned are compared."""
+
+    k: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
+        default=(1, 5, 10, 100), description="Cut-offs; 10 is always added, since the verdict needs it."
+    )
+    bootstrap_samples: int = Field(default=10_000, ge=100, description="Paired resamples of the queries.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Width of the intervals.")
+    decide_on: str | None = Field(
+        default=None, description="Deciding set; None: the first --eval-set, else the synthetic test."
+    )
+    examples: int = Field(default=8, ge=0, le=100, description="Wins and losses shown in the report.")

@@ -1,0 +1,60 @@
+"""Settings of the export stage."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from embedtune.core.config.section import Section, Share
+
+Target = Literal["python-cpu", "onnxruntime", "tensorrt"]
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: dict[Target, tuple[Precision, ...]] = {
+    "python-cpu": ("fp32", "int8"),
+    "onnxruntime": ("fp32", "int8"),
+    "tensorrt": ("fp32", "fp16", "int8"),
+}
+
+
+class ExportSettings(Section):
+    """The encoder as one graph, and the proof that it gives the same vectors."""
+
+    target: Target = Field(
+        default="python-cpu",
+        description="What runs the encoder: python-cpu (ONNX Runtime inside Triton's Python backend), "
+        "onnxruntime (Triton's own backend) or tensorrt.",
+    )
+    precision: Precision = Field(
+        default="fp32",
+        description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); any for TensorRT.",
+    )
+    opset: int = Field(
+        default=20, ge=18, le=23, description="ONNX operator set; from 20 on GELU is one operator, and faster."
+    )
+    external_data_mb: float = Field(
+        default=1800.0, ge=0, le=1900.0, description="Weights above this size stand in a file of their own."
+    )
+    tensorrt_batch: int = Field(
+        default=64, ge=1, le=1024, description="Largest batch of a TensorRT engine; serve.max_batch_size fits in."
+    )
+    calibration_passages: int = Field(
+        default=512, ge=8, description="Passages that int8 for TensorRT takes its ranges from."
+    )
+    parity_texts: int = Field(default=256, ge=256, description="Domain texts compared one by one.")
+    min_cosine_fp32: Share = Field(default=0.9999, description="Of each text, with its PyTorch vector.")
+    min_cosine_fp16: Share = Field(default=0.999, description="Of each text, with its PyTorch vector.")
+    min_cosine_int8: Share = Field(default=0.97, description="Of each text, with its PyTorch vector.")
+    max_ndcg_drift: Share = Field(
+        default=0.005, description="Change of nDCG@10 on dev against PyTorch, in either direction."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        allowed = PRECISIONS[self.target]
+        if self.precision not in allowed:
+            raise ValueError(f"precision {self.precision} is not for target {self.target}: {' or '.join(allowed)}")
+        return self
+
+    def min_cosine(self, precision: Precision) -> float:
+        """Return the cosine that each text must reach."""
+        limits = {"fp32": self.min_cosine_fp32, "fp16": self.min_cosine_fp16, "int8": self.min_cosine_int8}
+        return limits[precision]

@@ -1,0 +1,111 @@
+"""Load the configuration: a preset or a YAML file, then `section.key=value` overrides, all of it strict."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from embedtune.core.config.config import Config
+from embedtune.core.errors import ConfigError
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that embedtune ships."""
+    folder = resources.files("embedtune") / "presets"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def preset_text(name: str) -> str:
+    """Return the commented YAML of a preset.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    if name not in preset_names():
+        raise ConfigError("no such preset", got=name, expected=", ".join(preset_names()))
+    return (resources.files("embedtune") / "presets" / f"{name}.yaml").read_text()
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+    """Load a configuration.
+
+    Args:
+        source: Name of a preset, or path of a YAML file.
+        overrides: `section.key=value` strings; values are read as YAML.
+
+    Raises:
+        ConfigError: A key is unknown, a value out of range, or a combination impossible.
+    """
+    path = Path(source)
+    text = path.read_text() if path.suffix in {".yaml", ".yml"} and path.is_file() else preset_text(source)
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML", got=str(error)) from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source} is not a mapping", got=type(data).__name__, expected="sections")
+    for override in overrides:
+        _apply(data, override)
+    return parse_config(data)
+
+
+def parse_config(data: dict[str, Any]) -> Config:
+    """Validate plain data as a configuration.
+
+    Raises:
+        ConfigError: Names each offending key with its value and what is allowed.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError("not an override", got=override, expected="section.key=value")
+    *parents, last = key.strip().split(".")
+    node = data
+    for part in parents:
+        child = node.setdefault(part, {})
+        if child is None:
+            child = node[part] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"{key} cannot be set: {part} is not a section", got=child)
+        node = child
+    try:
+        node[last] = _number(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value of {key} is not valid YAML", got=value) from error
+
+
+def _number(value: Any) -> Any:
+    """Read 1e-5 as a number: YAML 1.1 wants a dot and calls it a string."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(error: ValidationError) -> ConfigError:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "configuration"
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key (got {item['input']!r})")
+        elif item["type"] == "missing":
+            lines.append(f"{key}: missing")
+        elif item["type"] == "value_error":
+            lines.append(f"{key}: {item['ctx']['error']}")
+        else:
+            lines.append(f"{key}: got {item['input']!r}; {item['msg']}")
+    return ConfigError(
+        "the configuration is not valid:\n  " + "\n  ".join(lines),
+        fix="see the commented presets (`embedtune init`) or docs/configuration.md",
+    )

@@ -1,0 +1,166 @@
+"""The encoder that runs a sentence-transformers model under a contract."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedtune.core.artifacts import file_sha256
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.contract import EncoderContract
+from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
+from embedtune.core.errors import ContractError
+from embedtune.core.progress import Progress
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
+BLOCK = 512  # texts between two steps of the progress bar and two commits of the cache
+
+
+class TorchEncoder:
+    """A sentence-transformers model under a contract.
+
+    Args:
+        path: Model directory with safetensors weights.
+        contract: Prefixes, pooling and length; they win over what the directory says.
+        runtime: Device and batch size.
+        cache: Directory for vectors; None encodes each time.
+    """
+
+    def __init__(
+        self, path: Path, contract: EncoderContract, runtime: RuntimeSettings, cache: Path | None = None
+    ) -> None:
+        self.path = path
+        self.contract = contract
+        self.runtime = runtime
+        self.cache = cache
+        self._fingerprint: str | None = None
+        self._vectors: VectorCache | None = None
+        self._model: SentenceTransformer | None = None
+
+    @property
+    def model(self) -> "SentenceTransformer":
+        """The loaded model."""
+        if self._model is None:
+            self._model = load_model(self.path, self.contract, self.runtime)
+        return self._model
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of weights and contract."""
+        if self._fingerprint is None:
+            weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
+            text = json.dumps([self.contract.hash, *weights])
+            self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._fingerprint
+
+    def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode queries, prefix added."""
+        return self._encode(texts, self.contract.query_prefix, "queries", progress)
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
+        """Encode passages, prefix added."""
+        return self._encode(texts, self.contract.passage_prefix, "passages", progress)
+
+    def _encode(self, texts: Sequence[str], prefix: str, unit: str, progress: Progress) -> Vectors:
+        out = np.empty((len(texts), self.contract.dimensions[0]), dtype=np.float32)
+        with progress.task("embed", len(texts), unit) as task:
+            for start in range(0, len(texts), BLOCK):
+                block = [prefix + text for text in texts[start : start + BLOCK]]
+                out[start : start + len(block)] = self._encode_cached(block)
+                task.advance(len(block))
+        return out
+
+    def _encode_cached(self, texts: list[str]) -> Vectors:
+        if self.cache is None:
+            return self._encode_block(texts)
+        if self._vectors is None:
+            self._vectors = VectorCache(self.cache)
+        keys = [vector_key(self.fingerprint, text) for text in texts]
+        known = self._vectors.get(keys)
+        missing = [number for number, key in enumerate(keys) if key not in known]
+        if missing:
+            fresh = self._encode_block([texts[number] for number in missing])
+            self._vectors.put([keys[number] for number in missing], fresh)
+            known.update((keys[number], vector) for number, vector in zip(missing, fresh, strict=True))
+        return np.stack([known[key] for key in keys])
+
+    def _encode_block(self, texts: list[str]) -> Vectors:
+        vectors = self.model.encode(
+            texts,
+            batch_size=self.runtime.encode_batch_size,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def device_of(runtime: RuntimeSettings) -> str:
+    """Return the device to use: "cuda" or "cpu"."""
+    import torch
+
+    if runtime.device != "auto":
+        return runtime.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
+    """Build the sentence-transformers model that a contract describes: transformer, pooling, normalisation.
+
+    Args:
+        path: A transformers or sentence-transformers directory.
+        contract: Pooling and maximum length are taken from here, not from the directory.
+        runtime: The device.
+
+    Raises:
+        ContractError: The model's vectors have another size, or it cannot read texts of the contract's length.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # the stages report their own progress
+    kwargs = {"trust_remote_code": contract.trust_remote_code}
+    transformer = Transformer(
+        str(path),
+        max_seq_length=contract.max_length,
+        model_kwargs={**kwargs, "use_safetensors": True},
+        config_kwargs=kwargs,
+        processor_kwargs=kwargs,
+    )
+    size = transformer.get_embedding_dimension()
+    _require_fit(path, contract, size, transformer.model.config)
+    pooling = Pooling(size, pooling_mode=contract.pooling)
+    prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
+    return SentenceTransformer(
+        modules=[transformer, pooling, Normalize()],
+        device=device_of(runtime),
+        prompts=prompts,
+        similarity_fn_name="dot",
+    )
+
+
+def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
+    """Refuse a contract that promises what the model cannot do."""
+    if size != contract.dimensions[0]:
+        raise ContractError(
+            f"the vectors of {path} have another size than the contract says",
+            got=size,
+            expected=f"contract.dimensions starts with {contract.dimensions[0]}",
+            fix=f"set contract.dimensions=[{size}]",
+        )
+    positions = getattr(model_config, "max_position_embeddings", None)
+    if isinstance(positions, int) and 0 < positions < contract.max_length:
+        raise ContractError(
+            f"{path} cannot read texts as long as the contract says",
+            got=f"contract.max_length {contract.max_length}",
+            expected=f"at most {positions} tokens",
+            fix=f"set contract.max_length={positions} or less",
+        )

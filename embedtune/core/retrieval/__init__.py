@@ -1,0 +1,1 @@
+"""Retrieval: data sets, exact search, BM25, metrics and near-duplicates."""

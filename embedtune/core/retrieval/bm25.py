@@ -1,0 +1,80 @@
+"""BM25: the lexical system beside the encoders, and the second opinion of the round-trip filter."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from embedtune.core.retrieval.shingles import words
+
+_SEPARATOR = re.compile(r"[-'\u2019.:/_]")
+
+
+def tokenize(text: str) -> list[str]:
+    """Return the word tokens of a text, case folded; a code or compound stands whole and in its parts.
+
+    `tokenize("Replace A-114 now")` gives `["replace", "a-114", "a", "114", "now"]`, so that a query finds the code
+    both as it is written and as people type it.
+    """
+    tokens: list[str] = []
+    for word in words(unicodedata.normalize("NFKC", text)):
+        tokens.append(word)
+        parts = [part for part in _SEPARATOR.split(word) if part]
+        tokens += parts if len(parts) > 1 else []
+    return tokens
+
+
+class BM25Index:
+    """BM25 over texts, in Lucene's variant with Lucene's defaults (k1 1.2, b 0.75), by bm25s.
+
+    Args:
+        texts: At least one text; results name them by their position.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import bm25s
+
+        self._size = len(texts)
+        tokens = [tokenize(text) for text in texts]
+        self._index: bm25s.BM25 | None = None
+        if any(tokens):
+            self._index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+            self._index.index(tokens, show_progress=False)
+
+    def search(self, queries: Sequence[str], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return the best k texts for each query.
+
+        Args:
+            queries: Any texts.
+            k: Texts wanted; all of them if there are fewer.
+
+        Returns:
+            Indices (n, k) and scores (n, k), falling; of equal scores the lower index comes first. A score of 0
+            means that the text shares no token with the query.
+        """
+        k = min(k, self._size)
+        indices = np.empty((len(queries), k), dtype=np.int64)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        for row, query in enumerate(queries):
+            every = self._scores(query)
+            indices[row] = _best(every, k)
+            scores[row] = every[indices[row]]
+        return indices, scores
+
+    def _scores(self, query: str) -> npt.NDArray[np.float32]:
+        known = self._index.vocab_dict if self._index is not None else {}
+        tokens = [token for token in tokenize(query) if token in known]
+        if self._index is None or not tokens:
+            return np.zeros(self._size, dtype=np.float32)
+        return np.asarray(self._index.get_scores(tokens), dtype=np.float32)
+
+
+def _best(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
+    """Return the indices of the k highest scores, falling, ties by lower index."""
+    if k == 0:
+        return np.empty(0, dtype=np.int64)
+    last = np.partition(scores, len(scores) - k)[len(scores) - k]
+    candidates = np.flatnonzero(scores >= last)
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]

@@ -1,0 +1,101 @@
+"""Retrieval metrics per query, computed by trec_eval itself (pytrec-eval-terrier) on rankings without ties."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count, islice
+
+from embedtune.core.errors import EmbedtuneError
+from embedtune.core.retrieval.beir import Qrels
+
+Run = Mapping[str, Mapping[str, float]]
+PerQuery = dict[str, dict[str, float]]
+FAMILIES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "recip_rank"}
+
+
+def metric_names(k: Iterable[int]) -> list[str]:
+    """Return the names of all metrics at the cut-offs `k`, family by family: "ndcg@1", "ndcg@10", …."""
+    cuts = sorted(set(k))
+    return [f"{family}@{cut}" for family in FAMILIES for cut in cuts]
+
+
+def ranking_of(scores: Mapping[str, float]) -> list[str]:
+    """Order the passages of one query: highest score first, equal scores by id, descending.
+
+    That is trec_eval's rule for ties. It is applied here, since trec_eval compares scores as 32-bit floats and
+    would make ties of scores that differ, and would put a NaN first.
+
+    Raises:
+        EmbedtuneError: A score is not finite.
+    """
+    if not all(map(math.isfinite, scores.values())):
+        broken = next(passage_id for passage_id, score in scores.items() if not math.isfinite(score))
+        raise EmbedtuneError("a retrieval score is not finite", got=f"{scores[broken]} of passage {broken}")
+    pairs = sorted(zip(scores.values(), scores, strict=True), reverse=True)
+    return [passage_id for _, passage_id in pairs]
+
+
+def first_relevant_rank(ranking: Sequence[str], relevant: Iterable[str]) -> int | None:
+    """Return the 1-based rank of the first relevant passage, or None if the ranking holds none."""
+    wanted = set(relevant)
+    return next((rank for rank, passage_id in enumerate(ranking, 1) if passage_id in wanted), None)
+
+
+def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
+    """Measure a run: nDCG, recall, precision and MRR at each cut-off, for every judged query.
+
+    nDCG has trec_eval's linear gain and log2(rank + 1) discount. MRR@k is the reciprocal rank of the run cut at k.
+    A query with judgements that the run lacks scores 0; a query of the run without judgements is not measured.
+    A passage whose id equals its query's id counts like any other (BEIR's own evaluation drops it silently).
+
+    Args:
+        run: Score of each retrieved passage, by query id and passage id; higher is better.
+        qrels: Relevance of each judged passage; above 0 is relevant.
+        k: Cut-offs.
+
+    Returns:
+        The metrics of each query of `qrels`, in its order, named as `metric_names` names them.
+
+    Raises:
+        EmbedtuneError: A score is not finite.
+    """
+    import pytrec_eval
+
+    cuts = sorted(set(k))
+    qrels = {query_id: judged for query_id, judged in qrels.items() if judged}
+    # Distinct integers, exact in 32 bits, so that the order is ours.
+    ranks = {
+        query_id: dict(zip(ranking_of(run.get(query_id, {})), count(0, -1), strict=False)) for query_id in qrels
+    }
+    listed = ",".join(str(cut) for cut in cuts)
+    measures = {f"{FAMILIES[family]}.{listed}" for family in ("ndcg", "recall", "precision")}
+    at_all_cuts = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(ranks)
+    reciprocal = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"})
+    at_cut = {cut: reciprocal.evaluate(_cut(ranks, cut)) for cut in cuts}
+    result: PerQuery = {}
+    for query_id in qrels:
+        values = at_all_cuts[query_id]
+        result[query_id] = {
+            f"{family}@{cut}": at_cut[cut][query_id]["recip_rank"]
+            if family == "mrr"
+            else values[f"{measure}_{cut}"]
+            for family, measure in FAMILIES.items()
+            for cut in cuts
+        }
+    return result
+
+
+def _cut(ranks: dict[str, dict[str, int]], cut: int) -> dict[str, dict[str, int]]:
+    """Keep the first `cut` passages of each query; they are stored in order."""
+    return {query_id: dict(islice(passages.items(), cut)) for query_id, passages in ranks.items()}
+
+
+def mean_metrics(per_query: PerQuery) -> dict[str, float]:
+    """Return the mean of each metric over the queries.
+
+    Raises:
+        EmbedtuneError: There is no query.
+    """
+    if not per_query:
+        raise EmbedtuneError("no query to average over", expected="at least one judged query")
+    names = next(iter(per_query.values()))
+    return {name: math.fsum(row[name] for row in per_query.values()) / len(per_query) for name in names}

@@ -1,0 +1,120 @@
+"""The one way to an LLM: ask many things, keep what fails, stop when too much does."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from embedtune.core.errors import GateError
+from embedtune.core.progress import Task
+from embedtune.llm.budget import Usage
+from embedtune.llm.client import Ask, LLMClient
+from embedtune.llm.errors import ItemError
+
+T = TypeVar("T", bound=BaseModel)
+
+# Fewer finished items say too little about the share that fails.
+MIN_FINISHED = 20
+SHOWN_REASONS = 3
+
+
+async def gather_asks(
+    client: LLMClient, asks: Sequence[Ask[T]], task: Task, max_failed_share: float
+) -> list[T | ItemError]:
+    """Answer all asks, a bounded number at a time; a failed one gives its error in its place.
+
+    Args:
+        client: Answers them; its `settings.concurrency` is the bound.
+        asks: What to ask.
+        task: Advanced by one for each ask, with counts, rate and cost as its note.
+        max_failed_share: A larger share of failed items, among at least 20 finished ones or all, stops the run.
+
+    Returns:
+        Replies and errors, in the order of `asks`.
+
+    Raises:
+        GateError: Too many items failed, or the budget is used up.
+        EndpointError: The endpoint cannot be used at all.
+        ReplayMiss: The recording lacks a reply.
+    """
+    results: dict[int, T | ItemError] = {}
+    tally = _Tally(client, task, len(asks), max_failed_share)
+    queue = iter(enumerate(asks))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(client.settings.concurrency, len(asks))):
+                group.create_task(_work(client, queue, results, tally))
+    except BaseExceptionGroup as several:
+        # Workers stop for one reason: the first that met it says so.
+        raise several.exceptions[0] from None
+    return [results[position] for position in range(len(asks))]
+
+
+async def _work(
+    client: LLMClient, queue: Iterator[tuple[int, Ask[T]]], results: dict[int, T | ItemError], tally: "_Tally"
+) -> None:
+    for position, ask in queue:
+        # A cached reply awaits nothing: without this, Ctrl-C would wait for all of them.
+        await asyncio.sleep(0)
+        try:
+            results[position] = await client.ask(ask)
+        except ItemError as error:
+            results[position] = error
+            tally.failures.append(error)
+        tally.finished_one()
+
+
+@dataclass
+class _Tally:
+    """Counts finished and failed items, and stops when too many failed."""
+
+    client: LLMClient
+    task: Task
+    total: int
+    max_failed_share: float
+    finished: int = 0
+    failures: list[ItemError] = field(default_factory=list)
+    before: Usage = field(init=False)
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.before = self.client.usage
+
+    def finished_one(self) -> None:
+        self.finished += 1
+        self.task.advance()
+        self.task.note(self._note())
+        enough = self.finished >= min(MIN_FINISHED, self.total)
+        if enough and len(self.failures) > self.max_failed_share * self.finished:
+            raise self._too_many()
+
+    def _note(self) -> str:
+        usage = self.client.usage
+        tokens = usage.completion_tokens - self.before.completion_tokens
+        rate = tokens / max(time.monotonic() - self.started, 1e-9)
+        parts = [f"{usage.calls - self.before.calls} calls"]
+        cached = usage.cached_calls - self.before.cached_calls
+        parts += [f"{cached} cached"] if cached else []
+        parts += [f"{len(self.failures)} failed"] if self.failures else []
+        parts += [f"{rate:.0f} tokens/s"] if tokens else []
+        limit, most = self.client.limit, self.client.settings.concurrency
+        parts += [f"{limit} at once"] if limit < most else []
+        parts += [f"${usage.cost_usd:.2f}"] if usage.cost_usd else []
+        return ", ".join(parts)
+
+    def _too_many(self) -> GateError:
+        counts = Counter(error.kind for error in self.failures)
+        example = {error.kind: error.detail for error in reversed(self.failures)}
+        lines = [f"{n} x {kind}, such as: {example[kind]}" for kind, n in counts.most_common(SHOWN_REASONS)]
+        return GateError(
+            f"too many LLM items failed: {len(self.failures)} of the first {self.finished} "
+            f"(of {self.total} asked of {self.client.settings.model})",
+            got="; ".join(lines),
+            expected=f"at most {self.max_failed_share:.0%} (generate.max_failed_share)",
+            fix="mend the reasons above (another model, more max_tokens, a slower pace) and run again: "
+            "every reply so far is kept",
+        )

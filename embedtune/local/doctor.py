@@ -1,0 +1,154 @@
+"""Is this machine ready? Checks that say what was found and what to do about it."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from embedtune.core.config.config import Config
+from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.errors import EmbedtuneError
+from embedtune.core.progress import SilentProgress
+from embedtune.core.secrets import Secrets
+from embedtune.generate.recording import recording_path
+from embedtune.llm.probe import EndpointReport, probe_endpoint
+
+GIB = 1024**3
+MIN_DISK_GIB = 5.0
+# Weights, gradients and two Adam moments in fp32, with as much again for activations.
+TRAINING_COPIES = 8
+RECIPE_GPU_GIB = 75.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, what was found, what to do."""
+
+    status: Literal["fine", "note", "wrong"]
+    checked: str
+    found: str
+    fix: str = ""
+
+
+def examine(config: Config, secrets: Secrets, work: Path) -> list[Finding]:
+    """Check the model, the LLM endpoints, GPU, memory and disk for a configuration.
+
+    Args:
+        config: What a run would use.
+        secrets: Credentials of the endpoints and the store.
+        work: Directory that the run would write to.
+    """
+    findings, weights = _check_model(config, secrets, work)
+    findings += _check_endpoints(config, secrets)
+    findings.append(_check_gpu(config))
+    findings += [_check_memory(weights), _check_disk(work, weights)]
+    return findings
+
+
+def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Finding], int]:
+    name = config.contract.base_model
+    try:
+        path = resolve_base(config.contract, work / "cache", config.storage, secrets)
+        encoder = TorchEncoder(path, config.contract, config.runtime)
+        shape = encoder.encode_queries(["ready?"], SilentProgress()).shape
+    except EmbedtuneError as error:
+        return [Finding("wrong", "base model", f"{error.what}: {error.got or name}", error.fix or "")], 0
+    weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    found = f"{name}, {weights / 1e6:.0f} MB, vectors of {shape[1]}"
+    return [Finding("fine", "base model", found)], weights
+
+
+def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
+    if config.generate.recording is not None:
+        try:
+            recording_path(config.generate)
+        except EmbedtuneError as error:
+            return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
+        return [Finding("note", "LLM endpoint", f"not used: {config.generate.recording} is replayed")]
+    findings = [_check_endpoint("generator", config.generate.llm, secrets.llm_api_key)]
+    if config.generate.judge is not None:
+        findings.append(_check_endpoint("judge", config.generate.judge, secrets.judge_api_key))
+    return findings
+
+
+def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> Finding:
+    try:
+        report = probe_endpoint(settings, key)
+    except EmbedtuneError as error:
+        return Finding("wrong", role, f"{error.what}{f' ({error.got})' if error.got else ''}", error.fix or "")
+    where = f"{settings.model} at {settings.base_url}"
+    if not report.usable:
+        return Finding("wrong", role, f"{where}: {report.problem}", _endpoint_fix(role, settings, report))
+    found = f"{where}: {report.tokens_per_s or 0:.0f} tokens/s"
+    if not report.json_schema:
+        return Finding(
+            "note",
+            role,
+            f"{found}; does not honour JSON schema",
+            "it works, with the schema in the prompt and more repairs; a server with guided decoding is better",
+        )
+    return Finding("fine", role, f"{found}; honours JSON schema")
+
+
+def _endpoint_fix(role: str, settings: EndpointSettings, report: EndpointReport) -> str:
+    section = "generate.llm" if role == "generator" else "generate.judge"
+    if not report.reachable:
+        return f"start the server, or set {section}.base_url"
+    if report.key_ok is False:
+        return f"put the right key into the variable {settings.api_key_env}"
+    if report.model_known is False:
+        return f"set {section}.model to a model that the server has"
+    return "see the server's log"
+
+
+def _check_gpu(config: Config) -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        status: Literal["note", "wrong"] = "wrong" if config.runtime.device == "cuda" else "note"
+        return Finding(
+            status, "GPU", "none: everything runs on the CPU", "fine for MiniLM; a 1B model needs a GPU"
+        )
+    properties = torch.cuda.get_device_properties(0)
+    memory = properties.total_memory / GIB
+    found = f"{properties.name}, {memory:.0f} GiB, compute capability {properties.major}.{properties.minor}"
+    if properties.major < 8:
+        return Finding("note", "GPU", found, "below 8.0: set train.precision=fp32, bf16 is emulated")
+    if memory < RECIPE_GPU_GIB:
+        return Finding("note", "GPU", found, "below the recipe's 80 GB: lower train.micro_batch_size")
+    return Finding("fine", "GPU", found)
+
+
+def _check_memory(weights: int) -> Finding:
+    available = _available_bytes() / GIB
+    needed = 2.0 + TRAINING_COPIES * weights / GIB
+    found = f"{available:.1f} GiB free, a training on the CPU needs about {needed:.1f}"
+    if available < needed:
+        return Finding("note", "memory", found, "close other programs, or train on a GPU")
+    return Finding("fine", "memory", found)
+
+
+def _available_bytes() -> int:
+    """Return what programs can still get: on Linux with the page cache, which `SC_AVPHYS_PAGES` leaves out."""
+    meminfo = Path("/proc/meminfo")
+    for line in meminfo.read_text().splitlines() if meminfo.is_file() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _check_disk(work: Path, weights: int) -> Finding:
+    folder = work.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GIB
+    needed = MIN_DISK_GIB + TRAINING_COPIES * weights / GIB
+    found = f"{free:.0f} GiB free in {folder}, a run needs about {needed:.0f}"
+    if not os.access(folder, os.W_OK):
+        return Finding("wrong", "disk", f"{folder} is not writable", "choose another --work directory")
+    if free < needed:
+        return Finding("wrong", "disk", found, "free some, or choose another --work directory")
+    return Finding("fine", "disk", found)

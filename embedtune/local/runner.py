@@ -1,0 +1,190 @@
+"""The local runner: the stages in order on one machine, resumable at any point."""
+
+import fcntl
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedtune.core.artifacts import StageReport
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config.config import Config
+from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
+from embedtune.core.stage import STAGE_NAMES, STAGES, StageSpec
+from embedtune.local.preflight import check_before_start
+
+log = logging.getLogger(__name__)
+
+
+LAST = "evaluate"  # of a run that names no last stage: what follows changes what is live
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is to do.
+
+    Args:
+        work: Directory with one directory an artifact, the report and the cache.
+        config: The configuration.
+        secrets: Credentials.
+        source: Documents: a folder or s3://bucket/prefix; needed when ingest is among the stages.
+        dataset: A BEIR directory of the user's own, instead of ingest, generate and split.
+        first: First stage to run.
+        last: Last stage to run.
+        force: Run the stages even when their outputs are up to date.
+        comparisons: Further sets and models that evaluate looks at.
+    """
+
+    work: Path
+    config: Config
+    secrets: Secrets
+    source: str | None = None
+    dataset: Path | None = None
+    first: str = STAGE_NAMES[0]
+    last: str = LAST
+    force: bool = False
+    comparisons: Comparisons = field(default_factory=Comparisons)
+
+    def stages(self) -> tuple[StageSpec, ...]:
+        """Return the stages to run, in order.
+
+        Raises:
+            ConfigError: The range is empty, or a user's dataset meets a stage that would make one.
+        """
+        first, last = STAGE_NAMES.index(self.first), STAGE_NAMES.index(self.last)
+        if first > last:
+            raise ConfigError("no stage to run", got=f"--from {self.first} --to {self.last}")
+        if self.dataset is not None and first <= STAGE_NAMES.index("split"):
+            raise ConfigError(
+                "a dataset of your own takes the place of ingest, generate and split",
+                got=f"--from {self.first} --dataset",
+                fix="start with --from mine",
+            )
+        if first == 0 and self.source is None:
+            raise InputError("no documents", expected="a folder or s3://bucket/prefix")
+        return STAGES[first : last + 1]
+
+
+OnStage = Callable[[StageSpec, Progress], None]
+
+
+def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageReport], None]) -> list[StageReport]:
+    """Run the stages of a job.
+
+    Args:
+        job: What to do.
+        progress: Where the stages report.
+        before: Called before each stage; may raise to stop the run (a question was answered with no).
+        after: Called with each stage's report.
+    """
+    stages = job.stages()
+    asks = job.force or not (job.work / "questions").exists()
+    check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks=asks)
+    job.work.mkdir(parents=True, exist_ok=True)
+    with _locked(job.work):
+        if job.dataset is not None:
+            _bring(job, progress)
+        at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
+        reports = []
+        for stage in stages:
+            before(stage, progress)
+            with _forced(job, stage):
+                reports.append(run_stage(job, stage.name, at, job.work / "cache", progress))
+            after(reports[-1])
+        return reports
+
+
+def run_stage(job: Job, name: str, at: Mapping[str, Path], cache: Path, progress: Progress) -> StageReport:
+    """Run one stage.
+
+    Args:
+        job: Configuration, credentials, documents and comparisons.
+        name: The stage.
+        at: Where its input artifacts stand and its output shall stand, by artifact name.
+        cache: What survives between runs: LLM replies, vectors, checkpoints.
+        progress: Where it reports.
+    """
+    # Imported one by one: `embedtune ingest` need not wait for torch.
+    config, secrets = job.config, job.secrets
+    match name:
+        case "ingest":
+            from embedtune.ingest import stage as ingest
+
+            return ingest.run(job.source or "", at["chunks"], config, progress, secrets, cache)
+        case "generate":
+            from embedtune.generate import stage as generate
+
+            return generate.run(at["chunks"], at["questions"], config, progress, secrets, cache)
+        case "split":
+            from embedtune.split import stage as split
+
+            return split.run(at["chunks"], at["questions"], at["dataset"], config, progress)
+        case "mine":
+            from embedtune.mine import stage as mine
+
+            return mine.run(at["dataset"], at["triplets"], config, progress, secrets, cache)
+        case "train":
+            from embedtune.train import stage as train
+
+            return train.run(at["triplets"], at["dataset"], at["model"], config, progress, secrets, cache)
+        case "evaluate":
+            from embedtune.evaluate import stage as evaluate
+
+            return evaluate.run(
+                at["dataset"], at["model"], at["evaluation"], config, progress, secrets, cache, job.comparisons
+            )
+        case "export":
+            from embedtune.export import stage as export
+
+            return export.run(at["model"], at["dataset"], at["engine"], config, progress, secrets, cache)
+        case "deploy":
+            from embedtune.deploy import stage as deploy
+
+            inputs = (at["engine"], at["evaluation"], at["dataset"])
+            return deploy.run(*inputs, at["deployment"], config, progress, secrets, cache)
+    raise ConfigError("no such stage", got=name, expected=", ".join(STAGE_NAMES))
+
+
+def _bring(job: Job, progress: Progress) -> None:
+    from embedtune.split.labelled import bring
+
+    assert job.dataset is not None  # noqa: S101 - narrowed by the caller
+    bring(job.dataset, job.work / "dataset", job.config, progress)
+
+
+@contextmanager
+def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
+    """With --force, hide the stage's old output while it runs, and give it back if the run fails."""
+    output = job.work / stage.artifact
+    if not job.force or not output.exists():
+        yield
+        return
+    # Checkpoints would make the stage resume at its end; replies of the LLM are paid for and stay.
+    shutil.rmtree(job.work / "cache" / stage.name, ignore_errors=True)
+    aside = job.work / f".{stage.artifact}.forced"
+    shutil.rmtree(aside, ignore_errors=True)
+    output.rename(aside)
+    try:
+        yield
+    finally:
+        if output.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(output)
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Hold the work directory for one run; the lock ends with the process, however it ends."""
+    with (work / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another run works in {work}", fix="wait for it, or use another --work directory"
+            ) from error
+        yield

@@ -1,0 +1,154 @@
+"""Searching the passages of a work directory: FAISS indexes of the base and the tuned model."""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from embedtune.core.artifacts import read_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.config.export import ExportSettings
+from embedtune.core.contract import EncoderContract, load_contract
+from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.retrieval.beir import Record, read_qrels, read_records, write_records
+from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Hit, Ranking, compare
+from embedtune.core.secrets import Secrets
+
+log = logging.getLogger(__name__)
+INDEX = "index"
+EXAMPLES = 6
+EXAMPLE_LENGTH = 90
+
+
+@dataclass(frozen=True)
+class SearchIndex:
+    """The passages of a work directory and a FAISS index of each model.
+
+    Args:
+        work: The work directory.
+        contract: How texts become vectors.
+        passages: What is found.
+        encoders: By model: base, tuned or both.
+        indexes: By model.
+    """
+
+    work: Path
+    contract: EncoderContract
+    passages: Sequence[Record]
+    encoders: Mapping[str, Encoder]
+    indexes: Mapping[str, faiss.Index]
+
+    def search(self, question: str, count: int) -> dict[str, list[Hit]]:
+        """Return the first results of each model.
+
+        Args:
+            question: What is looked for.
+            count: Results wanted.
+        """
+        depth = min(DEPTH, len(self.passages))
+        rankings: dict[str, Ranking] = {}
+        for model, encoder in self.encoders.items():
+            vectors = encoder.encode_queries([question], SilentProgress())
+            scores, places = self.indexes[model].search(vectors, depth)
+            rankings[model] = list(zip(places[0].tolist(), scores[0].tolist(), strict=True))
+        return compare(rankings, self.passages, count)
+
+
+def open_index(
+    work: Path, models: Sequence[str], config: Config, secrets: Secrets, progress: Progress
+) -> SearchIndex:
+    """Open the indexes of a work directory; those that are missing or stale are built first.
+
+    Args:
+        work: Where a run wrote `dataset/` and `model/`.
+        models: base, tuned or both.
+        config: Runtime and object store; the contract is the model's own.
+        secrets: For a base model in an object store.
+        progress: Told of embedding.
+
+    Raises:
+        ArtifactError: Dataset or model are missing or damaged.
+    """
+    dataset, model = read_artifact(work / "dataset", "dataset"), read_artifact(work / "model", "model")
+    contract = load_contract(model.path)
+    cache = work / "cache"
+    encoders: dict[str, Encoder] = {}
+    for name in models:
+        path = model.path if name == TUNED else resolve_base(contract, cache, config.storage, secrets)
+        encoders[name] = TorchEncoder(path, contract, config.runtime, cache / "embeddings")
+    passages = read_records(dataset.path / "corpus.jsonl")
+    corpus = dataset.manifest.files["corpus.jsonl"].sha256
+    indexes = {
+        name: _index(
+            work / INDEX / f"{name}.faiss", f"{corpus} {encoder.fingerprint}", encoder, passages, progress
+        )
+        for name, encoder in encoders.items()
+    }
+    return SearchIndex(work, contract, passages, encoders, indexes)
+
+
+def _index(
+    path: Path, origin: str, encoder: Encoder, passages: Sequence[Record], progress: Progress
+) -> faiss.Index:
+    """Return the index at `path`, built anew when it was not made from `origin`."""
+    note = path.with_suffix(".origin")
+    if path.is_file() and note.is_file() and note.read_text() == origin:
+        return faiss.read_index(str(path))
+    log.info("search: embedding %d passages for %s", len(passages), path)
+    vectors = encoder.encode_passages([passage.text for passage in passages], progress)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    faiss.write_index(index, str(path))
+    note.write_text(origin)  # last: an index without it is built again
+    return index
+
+
+def write_playground(index: SearchIndex, folder: Path) -> None:
+    """Write what the gateway's page shows: passages, their vectors, and the base model as ONNX.
+
+    Args:
+        index: With both models.
+        folder: Where it shall stand; an older one there is replaced.
+    """
+    from embedtune.export.engine import export_engine
+
+    base = index.encoders[BASE]
+    assert isinstance(base, TorchEncoder)  # noqa: S101 - `open_index` made it
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / BASE).mkdir(parents=True)
+    export_engine(base.path, index.contract, draft / BASE, ExportSettings())
+    for name in (BASE, TUNED):
+        np.save(draft / f"{name}.npy", _vectors(index.indexes[name]))
+    write_records(draft / "corpus.jsonl", index.passages)
+    about = {
+        "base_model": index.contract.base_model,
+        "passages": len(index.passages),
+        "examples": example_questions(index.work / "dataset"),
+    }
+    (draft / "playground.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def _vectors(index: faiss.Index) -> Vectors:
+    vectors: Vectors = index.reconstruct_n(0, index.ntotal)
+    return vectors
+
+
+def example_questions(dataset: Path) -> list[str]:
+    """Return a few short test questions: no model was trained on them, and they are not chosen by success."""
+    asked = read_qrels(dataset / "qrels" / "test.tsv")
+    texts = [record.text for record in read_records(dataset / "queries.jsonl") if record.id in asked]
+    return [text for text in texts if len(text) <= EXAMPLE_LENGTH][:EXAMPLES]

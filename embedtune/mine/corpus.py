@@ -1,0 +1,80 @@
+"""What mining reads from a dataset: the train queries, the passages train may see, and their arrays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.errors import GateError
+from embedtune.core.progress import Progress
+from embedtune.core.retrieval.beir import Qrels, Record, read_retrieval_set
+from embedtune.core.retrieval.exact_search import Indices
+from embedtune.mine.problem import MiningProblem
+
+
+@dataclass(frozen=True)
+class Source:
+    """Train queries and the mining corpus.
+
+    Attributes:
+        queries: The train queries, in the order of the dataset.
+        passages: The passages that train may see, in the order of the dataset.
+        qrels: Judgements of the train queries.
+    """
+
+    queries: list[Record]
+    passages: list[Record]
+    qrels: Qrels
+
+    def pairs(self) -> tuple[Indices, Indices]:
+        """Return the (query, positive) pairs as sorted index arrays."""
+        place = {record.id: index for index, record in enumerate(self.passages)}
+        pairs = sorted(
+            (row, place[passage]) for row, query in enumerate(self.queries) for passage in self.qrels[query.id]
+        )
+        array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return np.ascontiguousarray(array[:, 0]), np.ascontiguousarray(array[:, 1])
+
+    def problem(self, encoder: Encoder, progress: Progress) -> MiningProblem:
+        """Encode queries and passages."""
+        pair_query, pair_passage = self.pairs()
+        return MiningProblem(
+            queries=encoder.encode_queries([query.text for query in self.queries], progress),
+            passages=encoder.encode_passages([passage.text for passage in self.passages], progress),
+            groups=_numbered([passage.metadata["group_id"] for passage in self.passages]),
+            same_text=_numbered([normalised(query.text) for query in self.queries]),
+            pair_query=pair_query,
+            pair_passage=pair_passage,
+        )
+
+
+def read_source(dataset: Path) -> Source:
+    """Read the train side of a dataset artifact.
+
+    Raises:
+        GateError: There is no train query, or one is answered by a passage that train must not see.
+    """
+    train = read_retrieval_set(dataset, "train")
+    passages = [record for record in train.corpus if record.metadata["split"] == "train"]
+    seen = {record.id for record in passages}
+    outside = sorted({p for judged in train.qrels.values() for p in judged} - seen)
+    if outside:
+        raise GateError(
+            "train queries are answered by passages of dev or test",
+            got=outside[:3],
+            expected="passages whose metadata.split is train",
+            fix="run split again",
+        )
+    if not train.queries:
+        raise GateError(f"{dataset} has no train query", fix="generate more questions, or add documents")
+    return Source(train.queries, passages, train.qrels)
+
+
+def normalised(text: str) -> str:
+    """Return what makes two questions the same: case and white space do not count."""
+    return " ".join(text.casefold().split())
+
+
+def _numbered(names: list[str]) -> Indices:
+    return np.unique(np.array(names, dtype=object), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,76 @@
+"""Render report.html and model_card.md from whatever artifacts stand in a work directory."""
+
+import json
+from pathlib import Path
+
+import jinja2
+
+from embedtune.report import outcome, process
+from embedtune.report.card import complete_model_card
+from embedtune.report.figures import METRIC, SYSTEMS, metric_title, signed
+from embedtune.report.work import Work, open_work
+
+REPORT_FILE = "report.html"
+
+
+def render_report(work: Path) -> Path:
+    """Write `report.html` and, where there is a model, `model_card.md` into a work directory.
+
+    The page is one file without any address: it shows the same offline, by mail and in a sandboxed frame. Equal
+    artifacts give an equal page, byte by byte.
+
+    Args:
+        work: Directory with one directory an artifact; those that are missing are left out of the page.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: No artifact is there.
+        ArtifactError: A manifest is damaged or of another version.
+    """
+    opened = open_work(work)
+    page = work / REPORT_FILE
+    draft = work / f".{REPORT_FILE}.draft"
+    draft.write_text(_html(opened), encoding="utf-8")
+    draft.replace(page)
+    if "model" in opened.manifests:
+        complete_model_card(work)
+    return page
+
+
+def _html(work: Work) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,  # documents, questions and set names are untrusted
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"metric_title": metric_title, "signed": signed, "excerpt": excerpt}
+    origin = process.provenance(work)
+    return environment.get_template("report.html").render(
+        base_model=origin["contract"].get("base_model", ""),
+        metric=METRIC,
+        systems=SYSTEMS,
+        banner=outcome.banner(work),
+        tiles=process.tiles(work),
+        warnings=process.warnings(work),
+        results=outcome.results(work),
+        gains=outcome.gains(work),
+        slices=outcome.slices(work),
+        examples=outcome.examples(work),
+        questions=process.questions(work),
+        mining=process.mining(work),
+        training=process.training(work),
+        parity=process.parity(work),
+        stages=process.stages(work),
+        provenance=origin,
+        config_text=json.dumps(origin["config"], indent=2, ensure_ascii=False),
+    )
+
+
+def excerpt(text: str, length: int) -> str:
+    """Return the beginning of a text, cut between words, white space joined."""
+    joined = " ".join(text.split())
+    return joined if len(joined) <= length else joined[:length].rpartition(" ")[0] + " …"

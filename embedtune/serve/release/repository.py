@@ -1,0 +1,192 @@
+"""Triton's model repository of a release: the endpoint model, and where Triton runs the encoder, that one too."""
+
+import shutil
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedtune.core.config.serve import ServeSettings
+from embedtune.core.contract import CONTRACT_FILE
+from embedtune.core.encoders.onnx import INPUTS, OUTPUT, TOKENIZER_FILE
+from embedtune.core.errors import ArtifactError, ConfigError
+from embedtune.serve.release.pbtxt import (
+    DataType,
+    DynamicBatching,
+    InstanceGroup,
+    Kind,
+    ModelConfig,
+    ModelInput,
+    ModelOutput,
+    Parameter,
+    QueuePolicy,
+    ResponseCache,
+    Warmup,
+    WarmupInput,
+)
+
+BACKENDS = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+ENCODER_KINDS = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
+# What a call of the encoder costs beside its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms or 8
+# tokens in fp32, 1 ms or 9 tokens in int8; padding is dear there.
+CALL_COSTS = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
+WARMUP_TEXT = b"a text that is answered before the model counts as ready"
+WARMUP_FILE = "text"
+WARMUP_TOKENS = 16
+
+
+def write_repository(engine: Path, made: Mapping[str, Any], output: Path, settings: ServeSettings) -> None:
+    """Write the model repository.
+
+    Args:
+        engine: The engine artifact's directory.
+        made: Its engine.json.
+        output: The repository.
+        settings: Batching, limits and names.
+
+    Raises:
+        ArtifactError: The engine's target is unknown.
+        ConfigError: The engine takes no batches as large as the settings allow.
+    """
+    target, name = str(made["target"]), settings.model_name
+    if target not in BACKENDS:
+        raise ArtifactError("no such target", got=target, expected=", ".join(BACKENDS), fix="run export again")
+    _require_batch(made, settings)
+    version = output / name / "1"
+    version.mkdir(parents=True)
+    shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / "model.py")
+    for file in (TOKENIZER_FILE, CONTRACT_FILE):
+        shutil.copyfile(engine / file, version / file)
+    config = endpoint_config(target, settings)
+    (output / name / "config.pbtxt").write_text(config.render())
+    if target == "python-cpu":
+        _copy_engine(engine, made, version)
+        _write_endpoint_warmup(output / name / "warmup")
+        return
+    encoder = output / encoder_name(settings)
+    (encoder / "1").mkdir(parents=True)
+    _copy_engine(engine, made, encoder / "1")
+    _write_encoder_warmup(encoder / "warmup", _warmup_rows(settings), int(made["hidden"]))
+    (encoder / "config.pbtxt").write_text(encoder_config(target, settings).render())
+
+
+def encoder_name(settings: ServeSettings) -> str:
+    """Return the name of the model that the endpoint model calls."""
+    return f"{settings.model_name}_encoder"
+
+
+def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
+    """Return the configuration of the endpoint model: strings in, vectors out.
+
+    Its inputs have the same shape whatever the texts' lengths, so that Triton can merge any requests.
+
+    Args:
+        target: What runs the encoder.
+        settings: Batching and limits.
+    """
+    inside = target == "python-cpu"
+    parameters = {
+        "max_text_bytes": str(settings.max_text_bytes),
+        "on_long_text": settings.on_long_text,
+        "call_cost": str(CALL_COSTS[target]),
+        "instances": str(settings.instances),
+        "response_cache_mb": str(settings.response_cache_mb),
+    }
+    if not inside:
+        parameters["encoder"] = encoder_name(settings)
+    return ModelConfig(
+        name=settings.model_name,
+        backend="python",
+        max_batch_size=settings.max_batch_size,
+        input=(
+            ModelInput("TEXT", DataType.TYPE_STRING, (1,)),
+            ModelInput("INPUT_TYPE", DataType.TYPE_STRING, (1,), optional=True),
+            ModelInput("DIMENSIONS", DataType.TYPE_INT32, (1,), optional=True),
+        ),
+        output=(
+            ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
+            ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
+        ),
+        # One instance more than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
+        # And where no instance is free yet, Triton's batcher can sleep half a second on a request after an answer.
+        instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
+        dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
+        model_warmup=_endpoint_warmup() if inside else (),
+        response_cache=ResponseCache(enable=True) if settings.response_cache_mb else None,
+        parameters={key: Parameter(value) for key, value in parameters.items()},
+    )
+
+
+def encoder_config(target: str, settings: ServeSettings) -> ModelConfig:
+    """Return the configuration of the encoder as a model of its own.
+
+    It does not batch: the endpoint model hands over whole batches.
+
+    Args:
+        target: onnxruntime or tensorrt.
+        settings: How many copies, and the largest batch, for warm-up.
+    """
+    integer, (ids, mask, dimensions) = DataType.TYPE_INT64, INPUTS
+    return ModelConfig(
+        name=encoder_name(settings),
+        backend=BACKENDS[target],
+        max_batch_size=0,
+        input=(
+            ModelInput(ids, integer, (-1, -1)),
+            ModelInput(mask, integer, (-1, -1)),
+            ModelInput(dimensions, integer, (-1,)),
+        ),
+        output=(ModelOutput(OUTPUT, DataType.TYPE_FP32, (-1, -1)),),
+        instance_group=(InstanceGroup(settings.instances, ENCODER_KINDS[target]),),
+        model_warmup=tuple(_encoder_warmup(rows) for rows in _warmup_rows(settings)),
+    )
+
+
+def _require_batch(made: Mapping[str, Any], settings: ServeSettings) -> None:
+    largest = made.get("max_batch_size")
+    if largest is not None and settings.max_batch_size > largest:
+        raise ConfigError(
+            "Triton would make batches that the TensorRT engine does not take",
+            got=f"serve.max_batch_size={settings.max_batch_size}",
+            expected=f"at most {largest}, for which it was built",
+            fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",
+        )
+
+
+def _warmup_rows(settings: ServeSettings) -> list[int]:
+    return sorted({1, settings.max_batch_size})
+
+
+def _copy_engine(engine: Path, made: Mapping[str, Any], version: Path) -> None:
+    file = str(made["file"])
+    # Weights above 2 GB stand beside the graph, which names their file.
+    for name in (file, f"{file}.data"):
+        if (engine / name).is_file():
+            shutil.copyfile(engine / name, version / name)
+
+
+def _write_endpoint_warmup(folder: Path) -> None:
+    """Write the text of the warm-up request, in Triton's form of a string: its length in 4 bytes, then itself."""
+    folder.mkdir()
+    (folder / WARMUP_FILE).write_bytes(struct.pack("<I", len(WARMUP_TEXT)) + WARMUP_TEXT)
+
+
+def _endpoint_warmup() -> tuple[Warmup, ...]:
+    return (Warmup("one_text", 1, {"TEXT": WarmupInput(DataType.TYPE_STRING, (1,), WARMUP_FILE)}),)
+
+
+def _write_encoder_warmup(folder: Path, rows: Iterable[int], dimension: int) -> None:
+    """Write ids, mask and dimensions of the warm-up requests: real values, since a mask of zeros has no vector."""
+    folder.mkdir()
+    for count in rows:
+        ones, sizes = np.ones((count, WARMUP_TOKENS), np.int64), np.full(count, dimension, np.int64)
+        for name, value in zip(INPUTS, (ones, ones, sizes), strict=True):
+            (folder / f"{name}_{count}").write_bytes(value.tobytes())
+
+
+def _encoder_warmup(rows: int) -> Warmup:
+    shapes = zip(INPUTS, ((rows, WARMUP_TOKENS), (rows, WARMUP_TOKENS), (rows,)), strict=True)
+    inputs = {name: WarmupInput(DataType.TYPE_INT64, dims, f"{name}_{rows}") for name, dims in shapes}
+    return Warmup(f"{rows}_texts", 0, inputs)

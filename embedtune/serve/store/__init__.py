@@ -1,0 +1,1 @@
+"""Releases in an object store, which of them is live, and the lease of whoever changes that."""

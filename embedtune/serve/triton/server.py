@@ -1,0 +1,213 @@
+"""Triton on this machine, serving one release, as long as this process wants it."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import urllib3
+
+from embedtune.core.errors import InputError
+from embedtune.serve.release.record import Release
+from embedtune.serve.release.repository import BACKENDS
+from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
+from embedtune.serve.triton.installation import Installation
+
+POLL_S = 0.1
+STOP_S = 15.0  # for requests under way; connections that clients keep open delay the end so long, too
+LOG_LINES = 15
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where Triton listens, on 127.0.0.1 unless `address` says otherwise."""
+
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+    address: str = "127.0.0.1"
+
+
+def free_ports(count: int) -> list[int]:
+    """Return TCP ports of 127.0.0.1 on which nothing listens now, for servers that come and go.
+
+    Args:
+        count: Ports wanted, all different.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
+
+
+def server_command(release: Release, installation: Installation, ports: Ports) -> list[str]:
+    """Return the command that serves a release.
+
+    Raises:
+        InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT is another one.
+    """
+    require_backends(release, installation)
+    if release.target == "tensorrt":
+        require_same_gpu(release.about, tensorrt_version(os.environ), compute_capability())
+    command = [
+        str(installation.server),
+        f"--model-repository={release.repository}",
+        f"--backend-directory={installation.backends}",
+        f"--http-address={ports.address}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={ports.address}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-address={ports.address}",
+        f"--metrics-port={ports.metrics}",
+        # A release is immutable: what is loaded at the start is served, and a broken model ends the server.
+        "--model-control-mode=none",
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={int(STOP_S)}",
+    ]
+    if megabytes := release.about["response_cache_mb"]:
+        command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={megabytes << 20}"]
+    return command
+
+
+def require_backends(release: Release, installation: Installation) -> None:
+    """Refuse a release that is for another kind of server.
+
+    Raises:
+        InputError: A backend that the release's target needs is not there.
+    """
+    needed = {"python", BACKENDS[release.target]}
+    if missing := sorted(name for name in needed if not installation.has_backend(name)):
+        raise InputError(
+            f"release {release.id} is for target {release.target}, which this Triton cannot run",
+            got=f"{installation.server} without {', '.join(missing)}",
+            expected=f"backends {', '.join(sorted(needed))}",
+            fix="run it in the GPU image of Triton, or export with export.target=python-cpu",
+        )
+
+
+def is_ready(port: int, address: str = "127.0.0.1") -> bool:
+    """Tell whether a Triton answers on its HTTP port and all its models are loaded and warm.
+
+    Args:
+        port: HTTP.
+        address: Where it listens; one that means all addresses is asked as this machine.
+    """
+    url = f"http://{address}:{port}/v2/health/ready"
+    try:
+        # Without "close" the connection stays open, and a Triton that is told to end waits for it.
+        return urllib3.request("GET", url, headers={"Connection": "close"}, retries=False, timeout=2).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+class TritonServer:
+    """A tritonserver that ends when it is stopped, or with the thread that started it.
+
+    Args:
+        release: What it serves.
+        installation: Which tritonserver.
+        ports: Where it listens.
+        log: File for what it prints; None: it prints where this process prints.
+    """
+
+    def __init__(self, release: Release, installation: Installation, ports: Ports, log: Path | None) -> None:
+        self.release = release
+        self.ports = ports
+        self.log = log
+        self._command = server_command(release, installation, ports)
+        self._environment = server_environment(installation, os.environ)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, timeout_s: float = 600.0) -> None:
+        """Start it and return when it is ready.
+
+        Raises:
+            InputError: It ends instead, something else listens on its port, or the time is over.
+        """
+        if self.ready():
+            raise InputError(
+                f"something else listens on port {self.ports.http}", fix="stop it, or choose other ports"
+            )
+        with self.log.open("wb") if self.log else nullcontext() as log:
+            self._process = subprocess.Popen(  # noqa: S603 - ours
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,
+            )
+        deadline = time.monotonic() + timeout_s
+        while not self.ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise InputError(
+                    f"Triton does not start with release {self.release.id}",
+                    got=self._last_words(),
+                    fix=f"{self.log or 'what it printed above'} says why",
+                )
+            time.sleep(POLL_S)
+
+    def ready(self) -> bool:
+        """Tell whether it answers and all its models are loaded and warm."""
+        return is_ready(self.ports.http, self.ports.address)
+
+    def running(self) -> bool:
+        """Tell whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self) -> int:
+        """Wait until it ends, and return its exit status."""
+        assert self._process is not None  # noqa: S101 - started by the caller
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """End it; requests under way are answered first."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S + 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _last_words(self) -> str:
+        if self.log is None:
+            return "it ended" if not self.running() else "it is not ready in time"
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        errors = [line for line in lines if line.startswith("E") or "error:" in line.lower()]
+        return "\n".join((errors or lines)[-LOG_LINES:])
+
+
+def server_environment(installation: Installation, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a tritonserver gets.
+
+    Args:
+        installation: Wins over the rest.
+        environment: Those of this process; only those that Triton or its libraries read go on, no credentials.
+    """
+    kept = ("HOME", "LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES")
+    inherited = {name: environment[name] for name in kept if name in environment}
+    inherited |= {name: value for name, value in environment.items() if name.startswith("NVIDIA_")}
+    return inherited | dict(installation.environment)
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

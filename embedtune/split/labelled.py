@@ -1,0 +1,160 @@
+"""A user's own labelled data, in the BEIR layout, becomes a dataset artifact with the same proofs."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from embedtune.core.artifacts import Provenance, StageReport, file_sha256, write_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.errors import InputError
+from embedtune.core.progress import Progress
+from embedtune.core.retrieval.beir import Qrels, Record, read_qrels, read_records
+from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
+from embedtune.core.retrieval.shingles import words
+from embedtune.core.stage import finished, stage_provenance
+from embedtune.split.carve import carve
+from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, report, warnings, write_dataset
+from embedtune.split.proofs import Limits, prove
+
+FIX = (
+    "take the queries that leak out of qrels/train.tsv, or leave qrels/test.tsv and qrels/dev.tsv away: they are "
+    "then carved from the train queries so that nothing leaks"
+)
+
+
+def bring(dataset_dir: Path, output: Path, config: Config, progress: Progress) -> StageReport:
+    """Prove a BEIR directory and write it as a dataset artifact; ids and judgements stay as they are.
+
+    Needed are corpus.jsonl, queries.jsonl and qrels/train.tsv. Where qrels/dev.tsv or qrels/test.tsv is missing,
+    it is carved from the train queries by the shares of the configuration. Passages that answer dev or test
+    queries, and their near-duplicates, are kept out of the mining corpus.
+
+    Args:
+        dataset_dir: The user's directory.
+        output: Where the dataset artifact shall stand.
+        config: Shares and near-duplicate limits come from its ingest section.
+        progress: Where the stage reports.
+
+    Raises:
+        InputError: A file is missing or wrong, or a judgement names what is not there.
+        GateError: Something leaks between splits.
+    """
+    started = time.monotonic()
+    provenance = _provenance(dataset_dir, config)
+    if stored := finished(output, "dataset", provenance):
+        return stored
+    with progress.task("bring", 3, "steps") as task:
+        corpus = read_records(dataset_dir / "corpus.jsonl")
+        queries = read_records(dataset_dir / "queries.jsonl")
+        given = {
+            split: read_qrels(dataset_dir / "qrels" / f"{split}.tsv")
+            for split in SPLITS
+            if split == "train" or (dataset_dir / "qrels" / f"{split}.tsv").is_file()
+        }
+        _require_known(given, corpus, queries)
+        task.advance()
+        group_of = _groups(corpus, config, progress)
+        qrels, notes = _complete(given, queries, group_of, config)
+        dataset = _assemble(corpus, queries, qrels, group_of)
+        task.advance()
+        limits = Limits(
+            config.ingest.near_duplicate_jaccard,
+            config.ingest.near_duplicate_containment,
+            config.split.duplicate_similarity,
+        )
+        proofs = prove(dataset, limits, FIX)
+        notes += warnings(dataset, config.split)
+        with write_artifact(output, "dataset", provenance) as draft:
+            write_dataset(draft, dataset, proofs)
+            draft.report = report(dataset, proofs, notes, time.monotonic() - started)
+        task.advance()
+    return draft.report
+
+
+def _provenance(dataset_dir: Path, config: Config) -> Provenance:
+    names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
+    files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
+    fingerprint = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
+    provenance = stage_provenance("split", config, {"dataset": fingerprint}, module="labelled")
+    # Unlike split, bring also looks for near-duplicates and carves splits.
+    return replace(provenance, config={**provenance.config, "ingest": config.ingest.model_dump(mode="json")})
+
+
+def _require_known(given: Mapping[str, Qrels], corpus: list[Record], queries: list[Record]) -> None:
+    known_queries = {record.id for record in queries}
+    known_passages = {record.id for record in corpus}
+    for split, qrels in given.items():
+        if unknown := sorted(set(qrels) - known_queries):
+            raise InputError(f"qrels/{split}.tsv judges queries that are not in queries.jsonl", got=unknown[:3])
+        if unknown := sorted({p for judged in qrels.values() for p in judged} - known_passages):
+            raise InputError(f"qrels/{split}.tsv judges passages that are not in corpus.jsonl", got=unknown[:3])
+
+
+def _groups(corpus: list[Record], config: Config, progress: Progress) -> dict[str, str]:
+    """Return the near-duplicate group of each passage, named by its smallest id."""
+    labels = near_duplicate_groups(
+        [record.text for record in corpus],
+        config.ingest.near_duplicate_jaccard,
+        config.ingest.near_duplicate_containment,
+        progress,
+    )
+    smallest: dict[int, str] = {}
+    for record, label in zip(corpus, labels, strict=True):
+        smallest[label] = min(record.id, smallest.get(label, record.id))
+    return {record.id: smallest[label] for record, label in zip(corpus, labels, strict=True)}
+
+
+def _complete(
+    given: Mapping[str, Qrels], queries: list[Record], group_of: Mapping[str, str], config: Config
+) -> tuple[dict[str, Qrels], tuple[str, ...]]:
+    """Carve the splits that were not given."""
+    missing = [split for split in HELD_OUT if split not in given]
+    if not missing:
+        return dict(given), ()
+    wanted = {"train": config.ingest.train_share, "dev": config.ingest.dev_share, "test": config.ingest.test_share}
+    whole = wanted["train"] + sum(wanted[split] for split in missing)
+    carved = carve(
+        [query for query in queries if query.id in given["train"]],
+        given["train"],
+        group_of,
+        {split: wanted[split] / whole for split in missing},
+        query_jaccard=config.split.duplicate_similarity,
+        seed=config.seed,
+    )
+    notes = tuple(
+        f"qrels/{split}.tsv was not given: {len(carved[split])} of the train queries became {split}"
+        for split in missing
+    )
+    return {**given, **carved}, notes
+
+
+def _assemble(
+    corpus: list[Record], queries: list[Record], qrels: dict[str, Qrels], group_of: Mapping[str, str]
+) -> Dataset:
+    """Give passages and queries the metadata that the stages read; queries that nothing judges are left out."""
+    split_of_group = {
+        group_of[passage]: split for split in HELD_OUT for judged in qrels[split].values() for passage in judged
+    }
+    split_of_query = {query: split for split in SPLITS for query in qrels[split]}
+    passages = []
+    for record in corpus:
+        group = group_of[record.id]
+        metadata = {
+            "doc_id": record.id,
+            "path": record.id,
+            "heading": "",
+            "n_words": len(words(record.text)),
+            "boilerplate": False,
+            **record.metadata,
+            "group_id": group,
+            "split": split_of_group.get(group, "train"),
+        }
+        passages.append(Record(record.id, record.text, metadata))
+    asked = [
+        Record(query.id, query.text, {"hops": 1, **query.metadata, "split": split_of_query[query.id]})
+        for query in queries
+        if query.id in split_of_query
+    ]
+    return Dataset(passages, asked, qrels, {record.id: record.text for record in corpus})

@@ -1,0 +1,188 @@
+"""The commands beside `run`: what they print, and what they refuse."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from embedtune.cli import cli
+from embedtune.cli.options import stage_command
+from embedtune.cli.views import Summary, duration
+from embedtune.core.config.load import load_config, preset_text
+from embedtune.core.progress import rate_text
+from embedtune.core.stage import STAGES
+from tests.support.openai_server import OpenAIServer
+from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
+from tests.support.tiny_run import write_documents
+
+
+@pytest.fixture
+def invoke():
+    def call(*arguments: str):
+        return CliRunner().invoke(cli, list(arguments))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Settings that use a tiny model."""
+    model = make_tiny_model(tmp_path_factory.mktemp("tiny"))
+    settings = {
+        "contract.base_model": model,
+        "contract.weights_sha256": "null",
+        "contract.dimensions": [TINY_DIMENSION],
+        "ingest.min_words": 20,
+        "ingest.max_words": 60,
+        "runtime.device": "cpu",
+    }
+    return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_explains_itself(invoke, name):
+    result = invoke(name, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output and len(result.output.splitlines()) > 5
+
+
+def test_every_stage_has_a_command_with_its_inputs_and_output():
+    for stage in STAGES:
+        options = {parameter.name for parameter in stage_command(stage, lambda stage, options: None).params}
+        assert {*stage.inputs, "output", "cache"} <= options
+
+
+def test_init_writes_a_commented_configuration_and_never_over_one(invoke, tmp_path):
+    path = tmp_path / "mine.yaml"
+    assert invoke("init", str(path), "--preset", "minilm").exit_code == 0
+    assert path.read_text() == preset_text("minilm")
+    assert load_config(str(path)) == load_config("minilm")
+    again = invoke("init", str(path))
+    assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_ingest_alone_writes_the_artifact_and_says_what_it_did(invoke, tmp_path, tiny):
+    documents = write_documents(tmp_path / "documents")
+    result = invoke("ingest", str(documents), "--output", str(tmp_path / "chunks"), "--json", *tiny)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["stage"], report["metrics"]["documents"]) == ("ingest", 12)
+    assert (tmp_path / "chunks" / "manifest.json").is_file()
+
+
+def test_a_folder_without_documents_is_refused(invoke, tmp_path, tiny):
+    result = invoke("ingest", str(tmp_path), "--output", str(tmp_path / "chunks"), *tiny)
+    assert result.exit_code == 2
+    assert not (tmp_path / "chunks").exists()
+
+
+def test_an_estimate_counts_without_calling_anybody(invoke, tmp_path, tiny):
+    documents = write_documents(tmp_path / "documents")
+    with OpenAIServer() as server:
+        result = invoke(
+            "estimate",
+            str(documents),
+            "--work",
+            str(tmp_path / "work"),
+            "--json",
+            *tiny,
+            "--set",
+            f"generate.llm.base_url={server.url}",
+            "--set",
+            "generate.llm.model=test",
+            "--set",
+            "generate.llm.price_in=1.0",
+        )
+        assert result.exit_code == 0, result.output
+        assert server.stats()["calls"] == 0
+    found = json.loads(result.stdout)
+    assert (found["documents"], found["chunks"]) == (12, 48)
+    # A sheet a chunk and 0.4 bundles a chunk, each written and judged.
+    assert 2 * 48 <= found["llm_calls"] <= 2 * 48 * 1.8
+    assert found["cost_usd"] == pytest.approx(found["prompt_tokens"] / 1e6)
+    assert found["train_steps"] > 0 and found["seconds_per_step"] > 0 and found["embed_seconds"] > 0
+
+
+def test_a_large_sum_is_asked_for_once(invoke, tmp_path, tiny):
+    documents = write_documents(tmp_path / "documents")
+    chunks, questions = str(tmp_path / "chunks"), str(tmp_path / "questions")
+    assert invoke("ingest", str(documents), "--output", chunks, *tiny).exit_code == 0
+    with OpenAIServer() as server:
+        settings = {
+            "generate.llm.base_url": server.url,
+            "generate.llm.model": "test",
+            "generate.llm.price_in": 1000,
+            "generate.max_chunks": 6,
+            "generate.max_hops": 1,
+        }
+        sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        command = ["generate", "--chunks", chunks, "--output", questions, *tiny, *sets]
+        asked = invoke(*command)
+        assert asked.exit_code == 2 and "--yes" in asked.output
+        assert server.stats()["calls"] == 0
+        assert invoke(*command, "--yes").exit_code == 0
+        paid = server.stats()["calls"]
+        assert paid > 0
+        # What is paid is not asked for again, even where the stage has to run again.
+        shutil.rmtree(questions)
+        again = invoke(*command)
+        assert again.exit_code == 0, again.output
+        assert server.stats()["calls"] == paid
+
+
+def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
+    with OpenAIServer() as server:
+        endpoint = ["--set", f"generate.llm.base_url={server.url}", "--set", "generate.llm.model=test"]
+        good = invoke("doctor", "--work", str(tmp_path), "--json", *tiny, *endpoint)
+    assert good.exit_code == 0, good.output
+    findings = {finding["checked"]: finding for finding in json.loads(good.stdout)}
+    assert findings["generator"]["status"] == "fine" and "JSON schema" in findings["generator"]["found"]
+    assert set(findings) == {"base model", "generator", "GPU", "memory", "disk"}
+    bad = invoke("doctor", "--work", str(tmp_path), "--json", *tiny, *endpoint)
+    assert bad.exit_code == 1
+    finding = next(f for f in json.loads(bad.stdout) if f["checked"] == "generator")
+    assert finding["status"] == "wrong" and finding["fix"]
+
+
+def test_the_doctor_finds_that_a_recording_is_not_there(invoke, tmp_path, tiny):
+    sets = [*tiny, "--set", "generate.recording=nowhere.gz"]
+    result = invoke("doctor", "--work", str(tmp_path), "--json", *sets)
+    assert result.exit_code == 1
+    assert {f["checked"]: f["status"] for f in json.loads(result.stdout)}["recording"] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "fail_on", "fails"),
+    [
+        ("WIN", "marginal", False),
+        ("MARGINAL", "marginal", True),
+        ("MARGINAL", "regression", False),
+        ("REGRESSION", "regression", True),
+        ("REGRESSION", "marginal", True),
+        ("REGRESSION", None, False),
+    ],
+)
+def test_fail_on_refuses_a_verdict_or_a_worse_one(verdict, fail_on, fails):
+    summary = Summary(Path("work"), [], Path("report.html"), {"verdict": verdict}, None)
+    assert summary.fails(fail_on) is fails
+
+
+def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
+    result = invoke("run", str(tmp_path), "--work", str(tmp_path / "w"), "--to", "train", "--fail-on", "marginal")
+    assert result.exit_code == 2 and "--to train" in result.output
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])
+def test_rates_read_as_people_say_them(speed, text):
+    assert rate_text(speed, "chunks") == text
+
+
+def test_a_slow_rate_is_of_one_query():
+    assert rate_text(0.5, "queries") == "2.0 s a query"

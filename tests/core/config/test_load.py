@@ -1,0 +1,106 @@
+"""The configuration is strict: what it does not know or allow, it refuses by name."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from embedtune.core.config.load import load_config, parse_config, preset_names, preset_text
+from embedtune.core.errors import ConfigError
+from embedtune.core.stage import stage_config
+
+MINIMAL = {"contract": {"base_model": "some/model", "dimensions": [8]}}
+
+
+def test_the_shipped_presets_are_these():
+    assert preset_names() == ["demo-cpu", "llama-embed-1b", "minilm"]
+
+
+@pytest.mark.parametrize("name", ["demo-cpu", "llama-embed-1b", "minilm"])
+def test_every_preset_loads_and_says_how_it_is_used(name):
+    assert load_config(name).contract.normalize is True
+    assert "embedtune " in preset_text(name).split("\n\n")[0] or "embedtune " in preset_text(name)
+
+
+def test_the_recipe_preset_has_the_recipes_values():
+    config = load_config("llama-embed-1b")
+    assert (config.ingest.min_words, config.ingest.max_words) == (200, 500)
+    assert (config.mine.negatives, config.mine.margin) == (5, 0.05)
+    train = config.train
+    assert (train.temperature, train.epochs, train.learning_rate, train.batch_size) == (0.02, 3, 1e-5, 128)
+    assert (train.negatives, train.loss) == (4, "own_negatives")
+    assert (config.ingest.train_share, config.ingest.dev_share, config.ingest.test_share) == (0.7, 0.1, 0.2)
+    assert config.evaluate.k == (1, 5, 10, 100)
+    assert (config.contract.query_prefix, config.contract.passage_prefix) == ("query: ", "passage: ")
+    assert config.contract.revision is None, "the user pins it; we never invent one"
+
+
+def test_overrides_are_read_as_yaml_and_win():
+    config = load_config("minilm", ["train.learning_rate=2e-5", "evaluate.k=[1, 60]", "generate.judge.model=big"])
+    assert config.train.learning_rate == 2e-5
+    assert config.evaluate.k == (1, 60)
+    assert config.generate.judge is not None and config.generate.judge.model == "big"
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("train.learnin_rate=1", ["train.learnin_rate", "unknown key"]),
+        ("mine.margin=1.5", ["mine.margin", "1.5", "less than 1"]),
+        ("train.loss=triplet", ["train.loss", "'own_negatives' or 'in_batch'"]),
+        ("ingest.min_words=900", ["min_words 900", "max_words 180"]),
+        ("train.negatives=9", ["train.negatives 9", "mine.min_negatives 4"]),
+        ("ingest.test_share=0.5", ["train_share + dev_share + test_share is 1.3"]),
+        ("train.matryoshka=true", ["two sizes in contract.dimensions"]),
+        ("generate.styles={question: 0}", ["styles needs at least one positive share"]),
+        ("contract.dimensions=[128, 384]", ["the full size first"]),
+        ("contract.passage_template=nothing", ["{text}"]),
+        ("noequals", ["section.key=value"]),
+        ("seed.x=1", ["seed is not a section"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_key_value_and_range(override, parts):
+    with pytest.raises(ConfigError) as caught:
+        load_config("minilm", [override])
+    assert caught.value.exit_code == 2
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_known_ones():
+    with pytest.raises(ConfigError, match="demo-cpu, llama-embed-1b, minilm"):
+        load_config("mini")
+
+
+def test_a_file_of_ones_own_is_loaded(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(MINIMAL | {"seed": 7}))
+    assert load_config(str(path)).seed == 7
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "seed: [1\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(str(path))
+
+
+def test_what_only_changes_speed_or_price_does_not_change_the_questions():
+    slow = parse_config(MINIMAL)
+    fast = parse_config(MINIMAL | {"generate": {"llm": {"concurrency": 99, "price_in": 3.0}, "max_cost": 1.0}})
+    other = parse_config(MINIMAL | {"generate": {"llm": {"temperature": 0.1}}})
+    assert stage_config(slow, "generate") == stage_config(fast, "generate")
+    assert stage_config(slow, "generate") != stage_config(other, "generate")
+
+
+def test_every_setting_is_documented_at_its_field():
+    def undocumented(schema):
+        for name, section in schema["$defs"].items():
+            for key, field in section.get("properties", {}).items():
+                if "description" not in field:
+                    yield f"{name}.{key}"
+
+    from embedtune.core.config.config import Config
+
+    assert list(undocumented(Config.model_json_schema())) == []

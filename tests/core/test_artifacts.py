@@ -1,0 +1,105 @@
+"""Artifacts are whole or absent, and notice every change."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.artifacts import (
+    Provenance,
+    StageReport,
+    is_current,
+    read_artifact,
+    read_manifest,
+    write_artifact,
+)
+from embedtune.core.errors import ArtifactError
+
+FROM = Provenance(seed=42, config={"mine": {"margin": 0.05}}, inputs={"dataset": "abc"}, code_version="1")
+
+
+def write(path: Path, text: str = "{}", provenance: Provenance = FROM) -> None:
+    with write_artifact(path, "triplets", provenance) as draft:
+        (draft.path / "triplets.parquet").write_text(text)
+        (draft.path / "audit.json").write_text("{}")
+        draft.counts = {"rows": 3}
+        draft.report = StageReport("mine", {"rows": 3}, ("few rows",), seconds=1.5)
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    write(tmp_path / "triplets")
+    artifact = read_artifact(tmp_path / "triplets", "triplets")
+    assert artifact.manifest.counts == {"rows": 3}
+    assert artifact.manifest.report["notes"] == ["few rows"]
+    assert sorted(artifact.manifest.files) == ["audit.json", "triplets.parquet"]
+
+
+def test_the_fingerprint_is_of_the_content_alone(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b", provenance=Provenance(1, {}, {}, "2"))
+    write(tmp_path / "c", text="other")
+    a, b, c = (read_artifact(tmp_path / name, "triplets").fingerprint for name in "abc")
+    assert a == b != c
+
+
+def test_an_interrupted_writer_leaves_the_old_artifact(tmp_path):
+    write(tmp_path / "triplets", text="old")
+    with pytest.raises(KeyboardInterrupt), write_artifact(tmp_path / "triplets", "triplets", FROM) as draft:
+        (draft.path / "triplets.parquet").write_text("new")
+        raise KeyboardInterrupt
+    assert (tmp_path / "triplets" / "triplets.parquet").read_text() == "old"
+    write(tmp_path / "triplets", text="new")
+    assert (tmp_path / "triplets" / "triplets.parquet").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["triplets"]
+
+
+def test_a_missing_file_is_refused_at_writing(tmp_path):
+    with (
+        pytest.raises(ArtifactError, match="lacks files"),
+        write_artifact(tmp_path / "x", "triplets", FROM) as draft,
+    ):
+        (draft.path / "audit.json").write_text("{}")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("damage", ["edit", "delete", "manifest", "none"])
+def test_damage_is_noticed_and_says_what_to_run(tmp_path, damage):
+    path = tmp_path / "triplets"
+    write(path)
+    if damage == "edit":
+        (path / "triplets.parquet").write_text("[]")
+    elif damage == "delete":
+        (path / "audit.json").unlink()
+    elif damage == "manifest":
+        (path / "manifest.json").write_text("{")
+    else:
+        path = tmp_path / "nowhere"
+    with pytest.raises(ArtifactError, match="embedtune mine") as caught:
+        read_artifact(path, "triplets")
+    assert "--force" not in str(caught.value)  # which the command of a stage does not have
+
+
+def test_another_schema_or_version_is_refused(tmp_path):
+    write(tmp_path / "triplets")
+    with pytest.raises(ArtifactError, match="chunks version 1"):
+        read_manifest(tmp_path / "triplets", "chunks")
+    file = tmp_path / "triplets" / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99}))
+    with pytest.raises(ArtifactError, match="triplets version 99"):
+        read_manifest(tmp_path / "triplets", "triplets")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Provenance(43, FROM.config, FROM.inputs, "1"),
+        Provenance(42, {"mine": {"margin": 0.1}}, FROM.inputs, "1"),
+        Provenance(42, FROM.config, {"dataset": "abd"}, "1"),
+        Provenance(42, FROM.config, FROM.inputs, "2"),
+    ],
+)
+def test_a_stage_is_skipped_only_with_the_same_inputs_config_seed_and_code(tmp_path, other):
+    write(tmp_path / "triplets")
+    assert is_current(tmp_path / "triplets", "triplets", FROM)
+    assert not is_current(tmp_path / "triplets", "triplets", other)
+    assert not is_current(tmp_path / "nowhere", "triplets", FROM)

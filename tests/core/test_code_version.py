@@ -1,0 +1,74 @@
+"""Which edits make which stages run again: found from the imports, not from a list of names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.code_version import PACKAGE, code_version, counted_files
+from embedtune.core.stage import STAGE_NAMES
+
+
+def versions(package: Path) -> dict[str, str]:
+    code_version.cache_clear()
+    return {stage: code_version(f"embedtune.{stage}.stage", package) for stage in STAGE_NAMES}
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Return a copy of the package's code, to edit."""
+    leave_out = shutil.ignore_patterns("__pycache__", "sample")
+    return Path(shutil.copytree(PACKAGE, tmp_path / "embedtune", ignore=leave_out))
+
+
+def rerun(package: Path, edited: str) -> set[str]:
+    """Edit a file of the copy; return the stages whose outputs are then out of date."""
+    before = versions(package)
+    file = package / edited
+    file.write_text(file.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    after = versions(package)
+    return {stage for stage in STAGE_NAMES if before[stage] != after[stage]}
+
+
+@pytest.mark.parametrize("module", ["client", "cache", "endpoint", "pacing", "wire"])
+def test_an_edit_in_the_llm_client_reruns_exactly_the_stages_that_import_it(package: Path, module: str) -> None:
+    assert rerun(package, f"llm/{module}.py") == {"generate"}
+
+
+@pytest.mark.parametrize("module", ["core/artifacts.py", "core/errors.py", "core/contract.py", "core/stage.py"])
+def test_an_edit_in_what_every_stage_imports_reruns_everything(package: Path, module: str) -> None:
+    assert rerun(package, module) == set(STAGE_NAMES)
+
+
+@pytest.mark.parametrize(
+    "module", ["core/config/train.py", "core/config/config.py", "__init__.py", "report/page.py"]
+)
+def test_settings_the_public_names_and_the_report_decide_nothing(package: Path, module: str) -> None:
+    assert rerun(package, module) == set()
+
+
+def test_a_prompt_is_code_of_the_stage_that_sends_it(package: Path) -> None:
+    assert rerun(package, "generate/prompts/judge.md") == {"generate"}
+
+
+def test_a_model_card_template_is_code_of_train(package: Path) -> None:
+    assert rerun(package, "train/model_card.md") == {"train"}
+
+
+def test_a_stage_does_not_rerun_for_another_stage(package: Path) -> None:
+    assert rerun(package, "evaluate/bootstrap.py") == {"evaluate"}
+
+
+def test_a_module_that_only_a_function_imports_counts(tmp_path: Path) -> None:
+    package = tmp_path / "embedtune"
+    (package / "late").mkdir(parents=True)
+    (package / "late" / "__init__.py").write_text("")
+    (package / "late" / "used.py").write_text("")
+    (package / "late" / "typed.py").write_text("")
+    (package / "late" / "stage.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from embedtune.late.typed import X\n"
+        "def run():\n    from . import used\n"
+    )
+    names = [path.name for path in counted_files("embedtune.late.stage", package)]
+    assert names == ["__init__.py", "stage.py", "used.py"]

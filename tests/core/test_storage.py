@@ -1,0 +1,135 @@
+"""Against a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP) and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
+
+import io
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from minio import Minio
+
+from embedtune.core.config.machine import StorageSettings
+from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.secrets import Secrets
+from embedtune.core.storage import StoredObject, _target, download_prefix, list_prefix
+
+ENDPOINT = os.environ.get("EMBEDTUNE_TEST_S3")
+needs_server = pytest.mark.skipif(ENDPOINT is None, reason="no S3 server: EMBEDTUNE_TEST_S3=host:port is not set")
+STORAGE = StorageSettings(endpoint=ENDPOINT, secure=False)
+SECRETS = Secrets(
+    s3_access_key=os.environ.get("AWS_ACCESS_KEY_ID"), s3_secret_key=os.environ.get("AWS_SECRET_ACCESS_KEY")
+)
+
+
+class Bucket:
+    def __init__(self) -> None:
+        self.client = Minio(str(ENDPOINT), SECRETS.s3_access_key, SECRETS.s3_secret_key, secure=False)
+        self.name = f"embedtune-{uuid.uuid4().hex[:12]}"
+        self.client.make_bucket(self.name)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(self.name, key, io.BytesIO(data), len(data))
+
+    def remove(self) -> None:
+        for item in self.client.list_objects(self.name, recursive=True):
+            self.client.remove_object(self.name, item.object_name)
+        self.client.remove_bucket(self.name)
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    made = Bucket()
+    yield made
+    made.remove()
+
+
+@needs_server
+def test_listing_names_objects_below_the_prefix_only(bucket: Bucket) -> None:
+    for key in ("docs/b.md", "docs/a/x.md", "docs2/c.md", "docs/empty/"):
+        bucket.put(key, b"text")
+    listed = list_prefix(f"s3://{bucket.name}/docs", STORAGE, SECRETS)
+    assert [(item.key, item.name, item.size) for item in listed] == [
+        ("docs/a/x.md", "a/x.md", 4),
+        ("docs/b.md", "b.md", 4),
+    ]
+
+
+@needs_server
+def test_whole_bucket_is_a_prefix_too(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a.md", b"text")
+    folder = download_prefix(f"s3://{bucket.name}", tmp_path, STORAGE, SECRETS)
+    assert (folder / "a.md").read_bytes() == b"text"
+
+
+@needs_server
+def test_second_download_fetches_what_changed_and_deletes_what_is_gone(bucket: Bucket, tmp_path: Path) -> None:
+    uri = f"s3://{bucket.name}/docs"
+    for name in ("same", "edited", "gone"):
+        bucket.put(f"docs/{name}.md", b"old!")
+    folder = download_prefix(uri, tmp_path, STORAGE, SECRETS)
+    before = (folder / "same.md").stat().st_mtime_ns
+    bucket.put("docs/edited.md", b"new!")
+    bucket.client.remove_object(bucket.name, "docs/gone.md")
+    (folder / "own.md").write_text("not from the store")
+    assert download_prefix(uri, tmp_path, STORAGE, SECRETS) == folder
+    assert (folder / "same.md").stat().st_mtime_ns == before
+    assert (folder / "edited.md").read_bytes() == b"new!"
+    assert not (folder / "gone.md").exists()
+    assert (folder / "own.md").exists()
+
+
+@needs_server
+def test_damaged_local_copy_is_fetched_again(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put("a.md", b"text")
+    folder = download_prefix(f"s3://{bucket.name}/", tmp_path, STORAGE, SECRETS)
+    (folder / "a.md").write_bytes(b"te")
+    download_prefix(f"s3://{bucket.name}/", tmp_path, STORAGE, SECRETS)
+    assert (folder / "a.md").read_bytes() == b"text"
+
+
+@needs_server
+def test_nothing_under_the_prefix(bucket: Bucket) -> None:
+    with pytest.raises(InputError, match="nothing under"):
+        list_prefix(f"s3://{bucket.name}/docs", STORAGE, SECRETS)
+
+
+@needs_server
+def test_missing_bucket_is_named() -> None:
+    with pytest.raises(InputError, match="NoSuchBucket"):
+        list_prefix("s3://no-such-bucket-here/docs", STORAGE, SECRETS)
+
+
+@needs_server
+def test_wrong_key_is_named(bucket: Bucket) -> None:
+    wrong = Secrets(s3_access_key=SECRETS.s3_access_key, s3_secret_key="wrong-secret")
+    with pytest.raises(InputError, match="AWS_SECRET_ACCESS_KEY"):
+        list_prefix(f"s3://{bucket.name}/docs", STORAGE, wrong)
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///docs", "https://x/y"])
+def test_address_without_a_bucket_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="object store address"):
+        list_prefix(uri, StorageSettings(endpoint="127.0.0.1:9"), Secrets())
+
+
+def test_endpoint_must_be_set() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.endpoint"):
+        list_prefix("s3://bucket/docs", StorageSettings(), Secrets())
+
+
+def test_endpoint_with_a_path_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.endpoint is wrong"):
+        list_prefix("s3://bucket/docs", StorageSettings(endpoint="http://host:9000/path"), Secrets())
+
+
+def test_server_that_does_not_answer_is_named() -> None:
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9") as caught:
+        list_prefix("s3://bucket/docs", StorageSettings(endpoint="127.0.0.1:9", secure=False), Secrets())
+    assert "storage.secure" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b"])
+def test_key_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leads out"):
+        _target(tmp_path / "docs", StoredObject(f"docs/{name}", name, 1, "e"), "s3://bucket/docs")

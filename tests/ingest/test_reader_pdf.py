@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from embedtune.ingest.blocks import Block, UnreadableError
+from embedtune.ingest.readers.pdf import read
+from embedtune.ingest.reading import read_document
+from tests.support.ingest_files import make_pdf
+
+LONG = "The wash line has two kinds of spray bar and the numbers are easily swapped on"
+
+
+def test_headings_by_letter_size_and_paragraphs_by_full_lines() -> None:
+    page = [(18, "Spray bars"), (13, "Which goes where"), (10, LONG), (10, "a docket."), (10, "Item  Value")]
+    assert read(make_pdf([page])) == [
+        Block("heading", "Spray bars", 1),
+        Block("heading", "Which goes where", 2),
+        Block("paragraph", f"{LONG} a docket."),
+        Block("list", "Item Value"),
+    ]
+
+
+def test_paragraph_goes_on_over_a_page_and_running_heads_are_dropped() -> None:
+    pages = [[(10, "Works manual"), (10, LONG), (10, f"Page {number}")] for number in range(1, 4)]
+    assert read(make_pdf(pages)) == [Block("paragraph", f"{LONG} {LONG} {LONG}")]
+
+
+def test_word_cut_at_a_line_end_is_joined() -> None:
+    lines = [
+        (10, LONG + " gal-"),
+        (10, "vanised steel bars of the older kind that were fitted before the new drum came"),
+    ]
+    assert "galvanised" in read(make_pdf([lines]))[0].text
+
+
+def test_scan_is_named() -> None:
+    with pytest.raises(UnreadableError, match="OCR"):
+        read(make_pdf([[]]))
+
+
+def test_encrypted_file_is_named() -> None:
+    import io
+
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(make_pdf([[(10, "secret text")]]))))
+    writer.encrypt("password", algorithm="RC4-128")
+    stream = io.BytesIO()
+    writer.write(stream)
+    with pytest.raises(UnreadableError, match="password"):
+        read(stream.getvalue())
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40, 200, 400, 600])
+def test_damaged_file_is_read_or_named_never_a_crash(cut: int, tmp_path: Path) -> None:
+    data = make_pdf([[(10, LONG)]])
+    for number, damaged in enumerate((data[:cut], data[cut:], data[:cut] + b"\xff" * 20 + data[cut + 20 :])):
+        path = tmp_path / f"{number}.pdf"
+        path.write_bytes(damaged)
+        try:
+            read_document(path)
+        except UnreadableError as error:
+            assert error.what

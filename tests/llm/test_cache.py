@@ -1,0 +1,221 @@
+"""The cache of replies, and recordings of it."""
+
+import gzip
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embedtune.core.errors import ArtifactError, InputError
+from embedtune.llm.cache import CachedReply, Origin, Request, ResponseCache
+
+PARAMETERS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100, "seed": None}
+
+
+def request(text: str = "hello", **changed: object) -> Request:
+    fields = {
+        "prompt": "questions",
+        "model": "qwen",
+        "parameters": PARAMETERS,
+        "schema": {"type": "object"},
+        "messages": [{"role": "user", "content": text}],
+    }
+    return Request(**{**fields, **changed})
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ResponseCache:
+    return ResponseCache(tmp_path / "cache" / "replies.sqlite")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "other"},
+        {"parameters": {**PARAMETERS, "temperature": 0.7}},
+        {"parameters": {**PARAMETERS, "seed": 1}},
+        {"schema": {"type": "array"}},
+        {"messages": [{"role": "system", "content": "hello"}]},
+        {"messages": []},
+    ],
+)
+def test_whatever_decides_a_reply_is_in_the_key(changed: dict[str, object]) -> None:
+    assert request(**changed).key != request().key
+
+
+def test_the_name_of_the_prompt_and_the_order_of_keys_are_not() -> None:
+    turned = [{"content": "hello", "role": "user"}]
+    assert request(prompt="renamed", messages=turned).key == request().key
+
+
+def test_the_key_stays_what_it_was_when_recordings_were_made() -> None:
+    canonical = (
+        '{"messages":[{"content":"hello","role":"user"}],"model":"qwen",'
+        '"parameters":{"max_tokens":100,"seed":null,"temperature":0.6,"top_p":0.95},"schema":{"type":"object"}}'
+    )
+    assert request().key == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def test_a_reply_is_found_again_after_reopening(cache: ResponseCache) -> None:
+    reply = CachedReply('{"a": "é"}', 10, 4)
+    assert cache.get(request().key) is None
+    cache.put(request(), reply)
+    cache.close()
+    with ResponseCache(cache.path) as again:
+        assert again.get(request().key) == reply
+        assert again.get(request("other").key) is None
+        assert len(again) == 1
+
+
+def test_a_reply_is_on_the_disk_at_once_for_every_other_process(cache: ResponseCache) -> None:
+    cache.put(request(), CachedReply("{}", 1, 1))
+    with ResponseCache(cache.path) as other:
+        assert len(other) == 1
+
+
+def test_a_newer_reply_replaces_an_older_one(cache: ResponseCache) -> None:
+    cache.put(request(), CachedReply("old", 1, 1))
+    cache.put(request(), CachedReply("new", 2, 2))
+    assert cache.get(request().key) == CachedReply("new", 2, 2)
+    assert len(cache) == 1
+
+
+def test_it_knows_where_replies_to_a_prompt_came_from(cache: ResponseCache) -> None:
+    cache.put(request("1"), CachedReply("{}", 1, 1))
+    cache.put(request("2"), CachedReply("{}", 1, 1))
+    cache.put(request("2", model="other"), CachedReply("{}", 1, 1))
+    assert [origin.model for origin in cache.origins("questions")] == ["other", "qwen"]
+    assert cache.origins("questions")[1] == request().origin
+    assert cache.origins("judge") == []
+    assert isinstance(request().origin, Origin)
+
+
+def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    path.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
+    before = path.read_bytes()
+    with pytest.raises(ArtifactError, match="damaged"):
+        ResponseCache(path)
+    assert path.read_bytes() == before
+
+
+def test_a_cache_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(ArtifactError, match="another version"):
+        ResponseCache(path)
+
+
+# Recordings
+
+
+def filled(path: Path, texts: list[str]) -> ResponseCache:
+    cache = ResponseCache(path)
+    for text in texts:
+        cache.put(request(text), CachedReply(json.dumps({"reply": text}), len(text), 1))
+    return cache
+
+
+def test_a_recording_is_one_header_and_one_sorted_line_for_each_reply(tmp_path: Path) -> None:
+    cache = filled(tmp_path / "a.sqlite", ["x", "y", "z"])
+    cache.export(tmp_path / "r.jsonl.gz", {"model": "qwen", "licence": "CC0"})
+    lines = [json.loads(line) for line in gzip.decompress((tmp_path / "r.jsonl.gz").read_bytes()).splitlines()]
+    assert lines[0] == {
+        "format": "embedtune-recording",
+        "version": 1,
+        "header": {"model": "qwen", "licence": "CC0"},
+    }
+    assert [line["key"] for line in lines[1:]] == sorted(request(text).key for text in "xyz")
+    assert {line["prompt"] for line in lines[1:]} == {"questions"}
+
+
+def test_equal_caches_give_equal_bytes_in_whatever_order_they_were_filled(tmp_path: Path) -> None:
+    for name, texts in (("a", ["x", "y", "z"]), ("b", ["z", "x", "y"])):
+        filled(tmp_path / f"{name}.sqlite", texts).export(tmp_path / f"{name}.gz", {"b": 1, "a": 2})
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+    assert (tmp_path / "a.gz").read_bytes()[4:8] == bytes(4)  # no time of writing (RFC 1952, MTIME)
+
+
+@settings(max_examples=15, deadline=None)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=8))
+def test_a_recording_brings_back_every_reply(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("recording")
+    source = filled(folder / "a.sqlite", texts)
+    source.export(folder / "r.gz", {"date": "2026-01-01"})
+    target = ResponseCache(folder / "b.sqlite")
+    assert target.import_recording(folder / "r.gz") == {"date": "2026-01-01"}
+    assert len(target) == len(texts)
+    for text in texts:
+        assert target.get(request(text).key) == source.get(request(text).key)
+    assert target.origins("questions") == source.origins("questions")
+
+
+def test_what_was_paid_for_here_is_kept_on_import(tmp_path: Path) -> None:
+    filled(tmp_path / "a.sqlite", ["x"]).export(tmp_path / "r.gz", {})
+    target = ResponseCache(tmp_path / "b.sqlite")
+    target.put(request("x"), CachedReply("own", 1, 1))
+    target.import_recording(tmp_path / "r.gz")
+    target.import_recording(tmp_path / "r.gz")
+    assert target.get(request("x").key) == CachedReply("own", 1, 1)
+
+
+def recording(path: Path, *lines: str) -> Path:
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    return path
+
+
+HEADER = '{"format": "embedtune-recording", "version": 1, "header": {}}'
+
+
+def row(**changed: object) -> str:
+    fields = {
+        "key": "0" * 64,
+        "prompt": "p",
+        "model": "m",
+        "parameters": "{}",
+        "schema_hash": "s",
+        "text": "{}",
+        "prompt_tokens": 1,
+        "completion_tokens": 1,
+    }
+    return json.dumps({**fields, **changed})
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["hello"], "not a recording of this version"),
+        (['{"format": "embedtune-recording", "version": 2, "header": {}}'], "not a recording of this version"),
+        (['{"format": "embedtune-recording", "version": 1}'], "not a recording of this version"),
+        ([HEADER, row(), "{"], "damaged at line 3"),
+        ([HEADER, row(), row(key="../x")], "damaged at line 3"),
+        ([HEADER, row(prompt_tokens=-1)], "damaged at line 2"),
+        ([HEADER, row(surprise=1)], "damaged at line 2"),
+    ],
+)
+def test_a_damaged_recording_is_named_and_nothing_of_it_is_loaded(
+    cache: ResponseCache, tmp_path: Path, lines: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        cache.import_recording(recording(tmp_path / "r.gz", *lines))
+    assert len(cache) == 0
+
+
+def test_a_cut_or_missing_or_plain_file_is_no_recording(cache: ResponseCache, tmp_path: Path) -> None:
+    whole = recording(tmp_path / "r.gz", HEADER, *(row(key=f"{n:064x}") for n in range(200))).read_bytes()
+    for name, data in (("cut", whole[: len(whole) // 2]), ("flipped", whole[:40] + b"\xff\xfe" + whole[42:])):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError):
+            cache.import_recording(tmp_path / name)
+    (tmp_path / "plain").write_text(HEADER)
+    for name in ("plain", "missing"):
+        with pytest.raises(InputError, match="cannot be read"):
+            cache.import_recording(tmp_path / name)
+    assert len(cache) == 0
+    cache.put(request(), CachedReply("{}", 1, 1))  # the failed transactions are over
+    assert len(cache) == 1

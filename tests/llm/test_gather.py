@@ -1,0 +1,203 @@
+"""Many asks: order, bounds, failures, cancellation."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.errors import EndpointError, GateError
+from embedtune.llm.budget import Budget
+from embedtune.llm.cache import ResponseCache
+from embedtune.llm.client import Ask, LLMClient
+from embedtune.llm.errors import ItemError, ReplayMiss
+from embedtune.llm.gather import gather_asks
+from embedtune.llm.pacing import Pacing
+from tests.support.openai_replies import Call, always, now_and_then
+from tests.support.openai_server import OpenAIServer
+
+QUICK = Pacing(base_s=0.001, cap_s=0.005)
+MIXED = ("429", "500", "503", "short_body", "invalid_json", "truncated", "wrong_schema", "fenced", "not_json")
+
+
+class Echo(BaseModel):
+    text: str
+
+
+@dataclass
+class Recorded:
+    """A task that remembers what it was told."""
+
+    advanced: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def advance(self, n: int = 1) -> None:
+        self.advanced += n
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def asks(number: int) -> list[Ask[Echo]]:
+    return [Ask("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(number)]
+
+
+def echo(call: Call) -> str:
+    return Echo(text=call.original[-1]["content"]).model_dump_json()
+
+
+def client_for(server: OpenAIServer | None, cache: ResponseCache, **changed: Any) -> LLMClient:
+    keywords = {key: changed.pop(key) for key in ("replay", "budget") if key in changed}
+    fields = {"base_url": server and server.url, "model": "tiny", "concurrency": 4, "timeout_s": 120, **changed}
+    return LLMClient(EndpointSettings.model_validate(fields), None, cache, pacing=QUICK, **keywords)
+
+
+def gather(
+    client: LLMClient, number: int, share: float = 0.2, task: Recorded | None = None
+) -> list[Echo | ItemError]:
+    async def scenario() -> list[Echo | ItemError]:
+        async with client:
+            return await gather_asks(client, asks(number), task or Recorded(), share)
+
+    return asyncio.run(scenario())
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ResponseCache:
+    return ResponseCache(tmp_path / "replies.sqlite")
+
+
+def test_replies_come_in_the_order_of_the_asks_whatever_goes_wrong_on_the_way(cache: ResponseCache) -> None:
+    task = Recorded()
+    with OpenAIServer(replies=echo, faults=now_and_then(0.6, MIXED, seed=1)) as server:
+        client = client_for(server, cache, price_in=1.0)
+        results = gather(client, 40, task=task)
+        assert server.faulted.total() > 10
+        assert max(server.answered.values()) == 1
+    assert results == [Echo(text=f"number {n}") for n in range(40)]
+    assert task.advanced == 40
+    assert "$0.00" in task.notes[-1]
+    assert f"{client.usage.calls} calls" in task.notes[-1]
+
+
+def test_no_asks_are_no_calls(cache: ResponseCache) -> None:
+    with OpenAIServer() as server:
+        assert gather(client_for(server, cache), 0) == []
+
+
+def test_a_poisoned_item_is_its_error_and_the_others_go_on(cache: ResponseCache) -> None:
+    def poison(call: Call) -> str | None:
+        return "wrong_schema" if call.original[-1]["content"] == "number 3" else None
+
+    task = Recorded()
+    with OpenAIServer(replies=echo, faults=poison) as server:
+        results = gather(client_for(server, cache), 10, task=task)
+    failed = [n for n, result in enumerate(results) if isinstance(result, ItemError)]
+    assert failed == [3]
+    assert task.advanced == 10
+    assert "1 failed" in task.notes[-1]
+
+
+def test_too_many_failures_stop_after_twenty_items_with_the_commonest_reasons(cache: ResponseCache) -> None:
+    def mostly(call: Call) -> str | None:
+        number = int(call.original[-1]["content"].split()[1])
+        return "refusal" if number % 4 == 0 else "wrong_schema" if number % 4 == 1 else None
+
+    with OpenAIServer(replies=echo, faults=mostly) as server:
+        with pytest.raises(GateError) as caught:
+            gather(client_for(server, cache, concurrency=1), 1000)
+        assert len({call.original[-1]["content"] for call in server.calls}) == 20
+    text = str(caught.value)
+    assert "10 of the first 20" in text
+    assert "5 x refused, such as: I cannot help with that." in text
+    assert "5 x wrong schema, such as: text: Field required" in text
+    assert "generate.max_failed_share" in text
+    assert len(cache) == 10  # what was good is kept
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.3, False), (0.29, True)])
+def test_few_items_are_judged_at_their_end(cache: ResponseCache, share: float, stops: bool) -> None:
+    def some(call: Call) -> str | None:
+        return "refusal" if int(call.original[-1]["content"].split()[1]) < 3 else None
+
+    with OpenAIServer(replies=echo, faults=some) as server:
+        client = client_for(server, cache, concurrency=1)
+        if stops:
+            with pytest.raises(GateError, match="3 of the first 10"):
+                gather(client, 10, share)
+        else:
+            assert len(gather(client, 10, share)) == 10
+        assert len(server.calls) == 10
+
+
+@pytest.mark.parametrize(
+    ("server_says", "client_has", "error"),
+    [
+        ({"api_key": "another"}, {}, EndpointError),
+        ({"models": frozenset({"big"})}, {}, EndpointError),
+        ({}, {"price_out": 1e6, "budget": 1.0}, GateError),
+        ({}, {"replay": True}, ReplayMiss),
+    ],
+)
+def test_what_concerns_the_whole_run_stops_it_at_once(
+    cache: ResponseCache, server_says: dict[str, Any], client_has: dict[str, Any], error: type[Exception]
+) -> None:
+    if "budget" in client_has:
+        client_has = {**client_has, "budget": Budget(client_has["budget"])}
+    with OpenAIServer(**server_says) as server:
+        with pytest.raises(error):
+            gather(client_for(server, cache, **client_has), 500)
+        assert len(server.calls) <= 4
+
+
+def test_the_rest_is_cancelled_when_one_stops_the_run(cache: ResponseCache) -> None:
+    async def scenario(client: LLMClient) -> int:
+        async with client:
+            with pytest.raises(GateError):
+                await gather_asks(client, asks(200), Recorded(), 0.0)
+            return len(asyncio.all_tasks()) - 1
+
+    with OpenAIServer(faults=always("refusal")) as server:
+        assert asyncio.run(scenario(client_for(server, cache))) == 0
+        assert len(server.calls) <= 20 + 4
+
+
+def test_an_interrupted_run_has_kept_every_reply_that_came(cache: ResponseCache) -> None:
+    def hang(call: Call) -> str | None:
+        return "stall" if call.index >= 12 else None
+
+    async def interrupted(client: LLMClient, task: Recorded) -> None:
+        async with client:
+            run = asyncio.create_task(gather_asks(client, asks(40), task, 0.2))
+            while task.advanced < 12:
+                await asyncio.sleep(0.005)
+            run.cancel()  # what asyncio.run does on Ctrl-C
+            with pytest.raises(asyncio.CancelledError):
+                await run
+
+    with OpenAIServer(replies=echo, faults=hang) as server:
+        asyncio.run(interrupted(client_for(server, cache), Recorded()))
+        assert len(cache) == server.completions == 12
+    with OpenAIServer(replies=echo) as server:
+        client = client_for(server, cache)
+        assert gather(client, 40) == [Echo(text=f"number {n}") for n in range(40)]
+        assert server.completions == 28
+    assert client.usage.cached_calls == 12
+
+
+def test_no_more_coroutines_than_the_concurrency_exist_at_once(cache: ResponseCache) -> None:
+    class Counting(Recorded):
+        most = 0
+
+        def advance(self, n: int = 1) -> None:
+            super().advance(n)
+            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
+            self.most = max(self.most, names.count("_work"))
+
+    task = Counting()
+    with OpenAIServer(replies=echo) as server:
+        gather(client_for(server, cache, concurrency=3), 20, task=task)
+    assert task.most == 3

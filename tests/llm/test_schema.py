@@ -1,0 +1,130 @@
+"""Strict schemas, and replies read as models."""
+
+import json
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from embedtune.llm.schema import Problem, json_part, read_as, repair_messages, strict_schema, with_schema_in_prompt
+
+
+class Leaf(BaseModel):
+    """A leaf of the tree."""
+
+    title: str = "none"  # a property that is called like a keyword
+    kind: Literal["a", "b"] = Field(default="a", description="one of two")
+
+
+class Tree(BaseModel):
+    leaves: list[Leaf] = Field(min_length=1)
+    best: Leaf | None = None
+    score: int = Field(ge=1, le=10)
+
+
+def test_the_schema_requires_every_property_and_allows_no_other_at_every_depth() -> None:
+    assert strict_schema(Tree) == {
+        "$defs": {
+            "Leaf": {
+                "description": "A leaf of the tree.",
+                "type": "object",
+                "properties": {
+                    "title": {"type": "string"},
+                    "kind": {"enum": ["a", "b"], "type": "string", "description": "one of two"},
+                },
+                "required": ["title", "kind"],
+                "additionalProperties": False,
+            }
+        },
+        "type": "object",
+        "properties": {
+            "leaves": {"items": {"$ref": "#/$defs/Leaf"}, "minItems": 1, "type": "array"},
+            "best": {"anyOf": [{"$ref": "#/$defs/Leaf"}, {"type": "null"}]},
+            "score": {"maximum": 10, "minimum": 1, "type": "integer"},
+        },
+        "required": ["leaves", "best", "score"],
+        "additionalProperties": False,
+    }
+
+
+def test_nothing_stands_beside_a_reference() -> None:
+    class Holder(BaseModel):
+        leaf: Leaf = Field(description="strict mode refuses a description here")
+
+    assert strict_schema(Holder)["properties"]["leaf"] == {"$ref": "#/$defs/Leaf"}
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ('```json\n{"a": {"b": 2}}\n```', '{"a": {"b": 2}}'),
+        ('<think>perhaps {"a": 0}?</think>\nHere: {"a": 1}. Done.', '{"a": 1}'),
+        ("  no object  ", "no object"),
+        ("} backwards {", "} backwards {"),
+        ("", ""),
+    ],
+)
+def test_the_object_in_a_reply_is_found(text: str, part: str) -> None:
+    assert json_part(text) == part
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()),
+    st.sampled_from(["", "Sure:\n```json\n"]),
+)
+def test_an_object_survives_what_stands_around_it(value: dict[str, object], before: str) -> None:
+    text = json.dumps(value)
+    if "</think>" not in text:
+        assert json.loads(json_part(f"{before}{text}\n```")) == value
+
+
+def test_a_reply_of_the_schema_becomes_the_model() -> None:
+    answer = read_as(Leaf, '{"title": "t", "kind": "b"}')
+    assert answer == Leaf(title="t", kind="b")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "detail"),
+    [
+        ('{"kind": "b"', "invalid JSON", "EOF"),
+        ("", "invalid JSON", "the reply is empty"),
+        ('{"kind": "c"}', "wrong schema", "kind: Input should be 'a' or 'b'"),
+        ("[1]", "wrong schema", "object"),
+    ],
+)
+def test_what_is_wrong_with_a_reply_is_named(text: str, kind: str, detail: str) -> None:
+    answer = read_as(Leaf, text)
+    assert isinstance(answer, Problem)
+    assert answer.kind == kind
+    assert detail in answer.detail
+
+
+def test_a_reply_with_a_lone_surrogate_is_a_problem_and_no_crash() -> None:
+    assert isinstance(read_as(Leaf, '{"title": "\ud800"}'), Problem)
+    assert isinstance(read_as(Leaf, '{"title": "\\ud800"}'), Problem)
+
+
+def test_what_a_repair_shows_of_a_long_cut_off_reply_is_short() -> None:
+    echo, demand = repair_messages("x" * 9000, Problem("cut off", "…"))
+    assert len(echo["content"]) < 600
+    assert "shorter" in demand["content"]
+
+
+def test_a_repair_shows_the_reply_and_the_error() -> None:
+    echo, demand = repair_messages('{"a": 1}', Problem("wrong schema", "b: Field required"))
+    assert (echo["role"], echo["content"], demand["role"]) == ("assistant", '{"a": 1}', "user")
+    assert "b: Field required" in demand["content"]
+
+
+def test_the_schema_goes_into_the_system_message_and_the_rest_stays() -> None:
+    system, user = {"role": "system", "content": "Be kind."}, {"role": "user", "content": "Go."}
+    with_system = with_schema_in_prompt([system, user], {"type": "object"})
+    assert with_system[0]["content"].startswith("Be kind.\n\n")
+    assert '{"type": "object"}' in with_system[0]["content"]
+    assert with_system[1:] == [user]
+    without = with_schema_in_prompt([user], {"type": "object"})
+    assert [message["role"] for message in without] == ["system", "user"]

@@ -1,0 +1,104 @@
+"""The local runner: which stages a job means, and what it does to a work directory."""
+
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.comparisons import Comparisons
+from embedtune.core.config.load import parse_config
+from embedtune.core.errors import ConfigError, EmbedtuneError, InputError
+from embedtune.core.progress import SilentProgress
+from embedtune.core.secrets import Secrets
+from embedtune.core.stage import STAGE_NAMES, STAGES
+from embedtune.local.runner import Job, _forced, _locked, run
+
+ENDPOINT = {"generate": {"llm": {"base_url": "http://127.0.0.1:9/v1", "model": "test"}}}
+
+
+def job(config, work: Path, **change) -> Job:
+    return Job(**({"work": work, "config": config, "secrets": Secrets(), "source": "docs"} | change))
+
+
+def test_each_stage_reads_only_what_an_earlier_one_wrote():
+    written: set[str] = set()
+    for stage in STAGES:
+        assert set(stage.inputs) <= written
+        written.add(stage.artifact)
+    assert STAGE_NAMES == ("ingest", "generate", "split", "mine", "train", "evaluate", "export", "deploy")
+
+
+def test_from_and_to_bound_the_stages(config, tmp_path):
+    assert [s.name for s in job(config, tmp_path, first="mine", last="train").stages()] == ["mine", "train"]
+    with pytest.raises(ConfigError, match="no stage to run"):
+        job(config, tmp_path, first="train", last="mine").stages()
+
+
+def test_a_run_that_names_no_last_stage_changes_nothing_that_is_live(config, tmp_path):
+    assert [stage.name for stage in job(config, tmp_path).stages()][-1] == "evaluate"
+
+
+def test_ingest_needs_documents(config, tmp_path):
+    with pytest.raises(InputError, match="no documents"):
+        job(config, tmp_path, source=None).stages()
+    assert job(config, tmp_path, source=None, first="mine").stages()
+
+
+def test_a_dataset_of_ones_own_starts_at_mine(config, tmp_path):
+    with pytest.raises(ConfigError, match="--from mine"):
+        job(config, tmp_path, dataset=tmp_path).stages()
+    assert job(config, tmp_path, dataset=tmp_path, first="mine").stages()
+
+
+@pytest.mark.parametrize(
+    ("settings", "comparisons", "says"),
+    [
+        ({}, {}, "no LLM endpoint is configured"),
+        ({"generate": {"recording": "nowhere.gz"}}, {}, "no such recording"),
+        ({"generate": {"styles": {"rhyme": 1}}}, {}, "unknown labels"),
+        (ENDPOINT | {"evaluate": {"decide_on": "ours"}}, {}, "decide_on"),
+        (ENDPOINT, {"eval_sets": {"ours": Path("nowhere")}}, "not complete"),
+        (ENDPOINT, {"champion": Path("nowhere")}, "no encoder contract"),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_refused_before_the_first(config, tmp_path, settings, comparisons, says):
+    changed = parse_config(config.model_dump(exclude=set(settings)) | settings)
+    wanted = job(changed, tmp_path / "work", source=str(tmp_path), comparisons=Comparisons(**comparisons))
+    with pytest.raises(EmbedtuneError, match=says):
+        run(wanted, SilentProgress(), before=no_stage, after=no_stage)
+    assert not wanted.work.exists()
+
+
+def no_stage(*_: object) -> None:
+    pytest.fail("a stage was begun")
+
+
+def test_two_runs_do_not_share_a_work_directory(tmp_path):
+    with _locked(tmp_path), pytest.raises(InputError, match="another run"), _locked(tmp_path):
+        pass
+    with _locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_force_hides_the_old_output_and_gives_it_back_if_the_run_fails(config, tmp_path, fails):
+    output = tmp_path / "triplets"
+    output.mkdir()
+    (output / "old").touch()
+    (tmp_path / "cache" / "mine").mkdir(parents=True)
+    mine = next(stage for stage in STAGES if stage.name == "mine")
+    try:
+        with _forced(job(config, tmp_path, force=True), mine):
+            assert not output.exists()
+            assert not (tmp_path / "cache" / "mine").exists()
+            if fails:
+                raise KeyboardInterrupt
+            output.mkdir()
+            (output / "new").touch()
+    except KeyboardInterrupt:
+        assert fails
+    assert [path.name for path in output.iterdir()] == ["old" if fails else "new"]
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_secrets_are_not_shown():
+    assert "hunter2" not in repr(Secrets(llm_api_key="hunter2", s3_secret_key="hunter2"))

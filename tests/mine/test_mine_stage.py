@@ -1,0 +1,225 @@
+"""The stage on a dataset small enough to read, with an encoder that counts words."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
+from embedtune.core.errors import GateError
+from embedtune.core.retrieval.beir import Record, write_qrels, write_records
+from embedtune.core.secrets import Secrets
+from embedtune.mine import stage
+from embedtune.mine.audit import check, check_short, describe, distribution
+from embedtune.mine.corpus import Source, read_source
+from embedtune.mine.triplets import SCHEMA, triplet_rows
+from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
+from tests.support.word_encoder import WordEncoder
+
+VOCABULARY = "pump valve hoist kiln drum chain"
+PASSAGES = {  # id: (text, group, split)
+    "p1": ("pump valve", "p1", "train"),
+    "p2": ("pump hoist", "p2", "train"),
+    "p3": ("pump hoist kiln", "p3", "train"),
+    "p4": ("pump kiln drum chain", "p4", "train"),
+    "p5": ("drum chain", "p5", "train"),
+    "p1b": ("valve pump", "p1", "train"),
+    "t1": ("pump", "t1", "test"),
+    "d1": ("drum kiln", "d1", "dev"),
+}
+QUERIES = {
+    "q1": ("pump valve", "train", {"p1": 1}),
+    "q2": ("drum", "train", {"p5": 1}),
+    "qt": ("pump", "test", {"t1": 1}),
+}
+
+
+def settings(**mine: object) -> Config:
+    mine = {"negatives": 2, "min_negatives": 2, **mine}
+    data = {"contract": {"base_model": "unused", "dimensions": [6]}, "mine": mine, "train": {"negatives": 1}}
+    return parse_config(data)
+
+
+def write_dataset(path: Path, queries: dict = QUERIES, passages: dict = PASSAGES) -> Path:
+    with write_artifact(path, "dataset", Provenance(1, {}, {}, "test")) as draft:
+        corpus = [Record(i, text, {"group_id": g, "split": s}) for i, (text, g, s) in passages.items()]
+        write_records(draft.path / "corpus.jsonl", corpus)
+        write_records(
+            draft.path / "queries.jsonl", [Record(i, text, {"split": s}) for i, (text, s, _) in queries.items()]
+        )
+        for split in ("train", "dev", "test"):
+            qrels = {i: judged for i, (_, s, judged) in queries.items() if s == split}
+            write_qrels(draft.path / "qrels" / f"{split}.tsv", qrels)
+        (draft.path / "split.json").write_text("{}")
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return read_source(write_dataset(tmp_path / "dataset"))
+
+
+def mined_rows(source: Source, config: Config, progress: object) -> tuple:
+    mined = stage.mine(source, WordEncoder(VOCABULARY), config, progress)
+    return mined, triplet_rows(source, mined, config.mine.min_negatives)
+
+
+def test_only_train_queries_and_passages_are_read(source):
+    assert [query.id for query in source.queries] == ["q1", "q2"]
+    assert [passage.id for passage in source.passages] == ["p1", "p2", "p3", "p4", "p5", "p1b"]
+
+
+def test_a_train_query_answered_by_a_test_passage_is_refused(tmp_path):
+    queries = {"q1": ("pump", "train", {"t1": 1})}
+    with pytest.raises(GateError, match=r"passages of dev or test\n.*t1"):
+        read_source(write_dataset(tmp_path / "dataset", queries))
+
+
+def test_a_dataset_without_train_queries_is_refused(tmp_path):
+    with pytest.raises(GateError, match="no train query"):
+        read_source(write_dataset(tmp_path / "dataset", {"qt": QUERIES["qt"]}))
+
+
+def test_rows_hold_texts_ids_groups_and_scores(source, progress):
+    _, rows = mined_rows(source, settings(), progress)
+    first = rows[0]
+    # q1 "pump valve": p2 scores 1/2, p3 1/√6, p4 1/√8; p1 is the positive, p1b its near-duplicate.
+    assert first["query_id"] == "q1"
+    assert first["positive_id"] == "p1"
+    assert first["positive_ids"] == ["p1"]
+    assert first["negative_ids"] == ["p2", "p3"]
+    assert first["negatives"] == ["pump hoist", "pump hoist kiln"]
+    assert first["negative_groups"] == ["p2", "p3"]
+    assert first["negative_scores"] == pytest.approx([0.5, 6**-0.5])
+    assert first["positive_score"] == pytest.approx(1.0)
+    assert set(first) == set(SCHEMA.names)
+
+
+def test_a_query_with_two_positives_has_two_rows_with_the_same_negatives(tmp_path, progress):
+    queries = {"q1": ("pump valve", "train", {"p1": 1, "p3": 1})}
+    source = read_source(write_dataset(tmp_path / "dataset", queries))
+    _, rows = mined_rows(source, settings(negatives=1, min_negatives=1), progress)
+    assert [row["positive_id"] for row in rows] == ["p1", "p3"]
+    assert rows[0]["positive_ids"] == rows[1]["positive_ids"] == ["p1", "p3"]
+    assert rows[0]["negative_ids"] == rows[1]["negative_ids"] == ["p4"]  # p2 scores above 0.95/√6
+
+
+def test_questions_of_one_text_share_their_positives(tmp_path, progress):
+    queries = {"q1": ("Pump  valve", "train", {"p1": 1}), "q2": ("pump valve", "train", {"p2": 1})}
+    source = read_source(write_dataset(tmp_path / "dataset", queries))
+    _, rows = mined_rows(source, settings(negatives=1, min_negatives=1), progress)
+    assert [row["positive_ids"] for row in rows] == [["p1", "p2"]] * 2
+    assert [row["positive_groups"] for row in rows] == [["p1", "p2"]] * 2
+    assert all(set(row["negative_ids"]).isdisjoint({"p1", "p2", "p1b"}) for row in rows)
+
+
+def test_the_audit_counts_and_shows(source, progress):
+    mined, rows = mined_rows(source, settings(), progress)
+    audit = describe(source, mined, rows, settings())
+    assert audit["queries"] == 2
+    assert audit["complete"] == 2
+    assert audit["dropped"] == 0
+    assert audit["mining_corpus"] == 6
+    # q1 passes p1 and p1b before p3; q2 passes p5 before p4 (1/2), then p1 (0).
+    assert audit["rejected"] == {"positive": 2, "group": 1, "sibling": 0, "margin": 0}
+    assert audit["positive_ranks"]["quantiles"]["1"] == 1
+    assert audit["negative_ranks"]["count"] == 4
+    assert audit["examples"][0]["negatives"][0] == {
+        "id": "p2",
+        "text": "pump hoist",
+        "score": pytest.approx(0.5),
+    }
+    json.dumps(audit, allow_nan=False)
+
+
+def test_the_audit_sees_negatives_that_repeat_a_positive_word_for_word(tmp_path, progress):
+    passages = {**PASSAGES, "p2": ("pump valve", "p2", "train")}  # a group that ingest missed
+    queries = {"q1": ("pump valve chain", "train", {"p1": 1})}
+    source = read_source(write_dataset(tmp_path / "dataset", queries, passages))
+    _, rows = mined_rows(source, settings(), progress)
+    rows[0]["negatives"][0] = "pump valve"
+    audit = describe(source, mined_rows(source, settings(), progress)[0], rows, settings())
+    assert audit["lexical_duplicates"]["found"] == 1
+
+
+def test_too_few_negatives_drop_a_query_and_say_so(tmp_path, progress):
+    passages = {name: PASSAGES[name] for name in ("p1", "p1b", "p4", "p5")}
+    queries = {"q1": QUERIES["q1"], "q2": QUERIES["q2"]}
+    source = read_source(write_dataset(tmp_path / "dataset", queries, passages))
+    config = settings(negatives=3, min_negatives=3, max_short_share=0.5)
+    mined, rows = mined_rows(source, config, progress)
+    assert [row["query_id"] for row in rows] == ["q2"]  # q1 has only p4 and p5
+    check_short(source, mined, config)
+    audit = describe(source, mined, rows, config)
+    assert audit["dropped_queries"] == [{"query_id": "q1", "query": "pump valve", "found": 2}]
+    with pytest.raises(GateError, match="1 of 2 train queries found fewer than 3 negatives"):
+        check_short(source, mined, settings(negatives=3, min_negatives=3, max_short_share=0.4))
+
+
+def test_a_run_in_which_no_query_is_left_is_refused_whatever_the_share(tmp_path, progress):
+    source = read_source(write_dataset(tmp_path / "dataset"))
+    config = settings(negatives=9, min_negatives=9, max_short_share=1.0)
+    mined, _ = mined_rows(source, config, progress)
+    with pytest.raises(GateError, match="2 of 2"):
+        check_short(source, mined, config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("negative_scores", [0.5, float("-inf")], "not finite"),
+        ("negative_scores", [0.5, float("nan")], "not finite"),
+        ("positive_score", float("nan"), "not finite"),
+        ("negative_ids", ["p1", "p3"], "a positive is among"),
+        ("negative_groups", ["p2", "p1"], "near-duplicate of a positive"),
+        ("negatives", ["pump valve", "x"], "both positive and negative"),
+        ("negative_ids", ["p2", "p2"], "named twice"),
+        ("negative_scores", [0.96, 0.5], "above the threshold"),
+    ],
+)
+def test_the_check_finds_what_mining_should_never_do(source, progress, field, value, fault):
+    _, rows = mined_rows(source, settings(), progress)
+    check(rows, 0.05)
+    rows[0][field] = value
+    with pytest.raises(GateError, match=fault):
+        check(rows, 0.05)
+
+
+def test_vectors_that_are_not_finite_stop_the_stage(source, progress):
+    with pytest.raises(GateError, match="1 of 6 vectors of passages are not finite"):
+        stage.mine(source, WordEncoder(VOCABULARY, broken="pump hoist kiln"), settings(), progress)
+
+
+def test_a_distribution_by_hand():
+    found = distribution(np.array([0.0, 1.0, 2.0, 3.0]))
+    assert found["count"] == 4
+    assert found["mean"] == 1.5
+    assert found["quantiles"]["0.5"] == 1.5
+    assert sum(found["histogram"]["counts"]) == 4
+    assert distribution(np.array([])) == {"count": 0}
+
+
+def test_the_whole_stage_writes_its_artifact_and_skips_when_nothing_changed(tmp_path, progress):
+    model = make_tiny_model(tmp_path / "base")
+    config = parse_config(
+        {
+            "contract": {"base_model": str(model), "dimensions": [TINY_DIMENSION], "max_length": 32},
+            "mine": {"negatives": 2, "min_negatives": 1, "max_short_share": 0.9},
+            "train": {"negatives": 1},
+        }
+    )
+    dataset = write_dataset(tmp_path / "dataset")
+    paths = dataset, tmp_path / "triplets", config, progress, Secrets(), tmp_path / "cache"
+    report = stage.run(*paths)
+    artifact = read_artifact(tmp_path / "triplets", "triplets")
+    table = pq.read_table(tmp_path / "triplets" / "triplets.parquet")
+    assert table.schema == SCHEMA
+    assert report.metrics["rows"] == table.num_rows == artifact.manifest.counts["rows"]
+    assert json.loads((tmp_path / "triplets" / "audit.json").read_text())["queries"] == 2
+    written = (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns
+    assert stage.run(*paths).metrics == report.metrics
+    assert (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns == written

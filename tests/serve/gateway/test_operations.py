@@ -1,0 +1,217 @@
+"""What operators and programs ask of the gateway beside embeddings, and how it starts and ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from embedtune.serve.gateway.app import GatewayOptions
+from embedtune.serve.triton.server import free_ports
+from tests.support.gateway_server import serving
+from tests.support.triton_server import Triton
+
+REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
+
+
+def test_models_are_the_name_and_its_suffixes(http: httpx.Client) -> None:
+    reply = http.get("/v1/models").json()
+    assert reply["object"] == "list"
+    assert [model["id"] for model in reply["data"]] == ["embedtune", "embedtune-query", "embedtune-passage"]
+    assert {model["object"] for model in reply["data"]} == {"model"}
+
+
+def test_health_says_whether_the_model_answers(http: httpx.Client) -> None:
+    assert (http.get("/health").status_code, http.get("/health").json()) == (200, {"status": "ok"})
+    assert http.get("/health/live").status_code == 200
+
+
+def test_the_openapi_document_describes_the_request_and_every_refusal(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    operation = document["paths"]["/v1/embeddings"]["post"]
+    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "429", "503", "504", "default"}
+    request = document["components"]["schemas"]["EmbeddingRequest"]
+    assert request["required"] == ["input", "model"]
+    assert set(request["properties"]) == {
+        "input",
+        "model",
+        "encoding_format",
+        "dimensions",
+        "input_type",
+        "user",
+    }
+    assert request["additionalProperties"] is False
+    paths = {"/v1/embeddings", "/v1/models", "/v1/models/{name}", "/health", "/health/live", "/metrics"}
+    assert set(document["paths"]) == paths
+
+
+def test_an_answer_is_what_the_openapi_document_promises(http: httpx.Client) -> None:
+    from embedtune.serve.gateway.protocol import EmbeddingList, ErrorBody
+
+    for encoding in ("float", "base64"):
+        text = http.post("/v1/embeddings", json={**REQUEST, "encoding_format": encoding}).text
+        assert len(EmbeddingList.model_validate_json(text, strict=True).data) == 2
+    ErrorBody.model_validate_json(http.post("/v1/embeddings", json={}).text, strict=True)
+
+
+def samples(url: str) -> dict[tuple[str, ...], float]:
+    """Return the metrics of a gateway: value by name and the values of its labels."""
+    reply = httpx.get(f"{url}/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *(sample.labels[key] for key in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(reply.text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None:
+    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="k")) as url:
+        tokens = 0
+        for number in range(3):
+            request = {"model": "embedtune", "input": ["press"] * (number + 1)}
+            if number == 2:
+                request["input_type"] = "query"
+            reply = httpx.post(f"{url}/v1/embeddings", json=request, headers={"Authorization": "Bearer k"})
+            tokens += reply.json()["usage"]["total_tokens"]
+        httpx.post(f"{url}/v1/embeddings", json={}, headers={"Authorization": "Bearer k"})
+        httpx.post(f"{url}/v1/embeddings", json={})
+        for number in range(5):
+            httpx.get(f"{url}/wp-admin/{number}")
+        found = samples(url)
+    requests, seconds = "embedtune_gateway_requests_total", "embedtune_gateway_request_seconds"
+    assert {key: value for key, value in found.items() if key[0] == requests} == {
+        (requests, "/v1/embeddings", "200"): 3,
+        (requests, "/v1/embeddings", "400"): 1,
+        (requests, "other", "401"): 6,  # before its route is looked up, and one series for all paths
+    }
+    assert found["embedtune_gateway_texts_total", "passage"] == 3
+    assert found["embedtune_gateway_texts_total", "query"] == 3
+    assert found["embedtune_gateway_tokens_total",] == tokens
+    assert found["embedtune_gateway_requests_in_progress",] == 1  # the one for the metrics
+    assert found[f"{seconds}_count", "/v1/embeddings"] == 4
+    assert 0 < found[f"{seconds}_sum", "/v1/embeddings"] < 60
+    assert found[f"{seconds}_bucket", "+Inf", "/v1/embeddings"] == 4
+    assert found["process_resident_memory_bytes",] > 10_000_000
+
+
+@contextmanager
+def process(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `python -m embedtune.serve.gateway`; yields it and its address once it listens."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "embedtune.serve.gateway", f"--port={port}", *arguments]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                httpx.get(f"{url}/health/live")
+                break
+            except httpx.ConnectError:
+                assert running.poll() is None, running.stdout and running.stdout.read()
+                time.sleep(0.1)
+        yield running, url
+    finally:
+        running.kill()
+        running.wait()
+
+
+def test_after_sigterm_it_says_so_answers_on_for_a_while_and_ends_without_dropping_a_request(
+    triton: Triton,
+) -> None:
+    statuses: list[tuple[int, str | None]] = []
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=4") as (running, url):
+        assert httpx.get(f"{url}/health").status_code == 200
+        ended = threading.Event()
+
+        def send(_: int) -> None:
+            while not ended.is_set():
+                reply = httpx.post(f"{url}/v1/embeddings", json=REQUEST, timeout=30)
+                statuses.append((reply.status_code, reply.headers.get("Connection")))
+
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(send, number) for number in range(8)]
+            time.sleep(1)
+            before = len(statuses)
+            running.send_signal(signal.SIGTERM)
+            started = time.monotonic()
+            time.sleep(0.5)
+            draining = httpx.get(f"{url}/health")
+            assert (draining.status_code, draining.json()) == (503, {"status": "draining"})
+            time.sleep(1.5)
+            ended.set()  # load balancers have gone elsewhere; what they sent before is answered
+            assert running.wait(30) == 0
+            seconds = time.monotonic() - started
+            for client in clients:
+                client.result()  # no refused or reset connection, no answer cut off
+    assert 4 <= seconds < 20
+    assert len(statuses) > before > 0
+    assert {status for status, _ in statuses} == {200}
+    assert statuses[0][1] is None
+    assert statuses[-1][1] == "close"
+
+
+def test_a_request_under_way_is_finished_even_when_nothing_drains(triton: Triton) -> None:
+    texts = ["the seal of the pump " * 40] * 256
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=0") as (running, url):
+        with ThreadPoolExecutor(1) as pool:
+            reply = pool.submit(
+                httpx.post, f"{url}/v1/embeddings", json={"model": "embedtune", "input": texts}, timeout=60
+            )
+            while samples(url)["embedtune_gateway_requests_in_progress",] < 2 and not reply.done():
+                pass
+            running.send_signal(signal.SIGTERM)
+            assert len(reply.result().json()["data"]) == 256
+        assert running.wait(30) == 0
+
+
+def test_ctrl_c_ends_it_at_once(triton: Triton) -> None:
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=60") as (running, url):
+        assert httpx.get(f"{url}/health").status_code == 200
+        running.send_signal(signal.SIGINT)
+        assert running.wait(20) == 0
+
+
+def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(triton: Triton) -> None:
+    environment = {"EMBEDTUNE_TRITON": f"127.0.0.1:{triton.grpc_port}", "EMBEDTUNE_API_KEY": "s3cret"}
+    with process("--drain=0", **environment) as (running, url):
+        assert httpx.post(f"{url}/v1/embeddings", json=REQUEST).status_code == 401
+        reply = httpx.post(f"{url}/v1/embeddings", json=REQUEST, headers={"Authorization": "Bearer s3cret"})
+        assert reply.status_code == 200
+        running.terminate()
+        printed, _ = running.communicate(timeout=20)
+    assert f"Uvicorn running on {url}" in printed
+    assert "s3cret" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--max-inputs=0"], 2, "max_inputs: Input should be greater than or equal to 1"),
+        (["--model=No Name"], 2, "model_name: String should match pattern"),
+        (["--token-ids={}/nowhere"], 2, "nowhere is not a table of token ids"),
+        (["--playground={}"], 2, "is not a playground"),
+        (["--port={port}"], 1, "address already in use"),
+    ],
+)
+def test_what_it_cannot_start_with_is_said_in_a_line(
+    triton: Triton, tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    given = [text.format(tmp_path, port=triton.http_port) for text in arguments]
+    command = [sys.executable, "-m", "embedtune.serve.gateway", *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert re.search(re.escape(message), done.stderr), done.stderr
+    assert "Traceback" not in done.stderr

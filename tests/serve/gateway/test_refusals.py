@@ -1,0 +1,307 @@
+"""Wrong requests to the gateway: each gets OpenAI's error shape and is told what is wrong; good ones go on."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from embedtune.core.config.serve import ServeSettings
+from embedtune.serve.gateway.app import GatewayOptions
+from embedtune.serve.release.build import build_release
+from embedtune.serve.triton.installation import Installation
+from embedtune.serve.triton.server import free_ports
+from tests.support.gateway_server import serving
+from tests.support.triton_server import Triton, running
+
+ALL_NAMES = "embedtune, embedtune-query, embedtune-passage"
+TOO_LARGE = "the body is larger than 4000000 bytes: send fewer texts"
+
+
+def body(given: str, **fields: str) -> str:
+    """Return a request as JSON text; all values are JSON already."""
+    rest = "".join(f', "{name}": {value}' for name, value in fields.items())
+    return f'{{"model": "embedtune", "input": {given}{rest}}}'
+
+
+# What is sent; status, param, and the message.
+WRONG = {
+    "empty string": (body('""'), 400, "input", "input[0] is empty"),
+    "empty string among others": (body('["press", ""]'), 400, "input", "input[1] is empty"),
+    "empty list": (body("[]"), 400, "input", "input is an empty list"),
+    "null byte": (body(r'["press", "kiln", "a\u0000b"]'), 400, "input", "input[2] contains a null byte"),
+    "null byte at the end": (body(r'"a\u0000"'), 400, "input", "input[0] contains a null byte"),
+    "lone surrogate": (
+        body(r'["press", "a\ud800"]'),
+        400,
+        "input",
+        "input[1] holds a lone surrogate, which is not valid Unicode",
+    ),
+    "megabyte": (body(f'"{"x" * 1_000_000}"'), 400, "input", "input[0] has 1000000 bytes; the limit is 65536"),
+    "wrong text in the third request to Triton": (
+        body("[" + '"a", ' * 129 + '""]'),
+        400,
+        "input",
+        "input[129] is empty",
+    ),
+    "number": (body("7"), 400, "input", "input: must be a string or a list of strings"),
+    "null": (body("null"), 400, "input", "input: must be a string or a list of strings"),
+    "list of both": (body('["a", 7]'), 400, "input", "input: must be a string or a list of strings"),
+    "list of null": (body('["a", null]'), 400, "input", "input: must be a string or a list of strings"),
+    "object": (body('{"text": "a"}'), 400, "input", "input: must be a string or a list of strings"),
+    "no input": ('{"model": "embedtune"}', 400, "input", "input: is missing"),
+    "no model": ('{"input": "a"}', 400, "model", "model: is missing"),
+    "unknown field": (body('"a"', prompt='"x"'), 400, "prompt", "prompt: there is no such field"),
+    "unknown field in other letters": (body('"a"', größe="1"), 400, "größe", "größe: there is no such field"),
+    "field that is no Unicode": (
+        '{"model": "embedtune", "input": "a", "\\ud800": 1}',
+        400,
+        None,
+        "the name of a field is not valid Unicode",
+    ),
+    "other dimensions": (
+        body('"a"', dimensions="17"),
+        400,
+        "dimensions",
+        "dimensions is 17; this model gives 32, 16",
+    ),
+    "no dimensions": (
+        body('"a"', dimensions="0"),
+        400,
+        "dimensions",
+        "dimensions: input should be greater than or equal to 1",
+    ),
+    "dimensions in quotes": (
+        body('"a"', dimensions='"16"'),
+        400,
+        "dimensions",
+        "dimensions: input should be a valid integer",
+    ),
+    "huge dimensions": (
+        body('"a"', dimensions="1" + "0" * 30),
+        400,
+        "dimensions",
+        "dimensions: input should be less than 2147483648",
+    ),
+    "dimensions in words": (
+        body('"a"', dimensions='"many"'),
+        400,
+        "dimensions",
+        "dimensions: input should be a valid integer",
+    ),
+    "unknown input type": (
+        body('"a"', input_type='"document"'),
+        400,
+        "input_type",
+        "input_type: input should be 'query' or 'passage'",
+    ),
+    "contradiction": (
+        '{"model": "embedtune-query", "input": "a", "input_type": "passage"}',
+        400,
+        "input_type",
+        "input_type passage contradicts the model name embedtune-query",
+    ),
+    "unknown encoding": (
+        body('"a"', encoding_format='"int8"'),
+        400,
+        "encoding_format",
+        "encoding_format: input should be 'float' or 'base64'",
+    ),
+    "unknown model": (
+        '{"model": "text-embedding-3-small", "input": "a"}',
+        404,
+        "model",
+        f"there is no model 'text-embedding-3-small'; this gateway serves {ALL_NAMES}",
+    ),
+    "model that is no Unicode": (
+        r'{"model": "\ud800", "input": "a"}',
+        404,
+        "model",
+        rf"there is no model '\ud800'; this gateway serves {ALL_NAMES}",
+    ),
+    "too many texts": (
+        body("[" + ", ".join(['"a"'] * 257) + "]"),
+        400,
+        "input",
+        "input has 257 texts; the limit is 256",
+    ),
+    "no JSON": ('{"model": ', 400, None, "the body is not JSON: Expecting value"),
+    "no body": ("", 400, None, "the body is not a JSON object"),
+    "no object": ("[1]", 400, None, "the body is not a JSON object"),
+    "no UTF-8": (b'{"model": "embedtune", "input": "\xff"}', 400, None, "the body cannot be read as JSON"),
+    "endless nesting": ("[" * 200_000, 400, None, "the body cannot be read as JSON"),
+    "five megabytes": (body(f'"{"x" * 5_000_000}"'), 413, None, TOO_LARGE),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_request_is_told_what_is_wrong_and_the_next_one_answered(http: httpx.Client, name: str) -> None:
+    content, status, param, message = WRONG[name]
+    reply = http.post("/v1/embeddings", content=content, headers={"Content-Type": "application/json"})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["message"]) == (status, param, message)
+    assert error["type"] == "invalid_request_error"
+    assert set(error) == {"message", "type", "param", "code"}
+    assert http.post("/v1/embeddings", json={"model": "embedtune", "input": "a"}).status_code == 200
+
+
+def test_a_form_is_told_to_be_json(http: httpx.Client) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl -d sends by itself
+    reply = http.post("/v1/embeddings", content=body('"a"'), headers=headers)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"] == "the body must be JSON, with Content-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/v1/embeddings", 405, "this path does not take that method"),
+        ("POST", "/v1/completions", 404, "there is no such path"),
+        ("GET", "/v1/models/embedtune/", 404, "there is no such path"),
+    ],
+)
+def test_other_paths_and_methods_get_an_error_of_the_same_shape(
+    http: httpx.Client, method: str, path: str, status: int, message: str
+) -> None:
+    reply = http.request(method, path)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (status, message)
+
+
+def test_limits_are_settings(triton: Triton) -> None:
+    serve = ServeSettings(max_inputs=2, max_body_bytes=1024)
+    with (
+        serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", serve)) as url,
+        httpx.Client(base_url=url) as http,
+    ):
+
+        def send(given: list[str]) -> tuple[int, str | None]:
+            reply = http.post("/v1/embeddings", json={"model": "embedtune", "input": given})
+            return reply.status_code, reply.json().get("error", {}).get("code")
+
+        assert send(["a", "b"]) == (200, None)
+        assert send(["a", "b", "c"]) == (400, "too_many_inputs")
+        assert send(["a" * 1024]) == (413, "body_too_large")
+        # Without a Content-Length the size shows only as the body comes.
+        chunks = (part for part in (body('"a').encode()[:-1], *[b"x" * 100] * 20, b'"}'))
+        reply = http.post("/v1/embeddings", content=chunks, headers={"Content-Type": "application/json"})
+        assert reply.status_code == 413
+
+
+def test_the_models_name_is_a_setting_of_both(triton: Triton) -> None:
+    options = GatewayOptions(f"127.0.0.1:{triton.grpc_port}", ServeSettings(model_name="other"))
+    with serving(options) as url, httpx.Client(base_url=url) as http:
+        assert http.post("/v1/embeddings", json={"model": "embedtune", "input": "a"}).status_code == 404
+        # Triton serves no model of that name: the client can do nothing, and may find it a moment later.
+        reply = http.post("/v1/embeddings", json={"model": "other", "input": "a"})
+        assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+        assert http.get("/health").status_code == 503
+
+
+class TestAPIKey:
+    @pytest.fixture(scope="class")
+    def locked(self, triton: Triton) -> Iterator[str]:
+        with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="s3cret-ü")) as url:
+            yield url
+
+    @pytest.mark.parametrize(
+        ("header", "message"),
+        [
+            (None, "no API key: send the header Authorization: Bearer KEY"),
+            ("Bearer wrong", "wrong API key"),
+            ("Bearer", "wrong API key"),
+            ("Bearer s3cret-ü-and-more", "wrong API key"),
+            ("Basic s3cret-ü", "wrong API key"),
+            ("s3cret-ü", "wrong API key"),
+        ],
+    )
+    def test_a_wrong_or_missing_key_is_refused(self, locked: str, header: str | None, message: str) -> None:
+        headers = {"Authorization": header.encode()} if header else {}
+        for method, path in (("POST", "/v1/embeddings"), ("GET", "/v1/models"), ("GET", "/playground")):
+            reply = httpx.request(method, locked + path, headers=headers, content=body('"a"'))
+            assert (reply.status_code, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert reply.json()["error"] == {
+                "message": message,
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "invalid_api_key",
+            }
+
+    def test_the_key_opens(self, locked: str) -> None:
+        headers = {"Authorization": "bearer s3cret-ü".encode()}
+        reply = httpx.post(f"{locked}/v1/embeddings", headers=headers, json={"model": "embedtune", "input": "a"})
+        assert reply.status_code == 200
+        assert httpx.get(f"{locked}/v1/models", headers=headers).status_code == 200
+
+    def test_probes_metrics_page_and_documentation_need_none(self, locked: str) -> None:
+        for path in ("/health", "/health/live", "/metrics", "/", "/docs", "/openapi.json"):
+            assert httpx.get(locked + path).status_code == 200, path
+
+
+class TestFullQueue:
+    @pytest.fixture(scope="class")
+    def narrow(
+        self, engine: Path, installation: Installation, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[str]:
+        """A gateway whose Triton lets two requests wait and takes two texts at a time."""
+        folder = tmp_path_factory.mktemp("narrow")
+        release = build_release(engine, folder, ServeSettings(max_batch_size=2, max_queue_size=2))
+        with (
+            running(release, installation, folder / "log") as triton,
+            serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}")) as url,
+        ):
+            yield url
+
+    def test_requests_beyond_it_get_429_and_retry_after_and_the_others_their_vectors(self, narrow: str) -> None:
+        with httpx.Client(base_url=narrow, timeout=60) as http, ThreadPoolExecutor(48) as pool:
+            request = {"model": "embedtune", "input": ["press", "kiln"]}
+            expected = http.post("/v1/embeddings", json=request).json()["data"]
+
+            def send(_: int) -> int:
+                reply = http.post("/v1/embeddings", json=request)
+                if reply.status_code == 200:
+                    for item, good in zip(reply.json()["data"], expected, strict=True):
+                        np.testing.assert_allclose(item["embedding"], good["embedding"], atol=1e-6)
+                else:
+                    assert reply.headers["Retry-After"] == "1"
+                    assert reply.json()["error"] == {
+                        "message": "too many requests are waiting",
+                        "type": "requests",
+                        "param": None,
+                        "code": "rate_limit_exceeded",
+                    }
+                return reply.status_code
+
+            statuses = Counter(pool.map(send, range(480)))
+            assert set(statuses) == {200, 429}
+            assert http.post("/v1/embeddings", json=request).status_code == 200
+
+    def test_openais_client_waits_and_asks_again(self, narrow: str) -> None:
+        openai = pytest.importorskip("openai")
+        client = openai.OpenAI(base_url=f"{narrow}/v1", api_key="none", max_retries=8)
+        with ThreadPoolExecutor(12) as pool:
+            replies = list(
+                pool.map(lambda _: client.embeddings.create(model="embedtune", input="press"), range(60))
+            )
+        assert {len(reply.data[0].embedding) for reply in replies} == {32}
+
+
+def test_without_triton_it_says_so_and_that_it_may_be_tried_again() -> None:
+    with serving(GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}")) as url:
+        reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"}, timeout=30)
+        assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
+        assert reply.json()["error"] == {
+            "message": "the model is not available now",
+            "type": "server_error",
+            "param": None,
+            "code": "unavailable",
+        }
+        assert (httpx.get(f"{url}/health").status_code, httpx.get(f"{url}/health/live").status_code) == (503, 200)
+
+
+def test_an_answer_that_takes_too_long_is_given_up(triton: Triton) -> None:
+    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", timeout_s=0.0001)) as url:
+        reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (504, "timeout")

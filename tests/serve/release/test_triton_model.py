@@ -1,0 +1,197 @@
+"""The endpoint model: what it refuses, how it groups, and that grouping and merging change no vector."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedtune.serve.release.triton_model import (
+    Answer,
+    Endpoint,
+    InvalidError,
+    Limits,
+    Request,
+    groups_of_similar_length,
+    load_tokenizer,
+    onnx_runner,
+    padded,
+    read_request,
+)
+from tests.support.tiny_model import _wordpiece_tokenizer
+
+LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = _wordpiece_tokenizer(12).backend_tokenizer
+    tokenizer.enable_truncation(12)
+    tokenizer.enable_padding(pad_id=7)
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def refusal(
+    texts: Sequence[bytes], types: Sequence[bytes] | None = None, sizes: Sequence[int] | None = None
+) -> str:
+    with pytest.raises(InvalidError) as error:
+        read_request(texts, types, sizes, LIMITS)
+    return str(error.value)
+
+
+def test_prefixes_come_from_the_contract_and_dimensions_are_full() -> None:
+    request = read_request([b"press", "Öl".encode()], [b"query", b"passage"], None, LIMITS)
+    assert request == Request(["query: press", "passage: Öl"], [8, 8])
+
+
+def test_without_input_type_all_are_passages() -> None:
+    assert read_request([b"press"], None, [4], LIMITS) == Request(["passage: press"], [4])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "TEXT[1] is empty"),
+        (b"a\0", "TEXT[1] contains a null byte"),
+        (b"\xc3", "TEXT[1] is not valid UTF-8 (byte 0: unexpected end of data)"),
+        (b"\xed\xb0\x80", "TEXT[1] is not valid UTF-8 (byte 0: invalid continuation byte)"),
+        (b"x" * 101, "TEXT[1] has 101 bytes; the limit is 100"),
+    ],
+)
+def test_a_text_that_is_none_is_named(text: bytes, words: str) -> None:
+    assert refusal([b"fine", text]) == words
+
+
+def test_a_text_at_the_limit_is_read() -> None:
+    assert read_request([b"x" * 100], None, None, LIMITS).texts == ["passage: " + "x" * 100]
+
+
+def test_other_types_and_sizes_are_refused() -> None:
+    assert refusal([b"a", b"b"], [b"query", b"Query"]) == "INPUT_TYPE[1] is 'Query'; expected query or passage"
+    assert refusal([b"a"], [b"\xff" * 99]).startswith("INPUT_TYPE[0] is '")
+    assert refusal([b"a", b"b"], None, [8, 5]) == "DIMENSIONS[1] is 5; this model gives 8, 4"
+    assert refusal([b"a"], None, [-1]) == "DIMENSIONS[0] is -1; this model gives 8, 4"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "call_cost", "groups"),
+    [
+        ([5, 5, 5], 0, [[0, 1, 2]]),
+        ([9, 3, 9, 3], 0, [[1, 3], [0, 2]]),
+        ([10, 12, 14], 4, [[0, 1, 2]]),  # 2 tokens for one text, then 2 for each of two
+        ([10, 12, 15], 4, [[0, 1], [2]]),  # 3 for each of two is dearer than a call
+        ([400, 16], 32, [[1], [0]]),
+        ([400, 16], 400, [[1, 0]]),
+        ([], 32, []),
+    ],
+)
+def test_a_text_joins_a_group_while_padding_costs_less_than_a_call(
+    lengths: list[int], call_cost: int, groups: list[list[int]]
+) -> None:
+    assert groups_of_similar_length(lengths, call_cost) == groups
+
+
+@given(st.lists(st.integers(1, 512), max_size=80), st.integers(0, 500))
+def test_groups_hold_every_text_once_and_waste_less_than_their_calls(lengths: list[int], call_cost: int) -> None:
+    groups = groups_of_similar_length(lengths, call_cost)
+    assert sorted(place for group in groups for place in group) == list(range(len(lengths)))
+    for group in groups:
+        members = [lengths[place] for place in group]
+        assert members == sorted(members)
+        assert all((b - a) * (n + 1) <= call_cost for n, (a, b) in enumerate(pairwise(members)))
+
+
+def test_rows_are_padded_with_the_tokenizers_own_id(tokenizer_file: Path) -> None:
+    tokenizer, pad_id = load_tokenizer(tokenizer_file, cut=True)
+    assert pad_id == 7
+    long, short = tokenizer.encode_batch_fast(["press the valve", "press"])
+    ids, mask = padded([long, short], pad_id)
+    assert ids.tolist() == [long.ids, [*short.ids, 7, 7]]
+    assert mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
+
+
+def test_a_tokenizer_cuts_where_its_file_says_or_not_at_all(tokenizer_file: Path) -> None:
+    for cut, tokens in ((True, 12), (False, 52)):
+        tokenizer, _ = load_tokenizer(tokenizer_file, cut=cut)
+        assert len(tokenizer.encode("press " * 50).ids) == tokens
+
+
+class CountingEncoder:
+    """Gives the sum of a row's ids in the first column, and remembers the shapes that it was given."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+
+    def __call__(self, ids: np.ndarray, mask: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
+        self.shapes.append(ids.shape)
+        vectors = np.zeros((len(ids), 8), dtype=np.float32)
+        vectors[:, 0] = (ids * mask).sum(axis=1)
+        vectors[:, 1] = dimensions
+        return vectors
+
+
+def endpoint(file: Path, *, cut: bool = True, call_cost: int = 0) -> tuple[Endpoint, CountingEncoder]:
+    encoder = CountingEncoder()
+    return Endpoint(LIMITS, *load_tokenizer(file, cut=cut), call_cost, encoder), encoder
+
+
+def test_requests_are_encoded_together_by_length_and_each_gets_its_own_rows(tokenizer_file: Path) -> None:
+    model, encoder = endpoint(tokenizer_file)
+    requests = [Request(["press", "press the valve"], [8, 4]), Request(["kiln"], [4])]
+    first, second = model.answer(requests)
+    assert encoder.shapes == [(2, 3), (1, 5)]
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    sums = [sum(model.tokenizer.encode(text).ids) for text in ("press", "press the valve", "kiln")]
+    assert first.vectors[:, :2].tolist() == [[sums[0], 8], [sums[1], 4]]
+    assert second.vectors[:, :2].tolist() == [[sums[2], 4]]
+    assert (first.vectors.shape, second.vectors.shape) == ((2, 8), (1, 4))
+    assert (first.tokens, second.tokens) == ([3, 5], [3])
+
+
+def test_a_refused_request_is_not_encoded_and_the_others_are(tokenizer_file: Path) -> None:
+    model, encoder = endpoint(tokenizer_file, cut=False)
+    refused, answered = model.answer([Request(["press", "press " * 20], [8, 8]), Request(["press"], [8])])
+    assert str(refused) == "TEXT[1] has 22 tokens with its prefix; the limit is 12"
+    assert isinstance(answered, Answer)
+    assert encoder.shapes == [(1, 3)]
+
+
+def test_a_text_without_a_token_is_refused(tokenizer_file: Path) -> None:
+    model, encoder = endpoint(tokenizer_file)
+    bare = model.tokenizer.from_str(model.tokenizer.to_str())
+    bare.post_processor = None
+    (refused,) = Endpoint(LIMITS, bare, 0, 0, encoder).answer([Request([" "], [8])])
+    assert str(refused) == "TEXT[0] has no token"
+    assert encoder.shapes == []
+
+
+def test_no_request_is_no_work(tokenizer_file: Path) -> None:
+    model, encoder = endpoint(tokenizer_file)
+    assert model.answer([]) == []
+    assert encoder.shapes == []
+
+
+def test_copies_in_one_place_do_not_compute_side_by_side(engine: Path) -> None:
+    ids, sizes = np.ones((1, 3), np.int64), np.array([32], np.int64)
+    sharing, alone = (onnx_runner(engine / "model.onnx", 1, place) for place in (0, 1))
+    turn = Path(
+        tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-0"
+    )  # of this process's parent, as a server's
+    with ThreadPoolExecutor(2) as pool, turn.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # another copy computes
+        waiting = pool.submit(sharing, ids, ids, sizes)
+        assert pool.submit(alone, ids, ids, sizes).result(60).shape == (1, 32)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert waiting.result(60).shape == (1, 32)

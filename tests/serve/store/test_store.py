@@ -1,0 +1,333 @@
+"""Releases on a real MinIO: published whole or not at all, whoever dies in between."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from embedtune.core.config.machine import StorageSettings
+from embedtune.core.errors import ArtifactError, InputError
+from embedtune.serve.store.lease import acquire
+from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
+from embedtune.serve.store.store import Published, ReleaseStore
+from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, Bucket, a_bucket, needs_server
+
+pytestmark = needs_server
+LIFE_S = 1.5  # of a lease; the store's clock counts whole seconds
+BIG = 96 << 20
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    with a_bucket() as made:
+        yield made
+
+
+@pytest.fixture
+def store(bucket: Bucket) -> ReleaseStore:
+    return ReleaseStore(f"s3://{bucket.name}/team/releases", STORAGE, SECRETS, LIFE_S)
+
+
+def make_release(path: Path, files: dict[str, bytes]) -> str:
+    """Write a release as the store sees one, and return its id."""
+    hashes = {}
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+    name = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
+    (path / "release.json").write_text(json.dumps({"id": name, "target": "python-cpu", "files": hashes}))
+    return name
+
+
+def publish(store: ReleaseStore, path: Path, text: str) -> Published:
+    make_release(path / text, {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"})
+    return store.publish(path / text, {"model": "m" + text})
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:
+    published = publish(store, tmp_path, "one")
+    assert store.releases() == [published]
+    assert store.show(published.id).about["target"] == "python-cpu"
+    assert store.show(published.id).origin == {"model": "mone"}
+    assert published.size == sum(file.stat().st_size for file in (tmp_path / "one").rglob("*") if file.is_file())
+    back = store.download(published.id, tmp_path / "down")
+    assert back == tmp_path / "down" / published.id
+    for file in (tmp_path / "one").rglob("*"):
+        if file.is_file():
+            assert (back / file.relative_to(tmp_path / "one")).read_bytes() == file.read_bytes()
+    folders = {key.removeprefix("team/releases/").split("/")[0] for key in bucket.names()}
+    assert folders == {"data", "releases"}  # no lease is left
+
+
+def test_publishing_again_uploads_nothing(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:
+    first = publish(store, tmp_path, "one")
+    before = bucket.names()
+    assert publish(store, tmp_path, "one") == first
+    assert bucket.names() == before
+
+
+def test_a_release_that_was_changed_on_disk_is_not_published(store: ReleaseStore, tmp_path: Path) -> None:
+    make_release(tmp_path / "r", {"a": b"whole"})
+    (tmp_path / "r" / "a").write_bytes(b"other")
+    with pytest.raises(ArtifactError, match="was changed"):
+        store.publish(tmp_path / "r", {})
+    assert store.releases() == []
+
+
+def test_a_file_that_is_damaged_in_the_store_is_refused_at_download(
+    store: ReleaseStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    published = publish(store, tmp_path, "one")
+    bucket.put(f"team/releases/{published.data}reference.parquet", b"ROWS")
+    with pytest.raises(ArtifactError, match=r"damaged in the store(.|\n)*reference\.parquet"):
+        store.download(published.id, tmp_path / "down")
+    assert not (tmp_path / "down" / published.id).exists()
+
+
+def test_a_download_that_was_damaged_on_disk_is_made_again(store: ReleaseStore, tmp_path: Path) -> None:
+    published = publish(store, tmp_path, "one")
+    file = store.download(published.id, tmp_path / "down") / "reference.parquet"
+    file.write_bytes(b"ROWS")
+    store.download(published.id, tmp_path / "down")
+    assert file.read_bytes() == b"rows"
+
+
+def test_a_file_that_changes_on_its_way_is_not_published(
+    store: ReleaseStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Objects.upload
+
+    def damaged(self: Objects, file: Path, key: str) -> None:
+        upload(self, file, key)
+        bucket.put(self.prefix + key, b"noise")
+
+    monkeypatch.setattr(Objects, "upload", damaged)
+    with pytest.raises(ArtifactError, match="arrived changed"):
+        publish(store, tmp_path, "one")
+    assert store.releases() == []
+
+
+def test_an_unknown_release_is_named_with_those_there_are(store: ReleaseStore, tmp_path: Path) -> None:
+    published = publish(store, tmp_path, "one")
+    with pytest.raises(InputError, match=rf"no such release(.|\n)*0000(.|\n)*{published.id}"):
+        store.show("0000")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.support.object_store import SECRETS, STORAGE
+from embedtune.serve.store.store import ReleaseStore
+ReleaseStore(sys.argv[1], STORAGE, SECRETS, float(sys.argv[2])).publish(Path(sys.argv[3]), {})
+"""
+
+
+def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_cleans_up(
+    store: ReleaseStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
+    command = [sys.executable, "-c", CHILD, store.objects.uri, str(LIFE_S), str(tmp_path / "r")]
+    child = subprocess.Popen(command)
+    wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
+    data = next(key for key in bucket.names() if key.endswith("/a")).removesuffix("a")
+    wait_until(lambda: bucket.unfinished(f"{data}b") == 1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+
+    assert store.releases() == []
+    with pytest.raises(InputError, match="no such release"):
+        store.download(name, tmp_path / "down")
+    assert store.clean() == []  # it may be alive still, for all that others know
+    time.sleep(LIFE_S + 1)
+    subprocess.run(command, check=True)  # started again
+
+    published = store.show(name)
+    assert published.data != data.removeprefix("team/releases/")
+    assert {key for key in bucket.names() if key.startswith(data)} == set()
+    assert bucket.unfinished(f"{data}b") == 0
+    assert not [key for key in bucket.names() if "/uploads/" in key]
+    assert store.download(name, tmp_path / "down").is_dir()
+
+
+def test_a_stalled_upload_that_was_taken_for_dead_does_not_publish_afterwards(
+    store: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "embedtune.serve.store.lease.Lease._keep", lambda self, stop: None
+    )  # its renewals do not arrive
+    real, stalled = Objects.sha256, []
+
+    def stall(self: Objects, key: str) -> str:
+        digest = real(self, key)
+        if key.endswith("release.json"):
+            time.sleep(LIFE_S + 1)
+            stalled.extend(store.clean())
+        return digest
+
+    monkeypatch.setattr(Objects, "sha256", stall)
+    with pytest.raises(ConflictError):
+        publish(store, tmp_path, "one")
+    assert len(stalled) == 1
+    assert store.releases() == []
+    assert store.objects.keys("data/") == []
+
+
+def test_two_who_publish_the_same_at_once_both_end_well(store: ReleaseStore, tmp_path: Path) -> None:
+    name = make_release(tmp_path / "r", {"a": b"x" * 1000})
+    results: list[Published] = []
+
+    def publish_it() -> None:
+        results.append(store.publish(tmp_path / "r", {}))
+
+    threads = [threading.Thread(target=publish_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [result.id for result in results] == [name] * 4
+    assert store.objects.keys("data/") == [f"{store.show(name).data}{file}" for file in ("a", "release.json")]
+
+
+SERVE = os.environ.get("EMBEDTUNE_TEST_MINIO")
+
+
+@pytest.mark.skipif(SERVE is None, reason="EMBEDTUNE_TEST_MINIO names no program that starts a MinIO server")
+def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path: Path) -> None:
+    server = {**os.environ, "MINIO_ADDRESS": "127.0.0.1:9310", "MINIO_HOME": str(tmp_path / "minio")}
+    subprocess.run([str(SERVE)], env=server, check=True)
+    try:
+        bucket = Bucket("127.0.0.1:9310")
+        storage = StorageSettings(endpoint="127.0.0.1:9310", secure=False)
+        store = ReleaseStore(f"s3://{bucket.name}/r", storage, SECRETS, LIFE_S)
+        name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
+        failures: list[InputError] = []
+
+        def attempt() -> None:
+            try:
+                store.publish(tmp_path / "r", {})
+            except InputError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
+        (pid,) = (tmp_path / "minio").glob("*.pid")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        thread.join()
+        assert len(failures) == 1
+        assert "127.0.0.1:9310" in str(failures[0])
+
+        subprocess.run([str(SERVE)], env=server, check=True)
+        assert store.releases() == []
+        time.sleep(LIFE_S + 1)
+        assert store.publish(tmp_path / "r", {}).id == name
+        assert len({key.split("/")[1] for key in store.objects.keys("data/")}) == 1
+        assert store.download(name, tmp_path / "down").is_dir()
+    finally:
+        subprocess.run([str(SERVE), "--stop"], env=server, check=True)
+
+
+def live(store: ReleaseStore) -> tuple[str, tuple[str, ...]]:
+    now = store.live()
+    assert now is not None
+    return now.id, now.before
+
+
+def test_the_live_release_remembers_those_before_it(store: ReleaseStore, tmp_path: Path) -> None:
+    one, two, three = (publish(store, tmp_path, text).id for text in ("one", "two", "three"))
+    assert store.live() is None
+    for name in (one, two, two, three):
+        store.set_live(name)
+    assert live(store) == (three, (one, two))
+    store.set_live(two, back=True)
+    assert live(store) == (two, (one,))
+    store.set_live(three)
+    assert live(store) == (three, (one, two))
+
+
+def test_a_record_of_what_is_live_is_not_overwritten_unseen(store: ReleaseStore) -> None:
+    etag = store.objects.write("live.json", {"id": "a", "since": "", "before": []}, ABSENT)
+    store.set_live("b")
+    with pytest.raises(ConflictError):
+        store.objects.write("live.json", {"id": "c", "since": "", "before": []}, etag)
+    assert live(store) == ("b", ("a",))
+
+
+def test_prune_keeps_the_newest_the_live_one_and_the_one_before_it(store: ReleaseStore, tmp_path: Path) -> None:
+    names = []
+    for text in ("one", "two", "three", "four", "five"):
+        names.append(publish(store, tmp_path, text).id)
+    for name in names[:3]:
+        store.set_live(name)
+    assert store.prune(keep=1) == [names[3], names[0]]
+    assert [release.id for release in store.releases()] == [names[4], names[2], names[1]]
+    assert {key.split("/")[1].split("-")[0] for key in store.objects.keys("data/")} == set(names) - {
+        names[0],
+        names[3],
+    }
+
+
+def test_prune_deletes_nothing_while_nobody_knows_what_is_served(store: ReleaseStore, tmp_path: Path) -> None:
+    served, newest = (publish(store, tmp_path, text) for text in ("one", "two"))
+    with pytest.raises(InputError, match=rf"{served.id}(.|\n)*release promote"):
+        store.prune(keep=1)
+    assert store.releases() == [newest, served]
+    assert store.prune(keep=2) == []  # nothing to delete
+    store.set_live(newest.id)
+    assert store.prune(keep=1) == [served.id]
+
+
+def test_an_interrupted_deletion_is_finished_by_the_next_clean(
+    store: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = publish(store, tmp_path, "one")
+    about = {"data": published.data, "files": sorted(published.hashes)}
+    part = published.data.split("/")[1]
+    assert acquire(store.objects, f"uploads/{part}.json", about, life_s=LIFE_S) is not None  # and dies
+    store.objects.delete([f"releases/{published.id}.json"])
+    time.sleep(LIFE_S + 1)
+    assert store.clean() == [published.data]
+    assert store.objects.keys("") == []
+
+
+def test_one_process_at_a_time_changes_what_is_live(store: ReleaseStore) -> None:
+    with store.locked(), pytest.raises(InputError, match="another process"), store.locked():
+        pass
+    with store.locked():
+        pass
+
+
+def test_the_lock_of_a_dead_process_does_not_stand_in_the_way(store: ReleaseStore) -> None:
+    assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is not None  # and is never renewed
+    with store.locked():
+        assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is None
+
+
+def test_a_lease_that_is_kept_outlives_its_life(store: ReleaseStore) -> None:
+    with store.locked():
+        time.sleep(2 * LIFE_S + 1)
+        assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is None
+
+
+def test_the_store_needs_no_torch() -> None:
+    code = "import sys, embedtune.serve.store.store; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for module in ("torch", "transformers", "sentence_transformers", "datasets", "faiss", "pyarrow"):
+        assert f"'{module}'" not in loaded
+    assert ENDPOINT

@@ -1,0 +1,158 @@
+"""How Triton is started: with what, for which releases, and that nothing more than it needs reaches it."""
+
+import http.server
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedtune.core.errors import InputError
+from embedtune.serve.release.record import Release
+from embedtune.serve.triton.installation import Installation, find_installation
+from embedtune.serve.triton.server import Ports, TritonServer, server_command, server_environment
+
+PORTS = Ports(http=18000, grpc=18001, metrics=18002, address="0.0.0.0")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Callable[..., Installation]:
+    def make(*backends: str, script: str = "exit 1") -> Installation:
+        for name in backends:
+            (tmp_path / "backends" / name).mkdir(parents=True)
+        server = tmp_path / "tritonserver"
+        server.write_text(f"#!/bin/sh\n{script}\n")
+        server.chmod(0o755)
+        return Installation(server, tmp_path / "backends", tmp_path / "caches", {"PATH": "/venv/bin"})
+
+    return make
+
+
+def a_release(path: Path, target: str = "python-cpu", **more: Any) -> Release:
+    about = {"id": "0123456789abcdef", "target": target, "model_name": "embedtune", "response_cache_mb": 0}
+    return Release(path, about | {"tensorrt_version": None, "compute_capability": None} | more)
+
+
+def test_the_command_names_repository_backends_and_ports(
+    installed: Callable[..., Installation], tmp_path: Path
+) -> None:
+    command = server_command(a_release(tmp_path), installed("python"), PORTS)
+    assert command[0] == str(tmp_path / "tritonserver")
+    assert set(command[1:]) >= {
+        f"--model-repository={tmp_path}/repository",
+        f"--backend-directory={tmp_path}/backends",
+        "--http-address=0.0.0.0",
+        "--http-port=18000",
+        "--grpc-address=0.0.0.0",
+        "--grpc-port=18001",
+        "--metrics-address=0.0.0.0",
+        "--metrics-port=18002",
+        "--model-control-mode=none",
+    }
+    assert not [option for option in command if "cache" in option]
+
+
+def test_a_release_with_a_response_cache_gets_its_memory(
+    installed: Callable[..., Installation], tmp_path: Path
+) -> None:
+    command = server_command(a_release(tmp_path, response_cache_mb=3), installed("python"), PORTS)
+    assert f"--cache-directory={tmp_path}/caches" in command
+    assert "--cache-config=local,size=3145728" in command
+
+
+@pytest.mark.parametrize(
+    ("target", "backends", "missing"),
+    [
+        ("onnxruntime", ("python",), "onnxruntime"),
+        ("tensorrt", ("python", "onnxruntime"), "tensorrt"),
+        ("onnxruntime", ("onnxruntime",), "python"),
+    ],
+)
+def test_a_release_for_another_kind_of_server_is_refused(
+    installed: Callable[..., Installation],
+    tmp_path: Path,
+    target: str,
+    backends: tuple[str, ...],
+    missing: str,
+) -> None:
+    with pytest.raises(InputError, match=f"is for target {target}") as error:
+        server_command(a_release(tmp_path, target), installed(*backends), PORTS)
+    assert error.value.got == f"{tmp_path}/tritonserver without {missing}"
+
+
+def test_credentials_do_not_reach_triton(installed: Callable[..., Installation]) -> None:
+    mine = {
+        "PATH": "/usr/bin",
+        "HOME": "/home/me",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "EMBEDTUNE_API_KEY": "k",
+        "OPENAI_API_KEY": "o",
+        "NVIDIA_VISIBLE_DEVICES": "0",
+    }
+    assert server_environment(installed("python"), mine) == {
+        "PATH": "/venv/bin",
+        "HOME": "/home/me",
+        "NVIDIA_VISIBLE_DEVICES": "0",
+    }
+
+
+def test_a_server_that_ends_says_why(installed: Callable[..., Installation], tmp_path: Path) -> None:
+    script = 'echo "I fine"; echo "E0101 model_lifecycle.cc: failed to load model"; exit 1'
+    server = TritonServer(a_release(tmp_path), installed("python", script=script), Ports(http=1), tmp_path / "log")
+    with pytest.raises(InputError, match="does not start with release 0123456789abcdef") as error:
+        server.start(20)
+    assert error.value.got == "E0101 model_lifecycle.cc: failed to load model"
+    assert not server.running()
+
+
+def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installation], tmp_path: Path) -> None:
+    server = TritonServer(
+        a_release(tmp_path), installed("python", script="exec sleep 60"), Ports(http=1), tmp_path / "log"
+    )
+    with pytest.raises(InputError, match="does not start"):
+        server.start(0.3)
+    assert not server.running()
+
+
+def test_it_is_asked_where_it_listens(installed: Callable[..., Installation], tmp_path: Path) -> None:
+    class Ready(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    installation = installed("python")
+    with http.server.HTTPServer(("127.0.0.2", 0), Ready) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        port = listening.server_address[1]
+        for address, ready in (("127.0.0.2", True), ("127.0.0.1", False)):
+            where = Ports(http=port, address=address)
+            assert TritonServer(a_release(tmp_path), installation, where, None).ready() is ready
+        listening.shutdown()
+
+
+def test_an_installed_tritonserver_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = tmp_path / "opt" / "bin" / "tritonserver"
+    server.parent.mkdir(parents=True)
+    server.touch(mode=0o755)
+    (tmp_path / "opt" / "backends" / "onnxruntime").mkdir(parents=True)
+    monkeypatch.setenv("PATH", str(server.parent))
+    found = find_installation(tmp_path / "cache")
+    assert found == Installation(server, tmp_path / "opt" / "backends", tmp_path / "opt" / "caches", {})
+    assert found.has_backend("onnxruntime")
+    assert not found.has_backend("tensorrt")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_package_index_the_error_says_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(InputError, match="Triton cannot be installed into") as error:
+        find_installation(tmp_path)
+    assert "package index" in str(error.value.fix)
+    assert not list(tmp_path.glob("triton-*/.complete"))

@@ -1,0 +1,143 @@
+"""The stage on two small tables, as ingest and generate write them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.errors import ContractError, GateError
+from embedtune.core.retrieval.beir import read_retrieval_set
+from embedtune.split import stage
+from embedtune.split.stage import build
+
+SPLIT_OF = {"a": "train", "b": "dev", "c": "test"}
+Row = dict[str, Any]
+
+
+def chunk_id(heading: str, text: str) -> str:
+    return hashlib.sha256(f"{heading}\n{text}".strip().encode()).hexdigest()[:16]
+
+
+def chunk(doc: str, text: str, position: int = 0, **changes: object) -> Row:
+    name = chunk_id("Top > Part", text)
+    row = {"chunk_id": name, "doc_id": doc, "text": text, "heading_path": ["Top", "Part"], "position": position}
+    row |= {"n_words": len(text.split()), "group_id": name, "split": SPLIT_OF[doc], "boilerplate": False}
+    return {**row, **changes}
+
+
+def question(text: str, chunks: list[Row], split: str, **changes: object) -> Row:
+    row = {"question_id": hashlib.sha256(text.encode()).hexdigest()[:16], "question": text, "split": split}
+    row |= {"chunk_ids": [c["chunk_id"] for c in chunks], "hops": len(chunks), "answer": "yes", "overall": 8.0}
+    row |= {"query_type": "structural", "reasoning_type": "factual", "complexity": 2, "style": "question"}
+    row |= {"base_rank": 1, "bm25_rank": 2, "generator": "g", "judge": "j"}
+    return {**row, **changes}
+
+
+CHUNKS = [
+    chunk("a", "the red pump runs hot"),
+    chunk("a", "the blue valve leaks brine", 1),
+    chunk("b", "hoist chains are oiled weekly"),
+    chunk("c", "kiln doors close at dusk"),
+]
+QUESTIONS = [
+    question("why is it hot", [CHUNKS[0]], "train"),
+    question("what links pump and valve", CHUNKS[:2], "train"),
+    question("when do we oil", [CHUNKS[2]], "dev"),
+    question("when does the door close", [CHUNKS[3]], "test"),
+]
+DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md"} for doc in SPLIT_OF]
+
+
+def write_inputs(folder: Path, chunks: list[Row] = CHUNKS, questions: list[Row] = QUESTIONS) -> tuple[Path, Path]:
+    with write_artifact(folder / "chunks", "chunks", Provenance(1, {}, {}, "test")) as draft:
+        pq.write_table(pa.Table.from_pylist(DOCUMENTS), draft.path / "documents.parquet")
+        pq.write_table(pa.Table.from_pylist(chunks), draft.path / "chunks.parquet")
+        pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / "skipped.parquet")
+    with write_artifact(folder / "questions", "questions", Provenance(1, {}, {}, "test")) as draft:
+        pq.write_table(pa.Table.from_pylist(questions), draft.path / "questions.parquet")
+        pq.write_table(pa.table({"reason": pa.array([], pa.string())}), draft.path / "rejected.parquet")
+    return folder / "chunks", folder / "questions"
+
+
+def test_it_writes_the_beir_layout_with_its_proofs(tmp_path, config, progress):
+    report = stage.run(*write_inputs(tmp_path), tmp_path / "dataset", config, progress)
+    artifact = read_artifact(tmp_path / "dataset", "dataset")
+    train = read_retrieval_set(tmp_path / "dataset", "train")
+    assert [query.text for query in train.queries] == ["why is it hot", "what links pump and valve"]
+    assert train.qrels[QUESTIONS[1]["question_id"]] == {CHUNKS[0]["chunk_id"]: 1, CHUNKS[1]["chunk_id"]: 1}
+    assert len(train.corpus) == 4
+    assert train.corpus[0].text == "Top > Part\nthe red pump runs hot"
+    assert train.corpus[0].metadata == {
+        "doc_id": "a",
+        "path": "a.md",
+        "heading": "Top > Part",
+        "group_id": CHUNKS[0]["chunk_id"],
+        "split": "train",
+        "boilerplate": False,
+        "n_words": 5,
+    }
+    assert read_retrieval_set(tmp_path / "dataset", "test").queries[0].metadata["style"] == "question"
+    proof = json.loads((tmp_path / "dataset" / "split.json").read_text())
+    assert len(proof["proofs"]) == 7
+    assert all(item["violations"] == 0 for item in proof["proofs"])
+    assert proof["counts"] == artifact.manifest.counts
+    assert proof["counts"]["train_queries"] == 2
+    assert proof["counts"]["train_passages"] == 2
+    assert report.metrics["test_judgements"] == 1
+
+
+def test_small_splits_are_a_warning(tmp_path, config, progress):
+    report = stage.run(*write_inputs(tmp_path), tmp_path / "dataset", config, progress)
+    assert report.notes == (
+        "2 train queries, fewer than split.min_train_queries 100: training may change little",
+        "1 test queries, fewer than split.min_test_queries 50: intervals will be wide",
+    )
+
+
+def test_an_empty_dev_split_is_a_warning(tmp_path, config, progress):
+    questions = [row for row in QUESTIONS if row["split"] != "dev"]
+    report = stage.run(*write_inputs(tmp_path, questions=questions), tmp_path / "dataset", config, progress)
+    assert "no dev queries: the best checkpoint cannot be chosen" in report.notes
+
+
+def test_it_is_skipped_when_nothing_changed(tmp_path, config, progress):
+    inputs = write_inputs(tmp_path)
+    first = stage.run(*inputs, tmp_path / "dataset", config, progress)
+    written = (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns
+    assert stage.run(*inputs, tmp_path / "dataset", config, progress).metrics == first.metrics
+    assert (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_a_leak_leaves_no_dataset_behind(tmp_path, config, progress):
+    questions = [*QUESTIONS, question("a question of train", [CHUNKS[3]], "train")]
+    inputs = write_inputs(tmp_path, questions=questions)
+    with pytest.raises(GateError, match="no dev or test positive is a train positive"):
+        stage.run(*inputs, tmp_path / "dataset", config, progress)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_without_train_queries_there_is_nothing_to_do(tmp_path, config, progress):
+    inputs = write_inputs(tmp_path, questions=QUESTIONS[2:])
+    with pytest.raises(GateError, match="no train query"):
+        stage.run(*inputs, tmp_path / "dataset", config, progress)
+
+
+def test_chunks_of_another_passage_template_are_refused(config):
+    contract = config.contract.model_copy(update={"passage_template": "{text}"})
+    with pytest.raises(ContractError, match="another passage template"):
+        build(DOCUMENTS, CHUNKS, QUESTIONS, contract)
+
+
+def test_a_chunk_that_stands_in_several_documents_is_one_passage_that_train_may_see(config):
+    notice = "all rights reserved"
+    chunks = [chunk("c", notice, boilerplate=True), *CHUNKS, chunk("a", notice, 2, boilerplate=True)]
+    dataset = build(DOCUMENTS, chunks, QUESTIONS, config.contract)
+    found = [record for record in dataset.corpus if notice in record.text]
+    assert len(found) == 1
+    assert found[0].metadata["split"] == "train"
+    assert len(dataset.corpus) == 5

@@ -1,0 +1,86 @@
+"""Passages, sheets and questions that tests of generate share."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.config.load import parse_config
+from embedtune.core.contract import EncoderContract
+from embedtune.generate.calls import Slot
+from embedtune.generate.passages import Passage
+from embedtune.generate.records import Question
+from tests.support.tiny_model import TINY_DIMENSION
+
+SETTINGS = GenerateSettings()
+PARTS = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cutter", "belt")
+WORK = ("open", "close", "wash", "grease", "replace", "measure")
+
+
+def passage(
+    number: int, split: str = "train", doc: str = "", group: str = "", boilerplate: bool = False
+) -> Passage:
+    part, work = PARTS[number % len(PARTS)], WORK[number // len(PARTS) % len(WORK)]
+    text = f"Guide > {part} {number}\nTo {work} the {part} wait {number + 3} minutes and set {number * 7 + 2} bar."
+    chunk_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Passage(chunk_id, doc or f"doc{number // 4}", text, group or chunk_id, split, boilerplate)
+
+
+def passages(count: int, splits: Sequence[str] = ("train", "dev", "test")) -> list[Passage]:
+    """Four a document, sorted by id; documents take the splits in turn."""
+    found = [passage(number, splits[number // 4 % len(splits)]) for number in range(count)]
+    return sorted(found, key=lambda one: one.chunk_id)
+
+
+def question(text: str = "how hot may the kiln be", **changes: object) -> Question:
+    start = Question(
+        question_id=hashlib.sha256(text.encode()).hexdigest()[:16],
+        question=text,
+        answer="80 degrees",
+        chunk_ids=("a",),
+        hop_facts=(),
+        slot=Slot("question", "structural", "factual", 2),
+        split="train",
+        generator="g",
+        judge="j",
+        scores=(9, 9, 9, 9),
+    )
+    return replace(start, **changes)  # type: ignore[arg-type]
+
+
+def small_config(base: Path, **generate: object) -> Config:
+    contract = {"base_model": str(base), "dimensions": [TINY_DIMENSION], "max_length": 64}
+    settings = {
+        "questions_per_chunk": 2,
+        "bundles_per_chunk": 0.5,
+        "duplicate_similarity": 1.0,  # an untrained model finds all questions alike
+        "llm": {"model": "test", "concurrency": 4, "retries": 0},
+        **generate,
+    }
+    return parse_config({"contract": contract, "generate": settings, "runtime": {"device": "cpu"}})
+
+
+def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: EncoderContract) -> Path:
+    """Write a chunks artifact.
+
+    Args:
+        folder: Where.
+        rows: Document, split and text of each chunk.
+        contract: Renders the ids.
+    """
+    table = []
+    for position, (doc_id, split, text) in enumerate(rows):
+        chunk_id = hashlib.sha256(contract.render_passage([doc_id], text).encode()).hexdigest()[:16]
+        row = {"chunk_id": chunk_id, "doc_id": doc_id, "text": text, "heading_path": [doc_id]}
+        table.append({**row, "position": position, "group_id": chunk_id, "split": split, "boilerplate": False})
+    with write_artifact(folder, "chunks", Provenance(42, {}, {}, "x")) as draft:
+        pq.write_table(pa.Table.from_pylist(table), draft.path / "chunks.parquet")
+        for name in ("documents", "skipped"):
+            pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / f"{name}.parquet")
+    return folder

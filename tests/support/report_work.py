@@ -1,0 +1,198 @@
+"""A work directory with every artifact, made up but consistent: what the report is rendered from in tests."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedtune.core.artifacts import Provenance, StageReport, read_manifest, write_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.core.stage import stage_config
+from embedtune.evaluate.examples import example_records
+from embedtune.evaluate.result import SetResult
+from embedtune.evaluate.stage import _differences
+from embedtune.evaluate.summary import metrics_record, notes, report_metrics, slices_record, write_per_query
+from embedtune.evaluate.verdict import verdict_record
+from embedtune.export.parity import Parity, Variant
+from embedtune.export.texts import Sample
+
+STYLES = ("question", "keywords", "symptom", "howto")
+README = "# tiny, tuned\n\n## Evaluation\n\n<!-- evaluation -->\n\n## Training\n\nby hand\n"
+# How far up the first answer moves: base and tuned draw their ranks from these.
+BETTER = {"bm25": 0.30, "base": 0.40, "champion": 0.46, "tuned": 0.56}
+
+
+def make_work(work: Path, config: Config, *, quality: dict[str, float] | None = None, text: str = "") -> Path:
+    """Write all artifacts of a run into `work`; `text` is put into every passage, question and set name."""
+    _chunks(work, config)
+    _questions(work, config)
+    _dataset(work, config)
+    _triplets(work, config)
+    _model(work, config)
+    _evaluation(work, config, quality or BETTER, text)
+    _engine(work, config)
+    return work
+
+
+def _provenance(work: Path, config: Config, stage: str, *inputs: str) -> Provenance:
+    found = {name: read_manifest(work / name, name).fingerprint for name in inputs}
+    return Provenance(42, json.loads(json.dumps(stage_config(config, stage))), found, "0123456789abcdef")
+
+
+def _table(path: Path, rows: list[dict]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _chunks(work: Path, config: Config) -> None:
+    with write_artifact(work / "chunks", "chunks", _provenance(work, config, "ingest")) as draft:
+        _table(draft.path / "documents.parquet", [{"doc_id": f"d{n}"} for n in range(72)])
+        _table(draft.path / "chunks.parquet", [{"chunk_id": f"c{n}"} for n in range(264)])
+        _table(draft.path / "skipped.parquet", [{"path": "scan.pdf", "reason": "no text"}])
+        draft.counts = {"documents": 72, "chunks": 264, "skipped": 1}
+        draft.report = StageReport("ingest", {"truncated_share": 0.0}, ("scan.pdf: no text",), 6.2)
+
+
+def _questions(work: Path, config: Config) -> None:
+    rng = np.random.default_rng(0)
+    kept = [
+        {
+            "style": STYLES[n % 4],
+            "query_type": ("structural", "contextual")[n % 2],
+            "reasoning_type": ("factual", "procedural", "causal")[n % 3],
+            "hops": int(rng.choice([1, 1, 1, 2, 3])),
+            "complexity": 2 + n % 4,
+            "split": "train" if n % 10 < 7 else "test",
+        }
+        for n in range(612)
+    ]
+    reasons = ["min_overall"] * 121 + ["min_accuracy"] * 34 + ["duplicate"] * 41 + ["round_trip"] * 22
+    provenance = _provenance(work, config, "generate", "chunks")
+    with write_artifact(work / "questions", "questions", provenance) as draft:
+        _table(draft.path / "questions.parquet", kept)
+        _table(draft.path / "rejected.parquet", [{"reason": reason} for reason in reasons])
+        draft.counts = {"kept": 612, "rejected": 218}
+        draft.report = StageReport("generate", {"llm_calls": 402, "prompt_tokens": 812_345}, (), 1840.0, 1.37)
+
+
+def _dataset(work: Path, config: Config) -> None:
+    provenance = _provenance(work, config, "split", "chunks", "questions")
+    with write_artifact(work / "dataset", "dataset", provenance) as draft:
+        for name in ("corpus.jsonl", "queries.jsonl", "split.json"):
+            (draft.path / name).write_text("{}")
+        (draft.path / "qrels").mkdir()
+        for split in ("train", "dev", "test"):
+            (draft.path / "qrels" / f"{split}.tsv").write_text("")
+        draft.counts = {"train": 428, "dev": 62, "test": 122}
+        draft.report = StageReport("split", {"proofs": 3}, (), 0.9)
+
+
+def _triplets(work: Path, config: Config) -> None:
+    rng = np.random.default_rng(1)
+    rows = [
+        {"positive_score": score, "negative_scores": rng.normal(0.42, 0.1, 5).clip(0, 0.9 * score).tolist()}
+        for score in rng.normal(0.62, 0.11, 498).clip(0.1, 0.95)
+    ]
+    with write_artifact(work / "triplets", "triplets", _provenance(work, config, "mine", "dataset")) as draft:
+        _table(draft.path / "triplets.parquet", rows)
+        audit = {
+            "queries": 428,
+            "short": 6,
+            "dropped": 9,
+            "rejected": {"above_threshold": 311, "near_duplicate": 18, "positive": 498, "other": 0},
+            "negative_ranks": {"count": 2490, "quantiles": {"0.5": 6.0}},
+        }
+        (draft.path / "audit.json").write_text(json.dumps(audit))
+        draft.counts = {"rows": 498}
+        draft.report = StageReport("mine", {"short_share": 0.021}, (), 3.4)
+
+
+def _model(work: Path, config: Config) -> None:
+    rng = np.random.default_rng(2)
+    losses = [1.9 * 0.985**n + 0.35 + float(rng.normal(0, 0.07)) for n in range(186)]
+    training = {
+        "steps": [
+            {"step": n + 1, "epoch": (n + 1) / 62, "loss": loss, "lr": 2e-5} for n, loss in enumerate(losses)
+        ],
+        "dev": [
+            {"step": 62 * n, "epoch": float(n), "ndcg@10": value}
+            for n, value in enumerate((0.44, 0.52, 0.55, 0.54))
+        ],
+        "best": {"step": 124, "epoch": 2.0, "ndcg@10": 0.55},
+        "rows": 498,
+        "batch_size": 62,
+        "seconds": 412.0,
+        "device": "cpu",
+        "matryoshka": None,
+    }
+    with write_artifact(work / "model", "model", _provenance(work, config, "train", "triplets")) as draft:
+        config.contract.save(draft.path)
+        (draft.path / "modules.json").write_text("[]")
+        (draft.path / "training.json").write_text(json.dumps(training))
+        (draft.path / "README.md").write_text(README)
+        draft.counts = {"rows": 498}
+        draft.report = StageReport("train", {"steps": 186, "best_step": 124}, (), 412.0)
+
+
+def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str) -> None:
+    results = [_result(f"hand-written{text}", 134, quality, text, 3), _result("synthetic", 122, quality, text, 4)]
+    against_base = _differences(results, "base", config)
+    against_champion = _differences(results, "champion", config) if "champion" in quality else None
+    verdict = verdict_record(against_base, against_champion, results[0].name, config.evaluate.confidence)
+    provenance = _provenance(work, config, "evaluate", "dataset", "model")
+    with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
+        records = {
+            "metrics.json": metrics_record(results, against_base, against_champion),
+            "verdict.json": verdict,
+            "slices.json": slices_record(results, config),
+            "examples.json": {result.name: example_records(result, 3) for result in results},
+        }
+        for name, record in records.items():
+            (draft.path / name).write_text(json.dumps(record))
+        write_per_query(draft.path / "per_query.parquet", results)
+        figures = report_metrics(results, against_base, verdict)
+        draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
+        draft.report = StageReport("evaluate", figures, notes(results, against_base, False), 38.5)
+
+
+def _engine(work: Path, config: Config) -> None:
+    full, small = np.array([0.99999, 1.0]), np.array([0.9612, 0.99])
+    samples = [Sample("query", "grease", 3, 384), Sample("passage", "grease the chain", 256, 384)]
+    variants = [Variant("fp32", 90.8, full, 0.55), Variant("int8", 59.0, small, 0.5431)]
+    found = Parity(config.export, samples, 62, 0.55, variants)
+    with write_artifact(
+        work / "engine", "engine", _provenance(work, config, "export", "model", "dataset")
+    ) as draft:
+        config.contract.save(draft.path)
+        (draft.path / "engine.json").write_text("{}")
+        (draft.path / "parity.json").write_text(json.dumps(found.record()))
+        (draft.path / "reference.parquet").write_text("")
+        draft.report = StageReport("export", found.metrics(), found.notes(), 65.0)
+
+
+def _result(name: str, queries: int, quality: dict[str, float], text: str, seed: int) -> SetResult:
+    """Make runs in which the one answer of a query stands at a geometrically drawn rank, or is not found."""
+    rng = np.random.default_rng(seed)
+    corpus = [
+        Record(f"p{n:03}", f"Rake hoist RH-{n}: grease the chain every {n} hours. {text}") for n in range(150)
+    ]
+    asked = [
+        Record(
+            f"q{n:03}",
+            f"how often do I grease the chain of hoist {n}{' when it squeals' * (n % 3)}? {text}",
+            {"hops": 1 + (n % 5 == 0), "style": STYLES[n % 4] + text, "complexity": 2 + n % 3},
+        )
+        for n in range(queries)
+    ]
+    runs: dict[str, dict[str, dict[str, float]]] = {system: {} for system in quality}
+    for number, query in enumerate(asked):
+        for system, share in quality.items():
+            rank = int(rng.geometric(share))
+            others = [record.id for record in corpus if record.id != f"p{number:03}"][:100]
+            if rank <= 100:
+                others.insert(rank - 1, f"p{number:03}")
+            runs[system][query.id] = {passage: 0.9 - 0.005 * place for place, passage in enumerate(others)}
+    qrels = {query.id: {f"p{number:03}": 1} for number, query in enumerate(asked)}
+    return SetResult(name, RetrievalSet(corpus, asked, qrels), runs, (1, 5, 10, 100))

@@ -1,0 +1,67 @@
+"""A corpus, a model and settings small enough for whole runs in a test."""
+
+import random
+from pathlib import Path
+
+from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
+
+DOCUMENTS = 12
+_PARTS = (
+    "press",
+    "kiln",
+    "drum",
+    "valve",
+    "pump",
+    "seal",
+    "hoist",
+    "chain",
+    "cutter",
+    "belt",
+    "brine tank",
+    "hopper",
+)
+_VERBS = ("check", "clean", "replace", "open", "close", "read", "set", "stop")
+_FAULTS = ("alarm", "leak", "high pressure", "low temperature", "worn pin", "wet store", "hot oil", "torque limit")
+
+
+def write_documents(folder: Path) -> Path:
+    """Write one Markdown file a part, each about its own faults and codes; no two are near-duplicates."""
+    folder.mkdir(parents=True)
+    for number, part in enumerate(_PARTS[:DOCUMENTS]):
+        source = random.Random(number)
+        sections = []
+        for fault in source.sample(_FAULTS, 4):
+            code = f"{part[:2].upper()}-{source.randint(100, 999)}"
+            places = [(source.choice(_VERBS), source.choice(_PARTS), source.randint(2, 90)) for _ in range(5)]
+            steps = [f"{verb} the {place} at {bar} bar" for verb, place, bar in places]
+            sections.append(
+                f"## {fault} {code}\n\nCode {code} on the {part} says {fault}. First {'; then '.join(steps)}."
+            )
+        text = "\n\n".join(sections)
+        (folder / f"{number:02d}-{part.replace(' ', '-')}.md").write_text(f"# The {part}\n\n{text}\n")
+    return folder
+
+
+def overrides(work: Path, base_url: str) -> str:
+    """Return settings, one a line, for a run with a tiny model and the LLM at `base_url`."""
+    model = make_tiny_model(work / "base")
+    settings = {
+        "contract.base_model": model,
+        "contract.weights_sha256": "null",
+        "contract.dimensions": [TINY_DIMENSION],
+        "ingest.min_words": 20,
+        "ingest.max_words": 60,
+        "generate.llm.base_url": base_url,
+        "generate.llm.model": "test",
+        "generate.questions_per_chunk": 1,
+        "generate.max_hops": 2,
+        "generate.duplicate_similarity": 0.995,  # an untrained model finds all questions alike
+        "mine.min_negatives": 1,
+        "mine.negatives": 2,
+        "mine.max_short_share": 1.0,
+        "train.negatives": 1,
+        "train.epochs": 1,
+        "evaluate.bootstrap_samples": 200,
+        "runtime.device": "cpu",
+    }
+    return "\n".join(f"{key}={value}" for key, value in settings.items())

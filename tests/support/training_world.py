@@ -1,0 +1,120 @@
+"""A tiny training world on disk: a random BERT, a dataset of machine facts, and triplets mined from it by hand."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedtune.core.artifacts import write_artifact
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
+from embedtune.core.retrieval.beir import Record, write_qrels, write_records
+from embedtune.core.stage import stage_provenance
+from tests.support.tiny_model import make_tiny_model, tiny_contract
+
+MACHINES = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cutter", "knife", "pin", "belt")
+FACTS = ("pressure limit", "oil grade", "start time", "alarm code")
+
+
+@dataclass(frozen=True)
+class World:
+    """Paths of the inputs of the stage."""
+
+    base: Path
+    dataset: Path
+    triplets: Path
+
+
+def make_world(
+    root: Path,
+    *,
+    rows: int = 24,
+    dev: int = 6,
+    wrong: int = 4,
+    dimensions: tuple[int, ...] = (32,),
+    make_base: Any = make_tiny_model,
+) -> World:
+    """Write base model, dataset and triplets: `wrong` negatives a row."""
+    world = World(make_base(root / "base"), root / "dataset", root / "triplets")
+    config = tiny_config(world, dimensions=dimensions)
+    passages = [
+        Record(f"p{i}", f"the {fact} of the {machine} is {i}", {"group_id": f"p{i}"})
+        for i, (machine, fact) in enumerate((m, f) for m in MACHINES for f in FACTS)
+    ]
+    queries = [Record(f"q{i}", passage.text.rpartition(" is ")[0]) for i, passage in enumerate(passages)]
+    with write_artifact(world.dataset, "dataset", stage_provenance("split", config, {})) as draft:
+        write_records(draft.path / "corpus.jsonl", passages)
+        write_records(draft.path / "queries.jsonl", queries)
+        ids = [f"{i}" for i in range(len(passages))]
+        parts = {"train": ids[:rows], "dev": ids[rows : rows + dev], "test": ids[rows + dev :]}
+        for name, members in parts.items():
+            write_qrels(draft.path / "qrels" / f"{name}.tsv", {f"q{i}": {f"p{i}": 1} for i in members})
+        (draft.path / "split.json").write_text("{}")
+    with write_artifact(world.triplets, "triplets", stage_provenance("mine", config, {})) as draft:
+        table = [_row(i, queries, passages, wrong) for i in range(rows)]
+        pq.write_table(pa.Table.from_pylist(table, schema=_SCHEMA), draft.path / "triplets.parquet")
+        (draft.path / "audit.json").write_text("{}")
+    return world
+
+
+def tiny_config(world: World, *, dimensions: tuple[int, ...] = (32,), **train: Any) -> Config:
+    """Return a configuration for a world: 2 epochs of batches of 8, on the CPU."""
+    settings = {"negatives": 2, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "warmup_steps": 2} | train
+    return parse_config(
+        {
+            "contract": tiny_contract(world.base, dimensions).model_dump(),
+            "train": settings,
+            "runtime": {"device": "cpu"},
+        }
+    )
+
+
+class Interrupt:
+    """A progress that interrupts the run (as Ctrl-C does) at a training step."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    @contextmanager
+    def task(self, name: str, total: int | None, unit: str) -> Iterator["Interrupt"]:
+        self.counts = name == "train"
+        yield self
+
+    def advance(self, n: int = 1) -> None:
+        if self.counts:
+            self.left -= n
+            if self.left <= 0:
+                raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def _row(i: int, queries: list[Record], passages: list[Record], count: int) -> dict[str, Any]:
+    wrong = [passages[(i + step) % len(passages)] for step in (1, 2, 4, 8)[:count]]
+    return {
+        "query_id": f"q{i}",
+        "query": queries[i].text,
+        "positive_id": f"p{i}",
+        "positive": passages[i].text,
+        "positive_score": 0.9,
+        "positive_ids": [f"p{i}"],
+        "positive_groups": [f"p{i}"],
+        "group_id": f"p{i}",
+        "negative_ids": [passage.id for passage in wrong],
+        "negatives": [passage.text for passage in wrong],
+        "negative_groups": [passage.id for passage in wrong],
+        "negative_scores": [0.5] * len(wrong),
+    }
+
+
+_TEXTS = pa.list_(pa.string())
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("query_id", "query", "positive_id", "positive", "group_id")]
+    + [(name, _TEXTS) for name in ("positive_ids", "positive_groups", "negative_ids", "negatives")]
+    + [("negative_groups", _TEXTS), ("positive_score", pa.float32()), ("negative_scores", pa.list_(pa.float32()))]
+)

@@ -1,0 +1,94 @@
+"""Rows to tensors, and who is a negative of whom."""
+
+import pytest
+
+from embedtune.train.collate import MASKED, NEGATIVE, POSITIVE, Collator
+from tests.support.tiny_model import tiny_contract
+
+
+def row(query, positive, group, negatives=(), also=()):
+    texts, groups = zip(*negatives, strict=True) if negatives else ((), ())
+    return {
+        "query": query,
+        "positive": positive,
+        "group_id": group,
+        "positive_groups": [group, *also],
+        "negatives": list(texts),
+        "negative_groups": list(groups),
+    }
+
+
+def collate(rows, *, negatives, in_batch):
+    seen = []
+    collator = Collator(lambda texts: seen.append(texts) or {"input_ids": texts}, CONTRACT, negatives, in_batch)
+    return collator(rows), seen
+
+
+CONTRACT = tiny_contract("base")
+A = row("a?", "pa", "g1", [("na", "g8"), ("unused", "g9")])
+B = row("b?", "pb", "g2", [("nb", "g7"), ("unused", "g9")])
+
+
+def test_prefixes_are_added_and_only_the_first_negatives_used():
+    batch, seen = collate([A, B], negatives=1, in_batch=False)
+    assert seen == [
+        ["query: a?", "query: b?"],
+        ["passage: pa", "passage: na", "passage: pb", "passage: nb"],
+    ]
+    assert set(batch) == {"query_input_ids", "passage_input_ids", "label"}
+
+
+def test_own_negatives_see_their_row_only():
+    batch, _ = collate([A, B], negatives=1, in_batch=False)
+    assert batch["label"].tolist() == [
+        [POSITIVE, NEGATIVE, MASKED, MASKED],
+        [MASKED, MASKED, POSITIVE, NEGATIVE],
+    ]
+
+
+def test_in_batch_negatives_are_all_the_others():
+    batch, _ = collate([A, B], negatives=1, in_batch=True)
+    assert batch["label"].tolist() == [
+        [POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE],
+        [NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE],
+    ]
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_a_shared_passage_is_encoded_once(in_batch):
+    left, right = row("a?", "pa", "g1", [("n", "g9")]), row("b?", "pb", "g2", [("n", "g9")])
+    batch, seen = collate([left, right], negatives=1, in_batch=in_batch)
+    assert seen[1] == ["passage: pa", "passage: n", "passage: pb"]
+    other = NEGATIVE if in_batch else MASKED
+    assert batch["label"].tolist() == [[POSITIVE, NEGATIVE, other], [other, NEGATIVE, POSITIVE]]
+
+
+def test_a_sibling_positive_is_masked_both_ways():
+    """Two rows of one multi-hop question: neither answer is wrong for it."""
+    first, second = row("ab?", "pa", "g1", also=["g2"]), row("ab?", "pb", "g2", also=["g1"])
+    batch, _ = collate([first, second], negatives=0, in_batch=True)
+    assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
+
+
+def test_a_near_duplicate_of_the_positive_is_masked():
+    first, second = row("a?", "pa", "g1"), row("b?", "pa, nearly", "g1")
+    batch, _ = collate([first, second], negatives=0, in_batch=True)
+    assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
+
+
+def test_another_rows_negative_that_is_the_positive_is_masked_for_its_own_query_only():
+    left, right = row("a?", "pa", "g1"), row("b?", "pb", "g2")
+    right |= {"negatives": ["pa, nearly"], "negative_groups": ["g1"]}
+    left |= {"negatives": ["n"], "negative_groups": ["g9"]}
+    batch, _ = collate([left, right], negatives=1, in_batch=True)
+    assert batch["label"].tolist() == [
+        [POSITIVE, NEGATIVE, NEGATIVE, MASKED],
+        [NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE],
+    ]
+
+
+def test_two_questions_of_one_passage_share_its_column():
+    first, second = row("a?", "pa", "g1"), row("b?", "pa", "g1")
+    batch, seen = collate([first, second], negatives=0, in_batch=True)
+    assert seen[1] == ["passage: pa"]
+    assert batch["label"].tolist() == [[POSITIVE], [POSITIVE]]
