@@ -6,23 +6,25 @@ ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.10-py3
 FROM ${TRITON_IMAGE} AS base
 
 FROM base AS build
-ARG PACKAGE_INDEX=https://pypi.org/simple
+# An index for pip and uv; without one, they use their own default.
+ARG PACKAGE_INDEX
 ARG UV_VERSION
 ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY images/with-ca /usr/local/bin/
 RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && python3 -m venv /opt/uv
-RUN --mount=type=secret,id=ca with-ca /opt/uv/bin/pip install -q --index-url "${PACKAGE_INDEX}" "uv==${UV_VERSION}"
+RUN --mount=type=secret,id=ca with-ca /opt/uv/bin/pip install -q \
+      ${PACKAGE_INDEX:+--index-url "$PACKAGE_INDEX"} "uv==${UV_VERSION}"
 COPY requirements/serve.txt requirements/
 RUN --mount=type=secret,id=ca /opt/uv/bin/uv venv -q --python /usr/bin/python3 /opt/embedtune \
- && with-ca /opt/uv/bin/uv pip install -q --python /opt/embedtune --index-url "${PACKAGE_INDEX}" --no-deps \
-      --compile-bytecode -r requirements/serve.txt
+ && with-ca /opt/uv/bin/uv pip install -q --python /opt/embedtune --no-deps \
+      ${PACKAGE_INDEX:+--index-url "$PACKAGE_INDEX"} --compile-bytecode -r requirements/serve.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY embedtune embedtune
 COPY components components
 COPY pipelines pipelines
 RUN --mount=type=secret,id=ca with-ca /opt/uv/bin/uv pip install -q --python /opt/embedtune \
-      --index-url "${PACKAGE_INDEX}" --no-deps --compile-bytecode .
+      ${PACKAGE_INDEX:+--index-url "$PACKAGE_INDEX"} --no-deps --compile-bytecode .
 
 FROM base
 ARG VERSION=unknown

@@ -1,6 +1,8 @@
 """What images/ holds: stages, locked packages, no root, no secret, labels; each image can be built by name."""
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ FILES = {
     "triton": "images/triton/Dockerfile",
     "triton-gpu": "images/triton/gpu.Dockerfile",
 }
+# What a RUN instruction hands to pip or uv.
+PACKAGE_INDEX = '${PACKAGE_INDEX:+--index-url "$PACKAGE_INDEX"}'
 SECRET = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
 
 
@@ -83,7 +87,52 @@ def test_whatever_asks_a_package_index_trusts_the_certificates_of_the_build_secr
     for text in asking:
         assert text.startswith("--mount=type=secret,id=ca "), text
         assert "with-ca " in text, text
-        assert "--index-url" in text, text
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_only_indexes_that_pip_and_uv_do_not_know_have_a_default(image: str) -> None:
+    arguments = [item.text for item in read(image) if item.name == "ARG" and "_INDEX" in item.text]
+    assert "PACKAGE_INDEX" in arguments
+    for text in arguments:
+        assert text == "PACKAGE_INDEX" or re.fullmatch(r"(TORCH|TENSORRT)_INDEX=https://\S+", text), text
+
+
+@pytest.mark.parametrize("image", FILES)
+def test_every_install_heeds_the_package_index(image: str) -> None:
+    runs = [item.text for item in read(image) if item.name == "RUN"]
+    installs = [part for text in runs for part in text.split(" && ") if re.search(r"pip install|\$install", part)]
+    # The words that the cpu and gpu images repeat are kept in a variable, which is no install itself.
+    installs = [part for part in installs if not part.startswith("install=")]
+    assert len(installs) >= 3
+    for part in installs:
+        own = ("${index:+--index-url", '--index-url "${TENSORRT_INDEX}"')
+        assert PACKAGE_INDEX in part or any(option in part for option in own), part
+
+
+@pytest.mark.parametrize(
+    ("index", "options"), [(None, []), ("", []), ("http://a b", ["--index-url", "http://a b"])]
+)
+def test_without_a_package_index_no_option_is_passed(index: str | None, options: list[str]) -> None:
+    environment = {"PATH": os.environ["PATH"]} | ({} if index is None else {"PACKAGE_INDEX": index})
+    script = f"printf '%s\\n' {PACKAGE_INDEX} end"
+    run = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == [*options, "end"]
+
+
+@pytest.mark.parametrize(
+    ("torch", "package", "expected"),
+    [("t", "p", "--index-url t"), ("", "p", "--index-url p"), ("", "", ""), ("t", "", "--index-url t")],
+)
+def test_without_an_index_of_its_own_torch_comes_from_that_of_the_packages(
+    torch: str, package: str, expected: str
+) -> None:
+    (text,) = [item.text for item in read("cpu") if item.name == "RUN" and "TORCH_INDEX" in item.text]
+    (assignment,) = [part for part in text.split(" && ") if part.startswith("index=")]
+    assert ' && $install ${index:+--index-url "$index"} "$(grep -o \'^torch==' in text
+    script = f'{assignment}; echo ${{index:+--index-url "$index"}}'
+    environment = {"PATH": os.environ["PATH"], "TORCH_INDEX": torch, "PACKAGE_INDEX": package}
+    run = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == expected
 
 
 @pytest.mark.parametrize("image", FILES)
@@ -111,7 +160,7 @@ def test_base_image_and_package_index_can_be_chosen(image: str) -> None:
     # An argument counts only in the stage that names it.
     used = {item.stage: set() for item in read(image)}
     for item in read(image):
-        names = set(re.findall(r"\$\{(\w+)\}", item.text)) & arguments
+        names = set(re.findall(r"\$\{?(\w+)", item.text)) & arguments
         used[item.stage] |= {item.text.partition("=")[0]} if item.name == "ARG" else set()
         known = used[item.stage] | (used[0] if item.name == "FROM" else set())
         assert names <= known, item
