@@ -21,6 +21,7 @@ import embedtune
 from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
+from embedtune.core.stage import Context
 from embedtune.ingest.stage import run
 
 SMALLEST, LARGEST = 1_000, 1_000_000  # bytes of a document
@@ -58,7 +59,7 @@ def ingest(folder: Path, work: Path, base: str) -> None:
     contract = {"base_model": base, "dimensions": [384], "max_length": 512}
     started = time.perf_counter()
     config = parse_config({"contract": contract})
-    report = run(str(folder), work / "chunks", config, SilentProgress(), Secrets(), work / "cache")
+    report = run(str(folder), work / "chunks", Context(config, Secrets(), SilentProgress(), work / "cache"))
     figures = {
         "chunks": report.metrics["chunks"],
         "distinct_texts": report.metrics["distinct_texts"],

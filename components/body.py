@@ -1,4 +1,4 @@
-"""What the component bodies share: the setting a stage runs in, and how its report is shown."""
+"""What the component bodies share: the context that a stage runs in, and how its report is shown."""
 
 import json
 import logging
@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,19 +15,10 @@ import yaml
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
-from embedtune.core.progress import LineProgress, Progress
+from embedtune.core.progress import LineProgress
 from embedtune.core.secrets import Secrets, secrets_from
 from embedtune.core.signals import interrupt_on_sigterm
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a stage runs with, beside its artifacts."""
-
-    config: Config
-    progress: Progress
-    secrets: Secrets
-    cache: Path
+from embedtune.core.stage import Context
 
 
 class FileOutput(Protocol):
@@ -45,8 +35,8 @@ class MetricsOutput(FileOutput, Protocol):
 
 
 @contextmanager
-def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
-    """Open the setting of one stage. From then on SIGTERM, by which a task is cancelled, raises KeyboardInterrupt.
+def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
+    """Open the context of one stage. From then on SIGTERM, by which a task is cancelled, raises KeyboardInterrupt.
 
     Args:
         config_yaml: The configuration, as `prepare` wrote it.
@@ -61,7 +51,7 @@ def setting(config_yaml: str, cache_dir: str = "") -> Iterator[Setting]:
     interrupt_on_sigterm()
     config = parse_config(yaml.safe_load(config_yaml))
     with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
-        yield Setting(config, LineProgress(), environment_secrets(config), Path(cache_dir or temporary))
+        yield Context(config, environment_secrets(config), LineProgress(), Path(cache_dir or temporary))
 
 
 def environment_secrets(config: Config) -> Secrets:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from components.body import Setting
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import load_config
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
+from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
 # The sections that can change what a stage writes, its upstream's included. mine and train check each
@@ -123,19 +123,19 @@ def _listing(address: str, storage: StorageSettings, secrets: Secrets) -> list[t
     return [(path.relative_to(folder).as_posix(), stat.st_size, str(stat.st_mtime_ns)) for path, stat in files]
 
 
-def comparisons(eval_sets: str, champion: str, use: Setting) -> Comparisons:
+def comparisons(eval_sets: str, champion: str, context: Context) -> Comparisons:
     """Fetch what the tuned model is compared on and with.
 
     Args:
         eval_sets: `NAME=ADDRESS`, one a line; an address is a directory or s3://bucket/prefix.
         champion: Address of the live model, or empty.
-        use: Where and with which credentials to fetch.
+        context: Where and with which credentials to fetch.
     """
-    sets = {name: _local(address, use) for name, address in addresses(eval_sets).items()}
-    return Comparisons(sets, _local(champion, use) if champion else None)
+    sets = {name: _local(address, context) for name, address in addresses(eval_sets).items()}
+    return Comparisons(sets, _local(champion, context) if champion else None)
 
 
-def _local(address: str, use: Setting) -> Path:
+def _local(address: str, context: Context) -> Path:
     if not address.startswith("s3://"):
         return Path(address)
-    return download_prefix(address, use.cache / "inputs", use.config.storage, use.secrets)
+    return download_prefix(address, context.cache / "inputs", context.config.storage, context.secrets)

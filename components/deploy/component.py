@@ -26,10 +26,11 @@ def deploy(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.deploy import stage
 
-    with setting(config_yaml) as use:
-        inputs = (Path(engine.path), Path(evaluation.path), Path(dataset.path))
-        report = stage.run(*inputs, Path(deployment.path), use.config, use.progress, use.secrets, use.cache)
+    with open_context(config_yaml) as context:
+        report = stage.run(
+            Path(engine.path), Path(evaluation.path), Path(dataset.path), Path(deployment.path), context
+        )
     show(report, metrics, summary)

@@ -37,14 +37,13 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from components.inputs import comparisons
     from embedtune.deploy.gate import accepts
     from embedtune.evaluate import stage
 
-    with setting(config_yaml, cache_dir) as use:
-        paths = (Path(dataset.path), Path(model.path), Path(evaluation.path))
-        against = comparisons(eval_sets, champion, use)
-        report = stage.run(*paths, use.config, use.progress, use.secrets, use.cache, against)
+    with open_context(config_yaml, cache_dir) as context:
+        against = comparisons(eval_sets, champion, context)
+        report = stage.run(Path(dataset.path), Path(model.path), Path(evaluation.path), context, against)
     show(report, metrics, summary)
     return deploy_if != "never" and accepts(Path(evaluation.path), deploy_if)

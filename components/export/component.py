@@ -26,10 +26,9 @@ def export(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.export import stage
 
-    with setting(config_yaml, cache_dir) as use:
-        paths = (Path(model.path), Path(dataset.path), Path(engine.path))
-        report = stage.run(*paths, use.config, use.progress, use.secrets, use.cache)
+    with open_context(config_yaml, cache_dir) as context:
+        report = stage.run(Path(model.path), Path(dataset.path), Path(engine.path), context)
     show(report, metrics, summary)

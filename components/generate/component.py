@@ -24,11 +24,9 @@ def generate(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.generate import stage
 
-    with setting(config_yaml, cache_dir) as use:
-        report = stage.run(
-            Path(chunks.path), Path(questions.path), use.config, use.progress, use.secrets, use.cache
-        )
+    with open_context(config_yaml, cache_dir) as context:
+        report = stage.run(Path(chunks.path), Path(questions.path), context)
     show(report, metrics, summary)

@@ -26,9 +26,9 @@ def ingest(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.ingest import stage
 
-    with setting(config_yaml, cache_dir) as use:
-        report = stage.run(documents, Path(chunks.path), use.config, use.progress, use.secrets, use.cache)
+    with open_context(config_yaml, cache_dir) as context:
+        report = stage.run(documents, Path(chunks.path), context)
     show(report, metrics, summary)

@@ -24,11 +24,9 @@ def mine(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.mine import stage
 
-    with setting(config_yaml, cache_dir) as use:
-        report = stage.run(
-            Path(dataset.path), Path(triplets.path), use.config, use.progress, use.secrets, use.cache
-        )
+    with open_context(config_yaml, cache_dir) as context:
+        report = stage.run(Path(dataset.path), Path(triplets.path), context)
     show(report, metrics, summary)

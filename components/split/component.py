@@ -24,9 +24,9 @@ def split(
     """
     from pathlib import Path
 
-    from components.body import setting, show
+    from components.body import open_context, show
     from embedtune.split import stage
 
-    with setting(config_yaml) as use:
-        report = stage.run(Path(chunks.path), Path(questions.path), Path(dataset.path), use.config, use.progress)
+    with open_context(config_yaml) as context:
+        report = stage.run(Path(chunks.path), Path(questions.path), Path(dataset.path), context)
     show(report, metrics, summary)

@@ -27,7 +27,7 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import load_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
-from embedtune.core.stage import STAGE_NAMES, STAGES, StageSpec
+from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.local.runner import LAST, Job, run_stage
 from embedtune.local.runner import run as run_job
 
@@ -201,9 +201,10 @@ def _single(stage: StageSpec, options: dict[str, Any]) -> None:
         job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         cache = options["cache"] or output.parent / "cache"
+        context = Context(job.config, job.secrets, progress, cache)
         if stage.name == "generate" and not options["yes"]:
             _confirm_cost(job, at["chunks"], cache)
-        done = run_stage(job, stage.name, at, cache, progress)
+        done = run_stage(stage.name, at, context, job.source, job.comparisons)
     show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
 
 

@@ -6,16 +6,20 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from embedtune import __version__
+from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ArtifactError
+from embedtune.core.records.base import Part
 
 MANIFEST = "manifest.json"
+FORMAT = 2  # of manifest.json itself; format 1 kept the contract among the settings
+Settings = dict[str, JsonValue]  # of the stage, compared as a whole and never read by key
+Figure = float | int | str
 
 
 @dataclass(frozen=True)
@@ -53,34 +57,34 @@ class StageReport:
     """What a stage did, in figures; stored in the manifest, shown by the report."""
 
     stage: str
-    metrics: dict[str, float | int | str] = field(default_factory=dict)
+    metrics: dict[str, Figure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     cost_usd: float = 0.0
 
 
-class FileRecord(BaseModel):
+class FileRecord(Part):
     """Size and hash of one file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     bytes: int
     sha256: str
 
 
-class Manifest(BaseModel):
-    """Provenance of an artifact."""
+class Manifest(Part):
+    """Provenance of an artifact, and what the stage that wrote it reported."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int
     schema_name: str
     schema_version: int
     tool_version: str
     code_version: str
     seed: int
-    config: dict[str, Any]
+    contract: EncoderContract
+    settings: Settings
     inputs: dict[str, str]
     counts: dict[str, int]
     files: dict[str, FileRecord]
-    report: dict[str, Any]
+    report: StageReport
 
     @property
     def fingerprint(self) -> str:
@@ -117,7 +121,8 @@ class Provenance:
     """What an output depends on: equal provenance means the stage need not run again."""
 
     seed: int
-    config: dict[str, Any]
+    contract: EncoderContract
+    settings: Settings
     inputs: dict[str, str]
     code_version: str
 
@@ -156,22 +161,18 @@ def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iter
     }
     report = draft.report or StageReport(schema.stage)
     manifest = Manifest(
+        format=FORMAT,
         schema_name=schema.name,
         schema_version=schema.version,
         tool_version=__version__,
         code_version=provenance.code_version,
         seed=provenance.seed,
-        config=provenance.config,
+        contract=provenance.contract,
+        settings=provenance.settings,
         inputs=provenance.inputs,
         counts=draft.counts,
         files=files,
-        report={
-            "stage": report.stage,
-            "metrics": report.metrics,
-            "notes": list(report.notes),
-            "seconds": round(report.seconds, 3),
-            "cost_usd": round(report.cost_usd, 6),
-        },
+        report=replace(report, seconds=round(report.seconds, 3), cost_usd=round(report.cost_usd, 6)),
     )
     (draft_path / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
     _replace(draft_path, path)
@@ -199,9 +200,19 @@ def read_manifest(path: Path, schema_name: str) -> Manifest:
     if not file.is_file():
         raise ArtifactError(f"{path} is not a finished {schema_name} artifact", expected=str(file), fix=again)
     try:
-        manifest = Manifest.model_validate_json(file.read_text())
+        data = json.loads(file.read_bytes())
+        if isinstance(data, dict) and data.get("format", 1) != FORMAT:
+            raise ArtifactError(
+                f"{file} was written by another version of embedtune",
+                got=f"manifest format {data.get('format', 1)}",
+                expected=f"format {FORMAT}",
+                fix=again,
+            )
+        manifest = Manifest.model_validate(data)
     except ValidationError as error:
         raise ArtifactError(f"{file} is damaged", got=error.errors()[0]["msg"], fix=again) from error
+    except ValueError as error:
+        raise ArtifactError(f"{file} is damaged: it is not JSON", got=str(error), fix=again) from error
     got = (manifest.schema_name, manifest.schema_version)
     if got != (schema.name, schema.version):
         raise ArtifactError(
@@ -238,9 +249,7 @@ def is_current(path: Path, schema_name: str, provenance: Provenance) -> bool:
         manifest = read_manifest(path, schema_name)
     except ArtifactError:
         return False
-    return (manifest.seed, manifest.config, manifest.inputs, manifest.code_version) == (
-        provenance.seed,
-        provenance.config,
-        provenance.inputs,
-        provenance.code_version,
+    made_from = Provenance(
+        manifest.seed, manifest.contract, manifest.settings, manifest.inputs, manifest.code_version
     )
+    return made_from == provenance

@@ -1,14 +1,29 @@
-"""What every stage does at its beginning: say what its output depends on, and skip what is already there."""
+"""The stages: their table, what each runs with, and what each does at its start and at its end."""
 
 import json
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from embedtune.core.artifacts import Provenance, StageReport, is_current, read_manifest
+from pydantic.main import IncEx
+
+from embedtune.core.artifacts import (
+    Artifact,
+    Figure,
+    Provenance,
+    Settings,
+    StageReport,
+    is_current,
+    read_artifact,
+    read_manifest,
+    write_artifact,
+)
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
+from embedtune.core.progress import Progress
+from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +50,105 @@ STAGES = (
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
+ARTIFACT_OF = {stage.name: stage.artifact for stage in STAGES}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage runs with, in addition to its artifacts.
+
+    Args:
+        config: The whole configuration.
+        secrets: Credentials of endpoints and object stores.
+        progress: Where the stage reports how far it is.
+        cache: Directory of what survives between runs: LLM replies, vectors, checkpoints, downloads.
+    """
+
+    config: Config
+    secrets: Secrets
+    progress: Progress
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage wrote, in figures.
+
+    Args:
+        counts: Of the artifact's main parts, for its manifest.
+        metrics: Figures for the report and the command line.
+        notes: Warnings and remarks, each a sentence.
+        cost_usd: What the LLM calls cost.
+    """
+
+    counts: dict[str, int]
+    metrics: dict[str, Figure]
+    notes: tuple[str, ...] = ()
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of one stage, from its inputs to its artifact.
+
+    Args:
+        stage: Name of the stage.
+        output: Directory to write the artifact to.
+        context: The configuration and everything else the stage runs with.
+        module: Module of the stage's package that does the work; its imports are the code version.
+    """
+
+    stage: str
+    output: Path
+    context: Context
+    module: str = "stage"
+    _started: float = field(default_factory=time.monotonic, repr=False)
+
+    def read(self, **paths: Path) -> dict[str, Artifact]:
+        """Open and verify the input artifacts, by the name of their schema.
+
+        Raises:
+            ArtifactError: One is missing, damaged, or of another schema version.
+        """
+        return {name: read_artifact(path, name) for name, path in paths.items()}
+
+    def provenance(self, inputs: Mapping[str, Artifact | str]) -> Provenance:
+        """Return what the output depends on.
+
+        Args:
+            inputs: By name an artifact, or the fingerprint of anything else.
+        """
+        config = self.context.config
+        prints = {name: one if isinstance(one, str) else one.fingerprint for name, one in inputs.items()}
+        return stage_provenance(self.stage, config, prints, self.module)
+
+    def write(
+        self,
+        inputs: Mapping[str, Artifact | str],
+        work: Callable[[Path], Outcome],
+        *,
+        reuse: bool = True,
+    ) -> StageReport:
+        """Write the artifact, unless the one that is there was made from the same inputs, settings and code.
+
+        Args:
+            inputs: What the output depends on, by name: artifacts, or fingerprints of anything else.
+            work: Writes the files into the directory it is given, and says what it wrote.
+            reuse: Whether an artifact that is up to date is kept.
+        """
+        artifact, provenance = ARTIFACT_OF[self.stage], self.provenance(inputs)
+        if reuse and is_current(self.output, artifact, provenance):
+            log.info("%s: %s is up to date", self.stage, self.output)
+            return read_manifest(self.output, artifact).report
+        with write_artifact(self.output, artifact, provenance) as draft:
+            outcome = work(draft.path)
+            draft.counts = outcome.counts
+            draft.report = StageReport(
+                self.stage, outcome.metrics, outcome.notes, time.monotonic() - self._started, outcome.cost_usd
+            )
+        return draft.report
+
+
 def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module: str = "stage") -> Provenance:
     """Return what the output of a stage depends on.
 
@@ -44,32 +158,31 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
         inputs: Fingerprint of each input, by name.
         module: Module of the stage's package that does the work.
     """
-    # Through JSON, so that it compares equal to what a manifest holds.
-    settings = json.loads(json.dumps(stage_config(config, stage)))
     return Provenance(
-        config.seed, settings, dict(sorted(inputs.items())), code_version(f"embedtune.{stage}.{module}")
+        config.seed,
+        config.contract,
+        stage_settings(config, stage),
+        dict(sorted(inputs.items())),
+        code_version(f"embedtune.{stage}.{module}"),
     )
 
 
-def stage_config(config: Config, stage: str) -> dict[str, Any]:
-    """Return the part of the configuration that decides what `stage` writes, for its manifest."""
-    data = config.model_dump(mode="json", include={"contract", stage})
-    if stage == "generate":
-        # Where the model is served, how fast and how dear does not change which questions come out.
-        volatile = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
-        for endpoint in (data[stage]["llm"], data[stage]["judge"]):
-            for key in volatile if endpoint else ():
-                del endpoint[key]
-        del data[stage]["max_cost"], data[stage]["confirm_above"]
-    return data
+# Where the LLM is served, how fast and at what price does not change which questions come out.
+VOLATILE_ENDPOINT = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
+VOLATILE: dict[str, IncEx] = {
+    "generate": {
+        "llm": set(VOLATILE_ENDPOINT),
+        "judge": set(VOLATILE_ENDPOINT),
+        "max_cost": True,
+        "confirm_above": True,
+    }
+}
 
 
-def finished(output: Path, schema_name: str, provenance: Provenance) -> StageReport | None:
-    """Return the report of an earlier run with the same provenance, or None if the stage has to run."""
-    if not is_current(output, schema_name, provenance):
-        return None
-    stored = read_manifest(output, schema_name).report
-    log.info("%s: %s is up to date", stored["stage"], output)
-    return StageReport(
-        stored["stage"], stored["metrics"], tuple(stored["notes"]), stored["seconds"], stored["cost_usd"]
-    )
+def stage_settings(config: Config, stage: str) -> Settings:
+    """Return the settings that decide what `stage` writes, for its manifest."""
+    exclude = {stage: VOLATILE[stage]} if stage in VOLATILE else None
+    data = config.model_dump(mode="json", include={stage}, exclude=exclude)
+    # Through JSON, so that it compares equal to what a manifest holds.
+    settings: Settings = json.loads(json.dumps(data))
+    return settings

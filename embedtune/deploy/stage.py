@@ -2,17 +2,15 @@
 
 import json
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
+from embedtune.core.artifacts import Artifact, StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.progress import Progress
-from embedtune.core.secrets import Secrets
-from embedtune.core.stage import stage_provenance
+from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.deploy.gate import Decision, decide
 from embedtune.deploy.reindex_plan import reindex_plan
 from embedtune.deploy.rollout import Environment, go_live
@@ -38,56 +36,42 @@ class Deployed:
     smoke: Smoke
 
 
-def run(
-    engine: Path,
-    evaluation: Path,
-    dataset: Path,
-    output: Path,
-    config: Config,
-    progress: Progress,
-    secrets: Secrets,
-    cache: Path,
-) -> StageReport:
+def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
     """Make an engine live, if its model is better than what is live, and say so in the deployment artifact.
 
     It looks at the world each time: an artifact of an earlier call does not show what is live now.
 
     Args:
-        engine: What export wrote.
-        evaluation: Its verdict; about the same model.
-        dataset: The corpus, whose size the re-index plan needs.
-        output: Where the deployment artifact shall stand.
-        config: The configuration.
-        progress: Told of the smoke test.
-        secrets: Credentials of the object store and the endpoint.
-        cache: Keeps the releases of this machine.
+        engine: The engine artifact.
+        evaluation: The evaluation artifact of the same model, with its verdict.
+        dataset: The dataset artifact, whose size the re-index plan needs.
+        output: Directory to write the deployment artifact to.
+        context: The configuration and everything else that the stage runs with.
 
     Raises:
         GateError: The release failed; what was live before is live again.
         ArtifactError: The evaluation is about another model.
     """
-    started = time.monotonic()
-    inputs = {
-        name: read_artifact(path, name)
-        for name, path in (("engine", engine), ("evaluation", evaluation), ("dataset", dataset))
-    }
+    this = StageRun("deploy", output, context)
+    inputs = this.read(engine=engine, evaluation=evaluation, dataset=dataset)
+    config = context.config
     require_same(config.contract, load_contract(engine), str(engine))
-    environment = open_environment(config, secrets, cache)
+    environment = open_environment(config, context.secrets, context.cache)
     decision = decide(inputs["engine"], inputs["evaluation"], environment.champion(), config.deploy)
-    deployed = _deploy(inputs["engine"], environment, progress) if decision.deploy else None
-    provenance = stage_provenance(
-        "deploy", config, {name: artifact.fingerprint for name, artifact in inputs.items()}
-    )
-    with write_artifact(output, "deployment", provenance) as draft:
-        record = _record(decision, deployed, config)
-        _write_json(draft.path / "deployment.json", record)
-        if deployed:
-            _write_json(draft.path / "endpoint.json", {"endpoint": record["endpoint"], **deployed.smoke.record()})
-            plan = _plan(environment, deployed, inputs["dataset"].manifest.counts["passages"])
-            _write_json(draft.path / "reindex.json", plan)
-        draft.counts = {"deployed": int(decision.deploy)}
-        draft.report = _report(decision, deployed, time.monotonic() - started)
-    return draft.report
+    deployed = _deploy(inputs["engine"], environment, context.progress) if decision.deploy else None
+    passages = inputs["dataset"].manifest.counts["passages"]
+    return this.write(inputs, lambda path: _write(path, decision, deployed, environment, passages), reuse=False)
+
+
+def _write(
+    path: Path, decision: Decision, deployed: Deployed | None, environment: Environment, passages: int
+) -> Outcome:
+    record = _record(decision, deployed, environment.config)
+    _write_json(path / "deployment.json", record)
+    if deployed:
+        _write_json(path / "endpoint.json", {"endpoint": record["endpoint"], **deployed.smoke.record()})
+        _write_json(path / "reindex.json", _plan(environment, deployed, passages))
+    return _outcome(decision, deployed)
 
 
 def _deploy(engine: Artifact, environment: Environment, progress: Progress) -> Deployed:
@@ -119,18 +103,21 @@ def _record(decision: Decision, deployed: Deployed | None, config: Config) -> di
     return record | ({"release": deployed.release, "before": deployed.before} if deployed else {})
 
 
-def _report(decision: Decision, deployed: Deployed | None, seconds: float) -> StageReport:
+def _outcome(decision: Decision, deployed: Deployed | None) -> Outcome:
+    counts = {"deployed": int(decision.deploy)}
     if deployed is None:
-        return StageReport("deploy", {"deployed": "no"}, (f"not deployed: {decision.reason}",), seconds)
+        return Outcome(counts, {"deployed": "no"}, (f"not deployed: {decision.reason}",))
     drift = deployed.smoke.record()
-    metrics: dict[str, float | int | str] = {
-        "deployed": "yes",
-        "release": deployed.release,
-        "smoke_texts": drift["texts"],
-        "min_cosine": drift["cosine"]["min"],
-        "passages_per_second": drift["passages_per_second"],
-    }
-    return StageReport("deploy", metrics, (), seconds)
+    return Outcome(
+        counts,
+        {
+            "deployed": "yes",
+            "release": deployed.release,
+            "smoke_texts": drift["texts"],
+            "min_cosine": drift["cosine"]["min"],
+            "passages_per_second": drift["passages_per_second"],
+        },
+    )
 
 
 def _write_json(path: Path, data: object) -> None:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic import Field as Constraint
 
 from embedtune.core.artifacts import Artifact, read_artifact
-from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
 
@@ -132,7 +131,7 @@ def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
 
 def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document]]:
     """Return each passage once, in the order in which it first stands, and the documents by path."""
-    contract = EncoderContract.model_validate(artifact.manifest.config["contract"])
+    contract = artifact.manifest.contract
     paths = {
         row["doc_id"]: row["path"]
         for row in pq.read_table(artifact.path / "documents.parquet", columns=["doc_id", "path"]).to_pylist()

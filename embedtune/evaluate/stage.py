@@ -2,11 +2,10 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedtune.core.artifacts import Artifact, StageReport, read_artifact, write_artifact
+from embedtune.core.artifacts import Artifact, StageReport
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
@@ -15,9 +14,8 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
-from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.evaluate.bootstrap import Differences, paired_intervals
 from embedtune.evaluate.examples import example_records
 from embedtune.evaluate.result import SetResult
@@ -37,68 +35,57 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    dataset: Path,
-    model: Path,
-    output: Path,
-    config: Config,
-    progress: Progress,
-    secrets: Secrets,
-    cache: Path,
-    comparisons: Comparisons,
+    dataset: Path, model: Path, output: Path, context: Context, comparisons: Comparisons | None = None
 ) -> StageReport:
     """Measure all systems on all sets and write the evaluation artifact.
 
     Args:
         dataset: The dataset artifact; its test split is the set "synthetic".
         model: The model artifact.
-        output: Where the evaluation artifact shall stand.
-        config: The whole configuration.
-        progress: Told of encoding and searching.
-        secrets: For a base model in an object store, and for the endpoint.
-        cache: Directory that keeps vectors between runs.
+        output: Directory to write the evaluation artifact to.
+        context: The configuration and everything else that the stage runs with.
         comparisons: Further sets, the champion and a live service.
 
     Raises:
-        ConfigError: `evaluate.decide_on` names no set.
+        ConfigError: evaluate.decide_on is not one of the evaluated sets.
         InputError: A set is empty, incomplete or damaged.
         ContractError: The model was made under another encoder contract.
         EndpointError: The live service does not answer.
-        GateError: A system gives vectors that are not finite.
+        GateError: A system returns vectors that are not finite.
     """
-    started = time.monotonic()
-    decided_on = deciding_set(config.evaluate.decide_on, SYNTHETIC, list(comparisons.eval_sets))
-    check_names(comparisons.eval_sets)
-    data, tuned = read_artifact(dataset, "dataset"), read_artifact(model, "model")
+    this = StageRun("evaluate", output, context)
+    against = comparisons or Comparisons()
+    config = context.config
+    decided_on = deciding_set(config.evaluate.decide_on, SYNTHETIC, list(against.eval_sets))
+    check_names(against.eval_sets)
+    artifacts = this.read(dataset=dataset, model=model)
     require_same(config.contract, load_contract(model), str(model))
-    provenance = stage_provenance("evaluate", config, _inputs(data, tuned, config, comparisons, secrets))
-    if report := finished(output, "evaluation", provenance):
-        return report
-    results = _measure(dataset, model, config, progress, secrets, cache, comparisons)
+    inputs: dict[str, Artifact | str] = {**artifacts, **_further_inputs(config, against, context.secrets)}
+    return this.write(inputs, lambda path: _evaluate(dataset, model, path, context, against, decided_on))
+
+
+def _evaluate(
+    dataset: Path, model: Path, path: Path, context: Context, comparisons: Comparisons, decided_on: str
+) -> Outcome:
+    config = context.config
+    results = _measure(dataset, model, context, comparisons)
     against_base = _differences(results, "base", config)
     against_champion = _differences(results, "champion", config) if comparisons.champion else None
     verdict = verdict_record(against_base, against_champion, decided_on, config.evaluate.confidence)
-    with write_artifact(output, "evaluation", provenance) as draft:
-        _write_json(draft.path / "metrics.json", metrics_record(results, against_base, against_champion))
-        _write_json(draft.path / "verdict.json", verdict)
-        _write_details(draft.path, results, config)
-        draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
-        draft.report = StageReport(
-            "evaluate",
-            report_metrics(results, against_base, verdict),
-            (
-                *seen_notes(results, config),
-                *notes(results, against_base, _champion_differs(config, comparisons)),
-            ),
-            time.monotonic() - started,
-        )
+    _write_json(path / "metrics.json", metrics_record(results, against_base, against_champion))
+    _write_json(path / "verdict.json", verdict)
+    _write_details(path, results, config)
+    remarks = notes(results, against_base, _champion_differs(config, comparisons))
     log.info("evaluate: %s, decided on %s", verdict["verdict"], decided_on)
-    return draft.report
+    return Outcome(
+        {f"queries.{result.name}": len(result.data.queries) for result in results},
+        report_metrics(results, against_base, verdict),
+        (*seen_notes(results, config), *remarks),
+    )
 
 
-def _inputs(
-    data: Artifact, model: Artifact, config: Config, comparisons: Comparisons, secrets: Secrets
-) -> dict[str, str]:
-    inputs = {"dataset": data.fingerprint, "model": model.fingerprint}
+def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
+    inputs = {}
     for place, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The place is part of the key, since the first set decides.
         inputs[f"eval_set.{place}.{name}"] = fingerprint(directory)
@@ -111,33 +98,25 @@ def _inputs(
     return inputs
 
 
-def _measure(
-    dataset: Path,
-    model: Path,
-    config: Config,
-    progress: Progress,
-    secrets: Secrets,
-    cache: Path,
-    comparisons: Comparisons,
-) -> list[SetResult]:
+def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparisons) -> list[SetResult]:
     """Run every system on every set; one model is in memory at a time."""
+    config = context.config
     cuts = tuple(sorted({*config.evaluate.k, 10}))
     depth, device = cuts[-1], device_of(config.runtime)
     sets = {name: load_set(name, path) for name, path in ({SYNTHETIC: dataset} | comparisons.eval_sets).items()}
     runs = {name: {"bm25": lexical_run(data, depth)} for name, data in sets.items()}
-    for system, encoder in _encoders(model, config, secrets, cache, comparisons):
+    for system, encoder in _encoders(model, context, comparisons):
         for name, data in sets.items():
             log.info("evaluate: %s on %s, %d queries", system, name, len(data.queries))
             try:
-                runs[name][system] = dense_run(encoder, data, depth, device, progress)
+                runs[name][system] = dense_run(encoder, data, depth, device, context.progress)
             except GateError as error:
                 raise named(name, system, error) from error
     return [SetResult(name, data, runs[name], cuts) for name, data in sets.items()]
 
 
-def _encoders(
-    model: Path, config: Config, secrets: Secrets, cache: Path, comparisons: Comparisons
-) -> Iterator[tuple[str, Encoder]]:
+def _encoders(model: Path, context: Context, comparisons: Comparisons) -> Iterator[tuple[str, Encoder]]:
+    config, secrets, cache = context.config, context.secrets, context.cache
     vectors, contract = cache / "embeddings", config.contract
     base = resolve_base(contract, cache, config.storage, secrets)
     yield "base", TorchEncoder(base, contract, config.runtime, vectors)

@@ -1,12 +1,11 @@
 """Stage generate: have an LLM write questions about the chunks, judge them, and keep those that are good."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
+from embedtune.core.artifacts import Figure, StageReport, file_sha256
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
@@ -15,7 +14,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.bundles import bundle_ids, known_bundles, make_bundles
 from embedtune.generate.calls import Sheet, chosen_passages, plan_multi, plan_single
 from embedtune.generate.filters import (
@@ -38,18 +37,13 @@ from embedtune.llm.client import LLMClient
 MUCH_REJECTED = 0.5
 
 
-def run(
-    chunks: Path, output: Path, config: Config, progress: Progress, secrets: Secrets, cache: Path
-) -> StageReport:
+def run(chunks: Path, output: Path, context: Context) -> StageReport:
     """Write, judge and filter questions.
 
     Args:
         chunks: The chunks artifact.
-        output: Where the questions artifact shall stand.
-        config: The whole configuration.
-        progress: Told of every call.
-        secrets: Keys of the endpoints.
-        cache: Keeps replies and vectors between runs.
+        output: Directory to write the questions artifact to.
+        context: The configuration and everything else that the stage runs with.
 
     Raises:
         ConfigError: A label of the proportions is unknown.
@@ -57,18 +51,19 @@ def run(
         ReplayMiss: The recording lacks a reply.
         GateError: The cost ceiling is reached, or too many calls fail.
     """
-    started = time.monotonic()
-    require_known(config.generate)
-    inputs = {"chunks": read_artifact(chunks, "chunks").fingerprint}
-    path = recording_path(config.generate)
-    if path is not None:
-        inputs["recording"] = file_sha256(path)
-    provenance = stage_provenance("generate", config, inputs)
-    if stored := finished(output, "questions", provenance):
-        return stored
+    this = StageRun("generate", output, context)
+    settings = context.config.generate
+    require_known(settings)
+    recording = recording_path(settings)
+    replayed = {} if recording is None else {"recording": file_sha256(recording)}
+    return this.write({**this.read(chunks=chunks), **replayed}, lambda path: _generate(chunks, path, context))
+
+
+def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
+    config, progress, cache = context.config, context.progress, context.cache
     require_source(config.generate)  # said now, not after the passages are embedded
     passages = read_passages(chunks, config.contract)
-    base = resolve_base(config.contract, cache, config.storage, secrets)
+    base = resolve_base(config.contract, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
     source = open_source(config, cache)
@@ -76,14 +71,10 @@ def run(
     if not source.replay:
         made = bundle_ids([sheet.passages for sheet in sheets if len(sheet.passages) > 1])
         keep_bundles(config, cache, sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(sheets, source, config, secrets, progress))
+    questions, usage = asyncio.run(_ask(sheets, source, config, context.secrets, progress))
     questions = sift(questions, passages, vectors, encoder, config, progress)
-    with write_artifact(output, "questions", provenance) as draft:
-        write_tables(draft.path, questions)
-        kept = sum(not question.reason for question in questions)
-        draft.counts = {"questions": kept, "rejected": len(questions) - kept}
-        draft.report = _report(questions, usage, source, time.monotonic() - started)
-    return draft.report
+    write_tables(path, questions)
+    return _outcome(questions, usage, source)
 
 
 def plan(passages: Sequence[Passage], vectors: Vectors, config: Config, source: Source) -> list[Sheet]:
@@ -156,11 +147,11 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _report(questions: Sequence[Question], usage: Usage, source: Source, seconds: float) -> StageReport:
+def _outcome(questions: Sequence[Question], usage: Usage, source: Source) -> Outcome:
     reasons = Counter(question.reason.partition(":")[0] for question in questions if question.reason)
     written = len(questions)
     rejected = reasons.total()
-    metrics: dict[str, float | int | str] = {
+    metrics: dict[str, Figure] = {
         "questions": written - rejected,
         "written": written,
         "generator": source.generator.model,
@@ -178,4 +169,5 @@ def _report(questions: Sequence[Question], usage: Usage, source: Source, seconds
     notes = [source.note] if source.note else []
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; rejected.parquet says why")
-    return StageReport("generate", metrics, tuple(notes), seconds, usage.cost_usd)
+    counts = {"questions": written - rejected, "rejected": rejected}
+    return Outcome(counts, metrics, tuple(notes), usage.cost_usd)

@@ -1,21 +1,18 @@
 """The ingest stage: documents to chunks, each with its near-duplicate group and its split."""
 
-import time
 from pathlib import Path
 
 import numpy as np
 
-from embedtune.core.artifacts import StageReport, write_artifact
+from embedtune.core.artifacts import StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.progress import Progress
 from embedtune.core.retrieval.union_find import Labels
-from embedtune.core.secrets import Secrets
-from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.core.storage import download_prefix
 from embedtune.ingest.chunker import Chunker
 from embedtune.ingest.corpus import Corpus, near_duplicates, read_corpus
-from embedtune.ingest.sources import list_sources
+from embedtune.ingest.sources import Listing, list_sources
 from embedtune.ingest.splits import Membership, Occurrences, assign, families, refuse_giant
 from embedtune.ingest.spool import Spool
 from embedtune.ingest.summary import summarise
@@ -23,48 +20,39 @@ from embedtune.ingest.tables import write_tables
 from embedtune.ingest.tokens import TokenCounter
 
 
-def run(
-    source: str, output: Path, config: Config, progress: Progress, secrets: Secrets, cache: Path
-) -> StageReport:
+def run(source: str, output: Path, context: Context) -> StageReport:
     """Read documents, cut them into chunks, find near-duplicates, and decide the split of each document.
 
     Args:
         source: A folder, or `s3://bucket/prefix`.
-        output: Where the chunks artifact shall stand.
-        config: The configuration.
-        progress: Where to report.
-        secrets: Credentials of the object store.
-        cache: For downloads and what is under way.
+        output: Directory to write the chunks artifact to.
+        context: The configuration and everything else that the stage runs with.
 
     Raises:
         InputError: The source is not there, or nothing in it can be read.
         GateError: Near-duplicates join too much of the corpus for it to be split.
     """
-    started = time.monotonic()
+    this = StageRun("ingest", output, context)
+    config = context.config
     folder = Path(source)
     if source.startswith("s3://"):
-        folder = download_prefix(source, cache / "documents", config.storage, secrets)
-    listing = list_sources(folder, config.ingest, progress)
-    provenance = stage_provenance("ingest", config, {"documents": listing.fingerprint})
-    if done := finished(output, "chunks", provenance):
-        return done
-    base = resolve_base(config.contract, cache, config.storage, secrets)
+        folder = download_prefix(source, context.cache / "documents", config.storage, context.secrets)
+    listing = list_sources(folder, config.ingest, context.progress)
+    return this.write({"documents": listing.fingerprint}, lambda path: _ingest(listing, path, context))
+
+
+def _ingest(listing: Listing, path: Path, context: Context) -> Outcome:
+    config, progress = context.config, context.progress
+    base = resolve_base(config.contract, context.cache, config.storage, context.secrets)
     chunker = Chunker(config.ingest, config.contract, TokenCounter(base, config.contract))
-    with Spool(cache / "ingest" / "chunks.jsonl") as spool:
+    with Spool(context.cache / "ingest" / "chunks.jsonl") as spool:
         corpus = read_corpus(listing, chunker, spool, config.ingest, progress)
         groups = near_duplicates(corpus, config.ingest, progress)
         membership = _membership(corpus, groups, config)
-        with write_artifact(output, "chunks", provenance) as draft:
-            write_tables(draft.path, corpus, groups, membership)
-            metrics, notes = summarise(corpus, groups, membership, config)
-            draft.counts = {
-                "documents": len(corpus.documents),
-                "chunks": len(spool),
-                "skipped": len(corpus.skipped),
-            }
-            report = StageReport("ingest", metrics, notes, time.monotonic() - started)
-            draft.report = report
-    return report
+        write_tables(path, corpus, groups, membership)
+        metrics, notes = summarise(corpus, groups, membership, config)
+        counts = {"documents": len(corpus.documents), "chunks": len(spool), "skipped": len(corpus.skipped)}
+        return Outcome(counts, metrics, notes)
 
 
 def _membership(corpus: Corpus, groups: Labels, config: Config) -> Membership:

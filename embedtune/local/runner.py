@@ -14,8 +14,9 @@ from embedtune.core.config.config import Config
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
-from embedtune.core.stage import STAGE_NAMES, STAGES, StageSpec
+from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.local.preflight import check_before_start
+from embedtune.split.labelled import bring
 
 log = logging.getLogger(__name__)
 
@@ -86,74 +87,70 @@ def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageRep
     check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks=asks)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
+        context = Context(job.config, job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
-            _bring(job, progress)
+            bring(job.dataset, job.work / "dataset", context)
         at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
         reports = []
         for stage in stages:
             before(stage, progress)
             with _forced(job, stage):
-                reports.append(run_stage(job, stage.name, at, job.work / "cache", progress))
+                reports.append(run_stage(stage.name, at, context, job.source, job.comparisons))
             after(reports[-1])
         return reports
 
 
-def run_stage(job: Job, name: str, at: Mapping[str, Path], cache: Path, progress: Progress) -> StageReport:
+def run_stage(
+    name: str,
+    at: Mapping[str, Path],
+    context: Context,
+    source: str | None = None,
+    comparisons: Comparisons | None = None,
+) -> StageReport:
     """Run one stage.
 
     Args:
-        job: Configuration, credentials, documents and comparisons.
         name: The stage.
-        at: Where its input artifacts stand and its output shall stand, by artifact name.
-        cache: What survives between runs: LLM replies, vectors, checkpoints.
-        progress: Where it reports.
+        at: Directory of each artifact, by its name: those it reads and the one it writes.
+        context: The configuration and everything else that the stage runs with.
+        source: The documents, for ingest.
+        comparisons: Further sets and models, for evaluate.
     """
     # Imported one by one: `embedtune ingest` need not wait for torch.
-    config, secrets = job.config, job.secrets
     match name:
         case "ingest":
             from embedtune.ingest import stage as ingest
 
-            return ingest.run(job.source or "", at["chunks"], config, progress, secrets, cache)
+            return ingest.run(source or "", at["chunks"], context)
         case "generate":
             from embedtune.generate import stage as generate
 
-            return generate.run(at["chunks"], at["questions"], config, progress, secrets, cache)
+            return generate.run(at["chunks"], at["questions"], context)
         case "split":
             from embedtune.split import stage as split
 
-            return split.run(at["chunks"], at["questions"], at["dataset"], config, progress)
+            return split.run(at["chunks"], at["questions"], at["dataset"], context)
         case "mine":
             from embedtune.mine import stage as mine
 
-            return mine.run(at["dataset"], at["triplets"], config, progress, secrets, cache)
+            return mine.run(at["dataset"], at["triplets"], context)
         case "train":
             from embedtune.train import stage as train
 
-            return train.run(at["triplets"], at["dataset"], at["model"], config, progress, secrets, cache)
+            return train.run(at["triplets"], at["dataset"], at["model"], context)
         case "evaluate":
             from embedtune.evaluate import stage as evaluate
 
-            return evaluate.run(
-                at["dataset"], at["model"], at["evaluation"], config, progress, secrets, cache, job.comparisons
-            )
+            return evaluate.run(at["dataset"], at["model"], at["evaluation"], context, comparisons)
         case "export":
             from embedtune.export import stage as export
 
-            return export.run(at["model"], at["dataset"], at["engine"], config, progress, secrets, cache)
+            return export.run(at["model"], at["dataset"], at["engine"], context)
         case "deploy":
             from embedtune.deploy import stage as deploy
 
-            inputs = (at["engine"], at["evaluation"], at["dataset"])
-            return deploy.run(*inputs, at["deployment"], config, progress, secrets, cache)
+            return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
     raise ConfigError("no such stage", got=name, expected=", ".join(STAGE_NAMES))
-
-
-def _bring(job: Job, progress: Progress) -> None:
-    from embedtune.split.labelled import bring
-
-    assert job.dataset is not None  # noqa: S101 - narrowed by the caller
-    bring(job.dataset, job.work / "dataset", job.config, progress)
 
 
 @contextmanager

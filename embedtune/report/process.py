@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from embedtune.core.artifacts import SCHEMAS
+from embedtune.core.artifacts import SCHEMAS, Settings
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
 from embedtune.report.figures import METRIC, metric_title
 from embedtune.report.work import Work
@@ -40,8 +40,8 @@ def tiles(work: Work) -> list[tuple[str, str]]:
     counts = [(work.count(artifact, file), label) for label, artifact, file in TILES]
     shown = [(f"{count:,}", label) for count, label in counts if count is not None]
     reports = [manifest.report for manifest in work.manifests.values()]
-    cost = sum(report["cost_usd"] for report in reports)
-    shown.append((duration(sum(report["seconds"] for report in reports)), "in all stages"))
+    cost = sum(report.cost_usd for report in reports)
+    shown.append((duration(sum(report.seconds for report in reports)), "in all stages"))
     return [*shown, (f"${cost:,.2f}", "for LLM calls")]
 
 
@@ -153,9 +153,9 @@ def stages(work: Work) -> list[dict[str, Any]]:
             "name": SCHEMAS[name].stage,
             "artifact": name,
             "counts": manifest.counts,
-            "metrics": {key: _shown(value) for key, value in manifest.report["metrics"].items()},
-            "seconds": duration(manifest.report["seconds"]),
-            "cost": manifest.report["cost_usd"],
+            "metrics": {key: _shown(value) for key, value in manifest.report.metrics.items()},
+            "seconds": duration(manifest.report.seconds),
+            "cost": manifest.report.cost_usd,
         }
         for name, manifest in work.manifests.items()
     ]
@@ -169,19 +169,18 @@ def warnings(work: Work) -> list[tuple[str, str]]:
     """Return (stage, remark): what a reader should know before trusting the figures."""
     stale = [("report", remark) for remark in work.disagreements()]
     noted = [
-        (SCHEMAS[name].stage, note)
-        for name, manifest in work.manifests.items()
-        for note in manifest.report["notes"]
+        (SCHEMAS[name].stage, note) for name, manifest in work.manifests.items() for note in manifest.report.notes
     ]
     return [*stale, *noted]
 
 
 def provenance(work: Work) -> dict[str, Any]:
     """Return the identity of every artifact, the contract and the configuration."""
-    config: dict[str, Any] = {}
+    settings: Settings = {}
+    contract: dict[str, Any] = {}
     for manifest in work.manifests.values():
-        config |= manifest.config
-    contract = config.pop("contract", {})
+        settings |= manifest.settings
+        contract = manifest.contract.model_dump(mode="json")
     return {
         "artifacts": [
             {
@@ -195,5 +194,5 @@ def provenance(work: Work) -> dict[str, Any]:
             for name, manifest in work.manifests.items()
         ],
         "contract": contract,
-        "config": config,
+        "config": settings,
     }

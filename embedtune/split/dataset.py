@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from embedtune.core.artifacts import Draft, StageReport
 from embedtune.core.config.split import SplitSettings
 from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.stage import Outcome
 
 SPLITS = ("train", "dev", "test")
 HELD_OUT = SPLITS[1:]
@@ -50,19 +51,20 @@ class Proof:
     violations: tuple[str, ...]
 
 
-def write_dataset(draft: Draft, dataset: Dataset, proofs: Sequence[Proof]) -> None:
-    """Write the files of a dataset artifact and set its counts."""
-    write_records(draft.path / "corpus.jsonl", dataset.corpus)
-    write_records(draft.path / "queries.jsonl", dataset.queries)
+def write_dataset(path: Path, dataset: Dataset, proofs: Sequence[Proof], notes: tuple[str, ...]) -> Outcome:
+    """Write the files of a dataset artifact into a directory."""
+    write_records(path / "corpus.jsonl", dataset.corpus)
+    write_records(path / "queries.jsonl", dataset.queries)
     for split in SPLITS:
-        write_qrels(draft.path / "qrels" / f"{split}.tsv", dataset.qrels[split])
-    draft.counts = counts(dataset)
+        write_qrels(path / "qrels" / f"{split}.tsv", dataset.qrels[split])
+    found = counts(dataset)
     record = {
         "proofs": [{"name": p.name, "checked": p.checked, "violations": len(p.violations)} for p in proofs],
-        "counts": draft.counts,
+        "counts": found,
         "mining_corpus": MINING_CORPUS,
     }
-    (draft.path / "split.json").write_text(json.dumps(record, indent=2) + "\n")
+    (path / "split.json").write_text(json.dumps(record, indent=2) + "\n")
+    return Outcome(found, {**found, "proofs": len(proofs)}, notes)
 
 
 def counts(dataset: Dataset) -> dict[str, int]:
@@ -89,9 +91,3 @@ def warnings(dataset: Dataset, settings: SplitSettings) -> tuple[str, ...]:
     if dev == 0:
         found.append("no dev queries: the best checkpoint cannot be chosen")
     return tuple(found)
-
-
-def report(dataset: Dataset, proofs: Sequence[Proof], notes: tuple[str, ...], seconds: float) -> StageReport:
-    """Return the stage's report."""
-    metrics: dict[str, float | int | str] = {**counts(dataset), "proofs": len(proofs)}
-    return StageReport("split", metrics, notes, seconds)

@@ -1,21 +1,19 @@
 """A user's own labelled data, in the BEIR layout, becomes a dataset artifact with the same proofs."""
 
 import hashlib
-import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from embedtune.core.artifacts import Provenance, StageReport, file_sha256, write_artifact
+from embedtune.core.artifacts import StageReport, file_sha256
 from embedtune.core.config.config import Config
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Qrels, Record, read_qrels, read_records
 from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
 from embedtune.core.retrieval.shingles import words
-from embedtune.core.stage import finished, stage_provenance
+from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.carve import carve
-from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, report, warnings, write_dataset
+from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove
 
 FIX = (
@@ -24,7 +22,7 @@ FIX = (
 )
 
 
-def bring(dataset_dir: Path, output: Path, config: Config, progress: Progress) -> StageReport:
+def bring(dataset_dir: Path, output: Path, context: Context) -> StageReport:
     """Prove a BEIR directory and write it as a dataset artifact; ids and judgements stay as they are.
 
     Needed are corpus.jsonl, queries.jsonl and qrels/train.tsv. Where qrels/dev.tsv or qrels/test.tsv is missing,
@@ -33,19 +31,20 @@ def bring(dataset_dir: Path, output: Path, config: Config, progress: Progress) -
 
     Args:
         dataset_dir: The user's directory.
-        output: Where the dataset artifact shall stand.
-        config: Shares and near-duplicate limits come from its ingest section.
-        progress: Where the stage reports.
+        output: Directory to write the dataset artifact to.
+        context: The configuration and everything else that the stage runs with.
 
     Raises:
         InputError: A file is missing or wrong, or a judgement names what is not there.
         GateError: Something leaks between splits.
     """
-    started = time.monotonic()
-    provenance = _provenance(dataset_dir, config)
-    if stored := finished(output, "dataset", provenance):
-        return stored
-    with progress.task("bring", 3, "steps") as task:
+    this = StageRun("split", output, context, module="labelled")
+    return this.write(_fingerprints(dataset_dir, context.config), lambda path: _bring(dataset_dir, path, context))
+
+
+def _bring(dataset_dir: Path, path: Path, context: Context) -> Outcome:
+    config = context.config
+    with context.progress.task("bring", 3, "steps") as task:
         corpus = read_records(dataset_dir / "corpus.jsonl")
         queries = read_records(dataset_dir / "queries.jsonl")
         given = {
@@ -55,31 +54,24 @@ def bring(dataset_dir: Path, output: Path, config: Config, progress: Progress) -
         }
         _require_known(given, corpus, queries)
         task.advance()
-        group_of = _groups(corpus, config, progress)
+        group_of = _groups(corpus, config, context.progress)
         qrels, notes = _complete(given, queries, group_of, config)
         dataset = _assemble(corpus, queries, qrels, group_of)
         task.advance()
-        limits = Limits(
-            config.ingest.near_duplicate_jaccard,
-            config.ingest.near_duplicate_containment,
-            config.split.duplicate_similarity,
-        )
-        proofs = prove(dataset, limits, FIX)
-        notes += warnings(dataset, config.split)
-        with write_artifact(output, "dataset", provenance) as draft:
-            write_dataset(draft, dataset, proofs)
-            draft.report = report(dataset, proofs, notes, time.monotonic() - started)
+        proofs = prove(dataset, Limits.of(config), FIX)
+        outcome = write_dataset(path, dataset, proofs, notes + warnings(dataset, config.split))
         task.advance()
-    return draft.report
+    return outcome
 
 
-def _provenance(dataset_dir: Path, config: Config) -> Provenance:
+def _fingerprints(dataset_dir: Path, config: Config) -> dict[str, str]:
+    """Return what the dataset depends on: the user's files, and the settings of ingest that bring uses too."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
     files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
-    fingerprint = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
-    provenance = stage_provenance("split", config, {"dataset": fingerprint}, module="labelled")
-    # Unlike split, bring also looks for near-duplicates and carves splits.
-    return replace(provenance, config={**provenance.config, "ingest": config.ingest.model_dump(mode="json")})
+    return {
+        "dataset": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest(),
+        "ingest_settings": hashlib.sha256(config.ingest.model_dump_json().encode()).hexdigest(),
+    }
 
 
 def _require_known(given: Mapping[str, Qrels], corpus: list[Record], queries: list[Record]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import combinations
 
+from embedtune.core.config.config import Config
 from embedtune.core.errors import GateError
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
 from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, Proof
@@ -25,6 +26,14 @@ class Limits:
     jaccard: float
     containment: float
     query_jaccard: float
+
+    @classmethod
+    def of(cls, config: Config) -> "Limits":
+        """Return the limits that a configuration names."""
+        ingest = config.ingest
+        return cls(
+            ingest.near_duplicate_jaccard, ingest.near_duplicate_containment, config.split.duplicate_similarity
+        )
 
 
 def prove(dataset: Dataset, limits: Limits, fix: str) -> list[Proof]:

@@ -1,20 +1,17 @@
 """Stage split: build the dataset from chunks and questions, prove that nothing leaks, write the BEIR layout."""
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
-from embedtune.core.config.config import Config
+from embedtune.core.artifacts import StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
-from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Qrels, Record
-from embedtune.core.stage import finished, stage_provenance
-from embedtune.split.dataset import SPLITS, Dataset, report, warnings, write_dataset
+from embedtune.core.stage import Context, Outcome, StageRun
+from embedtune.split.dataset import SPLITS, Dataset, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove
 
 Row = dict[str, Any]
@@ -29,29 +26,29 @@ QUERY_FIELDS = (
 PASSAGE_FIELDS = ("doc_id", "path", "group_id", "split", "boilerplate", "n_words")
 
 
-def run(chunks: Path, questions: Path, output: Path, config: Config, progress: Progress) -> StageReport:
+def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageReport:
     """Build and prove the dataset.
 
     Membership was fixed at ingest, by document: a question belongs where its chunks belong.
 
     Args:
-        chunks: What ingest wrote.
-        questions: What generate wrote.
-        output: Where the dataset artifact shall stand.
-        config: The configuration.
-        progress: Where the stage reports.
+        chunks: The chunks artifact.
+        questions: The questions artifact.
+        output: Directory to write the dataset artifact to.
+        context: The configuration and everything else that the stage runs with.
 
     Raises:
         ContractError: The chunks were rendered with another passage template.
         GateError: Something leaks between splits, or there is no train query.
     """
-    started = time.monotonic()
-    sources = read_artifact(chunks, "chunks"), read_artifact(questions, "questions")
-    inputs = {"chunks": sources[0].fingerprint, "questions": sources[1].fingerprint}
-    provenance = stage_provenance("split", config, inputs)
-    if stored := finished(output, "dataset", provenance):
-        return stored
-    with progress.task("split", 3, "steps") as task:
+    this = StageRun("split", output, context)
+    inputs = this.read(chunks=chunks, questions=questions)
+    return this.write(inputs, lambda path: _split(chunks, questions, path, context))
+
+
+def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outcome:
+    config = context.config
+    with context.progress.task("split", 3, "steps") as task:
         dataset = build(
             pq.read_table(chunks / "documents.parquet").to_pylist(),
             pq.read_table(chunks / "chunks.parquet").to_pylist(),
@@ -59,21 +56,13 @@ def run(chunks: Path, questions: Path, output: Path, config: Config, progress: P
             config.contract,
         )
         task.advance()
-        limits = Limits(
-            config.ingest.near_duplicate_jaccard,
-            config.ingest.near_duplicate_containment,
-            config.split.duplicate_similarity,
-        )
-        proofs = prove(dataset, limits, FIX)
+        proofs = prove(dataset, Limits.of(config), FIX)
         if not dataset.qrels["train"]:
             raise GateError("there is no train query", fix="generate more questions, or add documents")
         task.advance()
-        notes = warnings(dataset, config.split)
-        with write_artifact(output, "dataset", provenance) as draft:
-            write_dataset(draft, dataset, proofs)
-            draft.report = report(dataset, proofs, notes, time.monotonic() - started)
+        outcome = write_dataset(path, dataset, proofs, warnings(dataset, config.split))
         task.advance()
-    return draft.report
+    return outcome
 
 
 def build(documents: list[Row], chunks: list[Row], questions: list[Row], contract: EncoderContract) -> Dataset:

@@ -31,7 +31,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Trained:
     """A finished training run.
 
     Args:
@@ -48,7 +48,7 @@ class Outcome:
     tuned: dict[int, float]
     device: str
 
-    def record(self, seconds: float) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return what training.json holds."""
         size = max(self.base, default=0)
         start = [{"step": 0, "epoch": 0.0, METRIC: self.base[size]}] if self.base else []
@@ -63,7 +63,6 @@ class Outcome:
             },
             "rows": self.plan.rows,
             "batch_size": self.plan.batch_size,
-            "seconds": round(seconds, 1),
             "device": self.device,
             "matryoshka": table if len(table) > 1 else None,
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.artifacts import write_artifact
 from embedtune.core.config.load import parse_config
 from embedtune.core.config.serve import ServeSettings
 from embedtune.deploy.rollout import Environment
@@ -25,6 +25,7 @@ from embedtune.serve.release.record import REFERENCE_FILE
 from embedtune.serve.store.store import ReleaseStore
 from tests.charts.conftest import CHART, find_tool
 from tests.support.cluster_load import Text, read_texts
+from tests.support.context import provenance
 from tests.support.object_store import SECRETS, Bucket
 from tests.support.tiny_engine import make_tiny_engine
 from tests.support.tiny_model import TINY_DIMENSION
@@ -155,7 +156,7 @@ def publish(environment: Environment, engine: Path) -> str:
 
 def with_reference(engine: Path, reference: Path, path: Path) -> Path:
     """Write an engine again, with the reference of another one."""
-    with write_artifact(path, "engine", Provenance(0, {}, {}, "code")) as draft:
+    with write_artifact(path, "engine", provenance()) as draft:
         shutil.copytree(engine, draft.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
         shutil.copyfile(reference, draft.path / REFERENCE_FILE)
     return path

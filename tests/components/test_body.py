@@ -1,4 +1,4 @@
-"""The setting that component bodies open, and what they show of a stage's report."""
+"""The context that component bodies open, and what they show of a stage's report."""
 
 import signal
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from kfp import dsl
 
-from components.body import markdown, setting, show
+from components.body import markdown, open_context, show
 from components.inputs import read_config, stage_yaml
 from embedtune.core.artifacts import StageReport
 from embedtune.core.errors import ConfigError
@@ -19,28 +19,28 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MY_KEY", "k")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
-    with setting(CONFIG) as use:
-        assert use.secrets.llm_api_key == use.secrets.judge_api_key == "k"
-        assert (use.secrets.s3_access_key, use.secrets.s3_secret_key) == ("a", None)
+    with open_context(CONFIG) as context:
+        assert context.secrets.llm_api_key == context.secrets.judge_api_key == "k"
+        assert (context.secrets.s3_access_key, context.secrets.s3_secret_key) == ("a", None)
 
 
 def test_without_a_cache_directory_nothing_outlives_the_body() -> None:
-    with setting(CONFIG) as use:
-        (use.cache / "state").write_text("x")
-    assert not use.cache.exists()
+    with open_context(CONFIG) as context:
+        (context.cache / "state").write_text("x")
+    assert not context.cache.exists()
 
 
 def test_a_given_cache_directory_stays(tmp_path: Path) -> None:
-    with setting(CONFIG, str(tmp_path)) as use:
-        (use.cache / "state").write_text("x")
+    with open_context(CONFIG, str(tmp_path)) as context:
+        (context.cache / "state").write_text("x")
     assert (tmp_path / "state").read_text() == "x"
 
 
 def test_a_cancelled_task_is_interrupted_and_leaves_nothing_half_done() -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with pytest.raises(KeyboardInterrupt), setting(CONFIG) as use:
-            cache = use.cache
+        with pytest.raises(KeyboardInterrupt), open_context(CONFIG) as context:
+            cache = context.cache
             signal.raise_signal(signal.SIGTERM)
         assert not cache.exists()
     finally:
@@ -50,7 +50,7 @@ def test_a_cancelled_task_is_interrupted_and_leaves_nothing_half_done() -> None:
 def test_a_bad_configuration_is_refused() -> None:
     with (
         pytest.raises(ConfigError, match=r"generate\.lllm: unknown key"),
-        setting(CONFIG.replace("llm:", "lllm:")),
+        open_context(CONFIG.replace("llm:", "lllm:")),
     ):
         pass
 

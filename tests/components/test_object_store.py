@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from minio import Minio
 
-from components.body import Setting, setting
+from components.body import open_context
 from components.inputs import comparisons, read_config, stage_yaml, version
 from embedtune.core.errors import InputError
+from embedtune.core.stage import Context
 
 ENDPOINT = os.environ.get("EMBEDTUNE_TEST_S3")
 pytestmark = pytest.mark.skipif(ENDPOINT is None, reason="no S3 server: EMBEDTUNE_TEST_S3=host:port is not set")
@@ -43,15 +44,17 @@ def bucket() -> Iterator[Bucket]:
 
 
 @pytest.fixture
-def use() -> Iterator[Setting]:
+def context() -> Iterator[Context]:
     config = read_config("minilm", f"storage.endpoint={ENDPOINT}\nstorage.secure=false")
-    with setting(stage_yaml(config, "evaluate")) as opened:
+    with open_context(stage_yaml(config, "evaluate")) as opened:
         yield opened
 
 
-def test_a_version_changes_with_an_object_and_with_nothing_beside_the_prefix(bucket: Bucket, use: Setting) -> None:
+def test_a_version_changes_with_an_object_and_with_nothing_beside_the_prefix(
+    bucket: Bucket, context: Context
+) -> None:
     def now() -> str:
-        return version([f"s3://{bucket.name}/docs"], use.config.storage, use.secrets)
+        return version([f"s3://{bucket.name}/docs"], context.config.storage, context.secrets)
 
     bucket.put("docs/a.md", "one")
     before = now()
@@ -61,16 +64,16 @@ def test_a_version_changes_with_an_object_and_with_nothing_beside_the_prefix(buc
     assert now() != before
 
 
-def test_an_address_with_nothing_is_refused(bucket: Bucket, use: Setting) -> None:
+def test_an_address_with_nothing_is_refused(bucket: Bucket, context: Context) -> None:
     with pytest.raises(InputError, match=bucket.name):
-        version([f"s3://{bucket.name}/docs"], use.config.storage, use.secrets)
+        version([f"s3://{bucket.name}/docs"], context.config.storage, context.secrets)
 
 
-def test_what_is_compared_is_fetched(bucket: Bucket, use: Setting, tmp_path: Path) -> None:
+def test_what_is_compared_is_fetched(bucket: Bucket, context: Context, tmp_path: Path) -> None:
     bucket.put("sets/human/qrels/test.tsv", "judged")
     bucket.put("models/live/embedtune.json", "{}")
     sets = f"human=s3://{bucket.name}/sets/human\nlocal={tmp_path}"
-    against = comparisons(sets, f"s3://{bucket.name}/models/live", use)
+    against = comparisons(sets, f"s3://{bucket.name}/models/live", context)
     assert list(against.eval_sets) == ["human", "local"]
     assert (against.eval_sets["human"] / "qrels/test.tsv").read_text() == "judged"
     assert against.eval_sets["local"] == tmp_path

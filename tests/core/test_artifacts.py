@@ -14,8 +14,10 @@ from embedtune.core.artifacts import (
     write_artifact,
 )
 from embedtune.core.errors import ArtifactError
+from tests.support.context import CONTRACT, provenance
 
-FROM = Provenance(seed=42, config={"mine": {"margin": 0.05}}, inputs={"dataset": "abc"}, code_version="1")
+SETTINGS, INPUTS = {"mine": {"margin": 0.05}}, {"dataset": "abc"}
+FROM = provenance(SETTINGS, INPUTS)
 
 
 def write(path: Path, text: str = "{}", provenance: Provenance = FROM) -> None:
@@ -30,13 +32,13 @@ def test_what_was_written_is_read_back(tmp_path):
     write(tmp_path / "triplets")
     artifact = read_artifact(tmp_path / "triplets", "triplets")
     assert artifact.manifest.counts == {"rows": 3}
-    assert artifact.manifest.report["notes"] == ["few rows"]
+    assert artifact.manifest.report == StageReport("mine", {"rows": 3}, ("few rows",), seconds=1.5)
     assert sorted(artifact.manifest.files) == ["audit.json", "triplets.parquet"]
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):
     write(tmp_path / "a")
-    write(tmp_path / "b", provenance=Provenance(1, {}, {}, "2"))
+    write(tmp_path / "b", provenance=provenance())
     write(tmp_path / "c", text="other")
     a, b, c = (read_artifact(tmp_path / name, "triplets").fingerprint for name in "abc")
     assert a == b != c
@@ -92,10 +94,11 @@ def test_another_schema_or_version_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "other",
     [
-        Provenance(43, FROM.config, FROM.inputs, "1"),
-        Provenance(42, {"mine": {"margin": 0.1}}, FROM.inputs, "1"),
-        Provenance(42, FROM.config, {"dataset": "abd"}, "1"),
-        Provenance(42, FROM.config, FROM.inputs, "2"),
+        provenance(SETTINGS, INPUTS, seed=43),
+        provenance(SETTINGS, INPUTS, contract=CONTRACT.model_copy(update={"max_length": 64})),
+        provenance({"mine": {"margin": 0.1}}, INPUTS),
+        provenance(SETTINGS, {"dataset": "abd"}),
+        provenance(SETTINGS, INPUTS, code="other"),
     ],
 )
 def test_a_stage_is_skipped_only_with_the_same_inputs_config_seed_and_code(tmp_path, other):

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.core.artifacts import Provenance, StageReport, read_artifact, write_artifact
+from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.contract import load_contract
@@ -25,6 +25,7 @@ from embedtune.deploy import stage
 from embedtune.deploy.local import LocalTriton
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
+from tests.support.context import context, provenance
 from tests.support.object_store import ENDPOINT, SECRETS, a_bucket, needs_server
 from tests.support.tiny_engine import make_tiny_engine
 
@@ -65,7 +66,7 @@ class Place:
         model = read_artifact(engine, "engine").manifest.inputs["model"]
         inputs = (engine, self._evaluation(model, verdict, against), self._dataset())
         output = self.work / "deployment"
-        return stage.run(*inputs, output, self.config(engine), SilentProgress(), SECRETS, self.work / "cache")
+        return stage.run(*inputs, output, context(self.config(engine), self.work / "cache", secrets=SECRETS))
 
     def written(self, name: str) -> dict:
         return json.loads((self.work / "deployment" / name).read_text())
@@ -89,15 +90,13 @@ class Place:
             "metrics.json": "{}",
             "per_query.parquet": "",
         }
-        with write_artifact(
-            self.work / "evaluation", "evaluation", Provenance(1, {}, {"model": model}, "")
-        ) as draft:
+        with write_artifact(self.work / "evaluation", "evaluation", provenance(inputs={"model": model})) as draft:
             for file, text in files.items():
                 (draft.path / file).write_text(text)
         return self.work / "evaluation"
 
     def _dataset(self) -> Path:
-        with write_artifact(self.work / "dataset", "dataset", Provenance(1, {}, {}, "")) as draft:
+        with write_artifact(self.work / "dataset", "dataset", provenance()) as draft:
             (draft.path / "qrels").mkdir()
             for name in (
                 "queries.jsonl",
@@ -182,7 +181,7 @@ def test_a_release_whose_vectors_are_not_the_trained_ones_is_taken_back(place: P
     table = pq.read_table(lying / "reference.parquet")
     turned = [row[::-1] for row in table["vector"].to_pylist()]
     column = pa.array(turned, pa.list_(pa.float32()))
-    with write_artifact(place.work / "lying2", "engine", Provenance(1, {}, {"model": "tiny-3"}, "")) as draft:
+    with write_artifact(place.work / "lying2", "engine", provenance(inputs={"model": "tiny-3"})) as draft:
         for file in lying.iterdir():
             if file.is_file() and file.name != "manifest.json":
                 (draft.path / file.name).write_bytes(file.read_bytes())

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import Artifact, Provenance, read_artifact, write_artifact
+from embedtune.core.artifacts import Artifact, read_artifact, write_artifact
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
 from embedtune.deploy.gate import decide
+from tests.support.context import provenance
 
 
 def artifact(path: Path, name: str, files: dict[str, str], model: str) -> Artifact:
-    with write_artifact(path / name, name, Provenance(1, {}, {"model": model}, "code")) as draft:
+    with write_artifact(path / name, name, provenance(inputs={"model": model})) as draft:
         for file, text in files.items():
             (draft.path / file).parent.mkdir(parents=True, exist_ok=True)
             (draft.path / file).write_text(text)

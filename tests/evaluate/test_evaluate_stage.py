@@ -8,19 +8,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.artifacts import read_artifact, write_artifact
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ConfigError, ContractError, GateError, InputError
-from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
-from embedtune.core.secrets import Secrets
 from embedtune.evaluate.stage import run
+from tests.support.context import context, provenance
 from tests.support.remote_services import Traffic, fake_gateway
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model, tiny_contract
 
-PROVENANCE = Provenance(42, {}, {}, "test")
+PROVENANCE = provenance()
 TEXTS = ["kiln steam", "pump seal", "hoist chain", "cutter knife", "drum brine", "gas oil grease"]
 
 
@@ -67,11 +66,8 @@ def _run(site, output: Path, *, config=None, dataset=None, model=None, compariso
         dataset or its_dataset,
         model or its_model,
         output,
-        config or its_config,
-        SilentProgress(),
-        Secrets(),
-        root / "cache",
-        comparisons or Comparisons(),
+        context(config or its_config, root / "cache"),
+        comparisons,
     )
 
 

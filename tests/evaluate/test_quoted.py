@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.artifacts import write_artifact
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import read_records, read_retrieval_set
 from embedtune.evaluate.quoted import _normal, build_quoted_set
+from tests.support.context import provenance as _provenance
 
 CONTRACT = EncoderContract(base_model="m", dimensions=(4,), passage_template="[{heading}] {text}")
 PUMP = "Bleed the casing at the top cock\nuntil brine runs without bubbles. Then start."
@@ -40,7 +41,7 @@ def write_chunks(path: Path) -> Path:
         for name, texts in DOCUMENTS.items()
         for text in texts
     ]
-    provenance = Provenance(1, {"contract": CONTRACT.model_dump(mode="json")}, {}, "1")
+    provenance = _provenance(contract=CONTRACT)
     with write_artifact(path, "chunks", provenance) as draft:
         pq.write_table(pa.Table.from_pylist(documents), draft.path / "documents.parquet")
         pq.write_table(pa.Table.from_pylist(chunks), draft.path / "chunks.parquet")

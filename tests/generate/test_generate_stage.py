@@ -20,6 +20,7 @@ from embedtune.generate.records import REJECTED_SCHEMA, SCHEMA
 from embedtune.generate.stage import run
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.errors import ReplayMiss
+from tests.support.context import context
 from tests.support.openai_replies import built_reply
 from tests.support.openai_server import OpenAIServer
 from tests.support.passages_world import PARTS, WORK, small_config, write_chunks
@@ -64,7 +65,7 @@ def world(tmp_path, base, progress):
 
         def run(self, rows=ROWS, output="questions", cache=None, **generate):
             config = self.config(**generate)
-            return run(self.chunks(rows), tmp_path / output, config, progress, Secrets(), cache or self.cache)
+            return run(self.chunks(rows), tmp_path / output, context(config, cache or self.cache, progress))
 
         def rows(self, table="questions", output="questions"):
             return pq.read_table(tmp_path / output / f"{table}.parquet").to_pylist()
@@ -251,7 +252,7 @@ def test_without_a_judge_the_generator_judges_at_temperature_zero(world):
 
 def test_without_an_endpoint_the_error_names_the_ways_out(world, progress, base):
     with pytest.raises(EndpointError, match="recording"):
-        run(world.chunks(), world.folder / "q", small_config(base), progress, Secrets(), world.cache)
+        run(world.chunks(), world.folder / "q", context(small_config(base), world.cache, progress))
     assert not (world.cache / "embeddings").exists(), "it came only after the passages were embedded"
 
 

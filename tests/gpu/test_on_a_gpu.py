@@ -13,8 +13,8 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.secrets import Secrets
 from embedtune.train.stage import run
+from tests.support.context import context
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 from tests.support.training_world import Interrupt, World, make_world, tiny_config
 
@@ -62,7 +62,7 @@ def test_neighbours_are_those_of_the_cpu() -> None:
 
 def train(world: World, output: Path, config: Config, progress=None) -> dict:
     cache = output.parent / f"cache-{output.name}"
-    run(world.triplets, world.dataset, output, config, progress or SilentProgress(), Secrets(), cache)
+    run(world.triplets, world.dataset, output, context(config, cache, progress))
     return json.loads((output / "training.json").read_text())
 
 

@@ -11,10 +11,9 @@ import pytest
 from embedtune.core.artifacts import StageReport, read_artifact
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import GateError, InputError
-from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
-from embedtune.core.secrets import Secrets
 from embedtune.ingest.stage import run
+from tests.support.context import context
 from tests.support.ingest_files import make_docx, make_pdf
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +35,7 @@ def ingest(docs: Path, work: Path, **settings: Any) -> StageReport:
             "ingest": {"min_words": 40, "max_words": 120, **settings},
         }
     )
-    return run(str(docs), work / "chunks", config, SilentProgress(), Secrets(), work / "cache")
+    return run(str(docs), work / "chunks", context(config, work / "cache"))
 
 
 def table(work: Path, name: str) -> list[dict[str, Any]]:

@@ -7,16 +7,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.artifacts import read_artifact, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import GateError
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
-from embedtune.core.secrets import Secrets
 from embedtune.mine import stage
 from embedtune.mine.audit import check, check_short, describe, distribution
 from embedtune.mine.corpus import Source, read_source
 from embedtune.mine.triplets import SCHEMA, triplet_rows
+from tests.support.context import context, provenance
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 from tests.support.word_encoder import WordEncoder
 
@@ -45,7 +45,7 @@ def settings(**mine: object) -> Config:
 
 
 def write_dataset(path: Path, queries: dict = QUERIES, passages: dict = PASSAGES) -> Path:
-    with write_artifact(path, "dataset", Provenance(1, {}, {}, "test")) as draft:
+    with write_artifact(path, "dataset", provenance()) as draft:
         corpus = [Record(i, text, {"group_id": g, "split": s}) for i, (text, g, s) in passages.items()]
         write_records(draft.path / "corpus.jsonl", corpus)
         write_records(
@@ -213,7 +213,7 @@ def test_the_whole_stage_writes_its_artifact_and_skips_when_nothing_changed(tmp_
         }
     )
     dataset = write_dataset(tmp_path / "dataset")
-    paths = dataset, tmp_path / "triplets", config, progress, Secrets(), tmp_path / "cache"
+    paths = dataset, tmp_path / "triplets", context(config, tmp_path / "cache", progress)
     report = stage.run(*paths)
     artifact = read_artifact(tmp_path / "triplets", "triplets")
     table = pq.read_table(tmp_path / "triplets" / "triplets.parquet")

@@ -49,7 +49,7 @@ def test_the_whole_pipeline_runs_and_again_pays_nothing(root: Path, tmp_path: Pa
             read_artifact(path, name)
         assert len(paths) <= 1, name  # the second run took all from KFP's cache
     questions = read_artifact(written["questions"][0], "questions").manifest
-    assert server.completions == questions.report["metrics"]["calls"]
+    assert server.completions == questions.report.metrics["calls"]
     verdict = json.loads((written["evaluation"][0] / "verdict.json").read_text())
     assert verdict["verdict"] in {"WIN", "MARGINAL", "REGRESSION"}
     (page,) = root.glob("*/report/page")

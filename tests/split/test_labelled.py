@@ -13,6 +13,7 @@ from embedtune.core.retrieval.beir import Record, read_records, read_retrieval_s
 from embedtune.core.retrieval.shingles import jaccard, shingles
 from embedtune.split.carve import carve
 from embedtune.split.labelled import bring
+from tests.support.context import context
 
 NUMBERS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
 
@@ -44,7 +45,7 @@ def test_given_splits_and_ids_stay_as_they_are(tmp_path, config, progress):
     passages, queries, qrels = own(6)
     parts = {"train": dict(list(qrels.items())[:3]), "dev": {"q3": {"p3": 2}}, "test": {"q4": {"p4": 1}}}
     folder = write_beir(tmp_path / "own", parts, passages, queries)
-    report = bring(folder, tmp_path / "dataset", config, progress)
+    report = bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     read_artifact(tmp_path / "dataset", "dataset")
     for split, judged in parts.items():
         found = read_retrieval_set(tmp_path / "dataset", split)
@@ -59,14 +60,14 @@ def test_given_splits_and_ids_stay_as_they_are(tmp_path, config, progress):
 def test_missing_splits_are_carved_and_noted(tmp_path, config, progress):
     passages, queries, qrels = own()
     folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
-    report = bring(folder, tmp_path / "dataset", config, progress)
+    report = bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     sizes = {s: len(read_retrieval_set(tmp_path / "dataset", s).qrels) for s in ("train", "dev", "test")}
     assert sizes == {"train": 28, "dev": 4, "test": 8}  # 70, 10 and 20 % of 40
     assert report.notes[:2] == (
         "qrels/dev.tsv was not given: 4 of the train queries became dev",
         "qrels/test.tsv was not given: 8 of the train queries became test",
     )
-    again = bring(folder, tmp_path / "again", config, progress)
+    again = bring(folder, tmp_path / "again", context(config, tmp_path / "cache", progress))
     assert again.metrics == report.metrics
     for name in ("queries.jsonl", "qrels/test.tsv"):
         assert (tmp_path / "dataset" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
@@ -78,7 +79,7 @@ def test_near_duplicates_of_a_test_positive_stay_out_of_the_mining_corpus(tmp_pa
     passages |= {"p5": long, "copy": long + " and more"}
     parts = {"train": dict(list(qrels.items())[:4]), "dev": {"q4": {"p4": 1}}, "test": {"q5": {"p5": 1}}}
     folder = write_beir(tmp_path / "own", parts, passages, queries)
-    bring(folder, tmp_path / "dataset", config, progress)
+    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     corpus = {record.id: record.metadata for record in read_records(tmp_path / "dataset" / "corpus.jsonl")}
     assert corpus["copy"]["group_id"] == corpus["p5"]["group_id"] == "copy"
     assert corpus["copy"]["split"] == "test"
@@ -88,20 +89,20 @@ def test_a_leak_between_given_splits_stops_it_with_a_way_out(tmp_path, config, p
     passages, queries, qrels = own(6)
     folder = write_beir(tmp_path / "own", {"train": qrels, "test": {"q5": {"p5": 1}}}, passages, queries)
     with pytest.raises(GateError, match="carved from the train queries"):
-        bring(folder, tmp_path / "dataset", config, progress)
+        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 def test_it_is_skipped_until_a_file_changes(tmp_path, config, progress):
     passages, queries, qrels = own()
     folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
-    bring(folder, tmp_path / "dataset", config, progress)
+    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     manifest = tmp_path / "dataset" / "manifest.json"
     written = manifest.stat().st_mtime_ns
-    bring(folder, tmp_path / "dataset", config, progress)
+    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     assert manifest.stat().st_mtime_ns == written
     qrels.pop("q0")
     write_qrels(folder / "qrels" / "train.tsv", qrels)
-    bring(folder, tmp_path / "dataset", config, progress)
+    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     assert manifest.stat().st_mtime_ns != written
 
 
@@ -109,7 +110,7 @@ def test_train_judgements_are_required(tmp_path, config, progress):
     passages, queries, qrels = own(4)
     folder = write_beir(tmp_path / "own", {"test": qrels}, passages, queries)
     with pytest.raises(InputError, match=r"train\.tsv"):
-        bring(folder, tmp_path / "dataset", config, progress)
+        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_judgements_of_what_is_not_there_are_refused(tmp_path, config, progress,
     passages, queries, _ = own(4)
     folder = write_beir(tmp_path / "own", {"train": judged}, passages, queries)
     with pytest.raises(InputError, match=f"judges {what} that are not in"):
-        bring(folder, tmp_path / "dataset", config, progress)
+        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedtune.core.artifacts import Provenance, read_artifact, write_artifact
+from embedtune.core.artifacts import read_artifact, write_artifact
 from embedtune.core.errors import ContractError, GateError
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.split import stage
 from embedtune.split.stage import build
+from tests.support.context import context, provenance
 
 SPLIT_OF = {"a": "train", "b": "dev", "c": "test"}
 Row = dict[str, Any]
@@ -54,18 +55,20 @@ DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md"} for doc in SPLIT_OF]
 
 
 def write_inputs(folder: Path, chunks: list[Row] = CHUNKS, questions: list[Row] = QUESTIONS) -> tuple[Path, Path]:
-    with write_artifact(folder / "chunks", "chunks", Provenance(1, {}, {}, "test")) as draft:
+    with write_artifact(folder / "chunks", "chunks", provenance()) as draft:
         pq.write_table(pa.Table.from_pylist(DOCUMENTS), draft.path / "documents.parquet")
         pq.write_table(pa.Table.from_pylist(chunks), draft.path / "chunks.parquet")
         pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / "skipped.parquet")
-    with write_artifact(folder / "questions", "questions", Provenance(1, {}, {}, "test")) as draft:
+    with write_artifact(folder / "questions", "questions", provenance()) as draft:
         pq.write_table(pa.Table.from_pylist(questions), draft.path / "questions.parquet")
         pq.write_table(pa.table({"reason": pa.array([], pa.string())}), draft.path / "rejected.parquet")
     return folder / "chunks", folder / "questions"
 
 
 def test_it_writes_the_beir_layout_with_its_proofs(tmp_path, config, progress):
-    report = stage.run(*write_inputs(tmp_path), tmp_path / "dataset", config, progress)
+    report = stage.run(
+        *write_inputs(tmp_path), tmp_path / "dataset", context(config, tmp_path / "cache", progress)
+    )
     artifact = read_artifact(tmp_path / "dataset", "dataset")
     train = read_retrieval_set(tmp_path / "dataset", "train")
     assert [query.text for query in train.queries] == ["why is it hot", "what links pump and valve"]
@@ -92,7 +95,9 @@ def test_it_writes_the_beir_layout_with_its_proofs(tmp_path, config, progress):
 
 
 def test_small_splits_are_a_warning(tmp_path, config, progress):
-    report = stage.run(*write_inputs(tmp_path), tmp_path / "dataset", config, progress)
+    report = stage.run(
+        *write_inputs(tmp_path), tmp_path / "dataset", context(config, tmp_path / "cache", progress)
+    )
     assert report.notes == (
         "2 train queries, fewer than split.min_train_queries 100: training may change little",
         "1 test queries, fewer than split.min_test_queries 50: intervals will be wide",
@@ -101,15 +106,19 @@ def test_small_splits_are_a_warning(tmp_path, config, progress):
 
 def test_an_empty_dev_split_is_a_warning(tmp_path, config, progress):
     questions = [row for row in QUESTIONS if row["split"] != "dev"]
-    report = stage.run(*write_inputs(tmp_path, questions=questions), tmp_path / "dataset", config, progress)
+    report = stage.run(
+        *write_inputs(tmp_path, questions=questions),
+        tmp_path / "dataset",
+        context(config, tmp_path / "cache", progress),
+    )
     assert "no dev queries: the best checkpoint cannot be chosen" in report.notes
 
 
 def test_it_is_skipped_when_nothing_changed(tmp_path, config, progress):
     inputs = write_inputs(tmp_path)
-    first = stage.run(*inputs, tmp_path / "dataset", config, progress)
+    first = stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path, progress))
     written = (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns
-    assert stage.run(*inputs, tmp_path / "dataset", config, progress).metrics == first.metrics
+    assert stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path, progress)).metrics == first.metrics
     assert (tmp_path / "dataset" / "manifest.json").stat().st_mtime_ns == written
 
 
@@ -117,14 +126,14 @@ def test_a_leak_leaves_no_dataset_behind(tmp_path, config, progress):
     questions = [*QUESTIONS, question("a question of train", [CHUNKS[3]], "train")]
     inputs = write_inputs(tmp_path, questions=questions)
     with pytest.raises(GateError, match="no dev or test positive is a train positive"):
-        stage.run(*inputs, tmp_path / "dataset", config, progress)
+        stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path, progress))
     assert not (tmp_path / "dataset").exists()
 
 
 def test_without_train_queries_there_is_nothing_to_do(tmp_path, config, progress):
     inputs = write_inputs(tmp_path, questions=QUESTIONS[2:])
     with pytest.raises(GateError, match="no train query"):
-        stage.run(*inputs, tmp_path / "dataset", config, progress)
+        stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path, progress))
 
 
 def test_chunks_of_another_passage_template_are_refused(config):

@@ -8,10 +8,9 @@ from embedtune.core.artifacts import StageReport, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.encoders.pytorch import load_model
-from embedtune.core.progress import SilentProgress
-from embedtune.core.secrets import Secrets
 from embedtune.core.stage import stage_provenance
 from embedtune.export.stage import run
+from tests.support.context import context
 from tests.support.tiny_model import tiny_contract
 from tests.support.training_world import make_world
 
@@ -38,7 +37,7 @@ class ExportCase:
     def run(self, name: str = "engine", **export: Any) -> StageReport:
         """Run the stage into `root / name`."""
         inputs = (self.model, self.dataset, self.root / name)
-        return run(*inputs, self.config(**export), SilentProgress(), Secrets(), self.root / "cache")
+        return run(*inputs, context(self.config(**export), self.root / "cache"))
 
 
 def make_export_case(root: Path) -> ExportCase:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.artifacts import write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.config.load import parse_config
@@ -16,6 +16,7 @@ from embedtune.core.contract import EncoderContract
 from embedtune.generate.calls import Slot
 from embedtune.generate.passages import Passage
 from embedtune.generate.records import Question
+from tests.support.context import provenance
 from tests.support.tiny_model import TINY_DIMENSION
 
 SETTINGS = GenerateSettings()
@@ -79,7 +80,7 @@ def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: E
         chunk_id = hashlib.sha256(contract.render_passage([doc_id], text).encode()).hexdigest()[:16]
         row = {"chunk_id": chunk_id, "doc_id": doc_id, "text": text, "heading_path": [doc_id]}
         table.append({**row, "position": position, "group_id": chunk_id, "split": split, "boilerplate": False})
-    with write_artifact(folder, "chunks", Provenance(42, {}, {}, "x")) as draft:
+    with write_artifact(folder, "chunks", provenance()) as draft:
         pq.write_table(pa.Table.from_pylist(table), draft.path / "chunks.parquet")
         for name in ("documents", "skipped"):
             pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / f"{name}.parquet")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from embedtune.core.artifacts import Provenance, StageReport, read_manifest, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.retrieval.beir import Record, RetrievalSet
-from embedtune.core.stage import stage_config
+from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import example_records
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.stage import _differences
@@ -39,7 +39,7 @@ def make_work(work: Path, config: Config, *, quality: dict[str, float] | None = 
 
 def _provenance(work: Path, config: Config, stage: str, *inputs: str) -> Provenance:
     found = {name: read_manifest(work / name, name).fingerprint for name in inputs}
-    return Provenance(42, json.loads(json.dumps(stage_config(config, stage))), found, "0123456789abcdef")
+    return Provenance(42, config.contract, stage_settings(config, stage), found, "0123456789abcdef")
 
 
 def _table(path: Path, rows: list[dict]) -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.artifacts import write_artifact
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
+from tests.support.context import provenance
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model, tiny_contract
 
 MARKUP = "Alarm <b>guide</b> & codes\n<img src=x onerror=\"document.title='owned'\"> stop the press"
@@ -30,8 +31,8 @@ QUERIES = [
 def make_searchable_work(work: Path, passages: list[Record] = PASSAGES) -> Path:
     """Write `dataset/` and `model/` into `work`; the base model stands in `base/`."""
     contract = tiny_contract(make_tiny_model(work / "base", seed=1), (TINY_DIMENSION, 16))
-    provenance = Provenance(42, {}, {}, "0123456789abcdef")
-    with write_artifact(work / "dataset", "dataset", provenance) as draft:
+    made_from = provenance()
+    with write_artifact(work / "dataset", "dataset", made_from) as draft:
         write_records(draft.path / "corpus.jsonl", passages)
         write_records(draft.path / "queries.jsonl", QUERIES)
         (draft.path / "split.json").write_text("{}")
@@ -39,7 +40,7 @@ def make_searchable_work(work: Path, passages: list[Record] = PASSAGES) -> Path:
         asked = {"train": ["train"], "dev": [], "test": ["long", "short", "other"]}
         for split, names in asked.items():
             write_qrels(draft.path / "qrels" / f"{split}.tsv", {name: {"markup": 1} for name in names})
-    with write_artifact(work / "model", "model", provenance) as draft:
+    with write_artifact(work / "model", "model", made_from) as draft:
         make_tiny_model(draft.path, seed=0)  # the one that `make_tiny_engine` exports
         contract.save(draft.path)
         for name in ("modules.json", "training.json"):

@@ -14,12 +14,12 @@ from embedtune.core.contract import load_contract
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ContractError, GateError
 from embedtune.core.progress import SilentProgress
-from embedtune.core.secrets import Secrets
 from embedtune.train.card import EVALUATION_MARK
 from embedtune.train.dev import DevSet
 from embedtune.train.fit import newest_checkpoint
 from embedtune.train.probe import measure_step_seconds
 from embedtune.train.stage import run
+from tests.support.context import context
 from tests.support.tiny_model import make_tiny_llama
 from tests.support.training_world import Interrupt, make_world, tiny_config
 
@@ -36,10 +36,7 @@ def train(world, output, config, progress=None):
         world.triplets,
         world.dataset,
         output,
-        config,
-        progress or SilentProgress(),
-        Secrets(),
-        output.parent / f"cache-{output.name}",
+        context(config, output.parent / f"cache-{output.name}", progress),
     )
 
 

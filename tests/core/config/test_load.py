@@ -7,7 +7,7 @@ import yaml
 
 from embedtune.core.config.load import load_config, parse_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError
-from embedtune.core.stage import stage_config
+from embedtune.core.stage import stage_settings
 
 MINIMAL = {"contract": {"base_model": "some/model", "dimensions": [8]}}
 
@@ -90,8 +90,8 @@ def test_what_only_changes_speed_or_price_does_not_change_the_questions():
     slow = parse_config(MINIMAL)
     fast = parse_config(MINIMAL | {"generate": {"llm": {"concurrency": 99, "price_in": 3.0}, "max_cost": 1.0}})
     other = parse_config(MINIMAL | {"generate": {"llm": {"temperature": 0.1}}})
-    assert stage_config(slow, "generate") == stage_config(fast, "generate")
-    assert stage_config(slow, "generate") != stage_config(other, "generate")
+    assert stage_settings(slow, "generate") == stage_settings(fast, "generate")
+    assert stage_settings(slow, "generate") != stage_settings(other, "generate")
 
 
 def test_every_setting_is_documented_at_its_field():

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import Provenance, write_artifact
+from embedtune.core.artifacts import write_artifact
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import EncoderContract, load_contract
 from embedtune.core.errors import ArtifactError, ConfigError
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import read_release
+from tests.support.context import provenance
 
 CONTRACT = EncoderContract(base_model="m", max_length=64, dimensions=(8, 4), query_prefix="q: ")
 SETTINGS = ServeSettings(model_name="handbook")
@@ -18,7 +19,7 @@ SETTINGS = ServeSettings(model_name="handbook")
 
 def make_engine(path: Path, target: str = "python-cpu", weights: str = "graph", **more: object) -> Path:
     """Write an engine artifact whose graph is only some bytes."""
-    with write_artifact(path, "engine", Provenance(0, {}, {}, "code")) as draft:
+    with write_artifact(path, "engine", provenance()) as draft:
         file = "model.plan" if target == "tensorrt" else "model.onnx"
         record = {
             "target": target,

@@ -1,0 +1,1 @@
+"""The JSON contracts: one frozen, versioned record per file, with one writer and one reader."""

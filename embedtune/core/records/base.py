@@ -1,0 +1,102 @@
+"""What every JSON contract is made of: a frozen, versioned record, one writer and one reader.
+
+A file names its schema and version next to its fields, so that a reader can say what it met. Before 1.0 an older
+version is refused, with the command that makes the file again.
+"""
+
+import json
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from embedtune.core.errors import ArtifactError
+
+NAME_KEY, VERSION_KEY = "schema_name", "schema_version"
+
+
+class Part(BaseModel):
+    """A part of a record: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class JsonRecord(Part):
+    """The content of one JSON file.
+
+    Attributes:
+        NAME: What the file is, as it says itself.
+        VERSION: Raised when a field is added, removed or changes its meaning.
+        REMAKE: The command that makes the file again.
+    """
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int]
+    REMAKE: ClassVar[str]
+
+
+R = TypeVar("R", bound=JsonRecord)
+
+
+def write_record(path: Path, record: JsonRecord) -> None:
+    """Write a record as JSON that people can read too."""
+    path.write_text(render_record(record), encoding="utf-8")
+
+
+def render_record(record: JsonRecord) -> str:
+    """Return a record as JSON text, its schema and version first."""
+    data = {NAME_KEY: record.NAME, VERSION_KEY: record.VERSION, **record.model_dump(mode="json")}
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        ArtifactError: The file is missing, damaged, or of another schema or version.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read", got=error.strerror, expected=f"a {kind.NAME} record", fix=_again(kind)
+        ) from error
+    return parse_record(text, kind, str(path))
+
+
+def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
+    """Read a record from its JSON text.
+
+    Args:
+        text: What `render_record` gave.
+        kind: The expected record.
+        where: What an error calls the text: a path or an address.
+
+    Raises:
+        ArtifactError: The text is damaged, or of another schema or version.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ArtifactError(f"{where} is damaged: it is not JSON", got=str(error), fix=_again(kind)) from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{where} is damaged", got=type(data).__name__, expected="an object", fix=_again(kind))
+    # A file from before records had versions names neither.
+    name, version = data.pop(NAME_KEY, kind.NAME), data.pop(VERSION_KEY, 0)
+    if (name, version) != (kind.NAME, kind.VERSION):
+        raise ArtifactError(
+            f"{where} was written by another version of embedtune",
+            got=f"{name} version {version}",
+            expected=f"{kind.NAME} version {kind.VERSION}",
+            fix=_again(kind),
+        )
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(f"{where} is damaged", got=f"{place}: {first['msg']}", fix=_again(kind)) from error
+
+
+def _again(kind: type[JsonRecord]) -> str:
+    return f"run `{kind.REMAKE}` again"
