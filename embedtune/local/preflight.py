@@ -17,17 +17,17 @@ def check_before_start(config: Config, comparisons: Comparisons, stages: Abstrac
 
     Raises:
         ConfigError: A label of the proportions is unknown, or no evaluated set has the name that decides.
-        EndpointError: No LLM endpoint and no recording is configured.
+        LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
     # Imported here: a run that starts at train does not need what writes questions.
     if "generate" in stages:
-        from embedtune.generate.recording import require_source
-        from embedtune.generate.slots import require_known
+        from embedtune.generate.question_slots import require_known_labels
+        from embedtune.generate.reply_source import require_reply_source
 
-        require_known(config.generate)
+        require_known_labels(config.generate)
         if asks:
-            require_source(config.generate)
+            require_reply_source(config.generate)
     if "evaluate" in stages:
         from embedtune.core.contract import load_contract
         from embedtune.evaluate.sets import check_names
