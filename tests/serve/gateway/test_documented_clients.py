@@ -70,7 +70,7 @@ def expected(direct: InferenceServerClient) -> np.ndarray:
 
 
 def test_every_example_is_run_here() -> None:
-    assert set(PYTHON) == {"openai", "LangChain", "LlamaIndex", "Ask Triton"}
+    assert set(PYTHON) == {"openai", "LangChain", "LlamaIndex", "Send requests to Triton"}
 
 
 def test_openais_client(example: Example, expected: np.ndarray) -> None:
@@ -118,8 +118,8 @@ def test_llamaindexs_client_embeds_queries_and_passages_differently(
 
 
 def test_tritons_grpc_client(example: Example, direct: InferenceServerClient) -> None:
-    assert len([line for line in PYTHON["Ask Triton"].splitlines() if line]) <= 10
-    names = example.run("Ask Triton")
+    assert len([line for line in PYTHON["Send requests to Triton"].splitlines() if line]) <= 10
+    names = example.run("Send requests to Triton")
     expected = embed(direct, ["the press is stuck", "how often is the kiln cleaned?"], ["query"] * 2)
     np.testing.assert_array_equal(names["vectors"], expected)
 
@@ -127,7 +127,7 @@ def test_tritons_grpc_client(example: Example, direct: InferenceServerClient) ->
 def test_the_curl_command(example: Example, direct: InferenceServerClient) -> None:
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
-    command = example.here(SHELL["Ask the gateway"]).replace('"dimensions": 384', '"dimensions": 16')
+    command = example.here(SHELL["Send requests to the gateway"]).replace('"dimensions": 384', '"dimensions": 16')
     reply = json.loads(subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout)
     given = np.float32(reply["data"][0]["embedding"])
     np.testing.assert_array_equal(given, embed(direct, [QUESTION], ["query"], [16])[0])
