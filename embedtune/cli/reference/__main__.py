@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 import embedtune
-from embedtune.cli.reference import commands, configuration, environment, exit_codes, http_api
+from embedtune.cli.reference import commands, configuration, environment, exit_codes, http_api, python_api
 
 FOLDER = Path(embedtune.__file__).resolve().parents[1] / "docs" / "reference"
 PAGES = {
@@ -15,6 +15,7 @@ PAGES = {
     "environment.md": environment.render,
     "exit-codes.md": exit_codes.render,
     "http-api.md": http_api.render,
+    "python-api.md": python_api.render,
 }
 
 
