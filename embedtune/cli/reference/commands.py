@@ -1,6 +1,7 @@
 """The page on the command line, from the tree of click commands."""
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 
 import click
@@ -44,17 +45,22 @@ def _described(command: click.Command, name: str, parent: click.Context | None) 
         yield f"## `{context.command_path}`"
         yield from _text(context.command.help)
         yield f"```\n{context.command_path} {' '.join(context.command.collect_usage_pieces(context))}\n```"
-        options = [record for option in context.command.params if (record := option.get_help_record(context))]
-        if options:
-            yield table(("option", ""), [(f"`{names}`", text) for names, text in options])
+        records = [parameter.get_help_record(context) for parameter in context.command.params]
+        rows = [(f"`{record[0]}`", record[1]) for record in records if record and record[1]]
+        if rows:
+            yield table(("option", "meaning"), rows)
         yield from _text(context.command.epilog)
 
 
 def _text(text: str | None) -> Iterator[str]:
-    """Yield the paragraphs of a help text; what click must not wrap becomes a block of code."""
+    """Yield the paragraphs of a help text; lines that click must not wrap become a block of code."""
     for paragraph in inspect.cleandoc(text or "").split("\n\n"):
         first, _, rest = paragraph.partition("\n")
-        if first.strip() == "\b":
-            yield f"```\n{inspect.cleandoc(rest)}\n```"
-        else:
+        if first.strip() != "\b":
             yield paragraph
+            continue
+        title, _, lines = rest.partition("\n")
+        if title.endswith(":") and lines:
+            yield title
+            rest = lines
+        yield f"```\n{textwrap.dedent(rest)}\n```"

@@ -12,7 +12,7 @@ def render() -> str:
     parts = list(_paragraphs(inspect.getdoc(embedtune) or ""))
     names = [name for name in getattr(embedtune, "__all__", ()) if not name.startswith("_")]
     if names:
-        parts += ["## Names", table(("name", ""), [(f"`{name}`", _summary(name)) for name in names])]
+        parts += ["## Names", table(("name", "meaning"), [(f"`{name}`", _summary(name)) for name in names])]
     return page("Python API", "`embedtune/__init__.py`", parts)
 
 
