@@ -107,5 +107,5 @@ def _explain(error: ValidationError) -> ConfigError:
             lines.append(f"{key}: got {item['input']!r}; {item['msg']}")
     return ConfigError(
         "the configuration is not valid:\n  " + "\n  ".join(lines),
-        fix="see the commented presets (`embedtune init`) or docs/configuration.md",
+        fix="see the commented presets (`embedtune init`) or docs/reference/configuration.md",
     )
