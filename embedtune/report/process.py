@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 
 from embedtune.core.artifacts import SCHEMAS, Settings
+from embedtune.core.records.audit import AUDIT_FILE, REASON_TEXTS, Audit
+from embedtune.core.records.base import read_record
+from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
 from embedtune.report.figures import METRIC, metric_title
 from embedtune.report.work import Work
@@ -56,15 +59,19 @@ def duration(seconds: float) -> str:
 
 
 def training(work: Work) -> dict[str, Any] | None:
-    """Return the curves of loss and dev nDCG@10."""
-    record = work.data("model", "training.json")
-    if not record or not record.get("steps"):
+    """Return the curves of loss and dev nDCG@10, and what the report says about them."""
+    if "model" not in work.manifests:
         return None
-    loss = [(float(entry["step"]), float(entry["loss"])) for entry in record["steps"]]
-    dev = [(float(entry["step"]), float(entry[METRIC])) for entry in record["dev"]]
+    record = read_record(work.path / "model" / TRAINING_FILE, Training)
+    loss = [(float(entry.step), entry.loss) for entry in record.steps]
+    dev = [(float(entry.step), entry.ndcg_at_10) for entry in record.dev]
     return {
-        **{key: record[key] for key in ("best", "rows", "batch_size", "device", "matryoshka")},
-        "seconds": duration(record["seconds"]),
+        "best": {"step": record.best.step, METRIC: record.best.ndcg_at_10},
+        "rows": record.rows,
+        "batch_size": record.batch_size,
+        "device": record.device,
+        "matryoshka": record.matryoshka,
+        "seconds": duration(work.manifests["model"].report.seconds),
         "loss": curves([Curve("loss", "tuned", loss)], "step", "Training loss by step"),
         "dev": curves([Curve("dev", "tuned", dev)], "step", f"{metric_title(METRIC)} on dev by step")
         if dev
@@ -73,12 +80,11 @@ def training(work: Work) -> dict[str, Any] | None:
 
 
 def mining(work: Work) -> dict[str, Any] | None:
-    """Return the distributions of positive and negative scores, and why candidates were turned away."""
+    """Return the distributions of positive and negative scores, and why candidates were rejected."""
     rows = work.rows("triplets", "triplets.parquet", ("positive_score", "negative_scores"))
-    audit = work.data("triplets", "audit.json")
-    if not rows or audit is None:
+    if not rows:
         return None
-    rejected = sorted(audit["rejected"].items(), key=lambda entry: (-entry[1], entry[0]))
+    audit = read_record(work.path / "triplets" / AUDIT_FILE, Audit)
     positive = np.array([row["positive_score"] for row in rows])
     negative = np.array([score for row in rows for score in row["negative_scores"]])
     edges = np.histogram_bin_edges(np.concatenate([positive, negative]), SCORE_BINS)
@@ -86,17 +92,19 @@ def mining(work: Work) -> dict[str, Any] | None:
         Bins(name, kind, edges.tolist(), np.histogram(scores, edges)[0].tolist())
         for name, kind, scores in (("negatives", "negative", negative), ("positives", "positive", positive))
     ]
+    rejected = sorted(
+        ((REASON_TEXTS[reason], count, "negative") for reason, count in audit.rejected if count),
+        key=lambda entry: (-entry[1], entry[0]),
+    )
+    ranks = audit.negative_ranks.quantiles
     return {
-        **{key: audit[key] for key in ("queries", "short", "dropped")},
+        "queries": audit.queries,
+        "short": audit.short,
+        "dropped": audit.dropped,
         "rows": len(positive),
         "negatives": len(negative),
-        "median_rank": audit["negative_ranks"].get("quantiles", {}).get("0.5"),
-        "rejected": shares(
-            [(reason.replace("_", " "), count, "negative") for reason, count in rejected if count],
-            "Candidates turned away, by reason",
-        )
-        if any(audit["rejected"].values())
-        else None,
+        "median_rank": ranks and ranks.median,
+        "rejected": shares(rejected, "Rejected candidates, by reason") if rejected else None,
         "mean_positive": float(positive.mean()),
         "mean_negative": float(negative.mean()),
         "chart": histogram(series, "score in the base model", "Scores of positives and mined negatives"),
