@@ -26,9 +26,9 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
         ContractError: The model does not fit the contract.
     """
     model = load_model(base, config.contract, config.runtime).float()
-    # sentence-transformers writes a model card into each checkpoint; it must not ask the hub about the base model,
+    # sentence-transformers writes a model card into each checkpoint. It must not ask the hub about the base model,
+    # and it computes examples, under a progress bar of its own, unless there are some.
     model.model_card_data.local_files_only = True
-    # nor compute examples for the card under its own progress bar, which it only does if there are none.
     model.model_card_data.widget = [{"text": "unused"}]
     if uses_gradient_checkpointing(config.train, config.runtime):
         model.gradient_checkpointing_enable({"use_reentrant": False})
