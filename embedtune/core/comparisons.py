@@ -1,7 +1,9 @@
-"""What a tuned model is compared on and with, beside its own test split."""
+"""What a tuned model is compared on and with, in addition to its own test split and its base."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+SYNTHETIC = "synthetic"  # the evaluation set that is the dataset's own test split
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ from pathlib import Path
 from embedtune.core.config.split import SplitSettings
 from embedtune.core.records.base import write_record
 from embedtune.core.records.split import SPLIT_FILE, ProofResult, SplitProofs
-from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.retrieval.beir import SPLITS, Qrels, Record, write_qrels, write_records
 from embedtune.core.stage import Outcome
 
-SPLITS = ("train", "dev", "test")
-HELD_OUT = SPLITS[1:]
 MINING_CORPUS = "passages whose metadata.split is train"
 
 

@@ -9,11 +9,11 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
-from embedtune.core.retrieval.beir import Qrels, Record, read_qrels, read_records
+from embedtune.core.retrieval.beir import HELD_OUT, SPLITS, Qrels, Record, read_qrels, read_records
 from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
 from embedtune.core.retrieval.shingles import words
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, warnings, write_dataset
+from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.held_out import hold_out
 from embedtune.split.proofs import Limits, prove
 

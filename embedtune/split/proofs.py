@@ -6,8 +6,9 @@ from itertools import combinations
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.config.split import SplitSettings
 from embedtune.core.errors import GateError
+from embedtune.core.retrieval.beir import HELD_OUT, SPLITS
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
-from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, Proof
+from embedtune.split.dataset import Dataset, Proof
 from embedtune.split.overlap import overlapping
 
 QUERY_WORDS = 3  # in a shingle of a question

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from embedtune.core.artifacts import StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
-from embedtune.core.retrieval.beir import Qrels, Record
+from embedtune.core.retrieval.beir import SPLITS, Qrels, Record
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.split.dataset import SPLITS, Dataset, warnings, write_dataset
+from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove
 
 Row = dict[str, Any]  # of a Parquet table, as pyarrow's `to_pylist` returns it

@@ -15,12 +15,10 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class DevSet:
     def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
         """Measure a model; this is the signature that sentence-transformers' trainer expects of its evaluators."""
         encoder = LiveEncoder(model, self._contract, self._runtime.encode_batch_size)
-        return {METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
+        return {DECIDING_METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
 
     def measure(self, encoder: Encoder, progress: Progress) -> dict[int, float]:
         """Return nDCG@10 for each vector size of the contract, in its order: the full size first."""
@@ -80,7 +78,7 @@ class DevSet:
             query.id: {self._data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
-        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[METRIC]
+        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[DECIDING_METRIC]
 
 
 def _cut(vectors: Vectors, size: int) -> Vectors:

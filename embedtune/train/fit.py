@@ -20,8 +20,9 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.pytorch import device_of
 from embedtune.core.progress import Progress
 from embedtune.core.records.training import DevPoint, TrainingStep
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.train.collate import Collator
-from embedtune.train.dev import METRIC, DevSet
+from embedtune.train.dev import DevSet
 from embedtune.train.in_batch import InBatchLoss
 from embedtune.train.own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
@@ -132,7 +133,7 @@ def _arguments(
         bf16=uses_bf16(settings, runtime),
         eval_strategy="steps" if measured else "no",
         eval_steps=plan.evaluation_interval,
-        metric_for_best_model=METRIC if measured else None,
+        metric_for_best_model=DECIDING_METRIC if measured else None,
         greater_is_better=True if measured else None,
         save_strategy="steps",
         save_steps=plan.evaluation_interval,
@@ -157,7 +158,7 @@ def _planned_batches(dataset: Dataset, plan: TrainingPlan, **_settings: object) 
 
 def _result(state: TrainerState, plan: TrainingPlan, checkpoints: Path, rows_per_second: float) -> Fit:
     best_step = state.best_global_step or plan.steps
-    key = f"eval_{METRIC}"
+    key = f"eval_{DECIDING_METRIC}"
     # The log of transformers' trainer: dictionaries, some of losses and some of measurements.
     history: list[dict[str, Any]] = state.log_history
     steps = tuple(
