@@ -1,9 +1,9 @@
 """Hard-negative mining against sentence-transformers' `mine_hard_negatives` with FAISS: time and peak memory.
 
-All get the same vectors (so encoding is not measured), use the same margin and number of negatives, and return
-the negatives' texts. sentence-transformers looks at --depth candidates a query; "equal range" is embedtune made to
-look at as many; "embedtune" is as it runs: it looks at few first and then deeper, without a limit, where they do
-not suffice. Each runs in a process of its own, in turns.
+All systems get the same vectors (so encoding is not measured), use the same margin and number of negatives, and
+return the texts of the negatives. sentence-transformers looks at --depth candidates per query; "equal range" is
+embedtune made to look at as many; "embedtune" runs as it does by default: it looks at a few candidates first, and
+deeper, without a limit, where they do not suffice. Each system runs in a process of its own; they take turns.
 
     python bench/mine.py                                    # 100,000 passages, 10,000 queries
     python bench/mine.py --passages 20000 --queries 2000    # a quick look
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from embedtune.mine.negatives import FIRST_DEPTH, SearchPlan, mine_negatives
+from embedtune.mine.negatives import FIRST_DEPTH, SearchOptions, mine_negatives
 from embedtune.mine.problem import MiningProblem
 
 NEGATIVES, MARGIN = 5, 0.05
@@ -32,7 +32,7 @@ SYSTEMS = ("sentence-transformers", "equal range", "embedtune")
 
 
 def make_vectors(folder: Path, passages: int, queries: int, dimension: int) -> None:
-    """Write unit vectors: random passages; a query is its passage plus noise of 80 % of its length."""
+    """Write unit vectors: random passages; a query is its passage plus noise of 80 % of that length."""
     random = np.random.default_rng(42)
     corpus = random.standard_normal((passages, dimension), dtype=np.float32)
     corpus /= np.linalg.norm(corpus, axis=1, keepdims=True)
@@ -49,7 +49,7 @@ def mine_with_sentence_transformers(queries: np.ndarray, passages: np.ndarray, d
     from sentence_transformers.util import mine_hard_negatives
 
     class Given:
-        """Stands in for the model: hands out the vectors that it was given."""
+        """Stands in for the model: returns the given vectors."""
 
         device = torch.device("cpu")
 
@@ -95,7 +95,9 @@ def mine_with_embedtune(queries: np.ndarray, passages: np.ndarray, depth: int = 
     problem = MiningProblem(queries, passages, np.arange(len(passages)), every, every, every)
 
     def run() -> list[list[str]]:
-        mined = mine_negatives(problem, negatives=NEGATIVES, margin=MARGIN, plan=SearchPlan(first_depth=depth))
+        mined = mine_negatives(
+            problem, negatives=NEGATIVES, margin=MARGIN, options=SearchOptions(first_depth=depth)
+        )
         complete = np.flatnonzero(mined.counts == NEGATIVES)
         rows = zip(complete.tolist(), mined.indices[complete].tolist(), strict=True)
         return [[asked[query], *(texts[index] for index in negatives)] for query, negatives in rows]
@@ -108,13 +110,13 @@ def _texts(count: int, name: str) -> list[str]:
 
 
 def run_child(system: str, folder: Path, depth: int) -> None:
-    """Mine once in this process; print seconds, memory and the result's shape as JSON."""
+    """Mine once in this process; write the rows to a file and print seconds and memory as JSON."""
     queries, passages = np.load(folder / "queries.npy"), np.load(folder / "passages.npy")
     if system == "sentence-transformers":
         run, rows = mine_with_sentence_transformers(queries, passages, depth)
     else:
         run, rows = mine_with_embedtune(queries, passages, depth if system == "equal range" else FIRST_DEPTH)
-    import faiss  # loading libraries is not mining
+    import faiss  # loaded before the clock starts
     import torch
 
     torch.zeros(1)
@@ -138,7 +140,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument(
-        "--depth", type=int, default=52, help="candidates a query; 52 is sentence-transformers' own"
+        "--depth", type=int, default=52, help="candidates per query; 52 is the default of sentence-transformers"
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", choices=SYSTEMS, help=argparse.SUPPRESS)

@@ -1,10 +1,10 @@
-"""Time of one training step with in-batch negatives: ours against sentence-transformers, in one process, in turns.
+"""Time per training step with in-batch negatives: ours against sentence-transformers, in one process, in turns.
 
     python bench/train_step.py --batch 32 --negatives 1 --rounds 5
 
 Both get the same rows: MiniLM, random words, passages of 180 words or of 90 to 180, at most 256 tokens. A step is
-collation, forward, backward and AdamW. Printed are the medians and the ratio theirs / ours of wall-clock and CPU
-time: above 1, ours is faster. On a busy machine CPU time is the steadier one. The cached case compares gradient
+collation, forward, backward and AdamW. The output is the medians and the ratio theirs / ours of wall-clock and
+CPU time: above 1, ours is faster. On a busy machine CPU time is more stable. The cached case compares gradient
 caching with CachedMultipleNegativesRankingLoss at an equal number of texts in memory.
 """
 
@@ -53,13 +53,13 @@ def make_rows(batch: int, negatives: int, words: tuple[int, int], rng: random.Ra
 
 
 def as_columns(row: dict) -> dict[str, str]:
-    """The same row as sentence-transformers wants it."""
+    """Return the row in the form that sentence-transformers expects."""
     wrong = {f"negative_{n}": text for n, text in enumerate(row["negatives"])}
     return {"anchor": row["query"], "positive": row["positive"], **wrong}
 
 
 def fresh_model() -> tuple:
-    """A model in evaluation mode: no dropout, so that both losses must be equal."""
+    """Return a model in evaluation mode, without dropout, so that both losses must be equal."""
     model = load_model(BASE, CONTRACT, RuntimeSettings(device="cpu")).float().eval()
     return model, torch.optim.AdamW(model.parameters(), lr=1e-5)
 
@@ -105,7 +105,7 @@ def _update(loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> float:
 
 
 def compare(ours: Callable, theirs: Callable, batches: list[list[dict]]) -> dict[str, float]:
-    """Run both in turns; the first batch warms up and must give the same loss."""
+    """Run both in turns; the first batch is the warm-up, on which both must have the same loss."""
     first = (ours(batches[0]), theirs(batches[0]))
     wall: dict[str, list[float]] = {"ours": [], "theirs": []}
     cpu: dict[str, list[float]] = {"ours": [], "theirs": []}

@@ -16,7 +16,7 @@ from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.local.preflight import check_before_start
-from embedtune.split.labelled import bring
+from embedtune.split.labelled import import_labelled
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageRep
     with _locked(job.work):
         context = Context(job.config, job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
-            bring(job.dataset, job.work / "dataset", context)
+            import_labelled(job.dataset, job.work / "dataset", context)
         at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
         reports = []
         for stage in stages:

@@ -1,1 +1,1 @@
-"""Stage 4: hard negatives, confusing but truly wrong passages, audited."""
+"""Stage 4: hard negatives, passages that look right but are wrong, with an audit."""

@@ -1,4 +1,4 @@
-"""The audit of mined negatives: checked again from the finished rows, and described for a reader."""
+"""The audit of mined negatives: the finished rows are checked again, and described in figures and examples."""
 
 import math
 from collections.abc import Sequence
@@ -7,27 +7,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.config.config import Config
+from embedtune.core.config.ingest import IngestSettings
+from embedtune.core.config.mine import MineSettings
 from embedtune.core.errors import GateError
+from embedtune.core.records.audit import (
+    Audit,
+    Distribution,
+    DroppedQuery,
+    Histogram,
+    LexicalDuplicate,
+    LexicalDuplicates,
+    NegativeExample,
+    Quantiles,
+    Rejected,
+    TripletExample,
+)
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
-from embedtune.mine.corpus import Source
+from embedtune.mine.candidate_filter import Decision
+from embedtune.mine.mining_set import MiningSet
 from embedtune.mine.negatives import Mined
-from embedtune.mine.triplets import Row
+from embedtune.mine.triplets import Triplet
 
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+QUANTILES = {"minimum": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "maximum": 1.0}
+BINS = 20
 EXAMPLES = 10
 
 
-def check(rows: Sequence[Row], margin: float) -> None:
-    """Check the finished rows by themselves, independently of how they were mined.
+def check(rows: Sequence[Triplet], margin: float) -> None:
+    """Check the finished rows on their own, independently of how they were mined.
 
     Args:
         rows: Rows of the triplets table.
         margin: `mine.margin`.
 
     Raises:
-        GateError: A score is not finite, a positive or its near-duplicate is among the negatives, a negative is
-            named twice, or one scores above the threshold.
+        GateError: A score is not finite, a positive or its near-duplicate is among the negatives, a negative
+            occurs twice, or one scores above the threshold.
     """
     lowest: dict[str, float] = {}
     for row in rows:
@@ -42,106 +57,116 @@ def check(rows: Sequence[Row], margin: float) -> None:
                 set(row["negative_groups"]) & set(row["positive_groups"])
             ),
             "a text is both positive and negative": row["positive"] in row["negatives"],
-            "a negative is named twice": len(set(row["negative_ids"])) < len(row["negative_ids"]),
+            "a negative occurs twice": len(set(row["negative_ids"])) < len(row["negative_ids"]),
             "a negative scores above the threshold": any(score > limit for score in row["negative_scores"]),
         }
         if fault := next((name for name, found in faults.items() if found), None):
-            shown = {name: row[name] for name in ("query_id", "positive_ids", "negative_ids", "negative_scores")}
+            shown = {
+                "query_id": row["query_id"],
+                "positive_ids": row["positive_ids"],
+                "negative_ids": row["negative_ids"],
+                "negative_scores": row["negative_scores"],
+            }
             raise GateError(f"mined negatives are wrong: {fault}", got=shown, fix="report this as a bug")
 
 
-def check_short(source: Source, mined: Mined, config: Config) -> None:
+def check_short(data: MiningSet, mined: Mined, settings: MineSettings) -> None:
     """Stop when too many queries lack negatives.
 
     Raises:
         GateError: Their share is above `mine.max_short_share`, or no query is left.
     """
-    dropped = int((mined.counts < config.mine.min_negatives).sum())
-    share = dropped / len(source.queries)
-    if share > config.mine.max_short_share or dropped == len(source.queries):
-        reasons = ", ".join(f"{verdict.name.lower()} {count}" for verdict, count in mined.rejected.items())
+    dropped = int((mined.counts < settings.min_negatives).sum())
+    share = dropped / len(data.queries)
+    if share > settings.max_short_share or dropped == len(data.queries):
+        reasons = ", ".join(f"{reason.name.lower()} {count}" for reason, count in mined.rejected.items())
         raise GateError(
-            f"{dropped} of {len(source.queries)} train queries found fewer than {config.mine.min_negatives} "
-            f"negatives among {len(source.passages)} passages",
+            f"{dropped} of {len(data.queries)} train queries have fewer than {settings.min_negatives} negatives "
+            f"among {len(data.passages)} passages",
             got=f"{share:.0%}; rejected candidates: {reasons}",
-            expected=f"mine.max_short_share {config.mine.max_short_share:.0%}",
-            fix="add documents, or set mine.min_negatives and train.negatives, or mine.margin, lower",
+            expected=f"at most mine.max_short_share {settings.max_short_share:.0%}",
+            fix="add documents, or lower mine.min_negatives and train.negatives, or mine.margin",
         )
 
 
-def describe(source: Source, mined: Mined, rows: Sequence[Row], config: Config) -> dict[str, Any]:
-    """Return the content of audit.json.
+def describe(
+    data: MiningSet, mined: Mined, rows: Sequence[Triplet], settings: MineSettings, ingest: IngestSettings
+) -> Audit:
+    """Return the audit of the finished rows.
 
     Args:
-        source: Queries, passages and judgements.
+        data: Queries, passages and judgements.
         mined: The negatives.
         rows: Rows of the triplets table.
-        config: The configuration.
+        settings: Wanted negatives.
+        ingest: Its near-duplicate thresholds.
     """
-    kept = mined.counts >= config.mine.min_negatives
+    kept = mined.counts >= settings.min_negatives
     chosen = (np.arange(mined.indices.shape[1]) < mined.counts[:, None]) & kept[:, None]
-    dropped = np.flatnonzero(~kept)
-    return {
-        "settings": config.mine.model_dump(mode="json", exclude={"block"}),
-        "mining_corpus": len(source.passages),
-        "queries": len(source.queries),
-        "rows": len(rows),
-        "complete": int((mined.counts == config.mine.negatives).sum()),
-        "short": int((kept & (mined.counts < config.mine.negatives)).sum()),
-        "dropped": len(dropped),
-        "dropped_queries": [
-            {
-                "query_id": source.queries[row].id,
-                "query": source.queries[row].text,
-                "found": int(mined.counts[row]),
-            }
-            for row in dropped
-        ],
-        "rejected": {verdict.name.lower(): count for verdict, count in mined.rejected.items()},
-        "positive_scores": distribution(mined.pair_scores),
-        "negative_scores": distribution(mined.scores[chosen]),
-        "positive_ranks": distribution(mined.pair_ranks[mined.pair_ranks > 0]),
-        "negative_ranks": distribution(mined.ranks[chosen]),
-        "lexical_duplicates": _lexical_duplicates(rows, config),
-        "examples": [_example(rows[index]) for index in _spread(len(rows), EXAMPLES)],
-    }
+    dropped = [
+        DroppedQuery(query_id=query.id, query=query.text, found=int(count))
+        for query, count in zip(data.queries, mined.counts, strict=True)
+        if count < settings.min_negatives
+    ]
+    return Audit(
+        mining_corpus=len(data.passages),
+        queries=len(data.queries),
+        rows=len(rows),
+        complete=int((mined.counts == settings.negatives).sum()),
+        short=int((kept & (mined.counts < settings.negatives)).sum()),
+        dropped=len(dropped),
+        dropped_queries=tuple(dropped),
+        rejected=Rejected(
+            positive=mined.rejected[Decision.POSITIVE],
+            group=mined.rejected[Decision.GROUP],
+            sibling=mined.rejected[Decision.SIBLING],
+            margin=mined.rejected[Decision.MARGIN],
+        ),
+        positive_scores=distribution(mined.pair_scores),
+        negative_scores=distribution(mined.scores[chosen]),
+        positive_ranks=distribution(mined.pair_ranks[mined.pair_ranks > 0]),
+        negative_ranks=distribution(mined.ranks[chosen]),
+        lexical_duplicates=_lexical_duplicates(rows, ingest),
+        examples=tuple(_example(rows[index]) for index in _spread(len(rows), EXAMPLES)),
+    )
 
 
-def distribution(values: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return count, mean, quantiles and a histogram of 20 bins."""
+def distribution(values: npt.NDArray[Any]) -> Distribution:
+    """Return count, mean, quantiles and histogram of scores or ranks."""
     if not len(values):
-        return {"count": 0}
-    counts, edges = np.histogram(values, bins=20)
-    return {
-        "count": len(values),
-        "mean": _rounded(values.mean()),
-        "quantiles": {
-            f"{q:g}": _rounded(value) for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
-        },
-        "histogram": {"counts": counts.tolist(), "edges": [_rounded(edge) for edge in edges]},
-    }
+        return Distribution(count=0)
+    counts, edges = np.histogram(values, bins=BINS)
+    quantiles = np.quantile(values, list(QUANTILES.values()))
+    return Distribution(
+        count=len(values),
+        mean=_rounded(values.mean()),
+        quantiles=Quantiles(**{name: _rounded(value) for name, value in zip(QUANTILES, quantiles, strict=True)}),
+        histogram=Histogram(counts=tuple(counts.tolist()), edges=tuple(_rounded(edge) for edge in edges)),
+    )
 
 
 def _rounded(value: float) -> float:
     return round(float(value), 6)
 
 
-def _lexical_duplicates(rows: Sequence[Row], config: Config) -> dict[str, Any]:
-    """Compare each positive with its negatives word for word, since the groups rest on sketches."""
+def _lexical_duplicates(rows: Sequence[Triplet], ingest: IngestSettings) -> LexicalDuplicates:
+    """Compare each positive with its negatives word for word, since the groups were found from sketches."""
     found = []
     for row in rows:
         positive = shingles(row["positive"])
         for negative_id, negative in zip(row["negative_ids"], row["negatives"], strict=True):
             other = shingles(negative)
             if (
-                jaccard(positive, other) >= config.ingest.near_duplicate_jaccard
-                or containment(positive, other) >= config.ingest.near_duplicate_containment
+                jaccard(positive, other) >= ingest.near_duplicate_jaccard
+                or containment(positive, other) >= ingest.near_duplicate_containment
             ):
                 found.append(
-                    {"query_id": row["query_id"], "positive_id": row["positive_id"], "negative_id": negative_id}
+                    LexicalDuplicate(
+                        query_id=row["query_id"], positive_id=row["positive_id"], negative_id=negative_id
+                    )
                 )
     checked = sum(len(row["negatives"]) for row in rows)
-    return {"checked": checked, "found": len(found), "examples": found[:EXAMPLES]}
+    return LexicalDuplicates(checked=checked, found=len(found), examples=tuple(found[:EXAMPLES]))
 
 
 def _spread(total: int, wanted: int) -> list[int]:
@@ -149,10 +174,13 @@ def _spread(total: int, wanted: int) -> list[int]:
     return sorted({index * total // wanted for index in range(wanted)}) if total else []
 
 
-def _example(row: Row) -> dict[str, Any]:
-    names = ("query_id", "query", "positive_id", "positive", "positive_score")
+def _example(row: Triplet) -> TripletExample:
     negatives = zip(row["negative_ids"], row["negatives"], row["negative_scores"], strict=True)
-    return {
-        **{name: row[name] for name in names},
-        "negatives": [{"id": i, "text": text, "score": score} for i, text, score in negatives],
-    }
+    return TripletExample(
+        query_id=row["query_id"],
+        query=row["query"],
+        positive_id=row["positive_id"],
+        positive=row["positive"],
+        positive_score=row["positive_score"],
+        negatives=tuple(NegativeExample(id=i, text=text, score=score) for i, text, score in negatives),
+    )

@@ -1,4 +1,4 @@
-"""Choose hard negatives: the highest-scoring passages that are surely wrong. Pure arrays in, arrays out."""
+"""Choose hard negatives: the highest-scoring passages that surely do not answer. Pure arrays in, arrays out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,21 +7,23 @@ import numpy as np
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.retrieval.exact_search import Indices, top_k
-from embedtune.mine.problem import Judge, MiningProblem, Verdict, Verdicts, thresholds
+from embedtune.mine.candidate_filter import CandidateFilter, Decision, Decisions, thresholds
+from embedtune.mine.problem import MiningProblem
 
-# Past the positives and the likely false negatives of most queries; a second scan is made of the others only.
+# Deep enough to pass the positives and the likely false negatives of most queries; only the others are searched
+# a second time.
 FIRST_DEPTH = 16
-CANDIDATES = 1 << 22  # in memory at once; about 64 bytes each while they are sorted and judged
+CANDIDATES = 1 << 22  # in memory at once; each takes about 64 bytes while it is sorted and decided on
 
 
 @dataclass(frozen=True)
-class SearchPlan:
+class SearchOptions:
     """How to search; none of it changes the result.
 
     Attributes:
         block: Passages scanned at a time.
         device: "cuda" or "cpu".
-        first_depth: Candidates looked at before any query is searched deeper; twice the negatives at least.
+        first_depth: Candidates looked at before any query is searched deeper; at least twice the negatives.
     """
 
     block: int = 50_000
@@ -41,7 +43,8 @@ class Mined:
         limits: Threshold of each query: no negative scores above it.
         pair_scores: Score of each (query, positive) pair.
         pair_ranks: Rank of each pair's positive; -1 if it lies deeper than its query was searched.
-        rejected: Candidates turned away, by verdict, above the last negative of their query (all, if it is short).
+        rejected: Number of candidates rejected for each reason, counted down to the last negative of their query
+            (all of them if the query has too few negatives).
     """
 
     counts: Indices
@@ -51,7 +54,7 @@ class Mined:
     limits: Vectors
     pair_scores: Vectors
     pair_ranks: Indices
-    rejected: dict[Verdict, int]
+    rejected: dict[Decision, int]
 
 
 def mine_negatives(
@@ -59,39 +62,38 @@ def mine_negatives(
     *,
     negatives: int,
     margin: float,
-    plan: SearchPlan,
+    options: SearchOptions,
     advance: Callable[[int], None] | None = None,
 ) -> Mined:
     """Choose up to `negatives` passages for each query, hardest first.
 
-    Turned away are the positives of the query, whatever stands in their near-duplicate groups, what answers
-    another query of the same text, and what scores above `thresholds`. Queries that lack negatives are searched
-    twice as deep, until they have enough or every passage was seen; rejected candidates never fill a gap.
+    `CandidateFilter` has the rule. Queries that lack negatives are searched twice as deep, until they have enough
+    or every passage was seen; rejected candidates never fill a gap.
 
     Args:
         problem: Vectors, groups and positives.
         negatives: Wanted for each query.
-        margin: Share of |p| that a negative must stay below p, the lowest positive score.
-        plan: How to search.
+        margin: Share of |p| by which a negative must score below p, the lowest positive score.
+        options: How to search.
         advance: Called with the number of queries that were finished.
     """
     positive_scores = problem.pair_scores()
     starts = np.searchsorted(problem.pair_query, np.arange(len(problem.queries)))
     limits = thresholds(np.minimum.reduceat(positive_scores, starts), margin)
-    judge = Judge(problem, limits)
-    mined = _nothing_yet(limits, positive_scores, negatives)
+    candidates = CandidateFilter(problem, limits)
+    mined = _empty(limits, positive_scores, negatives)
     pending = np.arange(len(problem.queries))
-    depth = min(max(plan.first_depth, 2 * negatives), len(problem.passages))
+    depth = min(max(options.first_depth, 2 * negatives), len(problem.passages))
     while len(pending):
         unfinished = []
         for rows in _slices(pending, depth):
             scores, indices = top_k(
-                problem.queries[rows], problem.passages, depth, block=plan.block, device=plan.device
+                problem.queries[rows], problem.passages, depth, block=options.block, device=options.device
             )
-            verdicts = judge.judge(rows, scores, indices)
-            enough = (verdicts == Verdict.ACCEPTED).sum(axis=1) >= negatives
+            decisions = candidates.decide(rows, scores, indices)
+            enough = (decisions == Decision.ACCEPTED).sum(axis=1) >= negatives
             done = enough | (depth == len(problem.passages))
-            _record(mined, judge, rows[done], scores[done], indices[done], verdicts[done])
+            _record(mined, candidates, rows[done], scores[done], indices[done], decisions[done])
             unfinished.append(rows[~done])
             if advance is not None:
                 advance(int(done.sum()))
@@ -100,7 +102,7 @@ def mine_negatives(
     return mined
 
 
-def _nothing_yet(limits: Vectors, positive_scores: Vectors, negatives: int) -> Mined:
+def _empty(limits: Vectors, positive_scores: Vectors, negatives: int) -> Mined:
     shape = (len(limits), negatives)
     return Mined(
         counts=np.zeros(shape[0], np.int64),
@@ -110,7 +112,7 @@ def _nothing_yet(limits: Vectors, positive_scores: Vectors, negatives: int) -> M
         limits=limits,
         pair_scores=positive_scores,
         pair_ranks=np.full(len(positive_scores), -1, np.int64),
-        rejected=dict.fromkeys(list(Verdict)[1:], 0),
+        rejected=dict.fromkeys(list(Decision)[1:], 0),
     )
 
 
@@ -121,22 +123,27 @@ def _slices(rows: Indices, depth: int) -> Iterator[Indices]:
 
 
 def _record(
-    mined: Mined, judge: Judge, rows: Indices, scores: Vectors, indices: Indices, verdicts: Verdicts
+    mined: Mined,
+    candidates: CandidateFilter,
+    rows: Indices,
+    scores: Vectors,
+    indices: Indices,
+    decisions: Decisions,
 ) -> None:
-    """Write the outcome of finished queries into `mined`."""
+    """Write the negatives of finished queries into `mined`."""
     negatives = mined.indices.shape[1]
-    accepted = verdicts == Verdict.ACCEPTED
+    accepted = decisions == Decision.ACCEPTED
     nth = accepted.cumsum(axis=1)
     row, column = np.nonzero(accepted & (nth <= negatives))
-    slot = (rows[row], nth[row, column] - 1)
-    mined.indices[slot] = indices[row, column]
-    mined.scores[slot] = scores[row, column]
-    mined.ranks[slot] = column + 1
+    cell = (rows[row], nth[row, column] - 1)
+    mined.indices[cell] = indices[row, column]
+    mined.scores[cell] = scores[row, column]
+    mined.ranks[cell] = column + 1
     mined.counts[rows] = np.minimum(nth[:, -1], negatives)
 
-    counts = np.bincount(verdicts[nth < negatives], minlength=len(Verdict))
-    for verdict in mined.rejected:
-        mined.rejected[verdict] += int(counts[verdict])
+    counts = np.bincount(decisions[nth < negatives], minlength=len(Decision))
+    for decision in mined.rejected:
+        mined.rejected[decision] += int(counts[decision])
 
-    row, column = np.nonzero(verdicts == Verdict.POSITIVE)
-    mined.pair_ranks[judge.pairs(rows[row], indices[row, column])] = column + 1
+    row, column = np.nonzero(decisions == Decision.POSITIVE)
+    mined.pair_ranks[candidates.pairs(rows[row], indices[row, column])] = column + 1

@@ -1,22 +1,22 @@
-"""Stage mine: for each train query the passages that look right to the base model and are surely wrong."""
+"""Stage mine: for each train query, the passages that look right to the base model but surely are not."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import Figure, StageReport
-from embedtune.core.config.config import Config
+from embedtune.core.config.mine import MineSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
 from embedtune.core.progress import Progress
+from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution
+from embedtune.core.records.base import write_record
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.mine.audit import check, check_short, describe
-from embedtune.mine.corpus import Source, read_source
-from embedtune.mine.negatives import Mined, SearchPlan, mine_negatives
+from embedtune.mine.mining_set import MiningSet, read_mining_set
+from embedtune.mine.negatives import Mined, SearchOptions, mine_negatives
 from embedtune.mine.triplets import SCHEMA, triplet_rows
 
 
@@ -37,52 +37,61 @@ def run(dataset: Path, output: Path, context: Context) -> StageReport:
 
 def _mine(dataset: Path, path: Path, context: Context) -> Outcome:
     config, cache = context.config, context.cache
+    settings = config.mine
     base = resolve_base(config.contract, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
-    source = read_source(dataset)
-    mined = mine(source, encoder, config, context.progress)
-    check_short(source, mined, config)
-    rows = triplet_rows(source, mined, config.mine.min_negatives)
-    check(rows, config.mine.margin)
-    audit = describe(source, mined, rows, config)
+    data = read_mining_set(dataset)
+    mined = mine(data, encoder, settings, device_of(config.runtime), context.progress)
+    check_short(data, mined, settings)
+    rows = triplet_rows(data, mined, settings.min_negatives)
+    check(rows, settings.margin)
+    audit = describe(data, mined, rows, settings, config.ingest)
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path / "triplets.parquet")
-    (path / "audit.json").write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n")
+    write_record(path / AUDIT_FILE, audit)
     return _outcome(audit)
 
 
-def mine(source: Source, encoder: Encoder, config: Config, progress: Progress) -> Mined:
+def mine(data: MiningSet, encoder: Encoder, settings: MineSettings, device: str, progress: Progress) -> Mined:
     """Encode and search.
 
     Args:
-        source: Train queries and the passages that train may see.
+        data: Train queries and the passages that train may see.
         encoder: The base model.
-        config: Wanted negatives, margin, block and device.
-        progress: Where the work is reported.
+        settings: Wanted negatives, margin and block.
+        device: "cuda" or "cpu".
+        progress: Updated while texts are encoded, and with every query that is finished.
     """
-    problem = source.problem(encoder, progress)
-    with progress.task("mine", len(source.queries), "queries") as task:
+    problem = data.problem(encoder, progress)
+    with progress.task("mine", len(data.queries), "queries") as task:
         return mine_negatives(
             problem,
-            negatives=config.mine.negatives,
-            margin=config.mine.margin,
-            plan=SearchPlan(block=config.mine.block, device=device_of(config.runtime)),
+            negatives=settings.negatives,
+            margin=settings.margin,
+            options=SearchOptions(block=settings.block, device=device),
             advance=task.advance,
         )
 
 
-def _outcome(audit: dict[str, Any]) -> Outcome:
-    metrics: dict[str, Figure] = {
-        name: audit[name] for name in ("mining_corpus", "queries", "rows", "complete", "short", "dropped")
+def _outcome(audit: Audit) -> Outcome:
+    counts = {
+        "queries": audit.queries,
+        "rows": audit.rows,
+        "complete": audit.complete,
+        "short": audit.short,
+        "dropped": audit.dropped,
     }
-    metrics |= {f"rejected_{reason}": count for reason, count in audit["rejected"].items()}
-    metrics["positive_score_median"] = audit["positive_scores"]["quantiles"]["0.5"]
-    metrics["negative_score_median"] = audit["negative_scores"]["quantiles"]["0.5"]
+    metrics: dict[str, Figure] = {"mining_corpus": audit.mining_corpus, **counts}
+    metrics |= {f"rejected_{reason}": count for reason, count in audit.rejected}
+    metrics["positive_score_median"] = _median(audit.positive_scores)
+    metrics["negative_score_median"] = _median(audit.negative_scores)
     notes = []
-    if audit["dropped"]:
-        notes.append(
-            f"{audit['dropped']} queries found too few negatives and were left out (audit.json lists them)"
-        )
-    if found := audit["lexical_duplicates"]["found"]:
-        notes.append(f"{found} negatives nearly repeat a positive word for word (audit.json shows some)")
-    counts = {name: audit[name] for name in ("queries", "rows", "complete", "short", "dropped")}
+    if audit.dropped:
+        notes.append(f"{audit.dropped} queries have too few negatives and were left out ({AUDIT_FILE} lists them)")
+    if found := audit.lexical_duplicates.found:
+        notes.append(f"{found} negatives nearly repeat a positive word for word ({AUDIT_FILE} shows some)")
     return Outcome(counts, metrics, tuple(notes))
+
+
+def _median(values: Distribution) -> float:
+    assert values.quantiles is not None  # noqa: S101 - `check_short` refuses a run without negatives
+    return values.quantiles.median

@@ -1,11 +1,11 @@
-"""The table of triplets: one row for each (query, positive), with the query's negatives."""
+"""The table of triplets: one row per (query, positive) pair, with the query's negatives."""
 
 from collections import defaultdict
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
-from embedtune.mine.corpus import Source, normalised
+from embedtune.mine.mining_set import MiningSet, normalised
 from embedtune.mine.negatives import Mined
 
 _IDS = pa.list_(pa.string())
@@ -25,32 +25,48 @@ SCHEMA = pa.schema(
         ("negative_scores", pa.list_(pa.float32())),
     ]
 )
-Row = dict[str, Any]
 
 
-def triplet_rows(source: Source, mined: Mined, min_negatives: int) -> list[Row]:
+class Triplet(TypedDict):
+    """A row of triplets.parquet; `SCHEMA` has the same columns."""
+
+    query_id: str
+    query: str
+    positive_id: str
+    positive: str
+    positive_score: float
+    positive_ids: list[str]
+    positive_groups: list[str]
+    group_id: str
+    negative_ids: list[str]
+    negatives: list[str]
+    negative_groups: list[str]
+    negative_scores: list[float]
+
+
+def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Triplet]:
     """Return the rows of the queries that have enough negatives, in the order of the queries.
 
-    `positive_ids` and `positive_groups` name everything that answers the question, through any query of its text:
-    what training has to mask. Texts carry no prefix; whoever encodes them adds the contract's.
+    `positive_ids` and `positive_groups` list everything that answers the question, through any query with its
+    text: training masks these passages. Texts carry no prefix; the contract's is added when they are encoded.
 
     Args:
-        source: Queries, passages and judgements.
+        data: Queries, passages and judgements.
         mined: The negatives.
         min_negatives: A query with fewer is left out.
     """
-    group_of = {record.id: str(record.metadata["group_id"]) for record in source.passages}
+    group_of = {record.id: str(record.metadata["group_id"]) for record in data.passages}
     answers: dict[str, set[str]] = defaultdict(set)
-    for query in source.queries:
-        answers[normalised(query.text)] |= source.qrels[query.id].keys()
-    rows = []
-    pairs = zip(*source.pairs(), mined.pair_scores.tolist(), strict=True)
+    for query in data.queries:
+        answers[normalised(query.text)] |= data.qrels[query.id].keys()
+    rows: list[Triplet] = []
+    pairs = zip(*data.pairs(), mined.pair_scores.tolist(), strict=True)
     for query_index, passage_index, score in pairs:
         count = int(mined.counts[query_index])
         if count < min_negatives:
             continue
-        query, positive = source.queries[query_index], source.passages[passage_index]
-        negatives = [source.passages[index] for index in mined.indices[query_index, :count]]
+        query, positive = data.queries[query_index], data.passages[passage_index]
+        negatives = [data.passages[index] for index in mined.indices[query_index, :count]]
         ids = sorted(answers[normalised(query.text)])
         rows.append(
             {

@@ -10,7 +10,9 @@ from markupsafe import Markup
 from embedtune.core.artifacts import SCHEMAS, Settings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.formatting import duration, figure
+from embedtune.core.records.audit import AUDIT_FILE, REASON_TEXTS, Audit
 from embedtune.core.records.questions import rejection_text
+from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
 from embedtune.report.figures import metric_title
@@ -36,30 +38,51 @@ def tiles(work: Work) -> list[tuple[str, str]]:
     return [*shown, (f"${cost:,.2f}", "for LLM calls")]
 
 
-def training(work: Work) -> dict[str, Any] | None:
-    """Return the curves of loss and dev nDCG@10."""
-    record = work.data("model", "training.json")
-    if not record or not record.get("steps"):
+@dataclass(frozen=True)
+class TrainingSection:
+    """The record of the training run, its duration and its curves."""
+
+    record: Training
+    seconds: str
+    loss: Markup
+    dev: Markup | None
+
+
+def training(work: Work) -> TrainingSection | None:
+    """Return what the report says about training."""
+    record = work.record("model", TRAINING_FILE, Training)
+    if record is None:
         return None
-    loss = [(float(entry["step"]), float(entry["loss"])) for entry in record["steps"]]
-    dev = [(float(entry["step"]), float(entry[METRIC])) for entry in record["dev"]]
-    return {
-        **{key: record[key] for key in ("best", "rows", "batch_size", "device", "matryoshka")},
-        "seconds": duration(record["seconds"]),
-        "loss": curves([Curve("loss", "tuned", loss)], "step", "Training loss by step"),
-        "dev": curves([Curve("dev", "tuned", dev)], "step", f"{metric_title(METRIC)} on dev by step")
-        if dev
-        else None,
-    }
+    loss = [(float(entry.step), entry.loss) for entry in record.steps]
+    dev = [(float(entry.step), entry.ndcg_at_10) for entry in record.dev]
+    title = f"{metric_title(METRIC)} on dev by step"
+    return TrainingSection(
+        record=record,
+        seconds=duration(work.manifests["model"].report.seconds),
+        loss=curves([Curve("loss", "tuned", loss)], "step", "Training loss by step"),
+        dev=curves([Curve("dev", "tuned", dev)], "step", title) if dev else None,
+    )
 
 
-def mining(work: Work) -> dict[str, Any] | None:
-    """Return the distributions of positive and negative scores, and why candidates were turned away."""
+@dataclass(frozen=True)
+class MiningSection:
+    """The audit of the mined negatives, their scores, and why other candidates were rejected."""
+
+    audit: Audit
+    rows: int
+    negatives: int
+    mean_positive: float
+    mean_negative: float
+    chart: Markup
+    rejected: Markup | None
+
+
+def mining(work: Work) -> MiningSection | None:
+    """Return what the report says about mining."""
+    audit = work.record("triplets", AUDIT_FILE, Audit)
     rows = work.rows("triplets", "triplets.parquet", ("positive_score", "negative_scores"))
-    audit = work.data("triplets", "audit.json")
-    if not rows or audit is None:
+    if audit is None or not rows:
         return None
-    rejected = sorted(audit["rejected"].items(), key=lambda entry: (-entry[1], entry[0]))
     positive = np.array([row["positive_score"] for row in rows])
     negative = np.array([score for row in rows for score in row["negative_scores"]])
     edges = np.histogram_bin_edges(np.concatenate([positive, negative]), SCORE_BINS)
@@ -67,21 +90,19 @@ def mining(work: Work) -> dict[str, Any] | None:
         Bins(name, kind, edges.tolist(), np.histogram(scores, edges)[0].tolist())
         for name, kind, scores in (("negatives", "negative", negative), ("positives", "positive", positive))
     ]
-    return {
-        **{key: audit[key] for key in ("queries", "short", "dropped")},
-        "rows": len(positive),
-        "negatives": len(negative),
-        "median_rank": audit["negative_ranks"].get("quantiles", {}).get("0.5"),
-        "rejected": shares(
-            [(reason.replace("_", " "), count, "negative") for reason, count in rejected if count],
-            "Candidates turned away, by reason",
-        )
-        if any(audit["rejected"].values())
-        else None,
-        "mean_positive": float(positive.mean()),
-        "mean_negative": float(negative.mean()),
-        "chart": histogram(series, "score in the base model", "Scores of positives and mined negatives"),
-    }
+    rejected = sorted(
+        ((REASON_TEXTS[reason], count, "negative") for reason, count in audit.rejected if count),
+        key=lambda entry: (-entry[1], entry[0]),
+    )
+    return MiningSection(
+        audit=audit,
+        rows=len(positive),
+        negatives=len(negative),
+        mean_positive=float(positive.mean()),
+        mean_negative=float(negative.mean()),
+        chart=histogram(series, "score in the base model", "Scores of positives and mined negatives"),
+        rejected=shares(rejected, "Rejected candidates, by reason") if rejected else None,
+    )
 
 
 def parity(work: Work) -> dict[str, Any] | None:

@@ -1,29 +1,28 @@
-"""The dataset: a corpus, queries and judgements of three splits, and how it is written."""
+"""The dataset: a corpus, queries, and judgements for three splits; and the files it is written to."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.config.split import SplitSettings
-from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.records.base import write_record
+from embedtune.core.records.split import SPLIT_FILE, ProofResult, SplitProofs
+from embedtune.core.retrieval.beir import SPLITS, Qrels, Record, write_qrels, write_records
 from embedtune.core.stage import Outcome
 
-SPLITS = ("train", "dev", "test")
-HELD_OUT = SPLITS[1:]
 MINING_CORPUS = "passages whose metadata.split is train"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is to be proved and written.
+    """A dataset to prove and write.
 
     Attributes:
-        corpus: Passages; metadata holds group_id and split.
-        queries: Queries; metadata holds split.
+        corpus: Passages; their metadata has group_id and split.
+        queries: Queries; their metadata has split.
         qrels: Judgements, by split.
-        texts: What near-duplicates are judged on, by passage id: the text without its headings.
+        texts: The text without headings of each passage, by id; near-duplicates are found in these.
     """
 
     corpus: Sequence[Record]
@@ -38,12 +37,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Proof:
-    """Something that was checked.
+    """A statement about the dataset, and whether it is true.
 
     Attributes:
-        name: What holds if there is no violation.
-        checked: How many things were looked at.
-        violations: What speaks against it, for a reader.
+        name: The statement; it is true if there are no violations.
+        checked: How many things were checked.
+        violations: Each thing that contradicts it, in words.
     """
 
     name: str
@@ -58,12 +57,9 @@ def write_dataset(path: Path, dataset: Dataset, proofs: Sequence[Proof], notes: 
     for split in SPLITS:
         write_qrels(path / "qrels" / f"{split}.tsv", dataset.qrels[split])
     found = counts(dataset)
-    record = {
-        "proofs": [{"name": p.name, "checked": p.checked, "violations": len(p.violations)} for p in proofs],
-        "counts": found,
-        "mining_corpus": MINING_CORPUS,
-    }
-    (path / "split.json").write_text(json.dumps(record, indent=2) + "\n")
+    results = (ProofResult(name=p.name, checked=p.checked, violations=len(p.violations)) for p in proofs)
+    record = SplitProofs(proofs=tuple(results), counts=found, mining_corpus=MINING_CORPUS)
+    write_record(path / SPLIT_FILE, record)
     return Outcome(found, {**found, "proofs": len(proofs)}, notes)
 
 
@@ -79,15 +75,17 @@ def counts(dataset: Dataset) -> dict[str, int]:
 
 
 def warnings(dataset: Dataset, settings: SplitSettings) -> tuple[str, ...]:
-    """Say which split is too small to train on, or to decide anything by."""
+    """Return a warning for each split that is too small to train on or to decide by."""
     found = []
     train, dev, test = (len(dataset.qrels[split]) for split in SPLITS)
     if train < settings.min_train_queries:
-        wanted = f"fewer than split.min_train_queries {settings.min_train_queries}"
-        found.append(f"{train} train queries, {wanted}: training may change little")
+        found.append(_below("train", train, settings.min_train_queries) + "training may change little")
     if test < settings.min_test_queries:
-        wanted = f"fewer than split.min_test_queries {settings.min_test_queries}"
-        found.append(f"{test} test queries, {wanted}: intervals will be wide")
+        found.append(_below("test", test, settings.min_test_queries) + "confidence intervals will be wide")
     if dev == 0:
         found.append("no dev queries: the best checkpoint cannot be chosen")
     return tuple(found)
+
+
+def _below(split: str, count: int, minimum: int) -> str:
+    return f"the number of {split} queries, {count}, is below split.min_{split}_queries {minimum}: "

@@ -1,4 +1,4 @@
-"""A user's own labelled data, in the BEIR layout, becomes a dataset artifact with the same proofs."""
+"""Import a user's labelled data in the BEIR layout as a dataset artifact, with the same proofs."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,28 +6,29 @@ from pathlib import Path
 
 from embedtune.core.artifacts import StageReport, file_sha256
 from embedtune.core.config.config import Config
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
-from embedtune.core.retrieval.beir import Qrels, Record, read_qrels, read_records
+from embedtune.core.retrieval.beir import HELD_OUT, SPLITS, Qrels, Record, read_qrels, read_records
 from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
 from embedtune.core.retrieval.shingles import words
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.split.carve import carve
-from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, warnings, write_dataset
+from embedtune.split.dataset import Dataset, warnings, write_dataset
+from embedtune.split.held_out import hold_out
 from embedtune.split.proofs import Limits, prove
 
 FIX = (
-    "take the queries that leak out of qrels/train.tsv, or leave qrels/test.tsv and qrels/dev.tsv away: they are "
-    "then carved from the train queries so that nothing leaks"
+    "remove the queries that leak from qrels/train.tsv, or remove qrels/dev.tsv and qrels/test.tsv: dev and test "
+    "queries are then taken from the train queries so that nothing leaks"
 )
 
 
-def bring(dataset_dir: Path, output: Path, context: Context) -> StageReport:
-    """Prove a BEIR directory and write it as a dataset artifact; ids and judgements stay as they are.
+def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageReport:
+    """Prove a BEIR directory and write it as a dataset artifact; ids and judgements are not changed.
 
-    Needed are corpus.jsonl, queries.jsonl and qrels/train.tsv. Where qrels/dev.tsv or qrels/test.tsv is missing,
-    it is carved from the train queries by the shares of the configuration. Passages that answer dev or test
-    queries, and their near-duplicates, are kept out of the mining corpus.
+    The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv. If qrels/dev.tsv or qrels/test.tsv
+    is missing, its share of the queries, as configured, is taken from the train queries. Passages that answer dev
+    or test queries, and their near-duplicates, are kept out of the mining corpus.
 
     Args:
         dataset_dir: The user's directory.
@@ -35,16 +36,16 @@ def bring(dataset_dir: Path, output: Path, context: Context) -> StageReport:
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        InputError: A file is missing or wrong, or a judgement names what is not there.
+        InputError: A file is missing or wrong, or a judgement refers to an unknown query or passage.
         GateError: Something leaks between splits.
     """
     this = StageRun("split", output, context, module="labelled")
-    return this.write(_fingerprints(dataset_dir, context.config), lambda path: _bring(dataset_dir, path, context))
+    return this.write(_fingerprints(dataset_dir, context.config), lambda path: _import(dataset_dir, path, context))
 
 
-def _bring(dataset_dir: Path, path: Path, context: Context) -> Outcome:
+def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
     config = context.config
-    with context.progress.task("bring", 3, "steps") as task:
+    with context.progress.task("import", 3, "steps") as task:
         corpus = read_records(dataset_dir / "corpus.jsonl")
         queries = read_records(dataset_dir / "queries.jsonl")
         given = {
@@ -54,18 +55,18 @@ def _bring(dataset_dir: Path, path: Path, context: Context) -> Outcome:
         }
         _require_known(given, corpus, queries)
         task.advance()
-        group_of = _groups(corpus, config, context.progress)
+        group_of = _groups(corpus, config.ingest, context.progress)
         qrels, notes = _complete(given, queries, group_of, config)
         dataset = _assemble(corpus, queries, qrels, group_of)
         task.advance()
-        proofs = prove(dataset, Limits.of(config), FIX)
+        proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
         outcome = write_dataset(path, dataset, proofs, notes + warnings(dataset, config.split))
         task.advance()
     return outcome
 
 
 def _fingerprints(dataset_dir: Path, config: Config) -> dict[str, str]:
-    """Return what the dataset depends on: the user's files, and the settings of ingest that bring uses too."""
+    """Return what the dataset depends on in addition to split's settings: the user's files, ingest's settings."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
     files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
     return {
@@ -84,12 +85,12 @@ def _require_known(given: Mapping[str, Qrels], corpus: list[Record], queries: li
             raise InputError(f"qrels/{split}.tsv judges passages that are not in corpus.jsonl", got=unknown[:3])
 
 
-def _groups(corpus: list[Record], config: Config, progress: Progress) -> dict[str, str]:
-    """Return the near-duplicate group of each passage, named by its smallest id."""
+def _groups(corpus: list[Record], settings: IngestSettings, progress: Progress) -> dict[str, str]:
+    """Return the near-duplicate group of each passage; the smallest id in a group is its name."""
     labels = near_duplicate_groups(
         [record.text for record in corpus],
-        config.ingest.near_duplicate_jaccard,
-        config.ingest.near_duplicate_containment,
+        settings.near_duplicate_jaccard,
+        settings.near_duplicate_containment,
         progress,
     )
     smallest: dict[int, str] = {}
@@ -101,13 +102,13 @@ def _groups(corpus: list[Record], config: Config, progress: Progress) -> dict[st
 def _complete(
     given: Mapping[str, Qrels], queries: list[Record], group_of: Mapping[str, str], config: Config
 ) -> tuple[dict[str, Qrels], tuple[str, ...]]:
-    """Carve the splits that were not given."""
+    """Take the splits that were not given from the train queries."""
     missing = [split for split in HELD_OUT if split not in given]
     if not missing:
         return dict(given), ()
     wanted = {"train": config.ingest.train_share, "dev": config.ingest.dev_share, "test": config.ingest.test_share}
     whole = wanted["train"] + sum(wanted[split] for split in missing)
-    carved = carve(
+    found = hold_out(
         [query for query in queries if query.id in given["train"]],
         given["train"],
         group_of,
@@ -116,16 +117,16 @@ def _complete(
         seed=config.seed,
     )
     notes = tuple(
-        f"qrels/{split}.tsv was not given: {len(carved[split])} of the train queries became {split}"
+        f"qrels/{split}.tsv was not given: {len(found[split])} of the train queries became {split}"
         for split in missing
     )
-    return {**given, **carved}, notes
+    return {**given, **found}, notes
 
 
 def _assemble(
     corpus: list[Record], queries: list[Record], qrels: dict[str, Qrels], group_of: Mapping[str, str]
 ) -> Dataset:
-    """Give passages and queries the metadata that the stages read; queries that nothing judges are left out."""
+    """Add the metadata that the stages read to passages and queries; queries without judgements are left out."""
     split_of_group = {
         group_of[passage]: split for split in HELD_OUT for judged in qrels[split].values() for passage in judged
     }

@@ -1,4 +1,4 @@
-"""Exact comparison of many texts by shared shingles: the second opinion on what sketches found, or missed."""
+"""Exact comparison of many texts by shared shingles: it finds what comparison by sketches may have missed."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,9 +10,9 @@ from embedtune.core.retrieval.shingles import Hashes, containment
 def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -> Iterator[tuple[int, int]]:
     """Yield, in order, each (left, right) pair whose containment is at least `share`.
 
-    Exact, and fast by the prefix filter (Chaudhuri et al. 2006): two sets that share s of the smaller one's n
-    shingles also share one of its n - ⌈s·n⌉ + 1 rarest. As containment is never below Jaccard, the pairs of a
-    Jaccard of at least `share` are among them.
+    Exact, and fast thanks to the prefix filter (Chaudhuri et al. 2006): if two sets share at least s·n of the n
+    shingles of the smaller one, they also share one of its n - ⌈s·n⌉ + 1 rarest. Containment is never below
+    Jaccard, so the result includes every pair whose Jaccard is at least `share`.
 
     Args:
         left: Shingle sets.
@@ -29,14 +29,14 @@ def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -
 def _probe(
     small: list[list[int]], large: list[list[int]], share: float, rarity: Counter[int]
 ) -> set[tuple[int, int]]:
-    """Return candidates in which the `small` side is not the larger set."""
+    """Return the candidate pairs in which the set of `small` is not the larger one."""
     holders: dict[int, list[int]] = defaultdict(list)
     for index, item in enumerate(large):
         for shingle in item:
             holders[shingle].append(index)
     found = set()
     for index, item in enumerate(small):
-        # Less a hair, so that rounding never makes the needed overlap too large.
+        # Slightly less, so that rounding never makes the needed overlap too large.
         needed = max(1, math.ceil(share * len(item) - 1e-9))
         rarest = sorted(item, key=lambda shingle: (rarity[shingle], shingle))[: len(item) - needed + 1]
         found |= {

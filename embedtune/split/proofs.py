@@ -1,12 +1,14 @@
-"""What a dataset must prove before anything is trained or measured on it. Each proof counts what it checked."""
+"""What must be true of a dataset before anything is trained or measured on it."""
 
 from dataclasses import dataclass
 from itertools import combinations
 
-from embedtune.core.config.config import Config
+from embedtune.core.config.ingest import IngestSettings
+from embedtune.core.config.split import SplitSettings
 from embedtune.core.errors import GateError
+from embedtune.core.retrieval.beir import HELD_OUT, SPLITS
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
-from embedtune.split.dataset import HELD_OUT, SPLITS, Dataset, Proof
+from embedtune.split.dataset import Dataset, Proof
 from embedtune.split.overlap import overlapping
 
 QUERY_WORDS = 3  # in a shingle of a question
@@ -15,12 +17,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Limits:
-    """What counts as a near-duplicate, each from the given value on.
+    """What counts as a near-duplicate: similarities of at least these values.
 
     Attributes:
-        jaccard: Of the word-5-grams of two passages.
-        containment: Or this share of the smaller passage's.
-        query_jaccard: Of the word-3-grams of two questions.
+        jaccard: Jaccard of the word-5-grams of two passages.
+        containment: Or the share of the smaller passage's word-5-grams that the other contains.
+        query_jaccard: Jaccard of the word-3-grams of two questions.
     """
 
     jaccard: float
@@ -28,29 +30,26 @@ class Limits:
     query_jaccard: float
 
     @classmethod
-    def of(cls, config: Config) -> "Limits":
-        """Return the limits that a configuration names."""
-        ingest = config.ingest
-        return cls(
-            ingest.near_duplicate_jaccard, ingest.near_duplicate_containment, config.split.duplicate_similarity
-        )
+    def of(cls, ingest: IngestSettings, split: SplitSettings) -> "Limits":
+        """Return the configured limits."""
+        return cls(ingest.near_duplicate_jaccard, ingest.near_duplicate_containment, split.duplicate_similarity)
 
 
 def prove(dataset: Dataset, limits: Limits, fix: str) -> list[Proof]:
-    """Check everything.
+    """Return all proofs of a dataset.
 
     Args:
-        dataset: What is about to be written.
+        dataset: The dataset to write.
         limits: What counts as a near-duplicate.
         fix: What the user can do about a leak.
 
     Raises:
-        GateError: Something does not hold; the message shows examples.
+        GateError: A statement is not true; the message shows examples.
     """
     proofs = [
         judged_passages_exist(dataset),
         queries_are_judged_in_their_split(dataset),
-        queries_lie_where_their_passages_do(dataset),
+        queries_share_the_split_of_their_passages(dataset),
         no_shared_positive(dataset),
         no_shared_group(dataset),
         no_similar_positive(dataset, limits),
@@ -77,28 +76,28 @@ def _explain(proof: Proof) -> str:
 
 
 def judged_passages_exist(dataset: Dataset) -> Proof:
-    """Every judged passage stands in the corpus."""
+    """Every judged passage is in the corpus."""
     known = {record.id for record in dataset.corpus}
     judged = dataset.positives(*SPLITS)
-    absent = (f"{passage} is judged but absent" for passage in judged if passage not in known)
+    absent = (f"{passage} is judged but not in the corpus" for passage in judged if passage not in known)
     return Proof("every judged passage is in the corpus", len(judged), tuple(absent))
 
 
 def queries_are_judged_in_their_split(dataset: Dataset) -> Proof:
-    """Every query has judgements, in the split that its metadata names, and in no other."""
+    """Every query has judgements in the split of its metadata, and in no other."""
     split_of = {query.id: query.metadata["split"] for query in dataset.queries}
     judged = [(query, split) for split in SPLITS for query in dataset.qrels[split]]
     wrong = [
-        f"{query} is judged in {split}, its split is {split_of.get(query, 'unknown')}"
+        f"{query} is judged in {split} but belongs to {split_of.get(query, 'no split')}"
         for query, split in judged
         if split_of.get(query) != split
     ]
-    wrong += [f"{query} has no judgement" for query in sorted(set(split_of) - {query for query, _ in judged})]
+    wrong += [f"{query} has no judgements" for query in sorted(set(split_of) - {query for query, _ in judged})]
     return Proof("every query is judged in its own split only", len(split_of), tuple(wrong))
 
 
-def queries_lie_where_their_passages_do(dataset: Dataset) -> Proof:
-    """All passages of a query, single-hop or multi-hop, belong to the split of the query."""
+def queries_share_the_split_of_their_passages(dataset: Dataset) -> Proof:
+    """All passages that answer a query, single-hop or multi-hop, belong to the split of the query."""
     split_of = {record.id: record.metadata["split"] for record in dataset.corpus}
     wrong = []
     for split in SPLITS:
@@ -107,7 +106,9 @@ def queries_lie_where_their_passages_do(dataset: Dataset) -> Proof:
             if set(found.values()) - {split, None}:
                 wrong.append(f"{query} of {split} is answered by {found}")
     checked = sum(len(qrels) for qrels in dataset.qrels.values())
-    return Proof("every query, multi-hop too, lies in the split of all its passages", checked, tuple(wrong))
+    return Proof(
+        "every query, multi-hop ones included, is in the split of all its passages", checked, tuple(wrong)
+    )
 
 
 def no_shared_positive(dataset: Dataset) -> Proof:
@@ -118,12 +119,12 @@ def no_shared_positive(dataset: Dataset) -> Proof:
 
 
 def no_shared_group(dataset: Dataset) -> Proof:
-    """No near-duplicate group holds both a train positive and a dev or test positive."""
+    """No near-duplicate group contains both a train positive and a dev or test positive."""
     group_of = {record.id: record.metadata["group_id"] for record in dataset.corpus}
     train = {group_of[passage]: passage for passage in dataset.positives("train") if passage in group_of}
     held_out = dataset.positives(*HELD_OUT)
     wrong = (
-        f"{passage} and {train[group_of[passage]]} are of group {group_of[passage]}"
+        f"{passage} and {train[group_of[passage]]} are both in group {group_of[passage]}"
         for passage in held_out
         if group_of.get(passage) in train
     )
@@ -146,7 +147,7 @@ def no_similar_positive(dataset: Dataset, limits: Limits) -> Proof:
 
 
 def no_similar_query(dataset: Dataset, limits: Limits) -> Proof:
-    """No two queries of different splits are equal or nearly so."""
+    """No two queries of different splits are the same or nearly the same."""
     by_split = {split: [q for q in dataset.queries if q.metadata["split"] == split] for split in SPLITS}
     sets = {split: [shingles(query.text, QUERY_WORDS) for query in by_split[split]] for split in SPLITS}
     wrong = [

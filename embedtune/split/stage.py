@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 from embedtune.core.artifacts import StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
-from embedtune.core.retrieval.beir import Qrels, Record
+from embedtune.core.retrieval.beir import SPLITS, Qrels, Record
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.split.dataset import SPLITS, Dataset, warnings, write_dataset
+from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # of a Parquet table, as pyarrow's `to_pylist` returns it
 FIX = (
-    "run ingest and generate again with a lower ingest.near_duplicate_jaccard or near_duplicate_containment, "
-    "so that such documents share a split"
+    "run ingest and generate again with a lower ingest.near_duplicate_jaccard or "
+    "ingest.near_duplicate_containment, so that such documents are put into one split"
 )
 QUERY_FIELDS = (
     *("split", "hops", "query_type", "reasoning_type", "complexity", "style"),
@@ -29,7 +29,7 @@ PASSAGE_FIELDS = ("doc_id", "path", "group_id", "split", "boilerplate", "n_words
 def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageReport:
     """Build and prove the dataset.
 
-    Membership was fixed at ingest, by document: a question belongs where its chunks belong.
+    Ingest has assigned each document to a split; a question belongs to the split of its chunks.
 
     Args:
         chunks: The chunks artifact.
@@ -39,7 +39,7 @@ def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageR
 
     Raises:
         ContractError: The chunks were rendered with another passage template.
-        GateError: Something leaks between splits, or there is no train query.
+        GateError: Something leaks between splits, or there are no train queries.
     """
     this = StageRun("split", output, context)
     inputs = this.read(chunks=chunks, questions=questions)
@@ -56,9 +56,9 @@ def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outco
             config.contract,
         )
         task.advance()
-        proofs = prove(dataset, Limits.of(config), FIX)
+        proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
         if not dataset.qrels["train"]:
-            raise GateError("there is no train query", fix="generate more questions, or add documents")
+            raise GateError("there are no train queries", fix="generate more questions, or add documents")
         task.advance()
         outcome = write_dataset(path, dataset, proofs, warnings(dataset, config.split))
         task.advance()
@@ -70,7 +70,7 @@ def build(documents: list[Row], chunks: list[Row], questions: list[Row], contrac
 
     Args:
         documents: Rows of documents.parquet.
-        chunks: Rows of chunks.parquet, one an occurrence.
+        chunks: Rows of chunks.parquet, one per occurrence.
         questions: Rows of questions.parquet.
         contract: Renders the passages.
 
@@ -82,7 +82,7 @@ def build(documents: list[Row], chunks: list[Row], questions: list[Row], contrac
     for row in chunks:
         splits.setdefault(row["chunk_id"], set()).add(row["split"])
         first.setdefault(row["chunk_id"], row)
-    # Boilerplate may stand in several splits: what train sees anyway, train may see.
+    # Boilerplate may occur in several splits; it belongs to train if train sees it anyway.
     split_of = {chunk_id: min(found, key=SPLITS.index) for chunk_id, found in splits.items()}
     path_of = {row["doc_id"]: row["path"] for row in documents}
     corpus = [

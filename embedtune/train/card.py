@@ -1,9 +1,10 @@
-"""The model card: what the model is, how to use it, what it was trained on. Evaluation figures come in later."""
+"""The model card: what the model is, how to use it, and how it was trained. Evaluation figures are added later."""
 
 from pathlib import Path
 from string import Template
 
-from embedtune.core.config.config import Config
+from embedtune.core.config.train import TrainSettings
+from embedtune.core.contract import EncoderContract
 from embedtune.train.plan import TrainingPlan
 
 EVALUATION_MARK = "<!-- evaluation -->"
@@ -13,17 +14,24 @@ _LOSSES = {
 }
 
 
-def model_card(config: Config, plan: TrainingPlan, best_step: int, measured: bool, precision: str) -> str:
+def model_card(
+    contract: EncoderContract,
+    settings: TrainSettings,
+    plan: TrainingPlan,
+    best_step: int,
+    measured: bool,
+    precision: str,
+) -> str:
     """Return the README of a model directory.
 
     Args:
-        config: Contract and hyperparameters.
-        plan: Rows and steps.
-        best_step: Step of the kept weights.
-        measured: Whether a development set chose them.
+        contract: How texts become vectors.
+        settings: Hyperparameters.
+        plan: Rows, steps and seed.
+        best_step: Step whose weights were kept.
+        measured: Whether the dev questions chose it.
         precision: "fp32" or "bf16".
     """
-    contract, settings = config.contract, config.train
     lora = settings.lora
     fields = {
         **contract.model_dump(),
@@ -37,9 +45,9 @@ def model_card(config: Config, plan: TrainingPlan, best_step: int, measured: boo
         "epochs": f"{plan.epoch(plan.steps):.2f}",
         "best_step": best_step,
         "why_best": ", the best on the development questions" if measured else ", the last",
-        "loss": _LOSSES[settings.loss] + (", each vector size" if settings.matryoshka else ""),
+        "loss": _LOSSES[settings.loss] + (", for each vector size" if settings.matryoshka else ""),
         "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",
         "precision": precision,
-        "seed": config.seed,
+        "seed": plan.seed,
     }
     return Template((Path(__file__).parent / "model_card.md").read_text(encoding="utf-8")).substitute(fields)

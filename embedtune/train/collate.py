@@ -1,15 +1,16 @@
-"""Rows to tensors: tokenized queries and distinct passages, and what each passage is to each query."""
+"""Rows to tensors: tokenized queries and distinct passages, and the role of each passage for each query."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from embedtune.core.contract import EncoderContract
+from embedtune.train.rows import TrainingRow
 
 MASKED, NEGATIVE, POSITIVE = -1, 0, 1
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,20 @@ class Collator:
     """Makes the input of both losses from a batch of rows.
 
     The result holds `query_*` and `passage_*` features, named as sentence-transformers' trainer expects them, and
-    `label`, the roles: an int8 matrix (queries, passages) of MASKED, NEGATIVE and POSITIVE, one POSITIVE a row.
-    A passage that several rows share is encoded once and counts once.
+    `label`, the roles: an int8 matrix (queries, passages). A passage that several rows share is encoded once and
+    has one column. With g(j) the near-duplicate group of passage j, p(i) the positive of row i, N(i) its own
+    negatives and A(i) the groups of everything that answers its question, the role of passage j for row i is
+
+        POSITIVE  if j = p(i)
+        MASKED    else if g(j) ∈ A(i)
+        NEGATIVE  else if j ∈ N(i), or `in_batch`
+        MASKED    else.
 
     Args:
-        tokenize: Texts to features, padded to the longest of them.
+        tokenize: Turns texts into features, padded to the longest of them.
         contract: Its prefixes are added here.
-        negatives: Own negatives used of each row.
-        in_batch: Whether the other rows' passages are negatives too.
+        negatives: Number of own negatives used per row, the first ones.
+        in_batch: Whether the passages of other rows are negatives too.
     """
 
     tokenize: Callable[[list[str]], dict[str, Any]]
@@ -33,23 +40,27 @@ class Collator:
     in_batch: bool
     valid_label_columns: list[str] = field(default_factory=lambda: ["label"])  # the trainer reads it
 
-    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Collate rows."""
+    def __call__(self, rows: Sequence[TrainingRow]) -> dict[str, Any]:
+        """Collate rows into a batch, a dictionary whose keys are those of sentence-transformers' trainer."""
         own = [[row["positive"], *row["negatives"][: self.negatives]] for row in rows]
-        groups: dict[str, str] = {}  # of each distinct passage
+        groups: dict[str, str] = {}  # of each distinct passage, in the order of the columns
         for row, texts in zip(rows, own, strict=True):
             groups |= zip(texts, [row["group_id"], *row["negative_groups"][: self.negatives]], strict=True)
-        columns = {text: column for column, text in enumerate(groups)}
-        label = torch.full((len(rows), len(columns)), NEGATIVE if self.in_batch else MASKED, dtype=torch.int8)
-        for number, (row, texts) in enumerate(zip(rows, own, strict=True)):
-            label[number, [columns[text] for text in texts]] = NEGATIVE
-            also_right = set(row["positive_groups"]) | {row["group_id"]}
-            label[number, [columns[text] for text in columns if groups[text] in also_right]] = MASKED
-            label[number, columns[row["positive"]]] = POSITIVE
         queries = self.tokenize([self.contract.query_prefix + row["query"] for row in rows])
-        passages = self.tokenize([self.contract.passage_prefix + text for text in columns])
+        passages = self.tokenize([self.contract.passage_prefix + text for text in groups])
         return {
             **{f"query_{name}": value for name, value in queries.items()},
             **{f"passage_{name}": value for name, value in passages.items()},
-            "label": label,
+            "label": self._roles(rows, own, groups),
         }
+
+    def _roles(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Tensor:
+        """Apply the rule from its last line to its first: a later assignment overrides an earlier one."""
+        columns = {text: column for column, text in enumerate(groups)}
+        roles = torch.full((len(rows), len(columns)), NEGATIVE if self.in_batch else MASKED, dtype=torch.int8)
+        for number, (row, texts) in enumerate(zip(rows, own, strict=True)):
+            roles[number, [columns[text] for text in texts]] = NEGATIVE
+            answers = {*row["positive_groups"], row["group_id"]}
+            roles[number, [columns[text] for text, group in groups.items() if group in answers]] = MASKED
+            roles[number, columns[row["positive"]]] = POSITIVE
+        return roles

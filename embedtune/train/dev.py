@@ -1,4 +1,4 @@
-"""The development set: nDCG@10 of a model on questions that it is not trained on, to pick the best checkpoint."""
+"""The dev questions: nDCG@10 on questions that the model is not trained on, to pick the best checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +15,15 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-METRIC = "ndcg@10"
-
 
 @dataclass(frozen=True)
 class LiveEncoder:
-    """A model in memory, such as one in the middle of its training, under a contract."""
+    """Encodes with a model in memory, such as one that is being trained."""
 
     model: "SentenceTransformer"
     contract: EncoderContract
@@ -33,11 +31,11 @@ class LiveEncoder:
     fingerprint: str = "live"
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode queries, prefix added."""
+        """Encode queries, with the contract's prefix."""
         return self._encode([self.contract.query_prefix + text for text in texts])
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode passages, prefix added."""
+        """Encode passages, with the contract's prefix."""
         return self._encode([self.contract.passage_prefix + text for text in texts])
 
     def _encode(self, texts: list[str]) -> Vectors:
@@ -46,12 +44,12 @@ class LiveEncoder:
 
 
 class DevSet:
-    """Questions of the dev split against the whole corpus.
+    """The questions of the dev split, searched in the whole corpus.
 
     Args:
         dataset: Directory of a dataset artifact.
         contract: How texts are embedded.
-        runtime: Device, and texts encoded at a time.
+        runtime: Device and batch size.
     """
 
     def __init__(self, dataset: Path, contract: EncoderContract, runtime: RuntimeSettings) -> None:
@@ -60,16 +58,16 @@ class DevSet:
         self._runtime = runtime
 
     def __bool__(self) -> bool:
-        """Tell whether there is a question."""
+        """Tell whether there are any questions."""
         return bool(self._data.queries)
 
     def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
-        """Measure a model, as sentence-transformers' trainer asks its evaluators to."""
+        """Measure a model; this is the signature that sentence-transformers' trainer expects of its evaluators."""
         encoder = LiveEncoder(model, self._contract, self._runtime.encode_batch_size)
-        return {METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
+        return {DECIDING_METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
 
     def measure(self, encoder: Encoder, progress: Progress) -> dict[int, float]:
-        """Return nDCG@10 for each vector size of the contract, the full one first."""
+        """Return nDCG@10 for each vector size of the contract, in its order: the full size first."""
         queries = encoder.encode_queries([query.text for query in self._data.queries], progress)
         passages = encoder.encode_passages([passage.text for passage in self._data.corpus], progress)
         return {size: self._ndcg(_cut(queries, size), _cut(passages, size)) for size in self._contract.dimensions}
@@ -80,11 +78,11 @@ class DevSet:
             query.id: {self._data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
-        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[METRIC]
+        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[DECIDING_METRIC]
 
 
 def _cut(vectors: Vectors, size: int) -> Vectors:
-    """Return the vectors cut to a size and normalised again."""
+    """Return the vectors cut to their first `size` numbers and normalised again."""
     cut = vectors[:, :size]
     norms = np.linalg.norm(cut, axis=1, keepdims=True)
     return np.asarray(cut / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Features to vectors with gradients: in one forward pass, or piece by piece in bounded memory."""
+"""Encode features with gradients: in one forward pass, or piece by piece in bounded memory."""
 
 from typing import Any
 
@@ -6,29 +6,29 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-Features = dict[str, Any]
+Features = dict[str, Any]  # as sentence-transformers' models take and return them
 
 
 def embed(model: nn.Module, features: Features) -> Tensor:
-    """Return the vectors of tokenized texts, shape (n, dimension), with their graph."""
-    # The model writes into the dictionary it is given.
+    """Return the vectors of tokenized texts, shape (n, dimension), with their autograd graph."""
+    # A copy, since the model writes into the dictionary.
     vectors: Tensor = model(dict(features))["sentence_embedding"]
     return vectors
 
 
 def embed_cached(model: nn.Module, features: Features, piece: int) -> Tensor:
-    """Return the same vectors, keeping the activations of one piece only.
+    """Return the same vectors, but keep the activations of only one piece at a time.
 
-    This is gradient caching (GradCache, arXiv 2101.06983) by checkpointing: a piece is encoded without keeping its
-    activations; when the gradient of the loss over all vectors arrives, it is encoded again, with the same random
-    state and hence the same dropout, and that gradient goes through it. The last piece keeps its graph, since the
-    backward pass begins with it: it is encoded once. Texts are ordered by length, longest last, so that a piece is
-    hardly padded and the dearest one is not encoded twice.
+    This is gradient caching (GradCache, arXiv 2101.06983) by checkpointing: each piece is encoded without keeping
+    its activations. In the backward pass it is encoded again, with the same random state and hence the same
+    dropout, and the gradient of its vectors is propagated through it. The last piece keeps its graph, since the
+    backward pass begins with it: it is encoded once. Texts are ordered by length, longest last, so that pieces
+    contain little padding and the most expensive one is not encoded twice.
 
     Args:
         model: A sentence-transformers model.
         features: Tokenized texts, padded to the longest.
-        piece: Texts encoded at a time.
+        piece: Number of texts encoded at a time.
     """
     order = torch.argsort(features["attention_mask"].sum(dim=1), stable=True)
     *cached, last = torch.split(order, piece)
@@ -41,7 +41,7 @@ def embed_cached(model: nn.Module, features: Features, piece: int) -> Tensor:
 
 
 def _select(features: Features, rows: Tensor) -> Features:
-    """Return some rows of the features, without the columns that are padding in all of them (on either side)."""
+    """Return some rows of the features, without the columns that are padding in all of these rows."""
     used = features["attention_mask"][rows].any(dim=0)
     return {
         name: value[rows][:, used] if isinstance(value, Tensor) and value.ndim == 2 else value

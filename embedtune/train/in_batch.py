@@ -1,4 +1,4 @@
-"""In-batch negatives: each query against the passages of the whole batch, less those that answer it too."""
+"""In-batch negatives: each query is compared with all passages of the batch, except others that answer it too."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from embedtune.train.scores import row_losses
 class InBatchLoss(nn.Module):
     """Cross-entropy over all positives and own negatives of a batch, false negatives masked.
 
-    Masked is each passage of a group that holds one of the query's positives: the siblings of a multi-hop
-    question, and exact and near-duplicates. Gradients are cached: memory depends on `piece`, not on the batch.
+    The collator masks the other passages of a multi-hop question, and near-duplicates of passages that answer the
+    query. Gradients are cached: memory depends on `piece`, not on the size of the batch.
 
     Args:
         model: A sentence-transformers model.
-        temperature: Divides the cosines.
+        temperature: The cosines are divided by it.
         dimensions: Vector sizes to train.
-        piece: Texts encoded at a time.
+        piece: Number of texts encoded at a time.
     """
 
     def __init__(self, model: nn.Module, temperature: float, dimensions: Sequence[int], piece: int) -> None:

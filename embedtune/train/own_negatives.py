@@ -1,4 +1,4 @@
-"""The recipe's loss: each query tells its passage from its own mined negatives, and from nothing else."""
+"""The recipe's loss: each query is compared with its positive and its own mined negatives only."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from embedtune.train.scores import row_losses
 class OwnNegativesLoss(nn.Module):
     """Cross-entropy over one positive and the row's own negatives (NVIDIA-NeMo/Automodel, biencoder recipe).
 
-    Rows do not see each other, so a step's rows may come in micro-batches of any size. The trainer averages the
-    losses of the micro-batches of a step; the weight of a row is such that the result is the mean over the step's
-    rows, also when the micro-batches differ in size.
+    Rows are independent of each other, so the rows of a step may be processed in micro-batches of any size. The
+    trainer averages the losses of the micro-batches; rows are weighted so that the result is the mean over the
+    rows of the step even if the micro-batches differ in size.
 
     Args:
         model: A sentence-transformers model.
-        temperature: Divides the cosines.
+        temperature: The cosines are divided by it.
         dimensions: Vector sizes to train.
-        row_weight: micro-batches a step / rows a step.
+        row_weight: Micro-batches per step, divided by rows per step.
     """
 
     def __init__(self, model: nn.Module, temperature: float, dimensions: Sequence[int], row_weight: float) -> None:

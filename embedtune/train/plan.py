@@ -1,4 +1,4 @@
-"""Which rows form which optimiser step: decided before training, so that a resumed run sees the same ones."""
+"""The training plan: which rows form which step, fixed before training so that a resumed run sees the same."""
 
 import math
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ SMALL_ROWS = 2000
 class TrainingPlan:
     """The steps of a training run.
 
-    Every step has exactly `batch_size` rows: the epochs' shuffles follow each other and are cut into steps, so no
-    row is dropped and no step is small.
+    Every step has exactly `batch_size` rows: the shuffled rows of all epochs are concatenated and cut into steps,
+    so no row is dropped and no step is smaller than the others.
 
     Args:
-        rows: Rows there are.
-        batch_size: Rows an optimiser step.
-        micro_batches: Parts in which a step's rows are collated and accumulated; 1 if the loss needs all at once.
+        rows: Number of training rows.
+        batch_size: Rows per optimiser step.
+        micro_batches: Parts of a step whose gradients are accumulated; 1 if the loss needs all rows at once.
         steps: Optimiser steps.
-        evaluation_interval: Steps between two measurements on dev; the last step is always measured.
-        seed: Decides the order of the rows.
+        evaluation_interval: Steps between two measurements on dev; there is always one after the last step.
+        seed: Determines the order of the rows.
     """
 
     rows: int
@@ -35,7 +35,7 @@ class TrainingPlan:
     seed: int
 
     def epoch(self, step: int) -> float:
-        """Return how often the rows were seen after `step` steps."""
+        """Return how many times the rows were seen after `step` steps."""
         return step * self.batch_size / self.rows
 
     def batches(self) -> list[list[int]]:
@@ -50,10 +50,10 @@ class TrainingPlan:
 
 
 def effective_batch_size(configured: int, rows: int) -> int:
-    """Return the rows of an optimiser step.
+    """Return the number of rows per optimiser step.
 
     The recipe's rule: its default of 128 becomes max(16, min(64, rows // 8)) below 2,000 rows, so that a small set
-    still gets enough steps. A batch never exceeds the rows there are.
+    still gets enough steps. A batch is never larger than the number of rows.
     """
     size = configured
     if configured == RECIPE_BATCH and rows < SMALL_ROWS:
@@ -65,9 +65,9 @@ def plan_training(rows: int, settings: TrainSettings, seed: int) -> TrainingPlan
     """Plan the steps of a run.
 
     Args:
-        rows: Unrolled rows, at least 1.
+        rows: Number of training rows, at least 1.
         settings: Batch size, epochs, loss and measurements.
-        seed: Decides the order of the rows.
+        seed: Determines the order of the rows.
     """
     batch_size = effective_batch_size(settings.batch_size, rows)
     accumulates = settings.loss == "own_negatives"

@@ -1,10 +1,12 @@
-"""The model on its way into training and out of it: precision, adapters, merging."""
+"""The model before and after training: precision, adapters, merging."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedtune.core.config.config import Config
-from embedtune.core.config.train import LoraSettings
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.config.train import LoraSettings, TrainSettings
+from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.pytorch import device_of, load_model
 
 if TYPE_CHECKING:
@@ -14,17 +16,21 @@ if TYPE_CHECKING:
 def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
     """Load the base model for training: float32 weights, with fresh adapters if LoRA is configured.
 
-    Weights stay in float32 also when the arithmetic is bf16: an update of 1e-5 vanishes in a bf16 weight.
+    Weights stay in float32 even if the arithmetic is bf16: an update of 1e-5 vanishes in a bf16 weight.
+
+    Args:
+        base: Directory of the base model.
+        config: Contract, device, adapters, gradient checkpointing and seed.
 
     Raises:
-        ContractError: The model cannot do what the contract says.
+        ContractError: The model does not fit the contract.
     """
     model = load_model(base, config.contract, config.runtime).float()
-    # Checkpoints carry a model card of sentence-transformers; it must not ask the hub about the base.
+    # sentence-transformers writes a model card into each checkpoint. It must not ask the hub about the base model,
+    # and it computes examples, under a progress bar of its own, unless there are some.
     model.model_card_data.local_files_only = True
-    # Nor compute examples for it, with a progress bar of its own: it does so only where there are none.
     model.model_card_data.widget = [{"text": "unused"}]
-    if uses_gradient_checkpointing(config):
+    if uses_gradient_checkpointing(config.train, config.runtime):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.train.lora is not None:
         _add_adapters(model, config.train.lora, config.seed)
@@ -47,35 +53,39 @@ def _add_adapters(model: "SentenceTransformer", lora: LoraSettings, seed: int) -
     transformer.model = get_peft_model(transformer.model, adapters)
 
 
-def trained_model(checkpoint: Path, base: Path, config: Config) -> "SentenceTransformer":
-    """Load a checkpoint as a plain model: adapters are merged into the base's weights.
+def trained_model(
+    checkpoint: Path, base: Path, lora: LoraSettings | None, contract: EncoderContract, runtime: RuntimeSettings
+) -> "SentenceTransformer":
+    """Load a checkpoint as a plain model: adapters are merged into the weights of the base model.
 
     Args:
         checkpoint: A checkpoint of the trainer.
         base: The model that training started from.
-        config: Contract, device, and whether adapters were trained.
+        lora: None if all weights were trained.
+        contract: Pooling and maximum length.
+        runtime: The device.
     """
-    if config.train.lora is None:
-        return load_model(checkpoint, config.contract, config.runtime)
+    if lora is None:
+        return load_model(checkpoint, contract, runtime)
     from peft import PeftModel
 
-    model = load_model(base, config.contract, config.runtime).float()
+    model = load_model(base, contract, runtime).float()
     transformer: Any = model[0]
     transformer.model = PeftModel.from_pretrained(transformer.model, str(checkpoint)).merge_and_unload()
     return model
 
 
-def uses_bf16(config: Config) -> bool:
-    """Tell whether to compute in bf16: if it is asked for, or on a GPU that can."""
+def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
+    """Tell whether to compute in bf16: if the settings ask for it, or by default on a GPU that supports it."""
     import torch
 
-    if config.train.precision != "auto":
-        return config.train.precision == "bf16"
-    return device_of(config.runtime) == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if settings.precision != "auto":
+        return settings.precision == "bf16"
+    return device_of(runtime) == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def uses_gradient_checkpointing(config: Config) -> bool:
-    """Tell whether layers are recomputed in the backward pass: if it is asked for, or on a GPU."""
-    if config.train.gradient_checkpointing != "auto":
-        return config.train.gradient_checkpointing == "on"
-    return device_of(config.runtime) == "cuda"
+def uses_gradient_checkpointing(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
+    """Tell whether the backward pass recomputes layers: if the settings ask for it, or by default on a GPU."""
+    if settings.gradient_checkpointing != "auto":
+        return settings.gradient_checkpointing == "on"
+    return device_of(runtime) == "cuda"

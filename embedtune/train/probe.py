@@ -1,4 +1,4 @@
-"""How long an optimiser step takes on this machine: measured on a few rows, for `embedtune estimate`."""
+"""The time of an optimiser step on this machine, measured on a few rows for `embedtune estimate`."""
 
 import time
 from pathlib import Path
@@ -6,22 +6,23 @@ from pathlib import Path
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.pytorch import device_of
 from embedtune.train.plan import effective_batch_size, plan_training
+from embedtune.train.rows import TrainingRow
 
 QUERY_WORDS = 12  # a typical question
-PIECES = 4  # enough micro-batches that the share of work done twice by gradient caching is right
+PIECES = 4  # gradient caching encodes all pieces but the last twice: with four, that share is realistic
 _WORDS = ("valve", "pressure", "operator", "checks", "the", "outlet", "temperature", "before", "restart", "of")
 
 
 def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
-    """Return the seconds of one optimiser step, from one timed part of a step on synthetic texts.
+    """Return the seconds per optimiser step, from one timed part of a step on synthetic texts.
 
-    The time grows with the rows, so a few rows are timed (after a warm-up) and scaled. The length of the passages
-    is the middle of `ingest.min_words` and `ingest.max_words`.
+    The time is proportional to the rows, so a few rows are timed (after a warm-up) and the result is scaled. The
+    passages are as long as the mean of `ingest.min_words` and `ingest.max_words`.
 
     Args:
         base: Directory of the base model.
         config: Loss, batch, length, precision.
-        rows: Unrolled rows that there will be; they decide the batch size.
+        rows: Expected number of training rows; it decides the batch size.
     """
     import torch
 
@@ -34,14 +35,15 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     timed = min(batch_size, parts * settings.micro_batch_size)
     device = device_of(config.runtime)
     model = trainable_model(base, config).train()
-    loss = build_loss(model, plan_training(rows, settings, config.seed), config)
-    batch = build_collator(model, config)(_synthetic_rows(timed, config))
+    loss = build_loss(model, plan_training(rows, settings, config.seed), settings, config.contract)
+    words = (config.ingest.min_words + config.ingest.max_words) // 2
+    batch = build_collator(model, settings, config.contract)(_synthetic_rows(timed, settings.negatives, words))
     features = [_features(batch, name, device) for name in ("query_", "passage_")]
     roles = batch["label"].to(device)
     seconds = 0.0
     for _ in ("warm-up", "timed"):
         started = time.perf_counter()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=uses_bf16(config)):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=uses_bf16(settings, config.runtime)):
             value = loss(features, roles)
         value.backward()
         if device == "cuda":
@@ -50,17 +52,16 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     return seconds * batch_size / timed
 
 
-def _synthetic_rows(count: int, config: Config) -> list[dict[str, object]]:
-    """Make rows of distinct texts, since equal ones would be encoded once."""
-    words = (config.ingest.min_words + config.ingest.max_words) // 2
+def _synthetic_rows(count: int, negatives: int, words: int) -> list[TrainingRow]:
+    """Make rows whose texts differ, since equal passages would be encoded only once."""
     return [
         {
             "query": _text(QUERY_WORDS, f"{row}"),
             "positive": _text(words, f"{row}"),
             "group_id": f"{row}",
             "positive_groups": [],
-            "negatives": [_text(words, f"{row} {number}") for number in range(config.train.negatives)],
-            "negative_groups": [f"{row} {number}" for number in range(config.train.negatives)],
+            "negatives": [_text(words, f"{row} {number}") for number in range(negatives)],
+            "negative_groups": [f"{row} {number}" for number in range(negatives)],
         }
         for row in range(count)
     ]

@@ -1,14 +1,32 @@
-"""The training rows: the mined triplets, unrolled, with exactly the negatives that the configuration asks for."""
+"""The training rows: one per (query, positive) pair that was mined."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from embedtune.core.errors import GateError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-COLUMNS = ("query", "positive", "group_id", "positive_groups", "negatives", "negative_groups")
+
+class TrainingRow(TypedDict):
+    """The columns of triplets.parquet that training reads.
+
+    Attributes:
+        query: Text of the question.
+        positive: Text of a passage that answers it.
+        group_id: Near-duplicate group of the positive.
+        positive_groups: Groups of all passages that answer the question.
+        negatives: Texts of the mined negatives, hardest first.
+        negative_groups: Their groups.
+    """
+
+    query: str
+    positive: str
+    group_id: str
+    positive_groups: list[str]
+    negatives: list[str]
+    negative_groups: list[str]
 
 
 def read_rows(triplets: Path, negatives: int) -> "Dataset":
@@ -16,22 +34,22 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
 
     Args:
         triplets: Directory of the artifact.
-        negatives: Own negatives that each row must have; the first ones are used later.
+        negatives: Negatives that each row must have; training uses the first ones.
 
     Raises:
-        GateError: There is no row, or a row has too few negatives.
+        GateError: There are no rows, or one has too few negatives.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
     from datasets import Dataset
 
-    table = pq.read_table(triplets / "triplets.parquet", columns=list(COLUMNS))
+    table = pq.read_table(triplets / "triplets.parquet", columns=list(TrainingRow.__annotations__))
     if table.num_rows == 0:
         raise GateError(
             "there is nothing to train on",
-            got="0 rows of triplets",
+            got="a triplets table without rows",
             expected="at least one question with its passage and negatives",
-            fix="see why mining dropped the questions: triplets/audit.json",
+            fix="triplets/audit.json says why mining dropped the questions",
         )
     counts = pc.list_value_length(table["negatives"]).to_pylist()
     short = [number for number, count in enumerate(counts) if count < negatives]

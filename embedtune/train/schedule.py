@@ -1,4 +1,4 @@
-"""The recipe's optimiser: AdamW without decay on bias and norm, a linear warm-up, then a cosine."""
+"""The recipe's optimiser: AdamW without weight decay on biases and norms; linear warm-up, then cosine decay."""
 
 import math
 from collections.abc import Callable
@@ -15,8 +15,8 @@ MINIMUM_SHARE = 0.01  # recipe: min_lr = 0.01 x lr
 def lr_share(finished: int, steps: int, warmup: int) -> float:
     """Return the share of the peak learning rate after `finished` optimiser steps.
 
-    Linear from 0.1 to 1 over the warm-up, then a cosine to 0.01 at the end (Megatron's scheduler, which the recipe
-    uses). The warm-up takes at most half of the steps, so that short runs reach the peak too.
+    It rises linearly from 0.1 to 1 during the warm-up, then falls to 0.01 along a cosine (the recipe uses this
+    scheduler of Megatron's). The warm-up takes at most half of the steps, so that short runs reach the peak too.
     """
     warmup = min(warmup, steps // 2)
     if finished < warmup:
@@ -26,14 +26,14 @@ def lr_share(finished: int, steps: int, warmup: int) -> float:
 
 
 def schedule(steps: int, warmup: int) -> Callable[[int], float]:
-    """Return `lr_share` of a run as a function of the finished steps alone."""
+    """Return `lr_share` for one run, as a function of the finished steps."""
     return lambda finished: lr_share(finished, steps, warmup)
 
 
 def optimizer_and_schedule(
     model: nn.Module, settings: TrainSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """Build the optimiser of the trainable weights, and its learning-rate schedule."""
+    """Return the optimiser of the trainable weights and its learning-rate schedule."""
     trainable = [weight for weight in model.parameters() if weight.requires_grad]
     groups = [
         # Biases and norms are the weights with one dimension.

@@ -1,4 +1,4 @@
-"""The formula that both losses share: cross-entropy of the right passage among those that are not masked."""
+"""The formula that both losses share: cross-entropy of the positive among the passages that are not masked."""
 
 from collections.abc import Sequence
 
@@ -12,22 +12,22 @@ from embedtune.train.collate import MASKED
 def row_losses(
     queries: Tensor, passages: Tensor, roles: Tensor, temperature: float, dimensions: Sequence[int]
 ) -> Tensor:
-    """Return the loss of each query: -log softmax of its positive over cosine / temperature.
+    """Return the loss of each query: -log of its positive's share in the softmax of cosine / temperature.
 
-    Several dimensions give the mean over the vectors cut to each and normalised again (Matryoshka,
-    arXiv 2205.13147).
+    With several dimensions it is the mean over them; for each, the vectors are cut to that size and normalised
+    again (Matryoshka, arXiv 2205.13147).
 
     Args:
         queries: Vectors (q, d).
         passages: Vectors (p, d).
-        roles: What each passage is to each query, int8 (q, p), as the collator makes it.
-        temperature: Divides the scores.
-        dimensions: Sizes to train.
+        roles: Role of each passage for each query, int8 (q, p), from the collator.
+        temperature: The cosines are divided by it.
+        dimensions: Vector sizes to train.
 
     Returns:
         Shape (q,), float32.
     """
-    # Outside autocast: with bf16's three digits, scores of +-50 would be off by a quarter.
+    # Not under autocast: bf16 has three digits, so scores near 50 would be off by up to a quarter.
     with torch.autocast(queries.device.type, enabled=False):
         queries, passages = queries.float(), passages.float()
         targets = roles.argmax(dim=1)

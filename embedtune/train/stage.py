@@ -1,4 +1,4 @@
-"""Fine-tune the base model on the mined triplets; keep the checkpoint that is best on the dev questions."""
+"""Stage train: tune the base model on the triplets; keep the checkpoint that is best on the dev questions."""
 
 import hashlib
 import json
@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from embedtune.core.artifacts import Provenance, StageReport
 from embedtune.core.config.config import Config
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import require_same
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
-from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import write_record
+from embedtune.core.records.training import TRAINING_FILE
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.train.card import model_card
-from embedtune.train.dev import METRIC, DevSet, LiveEncoder
-from embedtune.train.outcome import Trained
+from embedtune.train.dev import DevSet, LiveEncoder
 from embedtune.train.plan import plan_training
 from embedtune.train.rows import read_rows
+from embedtune.train.trained import Trained
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -29,7 +32,7 @@ log = logging.getLogger(__name__)
 def run(triplets: Path, dataset: Path, output: Path, context: Context) -> StageReport:
     """Train and write the model artifact.
 
-    The cache keeps the checkpoints of an unfinished run, from which the next call goes on exactly.
+    The cache keeps the checkpoints of an unfinished run; the next call continues from there to the same weights.
 
     Args:
         triplets: The triplets artifact.
@@ -52,46 +55,42 @@ def run(triplets: Path, dataset: Path, output: Path, context: Context) -> StageR
 
 
 def _train_and_write(triplets: Path, dataset: Path, path: Path, checkpoints: Path, context: Context) -> Outcome:
-    config, progress, cache = context.config, context.progress, context.cache
-    base = resolve_base(config.contract, cache, config.storage, context.secrets)
-    before = _measure_base(dataset, base, config, progress, cache)
-    trained, model = _train(triplets, dataset, base, config, progress, checkpoints, before)
+    config = context.config
+    base = resolve_base(config.contract, context.cache, config.storage, context.secrets)
+    dev = DevSet(dataset, config.contract, config.runtime)
+    trained, model = _train(triplets, dev, base, checkpoints, context)
     _write_model(path, model, trained, config)
     log.info("train: kept step %d of %d", trained.fit.best_step, trained.plan.steps)
     counts = {"rows": trained.plan.rows, "steps": trained.plan.steps}
     return Outcome(counts, trained.metrics(), trained.notes(config.train))
 
 
-def _measure_base(dataset: Path, base: Path, config: Config, progress: Progress, cache: Path) -> dict[int, float]:
-    dev = DevSet(dataset, config.contract, config.runtime)
-    # The same vectors that mining and evaluation use.
-    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
-    return dev.measure(encoder, progress) if dev else {}
-
-
 def _train(
-    triplets: Path,
-    dataset: Path,
-    base: Path,
-    config: Config,
-    progress: Progress,
-    checkpoints: Path,
-    before: dict[int, float],
+    triplets: Path, dev: DevSet, base: Path, checkpoints: Path, context: Context
 ) -> "tuple[Trained, SentenceTransformer]":
     from embedtune.train.fit import fit
     from embedtune.train.prepare import trainable_model, trained_model
 
+    config = context.config
+    before = _measure_base(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
-    dev = DevSet(dataset, config.contract, config.runtime)
-    result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, progress)
-    model = trained_model(result.checkpoint, base, config)
-    after = {entry["step"]: entry[METRIC] for entry in result.dev}.get(result.best_step)
+    result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, context.progress)
+    model = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
+    after = {entry.step: entry.ndcg_at_10 for entry in result.dev}.get(result.best_step)
     by_size = {} if after is None else {config.contract.dimensions[0]: after}
     if len(before) > 1:
         live = LiveEncoder(model, config.contract, config.runtime.encode_batch_size)
         by_size = dev.measure(live, SilentProgress())
-    return Trained(plan, result, before, by_size, _device_name(config)), model
+    return Trained(plan, result, before, by_size, _device_name(config.runtime)), model
+
+
+def _measure_base(dev: DevSet, base: Path, context: Context) -> dict[int, float]:
+    """Measure the base model; it is out of memory again when training starts."""
+    config = context.config
+    # The same vectors that mining and evaluation use.
+    encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
+    return dev.measure(encoder, context.progress) if dev else {}
 
 
 def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, config: Config) -> None:
@@ -99,10 +98,10 @@ def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, con
 
     model.save_pretrained(str(path), create_model_card=False)
     config.contract.save(path)
-    record = json.dumps(trained.record(), indent=1) + "\n"
-    (path / "training.json").write_text(record, encoding="utf-8")
-    precision = "bf16" if uses_bf16(config) else "fp32"
-    card = model_card(config, trained.plan, trained.fit.best_step, bool(trained.fit.dev), precision)
+    write_record(path / TRAINING_FILE, trained.record())
+    precision = "bf16" if uses_bf16(config.train, config.runtime) else "fp32"
+    kept, measured = trained.fit.best_step, bool(trained.fit.dev)
+    card = model_card(config.contract, config.train, trained.plan, kept, measured, precision)
     (path / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -112,8 +111,8 @@ def _key(provenance: Provenance) -> str:
     return hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
-def _device_name(config: Config) -> str:
+def _device_name(runtime: RuntimeSettings) -> str:
     import torch
 
-    device = device_of(config.runtime)
+    device = device_of(runtime)
     return str(torch.cuda.get_device_name()) if device == "cuda" else device

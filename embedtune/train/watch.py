@@ -1,4 +1,4 @@
-"""Looks over the trainer's shoulder: shows progress, and stops a run whose loss is no number any more."""
+"""A callback of the trainer: shows progress, and stops a run whose loss is no longer finite."""
 
 import math
 from typing import Any
@@ -10,7 +10,10 @@ from embedtune.core.progress import Task
 
 
 class Watch(TrainerCallback):
-    """Reports each optimiser step to a task (the trainer's extension point has to be inherited from)."""
+    """Reports each optimiser step to a task.
+
+    It inherits because the trainer takes only subclasses of its own callback.
+    """
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -18,7 +21,7 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the steps that an interrupted run has already done."""
+        """Count the steps that were done before the run was interrupted."""
         self.task.advance(state.global_step)
 
     def on_step_end(
@@ -38,7 +41,7 @@ class Watch(TrainerCallback):
         """Show the loss of the step.
 
         Raises:
-            GateError: Loss or gradient is not finite.
+            GateError: The loss or the gradient is not finite.
         """
         if logs is None or "loss" not in logs:
             return

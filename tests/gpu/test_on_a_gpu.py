@@ -1,11 +1,9 @@
 """What only a GPU can show: vectors and neighbours as on the CPU, training in bf16, checkpoints that resume."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
@@ -13,10 +11,8 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.train.stage import run
-from tests.support.context import context
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
-from tests.support.training_world import Interrupt, World, make_world, tiny_config
+from tests.support.training_world import Interrupt, make_world, record_of, tiny_config, train, weights
 
 pytestmark = pytest.mark.gpu
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum", "oil " * 40]
@@ -60,36 +56,27 @@ def test_neighbours_are_those_of_the_cpu() -> None:
     np.testing.assert_array_equal(scores, expected_scores)
 
 
-def train(world: World, output: Path, config: Config, progress=None) -> dict:
-    cache = output.parent / f"cache-{output.name}"
-    run(world.triplets, world.dataset, output, context(config, cache, progress))
-    return json.loads((output / "training.json").read_text())
-
-
-def losses(record: dict) -> list[float]:
-    return [step["loss"] for step in record["steps"]]
-
-
 def test_training_in_bf16_with_gradient_checkpointing_learns_and_writes_float32(tmp_path: Path) -> None:
+    import torch
+
     world = make_world(tmp_path / "world")
     config = on_gpu(
         tiny_config(world, epochs=6, learning_rate=5e-3), precision="bf16", gradient_checkpointing="on"
     )
-    record = train(world, tmp_path / "model", config)
-    assert record["device"] == "cuda"
-    assert np.mean(losses(record)[-3:]) < 0.7 * np.mean(losses(record)[:3])
-    assert {array.dtype for array in load_file(tmp_path / "model" / "model.safetensors").values()} == {
-        np.dtype(np.float32)
-    }
+    train(world, tmp_path / "model", config)
+    record = record_of(tmp_path / "model")
+    assert record.device == torch.cuda.get_device_name()
+    loss = [step.loss for step in record.steps]
+    assert np.mean(loss[-3:]) < 0.7 * np.mean(loss[:3])
+    assert {array.dtype for array in weights(tmp_path / "model").values()} == {np.dtype(np.float32)}
 
 
-def test_a_cut_off_run_goes_on_to_the_same_curve(tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_to_the_same_curve(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world")
     config = on_gpu(tiny_config(world))
-    whole = losses(train(world, tmp_path / "whole", config))
+    train(world, tmp_path / "whole", config)
     with pytest.raises(KeyboardInterrupt):
         train(world, tmp_path / "cut", config, Interrupt(4))
-    again = train(world, tmp_path / "cut", config)
-    assert [step["loss"] for step in again["steps"]] == pytest.approx(
-        [step["loss"] for step in whole["steps"]], 1e-3
-    )
+    train(world, tmp_path / "cut", config)
+    whole, again = ([step.loss for step in record_of(tmp_path / name).steps] for name in ("whole", "cut"))
+    assert again == pytest.approx(whole, 1e-3)

@@ -1,6 +1,5 @@
-"""The stage on a dataset small enough to read, with an encoder that counts words."""
+"""The stage on a dataset that is small enough to read, with an encoder that counts words."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,13 @@ from embedtune.core.artifacts import read_artifact, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import GateError
+from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution, DroppedQuery, Rejected
+from embedtune.core.records.base import parse_record, read_record, render_record
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
 from embedtune.mine import stage
 from embedtune.mine.audit import check, check_short, describe, distribution
-from embedtune.mine.corpus import Source, read_source
+from embedtune.mine.mining_set import MiningSet, read_mining_set
+from embedtune.mine.negatives import Mined
 from embedtune.mine.triplets import SCHEMA, triplet_rows
 from tests.support.context import context, provenance
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
@@ -59,33 +61,39 @@ def write_dataset(path: Path, queries: dict = QUERIES, passages: dict = PASSAGES
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
-    return read_source(write_dataset(tmp_path / "dataset"))
+def data(tmp_path: Path) -> MiningSet:
+    return read_mining_set(write_dataset(tmp_path / "dataset"))
 
 
-def mined_rows(source: Source, config: Config, progress: object) -> tuple:
-    mined = stage.mine(source, WordEncoder(VOCABULARY), config, progress)
-    return mined, triplet_rows(source, mined, config.mine.min_negatives)
+def mined_rows(data: MiningSet, config: Config, progress: object) -> tuple:
+    mined = stage.mine(data, WordEncoder(VOCABULARY), config.mine, "cpu", progress)
+    return mined, triplet_rows(data, mined, config.mine.min_negatives)
 
 
-def test_only_train_queries_and_passages_are_read(source):
-    assert [query.id for query in source.queries] == ["q1", "q2"]
-    assert [passage.id for passage in source.passages] == ["p1", "p2", "p3", "p4", "p5", "p1b"]
+def audit_of(data: MiningSet, config: Config, mined: Mined, rows: list) -> Audit:
+    audit = describe(data, mined, rows, config.mine, config.ingest)
+    assert parse_record(render_record(audit), Audit, "the audit") == audit
+    return audit
+
+
+def test_only_train_queries_and_passages_are_read(data):
+    assert [query.id for query in data.queries] == ["q1", "q2"]
+    assert [passage.id for passage in data.passages] == ["p1", "p2", "p3", "p4", "p5", "p1b"]
 
 
 def test_a_train_query_answered_by_a_test_passage_is_refused(tmp_path):
     queries = {"q1": ("pump", "train", {"t1": 1})}
     with pytest.raises(GateError, match=r"passages of dev or test\n.*t1"):
-        read_source(write_dataset(tmp_path / "dataset", queries))
+        read_mining_set(write_dataset(tmp_path / "dataset", queries))
 
 
 def test_a_dataset_without_train_queries_is_refused(tmp_path):
-    with pytest.raises(GateError, match="no train query"):
-        read_source(write_dataset(tmp_path / "dataset", {"qt": QUERIES["qt"]}))
+    with pytest.raises(GateError, match="no train queries"):
+        read_mining_set(write_dataset(tmp_path / "dataset", {"qt": QUERIES["qt"]}))
 
 
-def test_rows_hold_texts_ids_groups_and_scores(source, progress):
-    _, rows = mined_rows(source, settings(), progress)
+def test_rows_hold_texts_ids_groups_and_scores(data, progress):
+    _, rows = mined_rows(data, settings(), progress)
     first = rows[0]
     # q1 "pump valve": p2 scores 1/2, p3 1/√6, p4 1/√8; p1 is the positive, p1b its near-duplicate.
     assert first["query_id"] == "q1"
@@ -101,8 +109,8 @@ def test_rows_hold_texts_ids_groups_and_scores(source, progress):
 
 def test_a_query_with_two_positives_has_two_rows_with_the_same_negatives(tmp_path, progress):
     queries = {"q1": ("pump valve", "train", {"p1": 1, "p3": 1})}
-    source = read_source(write_dataset(tmp_path / "dataset", queries))
-    _, rows = mined_rows(source, settings(negatives=1, min_negatives=1), progress)
+    data = read_mining_set(write_dataset(tmp_path / "dataset", queries))
+    _, rows = mined_rows(data, settings(negatives=1, min_negatives=1), progress)
     assert [row["positive_id"] for row in rows] == ["p1", "p3"]
     assert rows[0]["positive_ids"] == rows[1]["positive_ids"] == ["p1", "p3"]
     assert rows[0]["negative_ids"] == rows[1]["negative_ids"] == ["p4"]  # p2 scores above 0.95/√6
@@ -110,62 +118,56 @@ def test_a_query_with_two_positives_has_two_rows_with_the_same_negatives(tmp_pat
 
 def test_questions_of_one_text_share_their_positives(tmp_path, progress):
     queries = {"q1": ("Pump  valve", "train", {"p1": 1}), "q2": ("pump valve", "train", {"p2": 1})}
-    source = read_source(write_dataset(tmp_path / "dataset", queries))
-    _, rows = mined_rows(source, settings(negatives=1, min_negatives=1), progress)
+    data = read_mining_set(write_dataset(tmp_path / "dataset", queries))
+    _, rows = mined_rows(data, settings(negatives=1, min_negatives=1), progress)
     assert [row["positive_ids"] for row in rows] == [["p1", "p2"]] * 2
     assert [row["positive_groups"] for row in rows] == [["p1", "p2"]] * 2
     assert all(set(row["negative_ids"]).isdisjoint({"p1", "p2", "p1b"}) for row in rows)
 
 
-def test_the_audit_counts_and_shows(source, progress):
-    mined, rows = mined_rows(source, settings(), progress)
-    audit = describe(source, mined, rows, settings())
-    assert audit["queries"] == 2
-    assert audit["complete"] == 2
-    assert audit["dropped"] == 0
-    assert audit["mining_corpus"] == 6
+def test_the_audit_counts_and_shows(data, progress):
+    audit = audit_of(data, settings(), *mined_rows(data, settings(), progress))
+    assert audit.queries == 2
+    assert audit.complete == 2
+    assert audit.dropped == 0
+    assert audit.mining_corpus == 6
     # q1 passes p1 and p1b before p3; q2 passes p5 before p4 (1/2), then p1 (0).
-    assert audit["rejected"] == {"positive": 2, "group": 1, "sibling": 0, "margin": 0}
-    assert audit["positive_ranks"]["quantiles"]["1"] == 1
-    assert audit["negative_ranks"]["count"] == 4
-    assert audit["examples"][0]["negatives"][0] == {
-        "id": "p2",
-        "text": "pump hoist",
-        "score": pytest.approx(0.5),
-    }
-    json.dumps(audit, allow_nan=False)
+    assert audit.rejected == Rejected(positive=2, group=1, sibling=0, margin=0)
+    assert audit.positive_ranks.quantiles.maximum == 1
+    assert audit.negative_ranks.count == 4
+    hardest = audit.examples[0].negatives[0]
+    assert (hardest.id, hardest.text, hardest.score) == ("p2", "pump hoist", pytest.approx(0.5))
 
 
 def test_the_audit_sees_negatives_that_repeat_a_positive_word_for_word(tmp_path, progress):
     passages = {**PASSAGES, "p2": ("pump valve", "p2", "train")}  # a group that ingest missed
     queries = {"q1": ("pump valve chain", "train", {"p1": 1})}
-    source = read_source(write_dataset(tmp_path / "dataset", queries, passages))
-    _, rows = mined_rows(source, settings(), progress)
+    data = read_mining_set(write_dataset(tmp_path / "dataset", queries, passages))
+    mined, rows = mined_rows(data, settings(), progress)
     rows[0]["negatives"][0] = "pump valve"
-    audit = describe(source, mined_rows(source, settings(), progress)[0], rows, settings())
-    assert audit["lexical_duplicates"]["found"] == 1
+    assert audit_of(data, settings(), mined, rows).lexical_duplicates.found == 1
 
 
-def test_too_few_negatives_drop_a_query_and_say_so(tmp_path, progress):
+def test_queries_with_too_few_negatives_are_dropped_and_listed(tmp_path, progress):
     passages = {name: PASSAGES[name] for name in ("p1", "p1b", "p4", "p5")}
     queries = {"q1": QUERIES["q1"], "q2": QUERIES["q2"]}
-    source = read_source(write_dataset(tmp_path / "dataset", queries, passages))
+    data = read_mining_set(write_dataset(tmp_path / "dataset", queries, passages))
     config = settings(negatives=3, min_negatives=3, max_short_share=0.5)
-    mined, rows = mined_rows(source, config, progress)
+    mined, rows = mined_rows(data, config, progress)
     assert [row["query_id"] for row in rows] == ["q2"]  # q1 has only p4 and p5
-    check_short(source, mined, config)
-    audit = describe(source, mined, rows, config)
-    assert audit["dropped_queries"] == [{"query_id": "q1", "query": "pump valve", "found": 2}]
-    with pytest.raises(GateError, match="1 of 2 train queries found fewer than 3 negatives"):
-        check_short(source, mined, settings(negatives=3, min_negatives=3, max_short_share=0.4))
+    check_short(data, mined, config.mine)
+    audit = audit_of(data, config, mined, rows)
+    assert audit.dropped_queries == (DroppedQuery(query_id="q1", query="pump valve", found=2),)
+    with pytest.raises(GateError, match="1 of 2 train queries have fewer than 3 negatives"):
+        check_short(data, mined, settings(negatives=3, min_negatives=3, max_short_share=0.4).mine)
 
 
-def test_a_run_in_which_no_query_is_left_is_refused_whatever_the_share(tmp_path, progress):
-    source = read_source(write_dataset(tmp_path / "dataset"))
+def test_a_run_that_would_leave_no_query_is_refused_whatever_the_share(tmp_path, progress):
+    data = read_mining_set(write_dataset(tmp_path / "dataset"))
     config = settings(negatives=9, min_negatives=9, max_short_share=1.0)
-    mined, _ = mined_rows(source, config, progress)
+    mined, _ = mined_rows(data, config, progress)
     with pytest.raises(GateError, match="2 of 2"):
-        check_short(source, mined, config)
+        check_short(data, mined, config.mine)
 
 
 @pytest.mark.parametrize(
@@ -177,30 +179,30 @@ def test_a_run_in_which_no_query_is_left_is_refused_whatever_the_share(tmp_path,
         ("negative_ids", ["p1", "p3"], "a positive is among"),
         ("negative_groups", ["p2", "p1"], "near-duplicate of a positive"),
         ("negatives", ["pump valve", "x"], "both positive and negative"),
-        ("negative_ids", ["p2", "p2"], "named twice"),
+        ("negative_ids", ["p2", "p2"], "occurs twice"),
         ("negative_scores", [0.96, 0.5], "above the threshold"),
     ],
 )
-def test_the_check_finds_what_mining_should_never_do(source, progress, field, value, fault):
-    _, rows = mined_rows(source, settings(), progress)
+def test_the_check_finds_what_mining_should_never_do(data, progress, field, value, fault):
+    _, rows = mined_rows(data, settings(), progress)
     check(rows, 0.05)
     rows[0][field] = value
     with pytest.raises(GateError, match=fault):
         check(rows, 0.05)
 
 
-def test_vectors_that_are_not_finite_stop_the_stage(source, progress):
+def test_vectors_that_are_not_finite_stop_the_stage(data, progress):
     with pytest.raises(GateError, match="1 of 6 vectors of passages are not finite"):
-        stage.mine(source, WordEncoder(VOCABULARY, broken="pump hoist kiln"), settings(), progress)
+        stage.mine(data, WordEncoder(VOCABULARY, broken="pump hoist kiln"), settings().mine, "cpu", progress)
 
 
 def test_a_distribution_by_hand():
     found = distribution(np.array([0.0, 1.0, 2.0, 3.0]))
-    assert found["count"] == 4
-    assert found["mean"] == 1.5
-    assert found["quantiles"]["0.5"] == 1.5
-    assert sum(found["histogram"]["counts"]) == 4
-    assert distribution(np.array([])) == {"count": 0}
+    assert found.count == 4
+    assert found.mean == 1.5
+    assert (found.quantiles.minimum, found.quantiles.p25, found.quantiles.median) == (0.0, 0.75, 1.5)
+    assert sum(found.histogram.counts) == 4
+    assert distribution(np.array([])) == Distribution(count=0)
 
 
 def test_the_whole_stage_writes_its_artifact_and_skips_when_nothing_changed(tmp_path, progress):
@@ -219,7 +221,7 @@ def test_the_whole_stage_writes_its_artifact_and_skips_when_nothing_changed(tmp_
     table = pq.read_table(tmp_path / "triplets" / "triplets.parquet")
     assert table.schema == SCHEMA
     assert report.metrics["rows"] == table.num_rows == artifact.manifest.counts["rows"]
-    assert json.loads((tmp_path / "triplets" / "audit.json").read_text())["queries"] == 2
+    assert read_record(tmp_path / "triplets" / AUDIT_FILE, Audit).queries == 2
     written = (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns
     assert stage.run(*paths).metrics == report.metrics
     assert (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns == written

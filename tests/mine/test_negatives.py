@@ -1,4 +1,4 @@
-"""Mining on vectors small enough to compute by hand."""
+"""Mining on vectors that are small enough to compute the result by hand."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedtune.core.errors import GateError
-from embedtune.mine.negatives import Mined, SearchPlan, mine_negatives
-from embedtune.mine.problem import MiningProblem, Verdict
+from embedtune.mine.candidate_filter import Decision
+from embedtune.mine.negatives import Mined, SearchOptions, mine_negatives
+from embedtune.mine.problem import MiningProblem
 
 
 def problem_of(
@@ -16,7 +17,7 @@ def problem_of(
     groups: list[int] | None = None,
     same_text: list[int] | None = None,
 ) -> MiningProblem:
-    """A problem in which query i and passage j have the inner product scores[i][j]: queries are unit vectors."""
+    """Return a problem in which scores[i][j] is the inner product of query i and passage j."""
     pairs = sorted((query, passage) for query, passages in positives.items() for passage in passages)
     matrix = np.array(scores, dtype=np.float32)
     return MiningProblem(
@@ -29,8 +30,8 @@ def problem_of(
     )
 
 
-def mine(problem: MiningProblem, negatives: int = 2, margin: float = 0.05, **plan: int) -> Mined:
-    return mine_negatives(problem, negatives=negatives, margin=margin, plan=SearchPlan(**plan))
+def mine(problem: MiningProblem, negatives: int = 2, margin: float = 0.05, **options: int) -> Mined:
+    return mine_negatives(problem, negatives=negatives, margin=margin, options=SearchOptions(**options))
 
 
 def chosen(mined: Mined, query: int = 0) -> list[int]:
@@ -46,7 +47,7 @@ def test_the_hardest_passages_below_the_margin_are_taken_in_order():
     assert mined.scores[0].tolist() == pytest.approx([0.75, 0.7])
     assert mined.ranks[0].tolist() == [4, 5]
     assert mined.pair_ranks.tolist() == [1]
-    assert mined.rejected == {Verdict.POSITIVE: 1, Verdict.GROUP: 0, Verdict.SIBLING: 0, Verdict.MARGIN: 2}
+    assert mined.rejected == {Decision.POSITIVE: 1, Decision.GROUP: 0, Decision.SIBLING: 0, Decision.MARGIN: 2}
 
 
 def test_a_candidate_exactly_at_the_threshold_is_not_above_it():
@@ -72,18 +73,18 @@ def test_at_zero_the_threshold_is_zero():
     assert chosen(mine(problem_of([[0.0, 0.1, -0.1, -0.2]], {0: [0]}))) == [2, 3]
 
 
-def test_near_duplicates_of_a_positive_are_turned_away_however_low_they_score():
+def test_near_duplicates_of_a_positive_are_rejected_however_low_they_score():
     mined = mine(problem_of([[0.8, 0.5, 0.4, 0.3]], {0: [0]}, groups=[0, 1, 0, 2]))
     assert chosen(mined) == [1, 3]
-    assert mined.rejected[Verdict.GROUP] == 1
+    assert mined.rejected[Decision.GROUP] == 1
 
 
-def test_what_answers_another_query_of_the_same_text_is_turned_away_with_its_group():
+def test_answers_to_another_query_of_the_same_text_are_rejected_with_their_group():
     scores = [[0.8, 0.5, 0.4, 0.3, 0.2], [0.1, 0.9, 0.0, 0.0, 0.0]]
     problem = problem_of(scores, {0: [0], 1: [1]}, groups=[0, 1, 1, 2, 3], same_text=[0, 0])
     mined = mine(problem)
     assert chosen(mined) == [3, 4]
-    assert mined.rejected[Verdict.SIBLING] == 3  # passages 1 and 2 for query 0, passage 0 for query 1
+    assert mined.rejected[Decision.SIBLING] == 3  # passages 1 and 2 for query 0, passage 0 for query 1
     assert chosen(mine(problem_of(scores, {0: [0], 1: [1]}, groups=[0, 1, 1, 2, 3]))) == [1, 2]
 
 
@@ -92,10 +93,10 @@ def test_rejected_candidates_never_fill_a_gap():
     assert chosen(mined) == [3]
     assert mined.indices[0].tolist() == [3, -1, -1]
     assert np.isnan(mined.scores[0, 1:]).all()
-    assert mined.rejected[Verdict.MARGIN] == 2
+    assert mined.rejected[Decision.MARGIN] == 2
 
 
-def test_a_corpus_of_positives_only_gives_no_negative():
+def test_a_corpus_of_positives_only_gives_no_negatives():
     mined = mine(problem_of([[0.8, 0.7]], {0: [0, 1]}))
     assert mined.counts.tolist() == [0]
     assert mined.pair_ranks.tolist() == [1, 2]
@@ -104,21 +105,21 @@ def test_a_corpus_of_positives_only_gives_no_negative():
 def test_the_search_deepens_only_as_far_as_it_must():
     # Query 0 has 40 candidates above its threshold, query 1 none.
     scores = [[0.5] + [0.9 - 0.001 * i for i in range(40)] + [0.1, 0.05], [0.9] + [0.3] * 40 + [0.2, 0.1]]
-    told: list[int] = []
+    finished: list[int] = []
     mined = mine_negatives(
         problem_of(scores, {0: [0], 1: [0]}),
         negatives=2,
         margin=0.05,
-        plan=SearchPlan(first_depth=4),
-        advance=told.append,
+        options=SearchOptions(first_depth=4),
+        advance=finished.append,
     )
     assert chosen(mined, 0) == [41, 42]
     assert mined.ranks[0].tolist() == [42, 43]
     assert chosen(mined, 1) == [1, 2]
-    assert told == [1, 0, 0, 0, 1]  # depths 4, 8, 16, 32, 43
+    assert finished == [1, 0, 0, 0, 1]  # depths 4, 8, 16, 32, 43
 
 
-def test_vectors_that_are_not_finite_stop_it():
+def test_vectors_that_are_not_finite_are_an_error():
     problem = problem_of([[0.5, 0.4, 0.3]], {0: [0]})
     problem.passages[2, 0] = np.nan
     with pytest.raises(GateError, match="not finite"):
@@ -139,7 +140,7 @@ def problems(draw: st.DrawFn) -> MiningProblem:
 
 
 def by_hand(problem: MiningProblem, negatives: int, margin: float) -> list[list[int]]:
-    """The rule, written plainly."""
+    """Apply the rule in the plainest way."""
     scores = problem.queries @ problem.passages.T
     answers = [set(problem.pair_passage[problem.pair_query == q].tolist()) for q in range(len(scores))]
     found = []
@@ -159,7 +160,7 @@ def by_hand(problem: MiningProblem, negatives: int, margin: float) -> list[list[
 
 @settings(max_examples=200, deadline=None)
 @given(problem=problems(), negatives=st.integers(1, 6), margin=st.sampled_from([0.0, 0.05, 0.5]))
-def test_it_chooses_what_the_rule_says(problem, negatives, margin):
+def test_it_chooses_as_the_plain_rule_does(problem, negatives, margin):
     mined = mine(problem, negatives, margin, first_depth=2)
     assert [chosen(mined, query) for query in range(len(mined.counts))] == by_hand(problem, negatives, margin)
 

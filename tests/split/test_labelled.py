@@ -1,4 +1,4 @@
-"""A user's own BEIR directory."""
+"""Importing a user's own BEIR directory."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from embedtune.core.artifacts import read_artifact
 from embedtune.core.errors import GateError, InputError
 from embedtune.core.retrieval.beir import Record, read_records, read_retrieval_set, write_qrels
 from embedtune.core.retrieval.shingles import jaccard, shingles
-from embedtune.split.carve import carve
-from embedtune.split.labelled import bring
+from embedtune.split.held_out import hold_out
+from embedtune.split.labelled import import_labelled
 from tests.support.context import context
 
 NUMBERS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
@@ -41,11 +41,11 @@ def own(count: int = 40) -> tuple[dict[str, str], dict[str, str], dict[str, dict
     return passages, queries, {f"q{i}": {f"p{i}": 2} for i in range(count)}
 
 
-def test_given_splits_and_ids_stay_as_they_are(tmp_path, config, progress):
+def test_given_splits_and_ids_are_not_changed(tmp_path, config, progress):
     passages, queries, qrels = own(6)
     parts = {"train": dict(list(qrels.items())[:3]), "dev": {"q3": {"p3": 2}}, "test": {"q4": {"p4": 1}}}
     folder = write_beir(tmp_path / "own", parts, passages, queries)
-    report = bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    report = import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     read_artifact(tmp_path / "dataset", "dataset")
     for split, judged in parts.items():
         found = read_retrieval_set(tmp_path / "dataset", split)
@@ -57,52 +57,52 @@ def test_given_splits_and_ids_stay_as_they_are(tmp_path, config, progress):
     assert not any("was not given" in note for note in report.notes)
 
 
-def test_missing_splits_are_carved_and_noted(tmp_path, config, progress):
+def test_missing_splits_are_taken_from_train_and_noted(tmp_path, config, progress):
     passages, queries, qrels = own()
     folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
-    report = bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    report = import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     sizes = {s: len(read_retrieval_set(tmp_path / "dataset", s).qrels) for s in ("train", "dev", "test")}
     assert sizes == {"train": 28, "dev": 4, "test": 8}  # 70, 10 and 20 % of 40
     assert report.notes[:2] == (
         "qrels/dev.tsv was not given: 4 of the train queries became dev",
         "qrels/test.tsv was not given: 8 of the train queries became test",
     )
-    again = bring(folder, tmp_path / "again", context(config, tmp_path / "cache", progress))
+    again = import_labelled(folder, tmp_path / "again", context(config, tmp_path / "cache", progress))
     assert again.metrics == report.metrics
     for name in ("queries.jsonl", "qrels/test.tsv"):
         assert (tmp_path / "dataset" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_near_duplicates_of_a_test_positive_stay_out_of_the_mining_corpus(tmp_path, config, progress):
+def test_near_duplicates_of_a_test_positive_are_not_in_the_mining_corpus(tmp_path, config, progress):
     passages, queries, qrels = own(6)
     long = " ".join(spelled(1000 + i) for i in range(15))
     passages |= {"p5": long, "copy": long + " and more"}
     parts = {"train": dict(list(qrels.items())[:4]), "dev": {"q4": {"p4": 1}}, "test": {"q5": {"p5": 1}}}
     folder = write_beir(tmp_path / "own", parts, passages, queries)
-    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     corpus = {record.id: record.metadata for record in read_records(tmp_path / "dataset" / "corpus.jsonl")}
     assert corpus["copy"]["group_id"] == corpus["p5"]["group_id"] == "copy"
     assert corpus["copy"]["split"] == "test"
 
 
-def test_a_leak_between_given_splits_stops_it_with_a_way_out(tmp_path, config, progress):
+def test_a_leak_between_given_splits_is_an_error_that_names_a_fix(tmp_path, config, progress):
     passages, queries, qrels = own(6)
     folder = write_beir(tmp_path / "own", {"train": qrels, "test": {"q5": {"p5": 1}}}, passages, queries)
-    with pytest.raises(GateError, match="carved from the train queries"):
-        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    with pytest.raises(GateError, match="taken from the train queries"):
+        import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 def test_it_is_skipped_until_a_file_changes(tmp_path, config, progress):
     passages, queries, qrels = own()
     folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
-    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     manifest = tmp_path / "dataset" / "manifest.json"
     written = manifest.stat().st_mtime_ns
-    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     assert manifest.stat().st_mtime_ns == written
     qrels.pop("q0")
     write_qrels(folder / "qrels" / "train.tsv", qrels)
-    bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
     assert manifest.stat().st_mtime_ns != written
 
 
@@ -110,17 +110,17 @@ def test_train_judgements_are_required(tmp_path, config, progress):
     passages, queries, qrels = own(4)
     folder = write_beir(tmp_path / "own", {"test": qrels}, passages, queries)
     with pytest.raises(InputError, match=r"train\.tsv"):
-        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+        import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 @pytest.mark.parametrize(
     ("judged", "what"), [({"ghost": {"p0": 1}}, "queries"), ({"q0": {"ghost": 1}}, "passages")]
 )
-def test_judgements_of_what_is_not_there_are_refused(tmp_path, config, progress, judged, what):
+def test_judgements_of_unknown_queries_and_passages_are_refused(tmp_path, config, progress, judged, what):
     passages, queries, _ = own(4)
     folder = write_beir(tmp_path / "own", {"train": judged}, passages, queries)
     with pytest.raises(InputError, match=f"judges {what} that are not in"):
-        bring(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+        import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,20 +130,20 @@ def test_judgements_of_what_is_not_there_are_refused(tmp_path, config, progress,
     texts=st.lists(st.integers(0, 40), min_size=30, max_size=30),
     seed=st.integers(0, 99),
 )
-def test_what_is_carved_shares_no_group_and_no_question_with_train(groups, links, texts, seed):
+def test_held_out_queries_share_no_group_and_no_question_with_other_splits(groups, links, texts, seed):
     group_of = {f"p{i}": f"g{group}" for i, group in enumerate(groups)}
     queries = [Record(f"q{i}", f"tell me about {spelled(500 + text)}") for i, text in enumerate(texts)]
     qrels = {f"q{i}": {f"p{i}": 1} for i in range(30)}
     for query, passage in links:
         qrels[f"q{query}"][f"p{passage}"] = 1
     shares = {"dev": 0.1, "test": 0.2}
-    carved = carve(queries, qrels, group_of, shares, query_jaccard=0.9, seed=seed)
-    assert sorted(query for judged in carved.values() for query in judged) == sorted(qrels)
-    assert len(carved["dev"]) <= 3
-    assert len(carved["test"]) <= 6
+    found = hold_out(queries, qrels, group_of, shares, query_jaccard=0.9, seed=seed)
+    assert sorted(query for judged in found.values() for query in judged) == sorted(qrels)
+    assert len(found["dev"]) <= 3
+    assert len(found["test"]) <= 6
     text_of = {query.id: shingles(query.text, 3) for query in queries}
-    splits = list(carved)
+    splits = list(found)
     for a, b in ((a, b) for a in splits for b in splits if a < b):
-        left, right = ({group_of[p] for judged in carved[s].values() for p in judged} for s in (a, b))
+        left, right = ({group_of[p] for judged in found[s].values() for p in judged} for s in (a, b))
         assert left.isdisjoint(right)
-        assert all(jaccard(text_of[x], text_of[y]) < 0.9 for x in carved[a] for y in carved[b])
+        assert all(jaccard(text_of[x], text_of[y]) < 0.9 for x in found[a] for y in found[b])

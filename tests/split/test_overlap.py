@@ -1,3 +1,5 @@
+"""Exact comparison of shingle sets."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_pairs_by_hand():
     assert list(overlapping(left, right, 0.76)) == [(0, 1), (1, 2)]
 
 
-def test_a_text_without_shingles_is_like_nothing():
+def test_a_text_without_shingles_is_similar_to_nothing():
     assert list(overlapping([hashes()], [hashes(), hashes(1)], 0.5)) == []
 
 
@@ -26,7 +28,7 @@ sets = st.lists(st.sets(st.integers(0, 15), max_size=10), max_size=8)
 
 
 @given(sets, sets, st.sampled_from([0.3, 0.5, 0.7, 0.75, 0.8, 0.9, 1.0]))
-def test_it_finds_exactly_what_comparing_all_pairs_finds(left, right, share):
+def test_it_finds_exactly_what_a_comparison_of_all_pairs_finds(left, right, share):
     ours, theirs = ([hashes(*item) for item in side] for side in (left, right))
     expected = [(i, j) for i, a in enumerate(ours) for j, b in enumerate(theirs) if containment(a, b) >= share]
     assert list(overlapping(ours, theirs, share)) == expected

@@ -1,4 +1,4 @@
-"""Each proof holds for a clean dataset and finds the one leak that is planted in it."""
+"""Each proof passes for a clean dataset and finds the one leak that is planted in it."""
 
 import copy
 
@@ -17,7 +17,7 @@ LONG = " ".join(f"word{i}" for i in range(40))
 
 
 def passage(name: str, split: str, text: str | None = None, group: str | None = None) -> Record:
-    return Record(name, text or f"{name} stands alone", {"split": split, "group_id": group or name})
+    return Record(name, text or f"{name} is alone", {"split": split, "group_id": group or name})
 
 
 def query(name: str, split: str, text: str | None = None) -> Record:
@@ -40,7 +40,7 @@ def test_a_clean_dataset_passes_and_says_what_was_checked():
     assert found == {
         "every judged passage is in the corpus": 9,
         "every query is judged in its own split only": 9,
-        "every query, multi-hop too, lies in the split of all its passages": 9,
+        "every query, multi-hop ones included, is in the split of all its passages": 9,
         "no dev or test positive is a train positive": 6,
         "no dev or test positive is in the group of a train positive": 6,
         "no dev or test positive nearly duplicates a train positive (exact word-5-grams)": 6,
@@ -48,29 +48,29 @@ def test_a_clean_dataset_passes_and_says_what_was_checked():
     }
 
 
-def test_a_passage_that_is_judged_but_absent():
+def test_a_judged_passage_that_is_not_in_the_corpus():
     dataset = clean()
     dataset.qrels["train"]["q-train0"]["ghost"] = 1
-    assert proofs.judged_passages_exist(dataset).violations == ("ghost is judged but absent",)
+    assert proofs.judged_passages_exist(dataset).violations == ("ghost is judged but not in the corpus",)
 
 
 def test_a_query_judged_in_another_split_than_its_own():
     dataset = clean()
     dataset.qrels["test"]["q-train0"] = {"test0": 1}
     violations = proofs.queries_are_judged_in_their_split(dataset).violations
-    assert violations == ("q-train0 is judged in test, its split is train",)
+    assert violations == ("q-train0 is judged in test but belongs to train",)
 
 
 def test_a_query_without_judgements():
     dataset = clean()
     del dataset.qrels["dev"]["q-dev1"]
-    assert proofs.queries_are_judged_in_their_split(dataset).violations == ("q-dev1 has no judgement",)
+    assert proofs.queries_are_judged_in_their_split(dataset).violations == ("q-dev1 has no judgements",)
 
 
 def test_a_multi_hop_query_across_two_splits():
     dataset = clean()
     dataset.qrels["train"]["q-train0"]["test2"] = 1
-    violations = proofs.queries_lie_where_their_passages_do(dataset).violations
+    violations = proofs.queries_share_the_split_of_their_passages(dataset).violations
     assert violations == ("q-train0 of train is answered by {'test2': 'test', 'train0': 'train'}",)
 
 
@@ -86,12 +86,12 @@ def test_a_group_with_positives_of_train_and_of_a_held_out_split(split):
     held_out = next(record for record in dataset.corpus if record.id == f"{split}1")
     held_out.metadata["group_id"] = "train2"
     violations = proofs.no_shared_group(dataset).violations
-    assert violations == (f"{split}1 and train2 are of group train2",)
+    assert violations == (f"{split}1 and train2 are both in group train2",)
 
 
 def test_a_near_duplicate_that_the_groups_missed():
     # 36 shingles against 32 of them and 4 others: Jaccard 32 / 40 = 0.8.
-    changed = LONG.rsplit(" ", 4)[0] + " other words stand here"
+    changed = LONG.rsplit(" ", 4)[0] + " some other words here"
     dataset = with_texts(clean(), train0=LONG, test2=changed)
     (violation,) = proofs.no_similar_positive(dataset, LIMITS).violations
     assert violation.startswith("train0 and test2: Jaccard 0.80, containment 0.89: word0 word1")
@@ -108,7 +108,7 @@ def test_texts_that_share_less_than_the_limits_pass():
     assert proofs.no_similar_positive(dataset, LIMITS).violations == ()
 
 
-def test_a_question_asked_again_in_another_split():
+def test_a_question_that_is_repeated_in_another_split():
     dataset = clean()
     dataset.queries[0] = query("q-train0", "train", "How often is the pump cleaned?")
     dataset.queries[8] = query("q-test2", "test", "how often is  the pump cleaned")
@@ -116,7 +116,7 @@ def test_a_question_asked_again_in_another_split():
     assert violations == ("q-train0 (train) and q-test2 (test): How often is the pump cleaned?",)
 
 
-def test_the_error_names_every_failed_proof_with_examples_and_the_way_out():
+def test_the_error_names_every_failed_proof_with_examples_and_a_fix():
     dataset = clean()
     for i in range(3):
         dataset.qrels["test"]["q-test0"][f"train{i}"] = 1

@@ -1,7 +1,6 @@
-"""The stage on two small tables, as ingest and generate write them."""
+"""The stage on small tables like those that ingest and generate write."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import pytest
 
 from embedtune.core.artifacts import read_artifact, write_artifact
 from embedtune.core.errors import ContractError, GateError
+from embedtune.core.records.base import read_record
+from embedtune.core.records.split import SPLIT_FILE, SplitProofs
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.split import stage
 from embedtune.split.stage import build
@@ -65,7 +66,7 @@ def write_inputs(folder: Path, chunks: list[Row] = CHUNKS, questions: list[Row] 
     return folder / "chunks", folder / "questions"
 
 
-def test_it_writes_the_beir_layout_with_its_proofs(tmp_path, config, progress):
+def test_it_writes_the_beir_layout_and_the_proofs(tmp_path, config, progress):
     report = stage.run(
         *write_inputs(tmp_path), tmp_path / "dataset", context(config, tmp_path / "cache", progress)
     )
@@ -85,12 +86,12 @@ def test_it_writes_the_beir_layout_with_its_proofs(tmp_path, config, progress):
         "n_words": 5,
     }
     assert read_retrieval_set(tmp_path / "dataset", "test").queries[0].metadata["style"] == "question"
-    proof = json.loads((tmp_path / "dataset" / "split.json").read_text())
-    assert len(proof["proofs"]) == 7
-    assert all(item["violations"] == 0 for item in proof["proofs"])
-    assert proof["counts"] == artifact.manifest.counts
-    assert proof["counts"]["train_queries"] == 2
-    assert proof["counts"]["train_passages"] == 2
+    record = read_record(tmp_path / "dataset" / SPLIT_FILE, SplitProofs)
+    assert len(record.proofs) == 7
+    assert all(proof.violations == 0 for proof in record.proofs)
+    assert record.counts == artifact.manifest.counts
+    assert record.counts["train_queries"] == 2
+    assert record.counts["train_passages"] == 2
     assert report.metrics["test_judgements"] == 1
 
 
@@ -99,8 +100,8 @@ def test_small_splits_are_a_warning(tmp_path, config, progress):
         *write_inputs(tmp_path), tmp_path / "dataset", context(config, tmp_path / "cache", progress)
     )
     assert report.notes == (
-        "2 train queries, fewer than split.min_train_queries 100: training may change little",
-        "1 test queries, fewer than split.min_test_queries 50: intervals will be wide",
+        "the number of train queries, 2, is below split.min_train_queries 100: training may change little",
+        "the number of test queries, 1, is below split.min_test_queries 50: confidence intervals will be wide",
     )
 
 
@@ -130,9 +131,9 @@ def test_a_leak_leaves_no_dataset_behind(tmp_path, config, progress):
     assert not (tmp_path / "dataset").exists()
 
 
-def test_without_train_queries_there_is_nothing_to_do(tmp_path, config, progress):
+def test_a_dataset_without_train_queries_is_refused(tmp_path, config, progress):
     inputs = write_inputs(tmp_path, questions=QUESTIONS[2:])
-    with pytest.raises(GateError, match="no train query"):
+    with pytest.raises(GateError, match="no train queries"):
         stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path, progress))
 
 
@@ -142,7 +143,7 @@ def test_chunks_of_another_passage_template_are_refused(config):
         build(DOCUMENTS, CHUNKS, QUESTIONS, contract)
 
 
-def test_a_chunk_that_stands_in_several_documents_is_one_passage_that_train_may_see(config):
+def test_a_chunk_in_several_documents_is_one_passage_that_train_may_see(config):
     notice = "all rights reserved"
     chunks = [chunk("c", notice, boilerplate=True), *CHUNKS, chunk("a", notice, 2, boilerplate=True)]
     dataset = build(DOCUMENTS, chunks, QUESTIONS, config.contract)

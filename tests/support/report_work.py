@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import Provenance, StageReport, read_manifest, write_artifact
 from embedtune.core.config.config import Config
+from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution, LexicalDuplicates, Rejected
 from embedtune.core.records.base import write_record
 from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, Training, TrainingStep
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
@@ -20,6 +22,7 @@ from embedtune.evaluate.summary import metrics_record, notes, report_metrics, wr
 from embedtune.evaluate.verdict import verdict_record
 from embedtune.export.parity import Parity, Variant
 from embedtune.export.texts import Sample
+from embedtune.mine.audit import distribution
 
 STYLES = ("question", "keywords", "symptom", "howto")
 README = "# tiny, tuned\n\n## Evaluation\n\n<!-- evaluation -->\n\n## Training\n\nby hand\n"
@@ -99,40 +102,51 @@ def _triplets(work: Path, config: Config) -> None:
     ]
     with write_artifact(work / "triplets", "triplets", _provenance(work, config, "mine", "dataset")) as draft:
         _table(draft.path / "triplets.parquet", rows)
-        audit = {
-            "queries": 428,
-            "short": 6,
-            "dropped": 9,
-            "rejected": {"above_threshold": 311, "near_duplicate": 18, "positive": 498, "other": 0},
-            "negative_ranks": {"count": 2490, "quantiles": {"0.5": 6.0}},
-        }
-        (draft.path / "audit.json").write_text(json.dumps(audit))
+        write_record(draft.path / AUDIT_FILE, _audit())
         draft.counts = {"rows": 498}
         draft.report = StageReport("mine", {"short_share": 0.021}, (), 3.4)
+
+
+def _audit() -> Audit:
+    scores = Distribution(count=0)
+    ranks = distribution(np.arange(1, 12))
+    return Audit(
+        mining_corpus=264,
+        queries=428,
+        rows=498,
+        complete=413,
+        short=6,
+        dropped=9,
+        dropped_queries=(),
+        rejected=Rejected(positive=498, group=18, sibling=0, margin=311),
+        positive_scores=scores,
+        negative_scores=scores,
+        positive_ranks=scores,
+        negative_ranks=ranks,
+        lexical_duplicates=LexicalDuplicates(checked=2490, found=0, examples=()),
+        examples=(),
+    )
 
 
 def _model(work: Path, config: Config) -> None:
     rng = np.random.default_rng(2)
     losses = [1.9 * 0.985**n + 0.35 + float(rng.normal(0, 0.07)) for n in range(186)]
-    training = {
-        "steps": [
-            {"step": n + 1, "epoch": (n + 1) / 62, "loss": loss, "lr": 2e-5} for n, loss in enumerate(losses)
-        ],
-        "dev": [
-            {"step": 62 * n, "epoch": float(n), "ndcg@10": value}
-            for n, value in enumerate((0.44, 0.52, 0.55, 0.54))
-        ],
-        "best": {"step": 124, "epoch": 2.0, "ndcg@10": 0.55},
-        "rows": 498,
-        "batch_size": 62,
-        "seconds": 412.0,
-        "device": "cpu",
-        "matryoshka": None,
-    }
+    grades = (0.44, 0.52, 0.55, 0.54)
+    training = Training(
+        steps=tuple(
+            TrainingStep(step=n + 1, epoch=(n + 1) / 62, loss=loss, lr=2e-5) for n, loss in enumerate(losses)
+        ),
+        dev=tuple(DevPoint(step=62 * n, epoch=n, ndcg_at_10=value) for n, value in enumerate(grades)),
+        best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
+        rows=498,
+        batch_size=62,
+        device="cpu",
+        matryoshka=(),
+    )
     with write_artifact(work / "model", "model", _provenance(work, config, "train", "triplets")) as draft:
         config.contract.save(draft.path)
         (draft.path / "modules.json").write_text("[]")
-        (draft.path / "training.json").write_text(json.dumps(training))
+        write_record(draft.path / TRAINING_FILE, training)
         (draft.path / "README.md").write_text(README)
         draft.counts = {"rows": 498}
         draft.report = StageReport("train", {"steps": 186, "best_step": 124}, (), 412.0)

@@ -1,4 +1,4 @@
-"""A tiny training world on disk: a random BERT, a dataset of machine facts, and triplets mined from it by hand."""
+"""A tiny training set-up on disk: a random BERT, a dataset of facts about machines, and hand-made triplets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.numpy import load_file
 
-from embedtune.core.artifacts import write_artifact
+from embedtune.core.artifacts import StageReport, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
+from embedtune.core.records.base import read_record
+from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
 from embedtune.core.stage import stage_provenance
+from embedtune.train.stage import run
+from tests.support.context import context
 from tests.support.tiny_model import make_tiny_model, tiny_contract
 
 MACHINES = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cutter", "knife", "pin", "belt")
@@ -22,7 +28,7 @@ FACTS = ("pressure limit", "oil grade", "start time", "alarm code")
 
 @dataclass(frozen=True)
 class World:
-    """Paths of the inputs of the stage."""
+    """Paths of the stage's inputs."""
 
     base: Path
     dataset: Path
@@ -38,7 +44,7 @@ def make_world(
     dimensions: tuple[int, ...] = (32,),
     make_base: Any = make_tiny_model,
 ) -> World:
-    """Write base model, dataset and triplets: `wrong` negatives a row."""
+    """Write base model, dataset and triplets, with `wrong` negatives per row."""
     world = World(make_base(root / "base"), root / "dataset", root / "triplets")
     config = tiny_config(world, dimensions=dimensions)
     passages = [
@@ -73,8 +79,24 @@ def tiny_config(world: World, *, dimensions: tuple[int, ...] = (32,), **train: A
     )
 
 
+def train(world: World, output: Path, config: Config, progress: Any = None) -> StageReport:
+    """Run the stage; every output has a cache of its own."""
+    cache = output.parent / f"cache-{output.name}"
+    return run(world.triplets, world.dataset, output, context(config, cache, progress))
+
+
+def record_of(model: Path) -> Training:
+    """Read the training record of a model artifact."""
+    return read_record(model / TRAINING_FILE, Training)
+
+
+def weights(model: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read the weights of a model directory."""
+    return load_file(model / "model.safetensors")
+
+
 class Interrupt:
-    """A progress that interrupts the run (as Ctrl-C does) at a training step."""
+    """A progress that interrupts the run at a training step, as Ctrl-C does."""
 
     def __init__(self, step: int) -> None:
         self.left = step

@@ -1,4 +1,4 @@
-"""Tiny models gain nothing from threads, and lose a lot where other tests want the cores."""
+"""One thread per test: tiny models gain nothing from more, and lose a lot while other tests use the cores."""
 
 import pytest
 import torch

@@ -1,6 +1,8 @@
-"""Rows to tensors, and who is a negative of whom."""
+"""Rows to tensors, and the role of each passage for each query."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embedtune.train.collate import MASKED, NEGATIVE, POSITIVE, Collator
 from tests.support.tiny_model import tiny_contract
@@ -38,7 +40,7 @@ def test_prefixes_are_added_and_only_the_first_negatives_used():
     assert set(batch) == {"query_input_ids", "passage_input_ids", "label"}
 
 
-def test_own_negatives_see_their_row_only():
+def test_own_negatives_belong_to_their_row_only():
     batch, _ = collate([A, B], negatives=1, in_batch=False)
     assert batch["label"].tolist() == [
         [POSITIVE, NEGATIVE, MASKED, MASKED],
@@ -46,7 +48,7 @@ def test_own_negatives_see_their_row_only():
     ]
 
 
-def test_in_batch_negatives_are_all_the_others():
+def test_in_batch_all_other_passages_are_negatives():
     batch, _ = collate([A, B], negatives=1, in_batch=True)
     assert batch["label"].tolist() == [
         [POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE],
@@ -63,8 +65,8 @@ def test_a_shared_passage_is_encoded_once(in_batch):
     assert batch["label"].tolist() == [[POSITIVE, NEGATIVE, other], [other, NEGATIVE, POSITIVE]]
 
 
-def test_a_sibling_positive_is_masked_both_ways():
-    """Two rows of one multi-hop question: neither answer is wrong for it."""
+def test_the_other_positive_of_a_multi_hop_question_is_masked_in_both_rows():
+    """Neither of its two passages is wrong for the question."""
     first, second = row("ab?", "pa", "g1", also=["g2"]), row("ab?", "pb", "g2", also=["g1"])
     batch, _ = collate([first, second], negatives=0, in_batch=True)
     assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
@@ -76,7 +78,7 @@ def test_a_near_duplicate_of_the_positive_is_masked():
     assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
 
 
-def test_another_rows_negative_that_is_the_positive_is_masked_for_its_own_query_only():
+def test_a_negative_of_another_row_that_duplicates_the_positive_is_masked_for_this_row_only():
     left, right = row("a?", "pa", "g1"), row("b?", "pb", "g2")
     right |= {"negatives": ["pa, nearly"], "negative_groups": ["g1"]}
     left |= {"negatives": ["n"], "negative_groups": ["g9"]}
@@ -87,8 +89,38 @@ def test_another_rows_negative_that_is_the_positive_is_masked_for_its_own_query_
     ]
 
 
-def test_two_questions_of_one_passage_share_its_column():
+def test_two_questions_about_one_passage_share_its_column():
     first, second = row("a?", "pa", "g1"), row("b?", "pa", "g1")
     batch, seen = collate([first, second], negatives=0, in_batch=True)
     assert seen[1] == ["passage: pa"]
     assert batch["label"].tolist() == [[POSITIVE], [POSITIVE]]
+
+
+@st.composite
+def batches(draw):
+    """Return rows over eight passages, each in one of four groups."""
+    groups = {f"p{i}": f"g{draw(st.integers(0, 3))}" for i in range(8)}
+    rows = []
+    for number in range(draw(st.integers(1, 4))):
+        positive, *negatives = draw(st.permutations(sorted(groups)))[:4]
+        also = draw(st.lists(st.sampled_from(sorted(groups.values())), max_size=2))
+        rows.append(row(f"{number}?", positive, groups[positive], [(n, groups[n]) for n in negatives], also))
+    return rows, groups
+
+
+def role(row, passage, group, in_batch):
+    """Apply the rule of the docstring, line by line."""
+    if passage == row["positive"]:
+        return POSITIVE
+    if group in row["positive_groups"]:
+        return MASKED
+    return NEGATIVE if in_batch or passage in row["negatives"] else MASKED
+
+
+@given(batches(), st.booleans())
+def test_the_roles_follow_the_rule(batch, in_batch):
+    rows, groups = batch
+    found, seen = collate(rows, negatives=3, in_batch=in_batch)
+    passages = [text.removeprefix("passage: ") for text in seen[1]]
+    expected = [[role(row, passage, groups[passage], in_batch) for passage in passages] for row in rows]
+    assert found["label"].tolist() == expected

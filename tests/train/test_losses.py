@@ -1,4 +1,4 @@
-"""The losses by hand, and gradient caching against the plain gradient."""
+"""The losses against values computed by hand, and gradient caching against the plain gradient."""
 
 import math
 
@@ -29,7 +29,7 @@ TEXTS = [
 
 
 class Vectors(nn.Module):
-    """Stands for a model whose features already are the vectors."""
+    """Stands in for a model; its features already are the vectors."""
 
     def forward(self, features):
         return {"sentence_embedding": features["vectors"]}
@@ -45,14 +45,14 @@ def test_cosines_over_temperature():
     assert losses.tolist() == pytest.approx([math.log(1 + math.exp(-0.8)), math.log(1 + math.exp(-1.6))])
 
 
-def test_a_masked_passage_has_no_part():
+def test_a_masked_passage_does_not_count():
     roles = torch.tensor([[POSITIVE, MASKED], [NEGATIVE, POSITIVE]], dtype=torch.int8)
     losses = row_losses(QUERIES, PASSAGES, roles, temperature=0.5, dimensions=(2,))
     assert losses.tolist() == pytest.approx([0.0, math.log(1 + math.exp(-1.6))])
 
 
 def test_matryoshka_is_the_mean_over_the_sizes():
-    """Cut to one number, both passages point the same way (and the second query nowhere): ln 2."""
+    """With one number left, both passages have the same direction, and the second query has none: ln 2."""
     losses = row_losses(QUERIES, PASSAGES, ALL, temperature=0.5, dimensions=(2, 1))
     full = [math.log(1 + math.exp(-0.8)), math.log(1 + math.exp(-1.6))]
     assert losses.tolist() == pytest.approx([(loss + math.log(2)) / 2 for loss in full])
@@ -69,8 +69,8 @@ def test_in_batch_loss_is_the_mean_of_the_rows():
     assert loss.item() == pytest.approx((math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))) / 2)
 
 
-def test_own_negatives_in_unequal_micro_batches_give_the_mean_of_the_step():
-    """Three rows as 2 + 1: the trainer halves each loss, since there are two micro-batches."""
+def test_unequal_micro_batches_of_own_negatives_give_the_mean_of_the_step():
+    """Three rows are split into 2 + 1; the trainer halves each loss, since there are two micro-batches."""
     queries = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     roles = torch.tensor([[1, 0], [0, 1], [0, 1]], dtype=torch.int8)
     loss = OwnNegativesLoss(Vectors(), 0.5, (2,), row_weight=2 / 3)
@@ -89,7 +89,7 @@ def model(request, tmp_path):
 
 
 def gradients(model, piece):
-    """Return loss and gradients of an in-batch step, dropout included."""
+    """Return loss and gradients of an in-batch step, with dropout."""
     model.train().zero_grad()
     torch.manual_seed(7)
     tokens = [model.preprocess(TEXTS), model.preprocess([f"passage {text}" for text in TEXTS])]
@@ -129,7 +129,7 @@ def test_vectors_keep_their_order(model):
     torch.testing.assert_close(vectors, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_padding_is_cut_on_the_left_too(tmp_path):
+def test_padding_on_the_left_is_removed_too(tmp_path):
     path = make_tiny_llama(tmp_path / "base")
     model = load_model(path, tiny_contract(path), RuntimeSettings(device="cpu")).float().eval()
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_padding_is_cut_on_the_left_too(tmp_path):
 
 
 def test_all_pieces_but_the_last_are_encoded_twice(model):
-    """Five texts by two: forward 2, 2, 1, then again from the back; the piece of the longest text is kept."""
+    """Five texts in pieces of 2, 2 and 1: the first two are encoded again, last first; the longest text is not."""
     encoded = []
 
     class Spy(nn.Module):

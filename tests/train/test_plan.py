@@ -1,4 +1,4 @@
-"""Which rows form which step."""
+"""The training plan: which rows form which step."""
 
 from collections import Counter
 
@@ -17,8 +17,8 @@ from embedtune.train.plan import effective_batch_size, plan_training
         (128, 1999, 64),  # 249 -> capped at 64
         (128, 300, 37),  # 300 // 8
         (128, 100, 16),  # 12 -> at least 16
-        (128, 10, 10),  # never more than there are
-        (32, 300, 32),  # the rule is for the default only
+        (128, 10, 10),  # never more than the number of rows
+        (32, 300, 32),  # the rule applies to the default only
     ],
 )
 def test_a_batch_of_128_shrinks_below_2000_rows(configured, rows, size):
@@ -39,7 +39,7 @@ def test_in_batch_negatives_need_the_whole_batch_at_once():
     assert [len(batch) for batch in plan.batches()] == [37] * 25
 
 
-def test_fractions_of_an_epoch_can_be_measured():
+def test_several_measurements_per_epoch_are_possible():
     plan = plan_training(320, TrainSettings(batch_size=32, epochs=2, evaluations_per_epoch=5), seed=1)
     assert (plan.steps, plan.evaluation_interval) == (20, 2)
 

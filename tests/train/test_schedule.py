@@ -23,12 +23,12 @@ def test_warm_up_then_cosine(finished, share):
     assert lr_share(finished, steps=105, warmup=5) == pytest.approx(share)
 
 
-def test_a_run_of_few_steps_reaches_the_peak_too():
+def test_a_short_run_reaches_the_peak_too():
     assert [lr_share(step, steps=4, warmup=5) for step in range(3)] == pytest.approx([0.1, 0.55, 1.0])
     assert lr_share(0, steps=1, warmup=5) == 1.0
 
 
-def test_no_decay_on_bias_and_norm():
+def test_biases_and_norms_are_not_decayed():
     model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))
     optimizer, schedule = optimizer_and_schedule(model, TrainSettings(learning_rate=2e-5), steps=100)
     decayed, free = optimizer.param_groups

@@ -1,4 +1,4 @@
-"""What mining reads from a dataset: the train queries, the passages train may see, and their arrays."""
+"""What mining reads from a dataset: the train queries and the passages that train may see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from embedtune.mine.problem import MiningProblem
 
 
 @dataclass(frozen=True)
-class Source:
-    """Train queries and the mining corpus.
+class MiningSet:
+    """The train queries, the mining corpus, and which passages answer which query.
 
     Attributes:
         queries: The train queries, in the order of the dataset.
-        passages: The passages that train may see, in the order of the dataset.
+        passages: The mining corpus: the passages that train may see, in the order of the dataset.
         qrels: Judgements of the train queries.
     """
 
@@ -37,7 +37,7 @@ class Source:
         return np.ascontiguousarray(array[:, 0]), np.ascontiguousarray(array[:, 1])
 
     def problem(self, encoder: Encoder, progress: Progress) -> MiningProblem:
-        """Encode queries and passages."""
+        """Encode the queries and passages, and number groups and texts."""
         pair_query, pair_passage = self.pairs()
         return MiningProblem(
             queries=encoder.encode_queries([query.text for query in self.queries], progress),
@@ -49,11 +49,11 @@ class Source:
         )
 
 
-def read_source(dataset: Path) -> Source:
-    """Read the train side of a dataset artifact.
+def read_mining_set(dataset: Path) -> MiningSet:
+    """Read the train part of a dataset artifact.
 
     Raises:
-        GateError: There is no train query, or one is answered by a passage that train must not see.
+        GateError: There are no train queries, or one is answered by a passage that train must not see.
     """
     train = read_retrieval_set(dataset, "train")
     passages = [record for record in train.corpus if record.metadata["split"] == "train"]
@@ -67,12 +67,12 @@ def read_source(dataset: Path) -> Source:
             fix="run split again",
         )
     if not train.queries:
-        raise GateError(f"{dataset} has no train query", fix="generate more questions, or add documents")
-    return Source(train.queries, passages, train.qrels)
+        raise GateError(f"{dataset} has no train queries", fix="generate more questions, or add documents")
+    return MiningSet(train.queries, passages, train.qrels)
 
 
 def normalised(text: str) -> str:
-    """Return what makes two questions the same: case and white space do not count."""
+    """Return a question without differences in case and white space: equal results mean the same question."""
     return " ".join(text.casefold().split())
 
 

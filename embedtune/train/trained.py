@@ -1,32 +1,30 @@
-"""What a training run came to: the curves in training.json, the figures and the warnings of the report."""
+"""A finished training run: its record, its figures for the report, and its warnings."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
-from embedtune.train.dev import METRIC
+from embedtune.core.records.training import DevPoint, KeptStep, SizeComparison, Training, TrainingStep
 from embedtune.train.plan import TrainingPlan
-
-Curve = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the trainer left.
+    """The result of the trainer.
 
     Args:
         checkpoint: The one to keep.
         best_step: Its step.
-        losses: One entry a step: step, epoch, loss, lr.
-        dev: One entry a measurement after the start: step, epoch, ndcg@10; empty without dev questions.
-        rows_per_second: Of the steps since the last interruption, measurements on dev included.
+        steps: One entry per step.
+        dev: One entry per measurement after the start; empty without dev questions.
+        rows_per_second: Average since the last interruption, measurements on dev included.
     """
 
     checkpoint: Path
     best_step: int
-    losses: Curve
-    dev: Curve
+    steps: tuple[TrainingStep, ...]
+    dev: tuple[DevPoint, ...]
     rows_per_second: float
 
 
@@ -38,7 +36,7 @@ class Trained:
         plan: Rows and steps.
         fit: Curves and the kept step.
         base: nDCG@10 of the base model on dev, by vector size; empty without dev questions.
-        tuned: The same of the kept weights.
+        tuned: The same for the kept weights.
         device: Name of the device.
     """
 
@@ -48,26 +46,26 @@ class Trained:
     tuned: dict[int, float]
     device: str
 
-    def record(self) -> dict[str, Any]:
-        """Return what training.json holds."""
+    def record(self) -> Training:
+        """Return the content of training.json."""
         size = max(self.base, default=0)
-        start = [{"step": 0, "epoch": 0.0, METRIC: self.base[size]}] if self.base else []
-        table = [{"dimension": d, "base": self.base[d], "tuned": self.tuned[d]} for d in self.base]
-        return {
-            "steps": self.fit.losses,
-            "dev": [*start, *self.fit.dev],
-            "best": {
-                "step": self.fit.best_step,
-                "epoch": round(self.plan.epoch(self.fit.best_step), 4),
-                METRIC: self.tuned.get(size),
-            },
-            "rows": self.plan.rows,
-            "batch_size": self.plan.batch_size,
-            "device": self.device,
-            "matryoshka": table if len(table) > 1 else None,
-        }
+        start = (DevPoint(step=0, epoch=0.0, ndcg_at_10=self.base[size]),) if self.base else ()
+        table = tuple(SizeComparison(dimension=d, base=self.base[d], tuned=self.tuned[d]) for d in self.base)
+        return Training(
+            steps=self.fit.steps,
+            dev=start + self.fit.dev,
+            best=KeptStep(
+                step=self.fit.best_step,
+                epoch=round(self.plan.epoch(self.fit.best_step), 4),
+                ndcg_at_10=self.tuned.get(size),
+            ),
+            rows=self.plan.rows,
+            batch_size=self.plan.batch_size,
+            device=self.device,
+            matryoshka=table if len(table) > 1 else (),
+        )
 
-    def metrics(self) -> dict[str, float | int | str]:
+    def metrics(self) -> dict[str, Figure]:
         """Return the figures for the report."""
         size = max(self.base, default=0)
         measured = {"dev_ndcg@10_base": self.base[size], "dev_ndcg@10": self.tuned[size]} if self.base else {}
@@ -87,14 +85,14 @@ class Trained:
         notes = []
         if self.plan.batch_size != settings.batch_size:
             notes.append(
-                f"the batch of {settings.batch_size} rows became {self.plan.batch_size}, "
+                f"the batch of {settings.batch_size} rows was reduced to {self.plan.batch_size}, "
                 f"since there are only {self.plan.rows} rows"
             )
         if not self.base:
             notes.append("there are no dev questions: the last checkpoint was kept, unmeasured")
-        elif max(entry[METRIC] for entry in self.fit.dev) <= self.base[max(self.base)]:
+        elif max(entry.ndcg_at_10 for entry in self.fit.dev) <= self.base[max(self.base)]:
             notes.append(
-                f"no checkpoint beats the base model on dev: the best trained one has nDCG@10 "
-                f"{self.tuned[max(self.base)]:.4f}, the base {self.base[max(self.base)]:.4f}"
+                f"no checkpoint beats the base model on dev: the best one has nDCG@10 "
+                f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
             )
         return tuple(notes)

@@ -1,15 +1,16 @@
-"""Carve held-out splits from labelled queries: queries that share anything stay together."""
+"""Hold out dev and test queries from labelled train queries: queries that share anything stay together."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 
 from embedtune.core.retrieval.beir import Qrels, Record
 from embedtune.core.retrieval.shingles import jaccard, shingles
+from embedtune.core.retrieval.union_find import UnionFind
 from embedtune.split.overlap import overlapping
 from embedtune.split.proofs import QUERY_WORDS
 
 
-def carve(
+def hold_out(
     queries: Sequence[Record],
     qrels: Qrels,
     group_of: Mapping[str, str],
@@ -21,49 +22,44 @@ def carve(
     """Divide judged queries into splits such that nothing leaks between them.
 
     Queries that are answered from one near-duplicate group, or that nearly repeat each other, form one unit. Units
-    are taken in the order of a hash; each goes to the first held-out split that has room for it, else to train.
+    are taken in the order of a hash; each goes to the first held-out split that it still fits into, else to train.
 
     Args:
         queries: The judged queries.
         qrels: Their judgements.
         group_of: Near-duplicate group of each passage.
-        shares: Of the queries, for each held-out split.
-        query_jaccard: Word-3-gram Jaccard from which on two queries are one.
-        seed: Changes the order.
+        shares: Share of the queries for each held-out split.
+        query_jaccard: Word-3-gram Jaccard from which on two queries count as the same.
+        seed: Determines the order.
 
     Returns:
         Judgements of train and of each split in `shares`.
     """
-    room = {split: round(share * len(queries)) for split, share in shares.items()}
-    carved: dict[str, Qrels] = {"train": {}, **{split: {} for split in shares}}
+    free = {split: round(share * len(queries)) for split, share in shares.items()}
+    found: dict[str, Qrels] = {"train": {}, **{split: {} for split in shares}}
     units = _units(queries, qrels, group_of, query_jaccard)
     for unit in sorted(units, key=lambda unit: hashlib.sha256(f"{seed}:{unit[0]}".encode()).digest()):
-        split = next((split for split in room if len(unit) <= room[split]), "train")
+        split = next((split for split in free if len(unit) <= free[split]), "train")
         if split != "train":
-            room[split] -= len(unit)
-        carved[split].update((query, qrels[query]) for query in unit)
-    return carved
+            free[split] -= len(unit)
+        found[split].update((query, qrels[query]) for query in unit)
+    return found
 
 
 def _units(
     queries: Sequence[Record], qrels: Qrels, group_of: Mapping[str, str], query_jaccard: float
 ) -> list[list[str]]:
     """Return the connected components of queries, each sorted."""
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            parent[node] = node = parent[parent[node]]
-        return node
-
-    for query in queries:
+    joined = UnionFind(len(queries))
+    first: dict[str, int] = {}  # a query that is answered from each group
+    for number, query in enumerate(queries):
         for passage in qrels[query.id]:
-            parent[root(f"group {group_of[passage]}")] = root(f"query {query.id}")
+            joined.union(number, first.setdefault(group_of[passage], number))
     sets = [shingles(query.text, QUERY_WORDS) for query in queries]
     for i, j in overlapping(sets, sets, query_jaccard):
         if jaccard(sets[i], sets[j]) >= query_jaccard:
-            parent[root(f"query {queries[i].id}")] = root(f"query {queries[j].id}")
-    units: dict[str, list[str]] = {}
-    for query in sorted(queries, key=lambda query: query.id):
-        units.setdefault(root(f"query {query.id}"), []).append(query.id)
-    return list(units.values())
+            joined.union(i, j)
+    units: dict[int, list[str]] = {}
+    for query, label in zip(queries, joined.labels().tolist(), strict=True):
+        units.setdefault(label, []).append(query.id)
+    return [sorted(unit) for unit in units.values()]

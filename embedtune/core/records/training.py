@@ -1,0 +1,66 @@
+"""training.json of the model artifact: the curves of loss and of dev nDCG@10, and which step was kept."""
+
+from typing import ClassVar
+
+from embedtune.core.records.base import JsonRecord, Part
+
+TRAINING_FILE = "training.json"
+
+
+class TrainingStep(Part):
+    """An optimiser step."""
+
+    step: int
+    epoch: float
+    loss: float
+    lr: float
+
+
+class DevPoint(Part):
+    """A measurement on the dev questions; step 0 is the base model."""
+
+    step: int
+    epoch: float
+    ndcg_at_10: float
+
+
+class KeptStep(Part):
+    """The step whose weights were kept; nDCG@10 is None without dev questions."""
+
+    step: int
+    epoch: float
+    ndcg_at_10: float | None
+
+
+class SizeComparison(Part):
+    """Dev nDCG@10 of the base and the tuned model with vectors cut to one size."""
+
+    dimension: int
+    base: float
+    tuned: float
+
+
+class Training(JsonRecord):
+    """The course of a training run. It holds no times, so that equal runs give equal models.
+
+    Attributes:
+        steps: Every optimiser step, in order.
+        dev: Every measurement, in order; empty without dev questions.
+        best: The step that was kept.
+        rows: Rows that there were to train on.
+        batch_size: Rows per optimiser step.
+        device: Name of the device.
+        matryoshka: One entry per vector size; empty if the contract has only one or there are no dev questions.
+    """
+
+    NAME: ClassVar[str] = "training"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune train"
+
+    steps: tuple[TrainingStep, ...]
+    dev: tuple[DevPoint, ...]
+    best: KeptStep
+    rows: int
+    batch_size: int
+    device: str
+    matryoshka: tuple[SizeComparison, ...]
