@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from embedtune.core.comparisons import Comparisons
+from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import load_config
 from embedtune.core.config.machine import StorageSettings
@@ -79,22 +79,13 @@ def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
 
 
 def addresses(eval_sets: str) -> dict[str, str]:
-    """Read `NAME=ADDRESS` pairs, one a line.
+    """Return the address of each evaluation set by its name, from `NAME=ADDRESS` pairs, one per line.
 
     Raises:
-        ConfigError: A line is no such pair, or a name stands twice or is taken.
+        ConfigError: A line is not such a pair, or a name is used twice or reserved.
     """
-    sets: dict[str, str] = {}
-    for line in eval_sets.splitlines():
-        if not line.strip():
-            continue
-        name, separator, address = line.strip().partition("=")
-        if not separator or not name or not address:
-            raise ConfigError("not an evaluation set", got=line, expected="NAME=s3://bucket/prefix")
-        if name in sets or name == "synthetic":
-            raise ConfigError("the name of an evaluation set is taken", got=name, fix="choose another name")
-        sets[name] = address
-    return sets
+    lines = (line.strip() for line in eval_sets.splitlines())
+    return parse_eval_sets(filter(None, lines), expected="NAME=s3://bucket/prefix")
 
 
 def version(where: list[str], storage: StorageSettings, secrets: Secrets) -> str:
