@@ -8,11 +8,11 @@ import click
 
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
-from embedtune.core.config.load import preset_names
+from embedtune.core.config.load import load_config, preset_names
 from embedtune.core.errors import ConfigError
 from embedtune.core.stage import STAGE_NAMES
 from embedtune.core.suggestions import did_you_mean
-from embedtune.local.environment import load_config_with, secrets_of
+from embedtune.local.environment import apply_environment, secrets_of
 from embedtune.local.runner import LAST, Job
 
 # The parsed options of a command have the types that click gives them, which mypy cannot know: hence Any.
@@ -143,7 +143,7 @@ def build_config(options: Options, environment: Mapping[str, str]) -> Config:
     overrides += [f"ingest.limit={options['limit']}"] if options.get("limit") else []
     overrides += [f"evaluate.decide_on={options['decide_on']}"] if options.get("decide_on") else []
     source = str(options.get("preset") or options.get("config_file") or DEFAULT_PRESET)
-    return load_config_with(environment, source, overrides)
+    return apply_environment(load_config(source, overrides), environment)
 
 
 def build_job(

@@ -1,24 +1,18 @@
 """What a run takes from the environment variables of the process: credentials and the URL of the LLM endpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from embedtune.core.config.config import Config
-from embedtune.core.config.load import load_config
 from embedtune.core.secrets import Secrets, secrets_from
 
 
-def load_config_with(environment: Mapping[str, str], source: str, overrides: Sequence[str] = ()) -> Config:
-    """Load a configuration; OPENAI_BASE_URL is used where the configuration names no LLM endpoint.
+def apply_environment(config: Config, environment: Mapping[str, str]) -> Config:
+    """Return the configuration with the LLM endpoint from OPENAI_BASE_URL, unless it names one itself.
 
     Args:
+        config: The configuration as it was loaded.
         environment: Usually `os.environ`.
-        source: Name of a preset, or path of a YAML file.
-        overrides: `section.key=value` strings.
-
-    Raises:
-        ConfigError: The configuration is not valid.
     """
-    config = load_config(source, overrides)
     base_url = environment.get("OPENAI_BASE_URL")
     if not base_url or config.generate.llm.base_url is not None:
         return config

@@ -64,7 +64,7 @@ def training(work: Work) -> dict[str, Any] | None:
     dev = [(float(entry["step"]), float(entry[METRIC])) for entry in record["dev"]]
     return {
         **{key: record[key] for key in ("best", "rows", "batch_size", "device", "matryoshka")},
-        "seconds": duration(record["seconds"]),
+        "seconds": duration(work.manifests["model"].report.seconds),
         "loss": curves([Curve("loss", "tuned", loss)], "step", "Training loss by step"),
         "dev": curves([Curve("dev", "tuned", dev)], "step", f"{metric_title(METRIC)} on dev by step")
         if dev
