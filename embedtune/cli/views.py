@@ -1,6 +1,5 @@
 """What the command line shows: results as tables, lines and JSON. The commands print what is returned here."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,9 @@ from rich.text import Text
 
 from embedtune.cli.console import table
 from embedtune.core.artifacts import StageReport
+from embedtune.core.formatting import duration, figure
+from embedtune.core.records.base import read_record
+from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
 from embedtune.report.figures import verdict_sentences
 
 if TYPE_CHECKING:
@@ -28,25 +30,11 @@ WORSE_OR_EQUAL = {"marginal": {"MARGINAL", "REGRESSION"}, "regression": {"REGRES
 
 def stage_line(report: StageReport) -> Text:
     """Return one line for a stage: its main figures and its duration, then its notes."""
-    figures = ", ".join(f"{key} {_figure(value)}" for key, value in list(report.metrics.items())[:6])
+    figures = ", ".join(f"{key} {figure(value)}" for key, value in list(report.metrics.items())[:6])
     line = Text.assemble((f"{report.stage:<9}", "bold"), figures, (f"  {duration(report.seconds)}", "dim"))
     for note in report.notes:
         line.append(f"\n          ! {note}", style="yellow")
     return line
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words: 8 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _figure(value: float | int | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -56,21 +44,21 @@ class Summary:
     work: Path
     reports: list[StageReport]
     page: Path
-    verdict: dict[str, Any] | None
-    metrics: dict[str, Any] | None
+    verdict: VerdictRecord | None
+    metrics: Metrics | None
 
     @classmethod
     def of(cls, work: Path, reports: list[StageReport], page: Path, *, evaluated: bool) -> Self:
         """Read the verdict of a finished run."""
-        folder = work / "evaluation"
-        read = [json.loads((folder / f"{name}.json").read_text()) for name in ("verdict", "metrics") if evaluated]
-        return cls(work, reports, page, *(read or (None, None)))
+        if not evaluated:
+            return cls(work, reports, page, None, None)
+        verdict = read_record(work / "evaluation" / VERDICT_FILE, VerdictRecord)
+        metrics = read_record(work / "evaluation" / METRICS_FILE, Metrics)
+        return cls(work, reports, page, verdict, metrics)
 
     def fails(self, fail_on: str | None) -> bool:
         """Return whether the verdict is as bad as `fail_on` or worse."""
-        return (
-            fail_on is not None and self.verdict is not None and self.verdict["verdict"] in WORSE_OR_EQUAL[fail_on]
-        )
+        return fail_on is not None and self.verdict is not None and self.verdict.verdict in WORSE_OR_EQUAL[fail_on]
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as plain data."""
@@ -78,32 +66,32 @@ class Summary:
             "work": str(self.work),
             "report": str(self.page),
             "stages": [asdict(report) for report in self.reports],
-            "verdict": self.verdict,
-            "metrics": self.metrics,
+            "verdict": self.verdict.model_dump(mode="json") if self.verdict else None,
+            "metrics": self.metrics.model_dump(mode="json") if self.metrics else None,
         }
 
     def as_text(self) -> list[RenderableType]:
         """Return what is printed to the terminal."""
         parts: list[RenderableType] = []
         if self.metrics is not None and self.verdict is not None:
-            parts += [metrics_table(name, entry) for name, entry in self.metrics["sets"].items()]
-            name = self.verdict["verdict"]
+            parts += [metrics_table(name, entry) for name, entry in self.metrics.sets.items()]
+            name = self.verdict.verdict
             sentences = " ".join(verdict_sentences(self.metrics, self.verdict))
             parts.append(Text.assemble("\n", (name, VERDICT_STYLE[name]), f"  {sentences}"))
         parts.append(f"report: {self.page}")
         return parts
 
 
-def metrics_table(name: str, entry: dict[str, Any]) -> Table:
+def metrics_table(name: str, entry: SetMetrics) -> Table:
     """Return the table of one evaluation set: the systems, and the difference with its confidence interval."""
     rows = [
         [system, *(f"{values[metric]:.4f}" for metric in SHOWN_METRICS)]
-        for system, values in entry["systems"].items()
+        for system, values in entry.systems.items()
     ]
-    delta = [entry["delta"][metric] for metric in SHOWN_METRICS]
-    rows.append(["tuned - base", *(f"{d['mean']:+.4f}" for d in delta)])
-    rows.append(["interval", *(f"{d['low']:+.4f} … {d['high']:+.4f}" for d in delta)])
-    return table(["", *SHOWN_METRICS], rows, title=f"\n{name}: {entry['queries']} questions")
+    delta = [entry.delta[metric] for metric in SHOWN_METRICS]
+    rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
+    rows.append(["interval", *(f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
+    return table(["", *SHOWN_METRICS], rows, title=f"\n{name}: {entry.queries} questions")
 
 
 def estimate_table(estimate: "RunEstimate") -> Table:

@@ -1,15 +1,15 @@
-"""May this engine go live? The verdict's answer, and whether it speaks of this engine and of what is live."""
+"""May this engine go live? The answer of the verdict, provided that it is about this engine and what is live."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from embedtune.core.artifacts import Artifact
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
+from embedtune.core.records.base import read_record
+from embedtune.core.records.evaluation import VERDICT_FILE, Promotion, Verdict, VerdictRecord
 
-ACCEPTED = {"win": {"WIN"}, "marginal": {"WIN", "MARGINAL"}}
+ACCEPTED = {"win": {Verdict.WIN}, "marginal": {Verdict.WIN, Verdict.MARGINAL}}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Decision:
     """Whether a challenger is deployed, and why.
 
     Args:
-        deploy: It is.
+        deploy: Whether it is deployed.
         reason: One sentence for the report.
     """
 
@@ -26,49 +26,51 @@ class Decision:
 
 
 def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, settings: DeploySettings) -> Decision:
-    """Apply the rule: better than what is live, or as good if `deploy.accept` says so.
+    """Apply the rule: better than what is live, or as good if `deploy.accept` is marginal.
 
     Args:
         engine: The challenger.
         evaluation: Its comparison with the base and, if there is one, with the champion.
         live_model: Fingerprint of the model artifact that is live now; None if nothing is.
-        settings: What is accepted.
+        settings: Which verdicts are accepted.
 
     Raises:
-        ArtifactError: The evaluation is about another model than the engine.
+        ArtifactError: The evaluation is about another model than the engine, or its verdict is missing, damaged,
+            or of another version.
     """
     model = engine.manifest.inputs["model"]
-    if (judged := evaluation.manifest.inputs["model"]) != model:
+    if (evaluated := evaluation.manifest.inputs["model"]) != model:
         raise ArtifactError(
             "the evaluation is about another model than the engine",
-            got=f"evaluated {judged[:16]}, exported {model[:16]}",
+            got=f"evaluated {evaluated[:16]}, exported {model[:16]}",
             fix="run evaluate and export on the same model",
         )
     if live_model == model:
-        return Decision(True, "this model is live already")
+        return Decision(True, "this model is already live")
     promotion = _promotion(evaluation.path)
-    against, verdict = promotion["against"], promotion["verdict"]
+    against, verdict, delta = promotion.against, promotion.verdict, promotion.delta
     if live_model is not None and against != "champion":
         return Decision(
             False, "another model is live and the evaluation did not compare with it (evaluate with --champion)"
         )
-    delta = promotion["delta"]
-    measured = f"{delta['mean']:+.4f} nDCG@10, interval {delta['low']:+.4f} to {delta['high']:+.4f}"
-    if accepts(evaluation.path, settings.accept):
+    measured = f"{delta.mean:+.4f} nDCG@10, interval {delta.low:+.4f} to {delta.high:+.4f}"
+    if verdict in ACCEPTED[settings.accept]:
         return Decision(True, f"{verdict} against the {against}: {measured}")
     return Decision(False, f"{verdict} against the {against} ({measured}), and deploy.accept is {settings.accept}")
 
 
 def accepts(evaluation: Path, accept: str) -> bool:
-    """Tell whether the verdict on replacing what is live is one that is deployed.
+    """Return whether the verdict on replacing what is live is one that is deployed.
 
     Args:
         evaluation: The evaluation artifact.
         accept: A value of `deploy.accept`.
+
+    Raises:
+        ArtifactError: The verdict is missing, damaged, or of another version.
     """
-    return _promotion(evaluation)["verdict"] in ACCEPTED[accept]
+    return _promotion(evaluation).verdict in ACCEPTED[accept]
 
 
-def _promotion(evaluation: Path) -> dict[str, Any]:
-    promotion: dict[str, Any] = json.loads((evaluation / "verdict.json").read_text())["promotion"]
-    return promotion
+def _promotion(evaluation: Path) -> Promotion:
+    return read_record(evaluation / VERDICT_FILE, VerdictRecord).promotion

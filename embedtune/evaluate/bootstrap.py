@@ -1,28 +1,14 @@
-"""Intervals of means by bootstrap: the queries are drawn again, with replacement, many times."""
+"""Intervals of means by bootstrap: the queries are resampled with replacement, many times."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.records.evaluation import Interval
+
 DRAWS_AT_ONCE = 4_000_000  # resampled query numbers in memory: 32 MB
-DECIMALS = 6  # of what is stored; verdicts are made on stored values, so that readers see what decided
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its percentile interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def record(self) -> dict[str, float]:
-        """The interval as plain data."""
-        return asdict(self)
-
+DECIMALS = 6  # of stored values; verdicts are decided on the stored values, so that readers can check them
 
 Differences = Mapping[str, Mapping[str, Interval]]  # by set and metric
 
@@ -32,26 +18,26 @@ def bootstrap_intervals(
 ) -> list[Interval]:
     """Return the mean of each column and its percentile bootstrap interval.
 
-    All columns see the same resamples. For a paired comparison the values are differences: the interval then takes
-    into account that both systems answered the same queries (Efron's percentile method; Sakai 2006 for retrieval).
+    All columns share the same resamples. For a paired comparison the values are differences: the interval then
+    accounts for both systems answering the same queries (Efron's percentile method; Sakai 2006 for retrieval).
 
     Args:
         values: Shape (queries, columns), at least one query.
-        samples: Resamples.
-        confidence: Width, for example 0.95.
-        seed: Of the draws.
+        samples: Number of resamples.
+        confidence: Width of the interval, for example 0.95.
+        seed: Seed of the draws.
     """
     means = _resampled_means(values, samples, seed)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
     rows = np.round(np.stack([values.mean(axis=0), low, high], axis=1), DECIMALS) + 0.0  # no -0.0
-    return [Interval(*map(float, row)) for row in rows]
+    return [Interval(mean=mean, low=low, high=high) for mean, low, high in rows.tolist()]
 
 
 def _resampled_means(values: npt.NDArray[np.float64], samples: int, seed: int) -> npt.NDArray[np.float64]:
     """Return the mean of each column in each resample, shape (samples, columns).
 
-    How often each query was drawn, times the values, is one matrix product: no resample is ever laid out.
+    The count of each query in each resample, times the values, is one matrix product: no resample is materialised.
     """
     rng = np.random.default_rng(seed)
     queries = len(values)
@@ -72,7 +58,7 @@ def paired_intervals(
     confidence: float,
     seed: int,
 ) -> dict[str, Interval]:
-    """Return the interval of the mean difference ours - theirs of each metric; rows pair up by position."""
+    """Return the interval of the mean difference ours - theirs of each metric; rows are paired by position."""
     names = list(ours[0])
     differences = np.array(
         [[a[name] - b[name] for name in names] for a, b in zip(ours, theirs, strict=True)], dtype=np.float64

@@ -1,6 +1,6 @@
-"""A test set of one's own: questions with quotes from the documents that answer them become a BEIR set.
+"""Your own test set: questions with quotes from the documents that answer them become a BEIR set.
 
-People know documents and sentences, not chunk ids. A quote outlives a change of the chunking; an id does not.
+People know documents and sentences, not chunk ids. A quote survives a change of the chunking; an id does not.
 """
 
 import difflib
@@ -23,12 +23,12 @@ SPLIT = "test"
 
 
 class Answer(BaseModel):
-    """Where an answer stands: exact words of one passage of one document."""
+    """Where an answer is: exact words of one passage of one document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Text = Constraint(description="Path of the document, relative to the folder that was ingested.")
-    quote: Text = Constraint(description="Words of the passage; case and white space do not matter.")
+    quote: Text = Constraint(description="Words of the passage; case and whitespace do not matter.")
 
 
 class QuotedQuestion(BaseModel):
@@ -41,13 +41,13 @@ class QuotedQuestion(BaseModel):
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits of the question's hash."""
+        """The first 16 hex digits of the question's hash."""
         return hashlib.sha256(self.question.encode()).hexdigest()[:16]
 
 
 @dataclass
 class Document:
-    """The passages of one document in order: chunk ids, and texts in the form in which quotes are compared."""
+    """The passages of one document in order: chunk ids, and texts normalised for the comparison with quotes."""
 
     chunk_ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -58,34 +58,34 @@ def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, i
 
     Args:
         questions: JSON lines, `{"question": …, "answers": [{"path": …, "quote": …}, …]}`; every passage that
-            answers the question should be quoted, since the others count as wrong.
-        chunks: A chunks artifact of the documents that are quoted.
-        output: Directory for corpus.jsonl, queries.jsonl and qrels/test.tsv.
+            answers the question should be quoted, since all others count as wrong.
+        chunks: A chunks artifact of the quoted documents.
+        output: Directory to write corpus.jsonl, queries.jsonl and qrels/test.tsv to.
 
     Returns:
         Counts of questions, quotes, judgements and passages.
 
     Raises:
-        InputError: A line is not such a question, a question stands twice, or quotes cannot be placed; the
-            message lists all of these with their lines.
+        InputError: A line is not a question of this form, a question is repeated, or quotes cannot be placed; the
+            message lists all such quotes with their lines.
         ArtifactError: `chunks` is not a valid chunks artifact.
     """
     asked = list(_read_questions(questions))
     artifact = read_artifact(chunks, "chunks")
     corpus, documents = _read_passages(artifact)
-    qrels, unplaced = _judge(asked, documents)
+    qrels, unplaced = _judgements(asked, documents)
     if unplaced:
         raise InputError(
             f"{questions}: {len(unplaced)} quotes cannot be placed",
             got="\n    ".join(["", *unplaced]),
-            expected="words that stand in exactly one passage of the document, on one side of a passage border",
+            expected="words that occur in exactly one passage of the document and do not cross into the next",
             fix="copy the quote from the nearest text, or quote other words of the same answer",
         )
-    home = {record.id: str(record.metadata["split"]) for record in corpus}
+    split_of = {record.id: str(record.metadata["split"]) for record in corpus}
     queries = []
     for _, question in asked:
-        splits = {home[chunk_id] for chunk_id in qrels[question.id]}
-        # Training saw other questions about a train document: a reader wants to see those apart.
+        splits = {split_of[chunk_id] for chunk_id in qrels[question.id]}
+        # Training saw other questions about a train document, so results on these are reported separately.
         answered_in = splits.pop() if len(splits) == 1 else "several"
         queries.append(Record(question.id, question.question, {"split": SPLIT, "answered_in": answered_in}))
     output.mkdir(parents=True, exist_ok=True)
@@ -101,9 +101,9 @@ def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, i
 
 
 def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
-    """Yield line numbers and questions."""
+    """Yield each question with its line number."""
     if not path.is_file():
-        raise InputError("there is no such questions file", got=str(path))
+        raise InputError("the questions file does not exist", got=str(path))
     first_lines: dict[str, int] = {}
     with path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
@@ -121,7 +121,7 @@ def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
                 raise InputError(
                     f"{path}:{number} repeats the question of line {first_lines[question.id]}",
                     got=question.question,
-                    fix="give all answers in one line",
+                    fix="put all answers to it on one line",
                 )
             first_lines[question.id] = number
             yield number, question
@@ -130,7 +130,7 @@ def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
 
 
 def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document]]:
-    """Return each passage once, in the order in which it first stands, and the documents by path."""
+    """Return each passage once, in the order of first occurrence, and the documents by path."""
     contract = artifact.manifest.contract
     paths = {
         row["doc_id"]: row["path"]
@@ -157,28 +157,30 @@ def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document
     return list(corpus.values()), documents
 
 
-def _judge(asked: list[tuple[int, QuotedQuestion]], documents: dict[str, Document]) -> tuple[Qrels, list[str]]:
-    """Return the judgements, and a line about each quote that has no place."""
+def _judgements(
+    asked: list[tuple[int, QuotedQuestion]], documents: dict[str, Document]
+) -> tuple[Qrels, list[str]]:
+    """Return the judgements, and one line about each quote that cannot be placed."""
     qrels: Qrels = {}
     unplaced: list[str] = []
     for number, question in asked:
         judged = qrels.setdefault(question.id, {})
         for answer in question.answers:
-            chunk_id, trouble = _place(answer, documents)
+            chunk_id, problem = _place(answer, documents)
             if chunk_id is None:
-                unplaced.append(f"line {number}: {answer.path}: {trouble}")
+                unplaced.append(f"line {number}: {answer.path}: {problem}")
             else:
                 judged[chunk_id] = 1
     return qrels, unplaced
 
 
 def _normal(text: str) -> str:
-    """Return the form in which quotes are compared: any white space is one space, case does not count."""
+    """Normalise a text for the comparison with quotes: case folded, any whitespace a single space."""
     return " ".join(text.casefold().split())
 
 
 def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, str]:
-    """Return the id of the passage that holds the quote, or None and what is wrong."""
+    """Return the id of the passage that contains the quote, or None and what is wrong."""
     document = documents.get(answer.path)
     if document is None:
         near = difflib.get_close_matches(answer.path, sorted(documents), n=1, cutoff=0.0)
@@ -189,14 +191,14 @@ def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, 
     if len(found) == 1:
         return found.pop(), ""
     if found:
-        return None, f"{len(found)} passages hold {answer.quote!r}"
+        return None, f"{len(found)} passages contain {answer.quote!r}"
     if quote in " ".join(document.texts):
-        return None, f"{answer.quote!r} crosses the border of two passages"
-    return None, f"no passage holds {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
+        return None, f"{answer.quote!r} crosses from one passage into the next"
+    return None, f"no passage contains {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
 
 
 def _nearest(quote: str, texts: list[str]) -> str:
-    """Return the stretch of the quote's length that shares most words with it; the first of equals."""
+    """Return the run of words, as long as the quote, that shares most words with it; the first if several do."""
     wanted = set(quote.split())
     size = len(quote.split())
     words = [text.split() for text in texts]

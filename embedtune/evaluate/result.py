@@ -1,10 +1,12 @@
-"""What one set yielded: the run of each system and its metrics, query by query."""
+"""The results on one set: the run of each system and its metrics, query by query."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
+from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
+from embedtune.evaluate.bootstrap import Differences, paired_intervals
 from embedtune.evaluate.retrieve import Run
 
 
@@ -13,9 +15,9 @@ class SetResult:
     """The outcome of every system on one set.
 
     Args:
-        name: Of the set.
-        data: Queries, corpus and judgements.
-        runs: Scores by system.
+        name: Name of the set.
+        data: Queries, corpus and relevance judgements.
+        runs: The run of each system.
         k: Cut-offs of the metrics.
     """
 
@@ -47,6 +49,20 @@ class SetResult:
 
     @cached_property
     def lexical_share(self) -> float:
-        """Share of the queries whose answer BM25 puts first: how much of the set needs no understanding."""
+        """Share of the queries for which BM25 ranks a right passage first: these need no grasp of meaning."""
         first = sum(self.first_rank("bm25", query.id) == 1 for query in self.data.queries)
         return first / len(self.data.queries)
+
+
+def differences(results: list[SetResult], other: str, settings: EvaluateSettings, seed: int) -> Differences:
+    """Return the paired difference of the tuned model and another system, by set and metric."""
+    return {
+        result.name: paired_intervals(
+            result.rows("tuned"),
+            result.rows(other),
+            settings.bootstrap_samples,
+            settings.confidence,
+            seed,
+        )
+        for result in results
+    }

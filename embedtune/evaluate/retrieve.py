@@ -1,4 +1,4 @@
-"""One path from texts to rankings: every encoder goes through `dense_run`, BM25 through `lexical_run`."""
+"""From texts to rankings: every encoder goes through `dense_run`, BM25 through `lexical_run`."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import Indices, top_k
 
-Run = dict[str, dict[str, float]]
-PASSAGES_AT_ONCE = 65_536  # vectors held; 32 of the encoder cache's blocks: 0.5 GB at 2,048 dimensions
+Run = dict[str, dict[str, float]]  # score by query id and passage id
+PASSAGES_AT_ONCE = 65_536  # vectors in memory; 32 of the encoder cache's blocks: 0.5 GB at 2,048 dimensions
 
 
 def dense_run(encoder: Encoder, data: RetrievalSet, k: int, device: str, progress: Progress) -> Run:
     """Encode a set and search it exactly, in bounded memory: only one block of passage vectors exists at a time.
 
     Args:
-        encoder: The system.
+        encoder: Encoder of the system under test.
         data: Queries and corpus.
-        k: Passages kept for each query.
-        device: Where to search, "cpu" or "cuda".
-        progress: Told of the encoding.
+        k: Number of passages kept per query.
+        device: Device to search on, "cpu" or "cuda".
+        progress: Updated while texts are encoded.
 
     Raises:
         GateError: A vector is not finite.
@@ -41,7 +41,7 @@ def dense_run(encoder: Encoder, data: RetrievalSet, k: int, device: str, progres
 
 
 def lexical_run(data: RetrievalSet, k: int) -> Run:
-    """Search a set with BM25. A passage that shares no word with the query is not found at all."""
+    """Search a set with BM25; passages that share no word with the query are left out."""
     corpus = _in_tie_order(data.corpus)
     index = BM25Index([passage.text for passage in corpus])
     indices, scores = index.search([query.text for query in data.queries], k)
@@ -52,14 +52,14 @@ def lexical_run(data: RetrievalSet, k: int) -> Run:
 
 
 def _in_tie_order(corpus: Sequence[Record]) -> list[Record]:
-    """Order by falling id: searches put the lower index first, so the cut at k follows the metrics' tie rule."""
+    """Order by descending id: searches prefer the lower index, so the cut at k follows the metrics' tie rule."""
     return sorted(corpus, key=lambda passage: passage.id, reverse=True)
 
 
 def _merged(
     scores: Sequence[Vectors], indices: Sequence[Indices], k: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Keep the best k of several rankings: falling score, of equal scores the lower index first."""
+    """Keep the best k of several rankings: descending score, then ascending index."""
     every_score, every_index = np.hstack(scores), np.hstack(indices)
     order = np.lexsort((every_index, -every_score), axis=1)[:, :k]
     return np.take_along_axis(every_score, order, 1), np.take_along_axis(every_index, order, 1)

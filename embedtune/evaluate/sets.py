@@ -1,33 +1,35 @@
-"""The retrieval sets of an evaluation: the dataset's own test split and what the user brings."""
+"""The retrieval sets of an evaluation: the dataset's own test split and the sets that the user adds."""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
+from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import EmbedtuneError, InputError
 from embedtune.core.retrieval.beir import RetrievalSet, read_retrieval_set
 
-SYNTHETIC = "synthetic"
 SPLIT = "test"
 FILES = ("corpus.jsonl", "queries.jsonl", f"qrels/{SPLIT}.tsv")
 
 
 def check_names(eval_sets: Mapping[str, Path]) -> None:
-    """Refuse names that cannot be told apart or that have no files.
+    """Refuse names that are reserved and directories that are incomplete.
 
     Raises:
-        InputError: A name is reserved, or a directory lacks a file of the BEIR layout.
+        InputError: A name is empty or reserved, or a directory lacks a file of the BEIR layout.
     """
     for name, directory in eval_sets.items():
         if name == SYNTHETIC or not name.strip():
             raise InputError(
-                "this name of an --eval-set is taken", got=repr(name), expected=f"not empty, not {SYNTHETIC!r}"
+                "an --eval-set cannot have this name",
+                got=repr(name),
+                expected=f"a name that is neither empty nor {SYNTHETIC!r}",
             )
         missing = [file for file in FILES if not (directory / file).is_file()]
         if missing:
             raise InputError(
-                f"the eval set {name} is not complete",
+                f"the evaluation set {name} is incomplete",
                 got=f"{directory} lacks {', '.join(missing)}",
                 expected=f"a BEIR directory with {', '.join(FILES)}",
                 fix=f"check --eval-set {name}=DIR",
@@ -35,7 +37,7 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
 
 
 def fingerprint(directory: Path) -> str:
-    """Return a hash of what an evaluation reads from a BEIR directory."""
+    """Return a hash of the files that an evaluation reads from a BEIR directory."""
     digest = hashlib.sha256()
     for name in FILES:
         digest.update(file_sha256(directory / name).encode())
@@ -46,15 +48,15 @@ def load_set(name: str, directory: Path) -> RetrievalSet:
     """Read the test split of a BEIR directory.
 
     Raises:
-        InputError: It holds no judged query or no passage, or is damaged.
+        InputError: The set has no judged query or no passage, or is damaged.
     """
     try:
         data = read_retrieval_set(directory, SPLIT)
     except InputError as error:
-        raise InputError(f"the set {name}: {error.what}", got=error.got, expected=error.expected) from error
+        raise InputError(f"evaluation set {name}: {error.what}", got=error.got, expected=error.expected) from error
     if not data.queries or not data.corpus:
         raise InputError(
-            f"the set {name} has nothing to evaluate",
+            f"the evaluation set {name} has nothing to evaluate",
             got=f"{len(data.queries)} judged test queries, {len(data.corpus)} passages in {directory}",
             expected="at least one judgement above 0 in qrels/test.tsv",
             fix="add documents or questions"
@@ -65,7 +67,7 @@ def load_set(name: str, directory: Path) -> RetrievalSet:
 
 
 def named(name: str, system: str, error: EmbedtuneError) -> EmbedtuneError:
-    """Return the same error with the set and the system in its first line."""
+    """Return the same error with the system and the set in its first line."""
     return type(error)(
         f"{system} on the set {name}: {error.what}", got=error.got, expected=error.expected, fix=error.fix
     )

@@ -1,18 +1,18 @@
-"""Where it helps and where it hurts: nDCG@10 by kind of question."""
+"""Where tuning helps and where it hurts: nDCG@10 by kind of question."""
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.records.evaluation import SetSlices, Slice, Slices
 from embedtune.core.retrieval.beir import Record
-from embedtune.evaluate.bootstrap import bootstrap_intervals
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.evaluate.bootstrap import DECIMALS, bootstrap_intervals
 from embedtune.evaluate.result import SetResult
-from embedtune.evaluate.verdict import METRIC
 
-SMALL = 10  # queries below which a slice is marked: its interval says little
+SMALL = 10  # number of queries below which a slice is marked, because its interval says little
 Value = tuple[int, str]  # sorts first by the number, then by the label
 SliceKey = Callable[[Record, int | None], Value | None]
 
@@ -61,17 +61,29 @@ DIMENSIONS: dict[str, SliceKey] = {
 }
 
 
-def slice_records(result: SetResult, settings: EvaluateSettings, seed: int) -> list[dict[str, Any]]:
-    """Return one record for each value of each dimension that the set's queries have.
+def slices_record(results: list[SetResult], settings: EvaluateSettings, seed: int) -> Slices:
+    """Return the content of slices.json."""
+    return Slices(
+        metric=DECIDING_METRIC,
+        small_below=SMALL,
+        sets={
+            result.name: SetSlices(
+                bm25_rank1_share=round(result.lexical_share, DECIMALS), slices=slices_of(result, settings, seed)
+            )
+            for result in results
+        },
+    )
 
-    Each holds the mean nDCG@10 of every system and the paired difference tuned - base, with intervals.
-    """
+
+def slices_of(result: SetResult, settings: EvaluateSettings, seed: int) -> tuple[Slice, ...]:
+    """Return one slice for each value of each dimension that the set's queries have."""
     systems = list(result.runs)
-    values = np.array([[row[METRIC] for row in result.rows(system)] for system in systems], dtype=np.float64).T
+    columns = [[row[DECIDING_METRIC] for row in result.rows(system)] for system in systems]
+    values = np.array(columns, dtype=np.float64).T
     difference = values[:, systems.index("tuned")] - values[:, systems.index("base")]
     table = np.column_stack([values, difference])
     ranks = [result.first_rank("bm25", query.id) for query in result.data.queries]
-    records = []
+    slices = []
     for dimension, key in DIMENSIONS.items():
         groups: dict[Value, list[int]] = {}
         for number, (query, rank) in enumerate(zip(result.data.queries, ranks, strict=True)):
@@ -82,14 +94,14 @@ def slice_records(result: SetResult, settings: EvaluateSettings, seed: int) -> l
             *means, delta = bootstrap_intervals(
                 table[members], settings.bootstrap_samples, settings.confidence, seed
             )
-            records.append(
-                {
-                    "dimension": dimension,
-                    "value": value[1],
-                    "queries": len(members),
-                    "small": len(members) < SMALL,
-                    "systems": {system: mean.record for system, mean in zip(systems, means, strict=True)},
-                    "delta": delta.record,
-                }
+            slices.append(
+                Slice(
+                    dimension=dimension,
+                    value=value[1],
+                    queries=len(members),
+                    small=len(members) < SMALL,
+                    systems=dict(zip(systems, means, strict=True)),
+                    delta=delta,
+                )
             )
-    return records
+    return tuple(slices)

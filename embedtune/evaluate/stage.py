@@ -1,34 +1,28 @@
-"""Did it help? Base, tuned, BM25, champion and endpoint on the same questions, with intervals and a verdict."""
+"""Did tuning help? Base, tuned, BM25, champion and endpoint on the same questions: intervals and a verdict."""
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from embedtune.core.artifacts import Artifact, StageReport
-from embedtune.core.comparisons import Comparisons
+from embedtune.core.comparisons import SYNTHETIC, Comparisons
 from embedtune.core.config.config import Config
-from embedtune.core.contract import load_contract, require_same
+from embedtune.core.contract import EncoderContract, load_contract, require_same
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
+from embedtune.core.records.base import write_record
+from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.evaluate.bootstrap import Differences, paired_intervals
-from embedtune.evaluate.examples import example_records
-from embedtune.evaluate.result import SetResult
+from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import dense_run, lexical_run
-from embedtune.evaluate.sets import SYNTHETIC, check_names, fingerprint, load_set, named
-from embedtune.evaluate.summary import (
-    metrics_record,
-    notes,
-    report_metrics,
-    seen_notes,
-    slices_record,
-    write_per_query,
-)
+from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
+from embedtune.evaluate.slices import slices_record
+from embedtune.evaluate.summary import metrics_record, notes, report_metrics, seen_notes, write_per_query
 from embedtune.evaluate.verdict import deciding_set, verdict_record
 
 log = logging.getLogger(__name__)
@@ -44,19 +38,19 @@ def run(
         model: The model artifact.
         output: Directory to write the evaluation artifact to.
         context: The configuration and everything else that the stage runs with.
-        comparisons: Further sets, the champion and a live service.
+        comparisons: Further sets, the champion and a live endpoint; none by default.
 
     Raises:
         ConfigError: evaluate.decide_on is not one of the evaluated sets.
         InputError: A set is empty, incomplete or damaged.
-        ContractError: The model was made under another encoder contract.
-        EndpointError: The live service does not answer.
+        ContractError: The model was trained under another encoder contract.
+        EndpointError: The live endpoint does not answer.
         GateError: A system returns vectors that are not finite.
     """
     this = StageRun("evaluate", output, context)
     against = comparisons or Comparisons()
     config = context.config
-    decided_on = deciding_set(config.evaluate.decide_on, SYNTHETIC, list(against.eval_sets))
+    decided_on = deciding_set(config.evaluate.decide_on, list(against.eval_sets))
     check_names(against.eval_sets)
     artifacts = this.read(dataset=dataset, model=model)
     require_same(config.contract, load_contract(model), str(model))
@@ -67,39 +61,41 @@ def run(
 def _evaluate(
     dataset: Path, model: Path, path: Path, context: Context, comparisons: Comparisons, decided_on: str
 ) -> Outcome:
-    config = context.config
+    settings, seed = context.config.evaluate, context.config.seed
     results = _measure(dataset, model, context, comparisons)
-    against_base = _differences(results, "base", config)
-    against_champion = _differences(results, "champion", config) if comparisons.champion else None
-    verdict = verdict_record(against_base, against_champion, decided_on, config.evaluate.confidence)
-    _write_json(path / "metrics.json", metrics_record(results, against_base, against_champion))
-    _write_json(path / "verdict.json", verdict)
-    _write_details(path, results, config)
-    remarks = notes(results, against_base, _champion_differs(config, comparisons))
-    log.info("evaluate: %s, decided on %s", verdict["verdict"], decided_on)
+    against_base = differences(results, "base", settings, seed)
+    against_champion = differences(results, "champion", settings, seed) if comparisons.champion else None
+    verdict = verdict_record(against_base, against_champion, decided_on, settings.confidence)
+    write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion))
+    write_record(path / VERDICT_FILE, verdict)
+    write_record(path / SLICES_FILE, slices_record(results, settings, seed))
+    write_record(path / EXAMPLES_FILE, examples_record(results, settings.examples))
+    write_per_query(path / "per_query.parquet", results)
+    remarks = notes(results, against_base, _champion_differs(context.config.contract, comparisons.champion))
+    log.info("evaluate: %s, decided on %s", verdict.verdict, decided_on)
     return Outcome(
         {f"queries.{result.name}": len(result.data.queries) for result in results},
         report_metrics(results, against_base, verdict),
-        (*seen_notes(results, config), *remarks),
+        (*seen_notes(results, settings, seed), *remarks),
     )
 
 
 def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
     inputs = {}
-    for place, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
-        # The place is part of the key, since the first set decides.
-        inputs[f"eval_set.{place}.{name}"] = fingerprint(directory)
+    for position, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
+        # The position is part of the key, since the first set decides.
+        inputs[f"eval_set.{position}.{name}"] = fingerprint(directory)
     if comparisons.champion is not None:
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
     if comparisons.endpoint is not None:
-        # What is served now, not where: the same address may serve another release tomorrow.
+        # What is served, not where: the same address may serve another release tomorrow.
         inputs["endpoint"] = _endpoint(comparisons.endpoint, config, secrets).fingerprint
     return inputs
 
 
 def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparisons) -> list[SetResult]:
-    """Run every system on every set; one model is in memory at a time."""
+    """Run every system on every set, with one model in memory at a time."""
     config = context.config
     cuts = tuple(sorted({*config.evaluate.k, 10}))
     depth, device = cuts[-1], device_of(config.runtime)
@@ -132,32 +128,5 @@ def _endpoint(url: str, config: Config, secrets: Secrets) -> Encoder:
     return open_endpoint(url, config.contract, config.serve.model_name, secrets.endpoint_api_key)
 
 
-def _differences(results: list[SetResult], rival: str, config: Config) -> Differences:
-    settings = config.evaluate
-    return {
-        result.name: paired_intervals(
-            result.rows("tuned"),
-            result.rows(rival),
-            settings.bootstrap_samples,
-            settings.confidence,
-            config.seed,
-        )
-        for result in results
-    }
-
-
-def _champion_differs(config: Config, comparisons: Comparisons) -> bool:
-    if comparisons.champion is None:
-        return False
-    return load_contract(comparisons.champion).passage_template != config.contract.passage_template
-
-
-def _write_details(path: Path, results: list[SetResult], config: Config) -> None:
-    wanted = config.evaluate.examples
-    _write_json(path / "slices.json", slices_record(results, config))
-    _write_json(path / "examples.json", {result.name: example_records(result, wanted) for result in results})
-    write_per_query(path / "per_query.parquet", results)
-
-
-def _write_json(path: Path, data: object) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _champion_differs(contract: EncoderContract, champion: Path | None) -> bool:
+    return champion is not None and load_contract(champion).passage_template != contract.passage_template

@@ -1,67 +1,50 @@
-"""What the evaluation writes: means and differences, slices, the table of all queries, figures and warnings."""
+"""What the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from embedtune.core.config.config import Config
-from embedtune.core.retrieval.metrics import metric_names
+from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
+from embedtune.core.retrieval.beir import HELD_OUT
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names
 from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
 from embedtune.evaluate.result import SetResult
-from embedtune.evaluate.slices import SMALL, slice_records
-from embedtune.evaluate.verdict import METRIC
 
-FEW_QUERIES = 50  # the reference recipe asks for at least as many
-DRIFT = 0.005  # in nDCG@10 between checkpoint and endpoint; more is no rounding (export.max_ndcg_drift)
+FEW_QUERIES = 50  # the reference recipe asks for at least 50
+DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set says little about meaning
 
 
 def metrics_record(
     results: list[SetResult], against_base: Differences, against_champion: Differences | None
-) -> dict[str, Any]:
-    """Return the content of metrics.json: the means of each system, and the differences with their intervals."""
-    sets: dict[str, dict[str, Any]] = {}
-    for result in results:
-        means = {system: result.means(system) for system in result.runs}
-        sets[result.name] = {
-            "queries": len(result.data.queries),
-            "systems": {
-                system: {name: round(value, DECIMALS) for name, value in row.items()}
-                for system, row in means.items()
-            },
-            "delta": {name: interval.record for name, interval in against_base[result.name].items()},
-        }
-        if against_champion:
-            rivals = against_champion[result.name]
-            sets[result.name]["delta_champion"] = {name: value.record for name, value in rivals.items()}
-    return {"sets": sets}
-
-
-def slices_record(results: list[SetResult], config: Config) -> dict[str, Any]:
-    """Return the content of slices.json."""
-    return {
-        "metric": METRIC,
-        "small_below": SMALL,
-        "sets": {
-            result.name: {
-                "bm25_rank1_share": round(result.lexical_share, DECIMALS),
-                "slices": slice_records(result, config.evaluate, config.seed),
-            }
+) -> Metrics:
+    """Return the content of metrics.json."""
+    return Metrics(
+        sets={
+            result.name: SetMetrics(
+                queries=len(result.data.queries),
+                systems={
+                    system: {name: round(value, DECIMALS) for name, value in result.means(system).items()}
+                    for system in result.runs
+                },
+                delta=dict(against_base[result.name]),
+                delta_champion=dict(against_champion[result.name]) if against_champion else None,
+            )
             for result in results
-        },
-    }
+        }
+    )
 
 
 def report_metrics(
-    results: list[SetResult], differences: Differences, verdict: Mapping[str, Any]
+    results: list[SetResult], differences: Differences, verdict: VerdictRecord
 ) -> dict[str, float | int | str]:
     """Return the figures for the manifest and for a pipeline's run comparison."""
-    figures: dict[str, float | int | str] = {"verdict": verdict["verdict"], "decided_on": verdict["decided_on"]}
+    figures: dict[str, float | int | str] = {"verdict": verdict.verdict.value, "decided_on": verdict.decided_on}
     for result in results:
         figures[f"{result.name}.queries"] = len(result.data.queries)
         for system in result.runs:
-            figures[f"{result.name}.{system}.{METRIC}"] = round(result.means(system)[METRIC], DECIMALS)
-        figures[f"{result.name}.delta.{METRIC}"] = differences[result.name][METRIC].mean
+            mean = result.means(system)[DECIDING_METRIC]
+            figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
+        figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
     return figures
 
@@ -72,62 +55,64 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
     for result in results:
         queries = len(result.data.queries)
         if queries < FEW_QUERIES:
-            remarks.append(f"{result.name}: only {queries} questions; the intervals are wide, see them as a hint")
+            remarks.append(
+                f"{result.name}: only {queries} questions; the intervals are wide, treat them as an indication"
+            )
         if result.lexical_share > LEXICAL_LIMIT:
             remarks.append(
                 f"{result.name}: BM25 answers {result.lexical_share:.0%} of the questions at rank 1; "
-                "they repeat their passages' words and are easier than what people type"
+                "they repeat the words of their passages and are easier than what people type"
             )
-        fallen = [name for name, interval in differences[result.name].items() if interval.high < 0]
+        fallen = [name for name, interval in differences[result.name].items() if interval.direction == "down"]
         if fallen:
-            remarks.append(f"{result.name}: fell, with its interval below 0: {', '.join(fallen)}")
+            remarks.append(f"{result.name}: fell, with the interval below 0: {', '.join(fallen)}")
         if "endpoint" in result.runs and (remark := _drift(result)):
             remarks.append(remark)
     if champion_differs:
-        remarks.append("the champion was trained with another passage template than these passages have")
+        remarks.append("the champion was trained with a different passage template than these passages use")
     return tuple(remarks)
 
 
 def _drift(result: SetResult) -> str | None:
-    served, trained = result.means("endpoint")[METRIC], result.means("tuned")[METRIC]
+    served, trained = result.means("endpoint")[DECIDING_METRIC], result.means("tuned")[DECIDING_METRIC]
     if abs(served - trained) <= DRIFT:
         return None
     return (
         f"{result.name}: the endpoint's nDCG@10 is {served:.4f}, the tuned model's {trained:.4f}: "
-        "it serves another model, or not faithfully"
+        "it serves another model, or does not serve this one faithfully"
     )
 
 
-def seen_notes(results: list[SetResult], config: Config) -> tuple[str, ...]:
-    """Say of each set how many of its questions are about documents that training saw, and how the others fared.
+def seen_notes(results: list[SetResult], settings: EvaluateSettings, seed: int) -> tuple[str, ...]:
+    """Say for each set how many questions are about documents that training saw, and how the others changed.
 
-    Known for sets that `embedtune eval-set` built: training saw other questions about these documents.
+    Only sets built by `embedtune eval-set` carry this. Training saw other questions about these documents.
     """
     remarks = []
     for result in results:
         splits = [query.metadata.get("answered_in") for query in result.data.queries]
-        unseen = [row for row, split in enumerate(splits) if split in ("dev", "test")]
+        unseen = [row for row, split in enumerate(splits) if split in HELD_OUT]
         seen = sum(split in ("train", "several") for split in splits)
         if not seen:
             continue
         remark = f"{result.name}: {seen} of {len(splits)} questions are answered in documents that training saw"
-        if unseen:
-            base, tuned = ([result.rows(system)[row] for row in unseen] for system in ("base", "tuned"))
-            settings = config.evaluate
-            change = paired_intervals(tuned, base, settings.bootstrap_samples, settings.confidence, config.seed)[
-                METRIC
-            ]
-            doubt = ", which contains 0" if change.low <= 0 <= change.high else ""
-            remark += (
-                f"; on the {len(unseen)} answered in none of them nDCG@10 changed by {change.mean:+.4f} "
-                f"({settings.confidence:.0%} interval {change.low:+.4f} … {change.high:+.4f}{doubt})"
-            )
-        remarks.append(remark)
+        remarks.append(remark + (_change_of(result, unseen, settings, seed) if unseen else ""))
     return tuple(remarks)
 
 
+def _change_of(result: SetResult, unseen: list[int], settings: EvaluateSettings, seed: int) -> str:
+    base, tuned = ([result.rows(system)[row] for row in unseen] for system in ("base", "tuned"))
+    intervals = paired_intervals(tuned, base, settings.bootstrap_samples, settings.confidence, seed)
+    change = intervals[DECIDING_METRIC]
+    doubt = ", which contains 0" if change.direction == "unsure" else ""
+    return (
+        f"; on the {len(unseen)} answered in none of them nDCG@10 changed by {change.mean:+.4f} "
+        f"({settings.confidence:.0%} interval {change.low:+.4f} … {change.high:+.4f}{doubt})"
+    )
+
+
 def write_per_query(path: Path, results: list[SetResult]) -> None:
-    """Write one row for each set, query and system: every metric and the rank of the first relevant passage."""
+    """Write one row per set, query and system: every metric and the rank of the first relevant passage."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

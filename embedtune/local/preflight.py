@@ -32,10 +32,10 @@ def check_before_start(
             require_source(config.generate)
     if "evaluate" in stages:
         from embedtune.core.contract import load_contract
-        from embedtune.evaluate.sets import SYNTHETIC, check_names
+        from embedtune.evaluate.sets import check_names
         from embedtune.evaluate.verdict import deciding_set
 
-        deciding_set(config.evaluate.decide_on, SYNTHETIC, list(comparisons.eval_sets))
+        deciding_set(config.evaluate.decide_on, list(comparisons.eval_sets))
         check_names(comparisons.eval_sets)
         if comparisons.champion is not None:
             load_contract(comparisons.champion)

@@ -1,33 +1,35 @@
-"""The full model card: the model's own README with the verdict's figures put in."""
+"""The full model card: the model's own README, completed with the figures of the evaluation."""
 
 from pathlib import Path
-from typing import Any
 
 from embedtune.core.errors import ArtifactError
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
 from embedtune.report.figures import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
+    metric_rows,
     metric_title,
-    signed,
-    to_table,
+    systems_of,
     verdict_sentences,
 )
 from embedtune.report.work import open_work
 
 CARD_FILE = "model_card.md"
 README = "README.md"
-EVALUATION_MARK = "<!-- evaluation -->"  # train leaves it where the figures belong
+EVALUATION_MARK = "<!-- evaluation -->"  # train writes it where the figures belong
 
 
 def complete_model_card(work: Path) -> Path:
-    """Write `model_card.md` into a work directory: artifacts are never edited, so it stands beside the model.
+    """Write `model_card.md` into a work directory: next to the model, because artifacts are never edited.
 
     Args:
         work: Directory with a model artifact and, for the figures, an evaluation.
 
     Raises:
-        ArtifactError: The model has no README with a place for the figures.
+        ArtifactError: The model has no README with a place for the figures, or a record of the evaluation is
+            missing, damaged, or of another version.
     """
     opened = open_work(work)
     readme = opened.text("model", README)
@@ -38,24 +40,24 @@ def complete_model_card(work: Path) -> Path:
             expected=f"a file with the line {EVALUATION_MARK}",
             fix=f"remove {work / 'model'} and run `embedtune train` again",
         )
-    metrics, verdict = opened.data("evaluation", "metrics.json"), opened.data("evaluation", "verdict.json")
+    metrics = opened.record("evaluation", METRICS_FILE, Metrics)
+    verdict = opened.record("evaluation", VERDICT_FILE, VerdictRecord)
     figures = _figures(metrics, verdict) if metrics and verdict else "Not evaluated yet."
     card = work / CARD_FILE
     card.write_text(readme.replace(EVALUATION_MARK, figures, 1), encoding="utf-8")
     return card
 
 
-def _figures(metrics: dict[str, Any], verdict: dict[str, Any]) -> str:
-    lines = [f"**{verdict['verdict']}.** {' '.join(verdict_sentences(metrics, verdict))}", ""]
-    for name, entry in metrics["sets"].items():
-        decides = ", the deciding set" if name == verdict["decided_on"] else ""
-        lines += [f"### {name}: {entry['queries']:,} questions{decides}", ""]
-        systems = [system for system in SYSTEMS if system in entry["systems"]]
+def _figures(metrics: Metrics, verdict: VerdictRecord) -> str:
+    lines = [f"**{verdict.verdict}.** {' '.join(verdict_sentences(metrics, verdict))}", ""]
+    for name, entry in metrics.sets.items():
+        decides = ", the deciding set" if name == verdict.decided_on else ""
+        lines += [f"### {name}: {entry.queries:,} questions{decides}", ""]
+        systems = systems_of(entry)
         header = ["metric", *(SYSTEMS[system] for system in systems), "tuned − base", "interval"]  # noqa: RUF001
         lines += [_line(header), _line(["---"] * len(header))]
-        rows = to_table({"sets": {name: entry}}, HEADLINES)
-        lines += [*(_line(_cells(row, systems)) for row in rows), ""]
-    return "\n".join([*lines, verdict["rule"]])
+        lines += [*(_line(_cells(row, systems)) for row in metric_rows(entry, HEADLINES)), ""]
+    return "\n".join([*lines, verdict.rule])
 
 
 def _cells(row: MetricRow, systems: list[str]) -> list[str]:
@@ -63,8 +65,8 @@ def _cells(row: MetricRow, systems: list[str]) -> list[str]:
     return [
         metric_title(row.metric),
         *means,
-        signed(row.delta, 4),
-        f"{signed(row.low, 4)} … {signed(row.high, 4)}",
+        signed(row.delta.mean, 4),
+        f"{signed(row.delta.low, 4)} … {signed(row.delta.high, 4)}",
     ]
 
 

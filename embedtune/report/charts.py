@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from embedtune.report.figures import signed
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import Interval
 from embedtune.report.svg import Scale, bar, drawing, element, exact_scale, line, round_scale, text
 
 WIDTH = 884.0
@@ -13,13 +14,11 @@ WIDTH = 884.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar with a whisker; `kind` is a CSS class that gives its colour."""
+    """A bar with a whisker; `kind` is the CSS class that sets its colour."""
 
     name: str
     kind: str
-    mean: float
-    low: float
-    high: float
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,7 @@ class Row:
 
     label: str
     detail: str
-    mean: float
-    low: float
-    high: float
+    interval: Interval
     muted: bool = False
     heading: str = ""
 
@@ -57,7 +54,7 @@ class Bins:
 def bars(groups: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Markup:
     """Return groups of bars from 0 to 1 with whiskers and their values above."""
     height, left, bottom, top = 260.0, 44.0, 216.0, 20.0
-    y = round_scale(0.0, max(b.high for _, group in groups for b in group) * 1.08, bottom, top)
+    y = round_scale(0.0, max(item.interval.high for _, group in groups for item in group) * 1.08, bottom, top)
     parts = [
         part
         for tick in y.ticks()
@@ -66,19 +63,20 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Markup:
             text(left - 8, y(tick) + 4, f"{tick:.1f}", "tick", "end"),
         )
     ]
-    room = (WIDTH - left) / len(groups)
+    slot = (WIDTH - left) / len(groups)
     for place, (name, group) in enumerate(groups):
-        width = min(64.0, room * 0.8 / len(group))
-        start = left + place * room + (room - width * len(group)) / 2
+        width = min(64.0, slot * 0.8 / len(group))
+        start = left + place * slot + (slot - width * len(group)) / 2
         for number, item in enumerate(group):
             x, middle = start + number * width, start + (number + 0.5) * width
-            tip = f"{item.name}: {item.mean:.4f}, interval {item.low:.4f} to {item.high:.4f}"
+            mean, low, high = item.interval.mean, item.interval.low, item.interval.high
+            tip = f"{item.name}: {mean:.4f}, interval {low:.4f} to {high:.4f}"
             parts += [
-                bar(x + 3, y(item.mean), width - 6, bottom - y(item.mean), f"bar {item.kind}", tip),
-                *_whisker(middle, y(item.low), y(item.high)),
-                text(middle, y(item.high) - 6, f"{item.mean:.2f}", "value", "middle"),
+                bar(x + 3, y(mean), width - 6, bottom - y(mean), f"bar {item.kind}", tip),
+                *_whisker(middle, y(low), y(high)),
+                text(middle, y(high) - 6, f"{mean:.2f}", "value", "middle"),
             ]
-        parts.append(text(left + (place + 0.5) * room, bottom + 20, name, "label", "middle"))
+        parts.append(text(left + (place + 0.5) * slot, bottom + 20, name, "label", "middle"))
     return drawing(WIDTH, height, label, [*parts, line(left, bottom, WIDTH, bottom, "axis")])
 
 
@@ -88,9 +86,10 @@ def _whisker(x: float, low: float, high: float) -> list[Markup]:
 
 
 def forest(rows: Sequence[Row], label: str) -> Markup:
-    """Return one line a row: the mean and its interval, against a line at zero."""
+    """Return a forest plot: one line per row with its mean and interval, against a line at zero."""
     left, right, step, top = 250.0, WIDTH - 180.0, 24.0, 8.0
-    x = round_scale(min(0.0, *(r.low for r in rows)), max(0.0, *(r.high for r in rows)), left, right)
+    least, most = min(row.interval.low for row in rows), max(row.interval.high for row in rows)
+    x = round_scale(min(0.0, least), max(0.0, most), left, right)
     parts: list[Markup] = []
     y = top
     for row in rows:
@@ -99,7 +98,7 @@ def forest(rows: Sequence[Row], label: str) -> Markup:
             y += 28
         parts += _interval(row, x, y + step / 2)
         y += step
-    # A step of 0.025 needs three.
+    # A step of 0.025 needs three decimals.
     decimals = next((n for n in range(2, 6) if abs(round(x.step, n) - x.step) < 1e-9), 6)
     grid = [
         part
@@ -113,21 +112,19 @@ def forest(rows: Sequence[Row], label: str) -> Markup:
 
 
 def _interval(row: Row, x: Scale, y: float) -> list[Markup]:
-    direction = "up" if row.low > 0 else "down" if row.high < 0 else "unsure"
-    kind = "muted" if row.muted else direction
+    mean, low, high = row.interval.mean, row.interval.low, row.interval.high
+    kind = "muted" if row.muted else row.interval.direction
     return [
         text(10, y + 4, row.label, "label muted-text" if row.muted else "label"),
         text(x.start - 12, y + 4, row.detail, "tick", "end"),
-        line(x(row.low), y, x(row.high), y, f"span {kind}"),
-        element("circle", cx=x(row.mean), cy=y, r=4.5, class_=f"dot {kind}"),
-        text(
-            WIDTH, y + 4, f"{signed(row.mean, 3)}  ({signed(row.low, 3)} … {signed(row.high, 3)})", "tick", "end"
-        ),
+        line(x(low), y, x(high), y, f"span {kind}"),
+        element("circle", cx=x(mean), cy=y, r=4.5, class_=f"dot {kind}"),
+        text(WIDTH, y + 4, f"{signed(mean, 3)}  ({signed(low, 3)} … {signed(high, 3)})", "tick", "end"),
     ]
 
 
 def histogram(series: Sequence[Bins], x_name: str, label: str) -> Markup:
-    """Return counts as bars; several series are drawn over each other, half transparent."""
+    """Return counts as bars; several series are drawn on top of each other, half transparent."""
     height, left, bottom, top = 230.0, 44.0, 180.0, 24.0
     low, high = min(s.edges[0] for s in series), max(s.edges[-1] for s in series)
     x = exact_scale(low, high, left, WIDTH - 4)
@@ -146,7 +143,7 @@ def histogram(series: Sequence[Bins], x_name: str, label: str) -> Markup:
 
 
 def curves(series: Sequence[Curve], x_name: str, label: str) -> Markup:
-    """Return lines over a common horizontal axis; the last value of each is written at its end."""
+    """Return lines over a common horizontal axis, each labelled with its last value."""
     height, left, bottom, top = 230.0, 52.0, 180.0, 24.0
     xs = [x for curve in series for x, _ in curve.points]
     ys = [y for curve in series for _, y in curve.points]
@@ -185,7 +182,7 @@ def _frame(x: Scale, y: Scale, x_name: str, bottom: float, left: float) -> list[
 
 
 def shares(rows: Sequence[tuple[str, int, str]], label: str) -> Markup:
-    """Return horizontal bars of counts: (label, count, CSS class), with count and share of the sum."""
+    """Return horizontal bars of (label, count, CSS class), each labelled with its count and share of the total."""
     left, right, step = 190.0, WIDTH - 120.0, 26.0
     total = sum(count for _, count, _ in rows)
     x = exact_scale(0.0, max(1, *(count for _, count, _ in rows)), left, right)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-METRIC = "ndcg@10"
-HEADLINES = ("ndcg@10", "mrr@10", "recall@1", "recall@10", "recall@100")
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import Interval, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+
+HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
 SYSTEMS = {  # in the order shown
     "bm25": "BM25",
     "base": "base",
@@ -18,39 +20,30 @@ FAMILIES = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "precision": "Prec
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric on one set: the mean of each system, and the difference tuned - base with its interval."""
+    """One metric on one set: the mean of each system, in the order shown, and the difference tuned - base."""
 
-    set_name: str
-    queries: int
     metric: str
     systems: dict[str, float]
-    delta: float
-    low: float
-    high: float
-
-    @property
-    def direction(self) -> str:
-        """Where the interval lies: "up", "down" or "unsure"."""
-        return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
+    delta: Interval
 
 
-def to_table(metrics: dict[str, Any], wanted: Sequence[str] | None = None) -> list[MetricRow]:
-    """Return metrics.json as rows, set by set.
+def systems_of(entry: SetMetrics) -> list[str]:
+    """Return the systems that were measured on a set, in the order shown."""
+    return [system for system in SYSTEMS if system in entry.systems]
+
+
+def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[MetricRow]:
+    """Return the metrics of one set as rows.
 
     Args:
-        metrics: The content of evaluation/metrics.json.
-        wanted: Metrics in the order shown, those not measured left out; None: all.
+        entry: The metrics.
+        wanted: Metrics in the order shown; those that were not measured are left out. None: all.
     """
-    rows = []
-    for set_name, entry in metrics["sets"].items():
-        measured = entry["delta"]
-        for metric in measured if wanted is None else [name for name in wanted if name in measured]:
-            means = {system: entry["systems"][system][metric] for system in SYSTEMS if system in entry["systems"]}
-            delta = measured[metric]
-            rows.append(
-                MetricRow(set_name, entry["queries"], metric, means, delta["mean"], delta["low"], delta["high"])
-            )
-    return rows
+    names = entry.delta if wanted is None else [name for name in wanted if name in entry.delta]
+    return [
+        MetricRow(name, {system: entry.systems[system][name] for system in systems_of(entry)}, entry.delta[name])
+        for name in names
+    ]
 
 
 def metric_title(metric: str) -> str:
@@ -59,39 +52,37 @@ def metric_title(metric: str) -> str:
     return f"{FAMILIES.get(family, family)}@{cut}"
 
 
-def signed(value: float, decimals: int) -> str:
-    """Return a number with its sign; a true minus, and no sign before zero."""
-    shown = f"{value:+.{decimals}f}"
-    if float(shown) == 0:
-        return shown[1:]
-    return shown.replace("-", "\N{MINUS SIGN}")
-
-
-def verdict_sentences(metrics: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
     """Say what happened on the deciding set, then on every other set that became worse."""
-    rows = {row.set_name: row for row in to_table(metrics, [METRIC])}
-    width = f"{verdict['confidence']:.0%}"
-    decided = verdict["decided_on"]
-    fallen = [row for name, row in rows.items() if name != decided and row.direction == "down"]
-    return [_sentence(row, width) for row in (rows[decided], *fallen)]
+    decided_on = verdict.decided_on
+    fallen = [
+        name
+        for name, entry in metrics.sets.items()
+        if name != decided_on and entry.delta[DECIDING_METRIC].direction == "down"
+    ]
+    width = f"{verdict.confidence:.0%}"
+    return [_sentence(name, metrics.sets[name], width) for name in (decided_on, *fallen)]
 
 
-def _sentence(row: MetricRow, width: str) -> str:
+def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
+    (row,) = metric_rows(entry, [DECIDING_METRIC])
+    delta = row.delta
     decimals = next((d for d in (2, 3) if _adds_up(row, d)), 4)
     base, tuned = (f"{row.systems[system]:.{decimals}f}" for system in ("base", "tuned"))
     change = (
-        f"stayed at {base}" if base == tuned else f"{'rose' if row.delta > 0 else 'fell'} from {base} to {tuned}"
+        f"stayed at {base}" if base == tuned else f"{'rose' if delta.mean > 0 else 'fell'} from {base} to {tuned}"
     )
-    low, high = signed(row.low, decimals), signed(row.high, decimals)
-    questions = "question" if row.queries == 1 else "questions"
-    doubt = " The interval contains 0: this may be chance." if row.direction == "unsure" else ""
+    low, high = signed(delta.low, decimals), signed(delta.high, decimals)
+    questions = "question" if entry.queries == 1 else "questions"
+    doubt = " The interval contains 0: this may be chance." if delta.direction == "unsure" else ""
     return (
-        f"On {row.queries:,} {row.set_name} {questions} {metric_title(row.metric)} {change} "
-        f"({signed(row.delta, decimals)}, {width} interval {low} … {high}).{doubt}"
+        f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change} "
+        f"({signed(delta.mean, decimals)}, {width} interval {low} … {high}).{doubt}"
     )
 
 
 def _adds_up(row: MetricRow, decimals: int) -> bool:
-    """Tell whether the rounded means differ by the rounded difference, so that no reader stumbles."""
+    """Return whether the rounded means differ by the rounded difference, so that no reader stumbles."""
     shown = round(row.systems["tuned"], decimals) - round(row.systems["base"], decimals)
-    return abs(shown - round(row.delta, decimals)) < 1e-9 and (row.delta == 0 or abs(shown) > 1e-9)
+    mean = row.delta.mean
+    return abs(shown - round(mean, decimals)) < 1e-9 and (mean == 0 or abs(shown) > 1e-9)

@@ -1,28 +1,44 @@
-"""The half of the report that says what came out: verdict, metrics, slices, examples."""
+"""The half of the report about the evaluation: verdict, metrics, slices, examples."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import (
+    EXAMPLES_FILE,
+    METRICS_FILE,
+    SLICES_FILE,
+    VERDICT_FILE,
+    Example,
+    Examples,
+    Metrics,
+    Slice,
+    Slices,
+    Verdict,
+    VerdictRecord,
+)
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.charts import Bar, Bins, Row, bars, forest, histogram
 from embedtune.report.figures import (
     HEADLINES,
-    METRIC,
     SYSTEMS,
     MetricRow,
+    metric_rows,
     metric_title,
-    signed,
-    to_table,
+    systems_of,
     verdict_sentences,
 )
 from embedtune.report.work import Work
 
 GAIN_EDGES = np.round(np.arange(-1.0, 1.0001, 0.1), 1)
 MEANINGS = {
-    "WIN": "The tuned model finds more on the deciding set, beyond what chance explains.",
-    "MARGINAL": "No proof of a gain and no proof of a loss on the deciding set.",
-    "REGRESSION": "The tuned model is worse on at least one set.",
+    Verdict.WIN: "The tuned model finds more on the deciding set, beyond what chance explains.",
+    Verdict.MARGINAL: "Neither a gain nor a loss is proven on the deciding set.",
+    Verdict.REGRESSION: "The tuned model is worse on at least one set.",
 }
 DIMENSION_TITLES = {
     "hops": "Passages needed (hops)",
@@ -36,155 +52,225 @@ DIMENSION_TITLES = {
 }
 
 
-def banner(work: Work) -> dict[str, Any] | None:
-    """Return the verdict and the sentences that say it; None before evaluate."""
-    metrics, verdict = work.data("evaluation", "metrics.json"), work.data("evaluation", "verdict.json")
-    if metrics is None or verdict is None:
+@dataclass(frozen=True)
+class Evaluation:
+    """The records of an evaluation artifact."""
+
+    metrics: Metrics
+    verdict: VerdictRecord
+    slices: Slices
+    examples: Examples
+
+    def deciding_first(self, names: Iterable[str]) -> list[str]:
+        """Order names of sets: the deciding set first, the others as they are."""
+        return sorted(names, key=lambda name: name != self.verdict.decided_on)
+
+
+@dataclass(frozen=True)
+class Banner:
+    """The verdict and the sentences that explain it.
+
+    Args:
+        verdict: The verdict.
+        sentence: What happened on the deciding set.
+        further: One sentence for each other set that became worse.
+        meaning: What the verdict means.
+        champion: The comparison with the champion, if there is one.
+        rule: The rule that the verdict follows.
+    """
+
+    verdict: Verdict
+    sentence: str
+    further: list[str]
+    meaning: str
+    champion: str | None
+    rule: str
+
+
+@dataclass(frozen=True)
+class SetResults:
+    """The metric tables of one set: the headlines, and all metrics."""
+
+    name: str
+    queries: int
+    decides: bool
+    systems: list[str]
+    rows: list[MetricRow]
+    all_rows: list[MetricRow]
+    lexical_share: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """The metric tables of all sets and the charts above them."""
+
+    sets: list[SetResults]
+    width: str
+    means: Markup
+    differences: Markup
+
+
+@dataclass(frozen=True)
+class Gains:
+    """How many questions of the deciding set gained and lost; the chart is None if none did."""
+
+    name: str
+    better: int
+    worse: int
+    same: int
+    chart: Markup | None
+
+
+@dataclass(frozen=True)
+class SlicesOfSet:
+    """The slices of one set and their chart."""
+
+    name: str
+    chart: Markup
+    slices: list[Slice]
+    small_below: int
+
+
+@dataclass(frozen=True)
+class ExamplesOfSet:
+    """The wins and losses of one set."""
+
+    name: str
+    wins: tuple[Example, ...]
+    losses: tuple[Example, ...]
+
+
+def read_evaluation(work: Work) -> Evaluation | None:
+    """Read the records of the evaluation; None before evaluate.
+
+    Raises:
+        ArtifactError: A record is missing, damaged, or of another version.
+    """
+    metrics = work.record("evaluation", METRICS_FILE, Metrics)
+    verdict = work.record("evaluation", VERDICT_FILE, VerdictRecord)
+    slices = work.record("evaluation", SLICES_FILE, Slices)
+    examples = work.record("evaluation", EXAMPLES_FILE, Examples)
+    if metrics is None or verdict is None or slices is None or examples is None:
         return None
-    first, *further = verdict_sentences(metrics, verdict)
-    promotion = verdict["promotion"]
+    return Evaluation(metrics, verdict, slices, examples)
+
+
+def banner(evaluation: Evaluation) -> Banner:
+    """Return the verdict and the sentences that explain it."""
+    verdict = evaluation.verdict
+    first, *further = verdict_sentences(evaluation.metrics, verdict)
+    promotion, delta = verdict.promotion, verdict.promotion.delta
     champion = None
-    if promotion["against"] == "champion":
-        delta = promotion["delta"]
+    if promotion.against == "champion":
         champion = (
-            f"Against the champion: {promotion['verdict']}, {metric_title(METRIC)} {signed(delta['mean'], 3)} "
-            f"({signed(delta['low'], 3)} … {signed(delta['high'], 3)})."
+            f"Against the champion: {promotion.verdict}, {metric_title(DECIDING_METRIC)} {signed(delta.mean, 3)} "
+            f"({signed(delta.low, 3)} … {signed(delta.high, 3)})."
         )
-    return {
-        **verdict,
-        "meaning": MEANINGS[verdict["verdict"]],
-        "sentence": first,
-        "further": further,
-        "champion": champion,
-    }
+    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule)
 
 
-def results(work: Work) -> dict[str, Any] | None:
-    """Return the metric tables of every set and the two charts above them."""
-    metrics, verdict = work.data("evaluation", "metrics.json"), work.data("evaluation", "verdict.json")
-    if metrics is None or verdict is None:
-        return None
-    sliced = work.data("evaluation", "slices.json")
-    decided_on = verdict["decided_on"]
-    names = sorted(metrics["sets"], key=lambda name: name != decided_on)  # the deciding set first
-    rows = to_table(metrics)
-    width = f"{verdict['confidence']:.0%}"
+def results(evaluation: Evaluation) -> Results:
+    """Return the metric tables of every set, the deciding set first, and the two charts above them."""
+    metrics, sliced = evaluation.metrics.sets, evaluation.slices.sets
+    width = f"{evaluation.verdict.confidence:.0%}"
     sets = [
-        {
-            "name": name,
-            "queries": metrics["sets"][name]["queries"],
-            "decides": name == decided_on,
-            "systems": [system for system in SYSTEMS if system in metrics["sets"][name]["systems"]],
-            "rows": to_table({"sets": {name: metrics["sets"][name]}}, HEADLINES),
-            "all_rows": [row for row in rows if row.set_name == name],
-            "lexical_share": sliced["sets"][name]["bm25_rank1_share"] if sliced else None,
-        }
-        for name in names
+        SetResults(
+            name=name,
+            queries=metrics[name].queries,
+            decides=name == evaluation.verdict.decided_on,
+            systems=systems_of(metrics[name]),
+            rows=metric_rows(metrics[name], HEADLINES),
+            all_rows=metric_rows(metrics[name]),
+            lexical_share=sliced[name].bm25_rank1_share,
+        )
+        for name in evaluation.deciding_first(metrics)
     ]
-    return {
-        "sets": sets,
-        "width": width,
-        "means": _means_chart(sliced, names, width) if sliced else None,
-        "differences": _differences_chart(rows, names, width),
-    }
+    means = _means_chart(evaluation.slices, [part.name for part in sets], width)
+    return Results(sets, width, means, _differences_chart(sets, width))
 
 
-def _means_chart(sliced: dict[str, Any], names: list[str], width: str) -> Any:
+def _means_chart(sliced: Slices, names: list[str], width: str) -> Markup:
     groups = []
     for name in names:
-        whole = next(entry for entry in sliced["sets"][name]["slices"] if entry["dimension"] == "all")
-        systems = whole["systems"]
-        groups.append(
-            (
-                f"{name} ({whole['queries']:,})",
-                [Bar(SYSTEMS[s], s, **systems[s]) for s in SYSTEMS if s in systems],
-            )
-        )
-    return bars(groups, f"Mean {metric_title(METRIC)} of each system on each set with {width} intervals")
+        whole = next(one for one in sliced.sets[name].slices if one.dimension == "all")
+        shown = [Bar(SYSTEMS[s], s, whole.systems[s]) for s in SYSTEMS if s in whole.systems]
+        groups.append((f"{name} ({whole.queries:,})", shown))
+    return bars(groups, f"Mean {metric_title(DECIDING_METRIC)} of each system on each set with {width} intervals")
 
 
-def _differences_chart(rows: list[MetricRow], names: list[str], width: str) -> Any:
+def _differences_chart(sets: list[SetResults], width: str) -> Markup:
     shown = [
         Row(
             metric_title(row.metric),
             "",
             row.delta,
-            row.low,
-            row.high,
-            heading=f"{name} ({row.queries:,} questions)" if row.metric == METRIC else "",
+            heading=f"{part.name} ({part.queries:,} questions)" if row.metric == DECIDING_METRIC else "",
         )
-        for name in names
-        for metric in HEADLINES
-        for row in rows
-        if row.set_name == name and row.metric == metric
+        for part in sets
+        for row in part.rows
     ]
     return forest(shown, f"Difference tuned minus base with {width} intervals")
 
 
-def gains(work: Work) -> dict[str, Any] | None:
+def gains(work: Work, evaluation: Evaluation) -> Gains | None:
     """Return how many questions gained and lost on the deciding set, and by how much."""
-    verdict = work.data("evaluation", "verdict.json")
-    rows = work.rows("evaluation", "per_query.parquet", ("set", "query_id", "system", METRIC))
-    if verdict is None or not rows:
+    rows = work.rows("evaluation", "per_query.parquet", ("set", "query_id", "system", DECIDING_METRIC))
+    if not rows:
         return None
-    name = verdict["decided_on"]
+    name = evaluation.verdict.decided_on
     by_system: dict[str, dict[str, float]] = {"base": {}, "tuned": {}}
     for row in rows:
         if row["set"] == name and row["system"] in by_system:
-            by_system[row["system"]][row["query_id"]] = row[METRIC]
+            by_system[row["system"]][row["query_id"]] = row[DECIDING_METRIC]
     changes = np.array([by_system["tuned"][query] - value for query, value in by_system["base"].items()])
-    moved = changes[changes != 0]
+    lost, gained = changes[changes < 0], changes[changes > 0]
     series = []
-    for kind, part in (("down", moved[moved < 0]), ("up", moved[moved > 0])):
+    for title, kind, part in (("lost", "down", lost), ("gained", "up", gained)):
         counts, _ = np.histogram(part, GAIN_EDGES)
-        series.append(Bins({"down": "lost", "up": "gained"}[kind], kind, GAIN_EDGES.tolist(), counts.tolist()))
-    return {
-        "name": name,
-        "better": int((changes > 0).sum()),
-        "worse": int((changes < 0).sum()),
-        "same": int((changes == 0).sum()),
-        "chart": histogram(series, f"change of {metric_title(METRIC)}", "Questions by gain and loss")
-        if len(moved)
-        else None,
-    }
+        series.append(Bins(title, kind, GAIN_EDGES.tolist(), counts.tolist()))
+    axis = f"change of {metric_title(DECIDING_METRIC)}"
+    return Gains(
+        name=name,
+        better=len(gained),
+        worse=len(lost),
+        same=len(changes) - len(gained) - len(lost),
+        chart=histogram(series, axis, "Questions by gain and loss") if len(gained) or len(lost) else None,
+    )
 
 
-def slices(work: Work) -> list[dict[str, Any]]:
-    """Return one chart a set: the difference by kind of question."""
-    sliced = work.data("evaluation", "slices.json")
-    if sliced is None:
-        return []
+def slices(evaluation: Evaluation) -> list[SlicesOfSet]:
+    """Return one chart per set: the difference by kind of question."""
     shown = []
-    for name, entry in sliced["sets"].items():
+    for name, entry in evaluation.slices.sets.items():
         # A dimension with one value says the same as the whole set.
-        values = Counter(record["dimension"] for record in entry["slices"])
-        records = [record for record in entry["slices"] if values[record["dimension"]] > 1]
-        if records:
-            headings = _first_of_each(records)
-            rows = [
-                Row(
-                    record["value"],
-                    f"n = {record['queries']:,}",
-                    **record["delta"],
-                    muted=record["small"],
-                    heading=DIMENSION_TITLES[record["dimension"]] if number in headings else "",
-                )
-                for number, record in enumerate(records)
-            ]
-            chart = forest(rows, f"Difference tuned minus base on {name} by kind of question")
-            shown.append({"name": name, "chart": chart, "records": records, "small_below": sliced["small_below"]})
+        values = Counter(one.dimension for one in entry.slices)
+        several = [one for one in entry.slices if values[one.dimension] > 1]
+        if several:
+            chart = forest(_slice_rows(several), f"Difference tuned minus base on {name} by kind of question")
+            shown.append(SlicesOfSet(name, chart, several, evaluation.slices.small_below))
     return shown
 
 
-def _first_of_each(records: list[dict[str, Any]]) -> set[int]:
-    dimensions = [record["dimension"] for record in records]
-    return {dimensions.index(dimension) for dimension in dimensions}
+def _slice_rows(several: list[Slice]) -> list[Row]:
+    dimensions = [one.dimension for one in several]
+    first_of_each = {dimensions.index(dimension) for dimension in dimensions}
+    return [
+        Row(
+            one.value,
+            f"n = {one.queries:,}",
+            one.delta,
+            muted=one.small,
+            heading=DIMENSION_TITLES[one.dimension] if number in first_of_each else "",
+        )
+        for number, one in enumerate(several)
+    ]
 
 
-def examples(work: Work) -> list[dict[str, Any]]:
+def examples(evaluation: Evaluation) -> list[ExamplesOfSet]:
     """Return the wins and losses of each set, the deciding set first."""
-    stored, verdict = work.data("evaluation", "examples.json"), work.data("evaluation", "verdict.json")
-    if stored is None or verdict is None:
-        return []
-    names = sorted(stored, key=lambda name: name != verdict["decided_on"])
-    return [{"name": name, **stored[name]} for name in names if stored[name]["wins"] or stored[name]["losses"]]
+    stored = evaluation.examples.sets
+    return [
+        ExamplesOfSet(name, stored[name].wins, stored[name].losses)
+        for name in evaluation.deciding_first(stored)
+        if stored[name].wins or stored[name].losses
+    ]

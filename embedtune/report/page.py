@@ -1,13 +1,15 @@
-"""Render report.html and model_card.md from whatever artifacts stand in a work directory."""
+"""Render report.html and model_card.md from whatever artifacts a work directory contains."""
 
 import json
 from pathlib import Path
 
 import jinja2
 
+from embedtune.core.formatting import signed
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
-from embedtune.report.figures import METRIC, SYSTEMS, metric_title, signed
+from embedtune.report.figures import SYSTEMS, metric_title
 from embedtune.report.work import Work, open_work
 
 REPORT_FILE = "report.html"
@@ -16,18 +18,18 @@ REPORT_FILE = "report.html"
 def render_report(work: Path) -> Path:
     """Write `report.html` and, where there is a model, `model_card.md` into a work directory.
 
-    The page is one file without any address: it shows the same offline, by mail and in a sandboxed frame. Equal
-    artifacts give an equal page, byte by byte.
+    The page is one file that refers to no other: it looks the same offline, in an e-mail and in a sandboxed frame.
+    Equal artifacts give an equal page, byte for byte.
 
     Args:
-        work: Directory with one directory an artifact; those that are missing are left out of the page.
+        work: Directory with one directory per artifact; missing artifacts are left out of the page.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: No artifact is there.
-        ArtifactError: A manifest is damaged or of another version.
+        InputError: The directory contains no artifact.
+        ArtifactError: A manifest or record is damaged or of another version.
     """
     opened = open_work(work)
     page = work / REPORT_FILE
@@ -49,28 +51,30 @@ def _html(work: Work) -> str:
     )
     environment.filters |= {"metric_title": metric_title, "signed": signed, "excerpt": excerpt}
     origin = process.provenance(work)
+    evaluation = outcome.read_evaluation(work)
     return environment.get_template("report.html").render(
-        base_model=origin["contract"].get("base_model", ""),
-        metric=METRIC,
+        base_model=origin.contract.base_model,
+        metric=DECIDING_METRIC,
         systems=SYSTEMS,
-        banner=outcome.banner(work),
+        banner=outcome.banner(evaluation) if evaluation else None,
         tiles=process.tiles(work),
         warnings=process.warnings(work),
-        results=outcome.results(work),
-        gains=outcome.gains(work),
-        slices=outcome.slices(work),
-        examples=outcome.examples(work),
+        results=outcome.results(evaluation) if evaluation else None,
+        gains=outcome.gains(work, evaluation) if evaluation else None,
+        slices=outcome.slices(evaluation) if evaluation else [],
+        examples=outcome.examples(evaluation) if evaluation else [],
         questions=process.questions(work),
         mining=process.mining(work),
         training=process.training(work),
         parity=process.parity(work),
         stages=process.stages(work),
         provenance=origin,
-        config_text=json.dumps(origin["config"], indent=2, ensure_ascii=False),
+        contract=origin.contract.model_dump(mode="json"),
+        config_text=json.dumps(origin.config, indent=2, ensure_ascii=False),
     )
 
 
 def excerpt(text: str, length: int) -> str:
-    """Return the beginning of a text, cut between words, white space joined."""
+    """Return the beginning of a text, cut between words, with whitespace collapsed."""
     joined = " ".join(text.split())
     return joined if len(joined) <= length else joined[:length].rpartition(" ")[0] + " …"

@@ -1,13 +1,18 @@
-"""The half of the report that says how it was made: questions, mining, training, stages, provenance, warnings."""
+"""The half of the report about the stages before: questions, mining, training, parity, costs, provenance."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from embedtune.core.artifacts import SCHEMAS, Settings
+from embedtune.core.contract import EncoderContract
+from embedtune.core.formatting import duration, figure
+from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
-from embedtune.report.figures import METRIC, metric_title
+from embedtune.report.figures import metric_title
 from embedtune.report.work import Work
 
 SCORE_BINS = 40
@@ -36,23 +41,13 @@ TILES = (
 
 
 def tiles(work: Work) -> list[tuple[str, str]]:
-    """Return the few sizes that describe a run: (figure, what it counts)."""
+    """Return the few figures that describe a run: (figure, label)."""
     counts = [(work.count(artifact, file), label) for label, artifact, file in TILES]
     shown = [(f"{count:,}", label) for count, label in counts if count is not None]
     reports = [manifest.report for manifest in work.manifests.values()]
     cost = sum(report.cost_usd for report in reports)
     shown.append((duration(sum(report.seconds for report in reports)), "in all stages"))
     return [*shown, (f"${cost:,.2f}", "for LLM calls")]
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as people say it: 8 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def training(work: Work) -> dict[str, Any] | None:
@@ -116,8 +111,26 @@ def parity(work: Work) -> dict[str, Any] | None:
     return {**whole, "variants": variants, "pytorch": record["pytorch"][METRIC]}
 
 
-def questions(work: Work) -> dict[str, Any] | None:
-    """Return how many questions were kept and rejected, why, and what the kept ones are like."""
+@dataclass(frozen=True)
+class Trait:
+    """A property of the kept questions: each of its values with its share."""
+
+    name: str
+    shares: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """How many of the generated questions were kept, why others were rejected, and what the kept ones are like."""
+
+    kept: int
+    asked: int
+    chart: Markup
+    traits: list[Trait]
+
+
+def questions(work: Work) -> Questions | None:
+    """Return what the report says about the generated questions."""
     kept = work.rows("questions", "questions.parquet", TRAITS)
     if "questions" not in work.manifests:
         return None
@@ -127,42 +140,44 @@ def questions(work: Work) -> dict[str, Any] | None:
         (REASONS.get(reason, reason), count, "negative")
         for reason, count in sorted(rejected.items(), key=lambda r: (-r[1], r[0]))
     ]
+    counts = {trait: Counter(row[trait] for row in kept) for trait in TRAITS} if kept else {}
     traits = [
-        {
-            "name": trait.replace("_", " "),
-            "values": [
+        Trait(
+            trait.replace("_", " "),
+            [
                 (str(value), count / len(kept))
-                for value, count in sorted(Counter(row[trait] for row in kept).items(), key=lambda v: str(v[0]))
+                for value, count in sorted(counted.items(), key=lambda one: str(one[0]))
             ],
-        }
-        for trait in TRAITS
-        if kept
+        )
+        for trait, counted in counts.items()
     ]
-    return {
-        "kept": len(kept),
-        "asked": len(kept) + rejected.total(),
-        "chart": shares(rows, "Questions kept and rejected, by reason"),
-        "traits": traits,
-    }
+    chart = shares(rows, "Questions kept and rejected, by reason")
+    return Questions(len(kept), len(kept) + rejected.total(), chart, traits)
 
 
-def stages(work: Work) -> list[dict[str, Any]]:
-    """Return what every stage did, took and cost, from the manifests."""
+@dataclass(frozen=True)
+class StageFigures:
+    """What one stage did, how long it took and what it cost."""
+
+    name: str
+    counts: dict[str, int]
+    metrics: dict[str, str]
+    seconds: str
+    cost: float
+
+
+def stages(work: Work) -> list[StageFigures]:
+    """Return the figures of every stage, from the manifests."""
     return [
-        {
-            "name": SCHEMAS[name].stage,
-            "artifact": name,
-            "counts": manifest.counts,
-            "metrics": {key: _shown(value) for key, value in manifest.report.metrics.items()},
-            "seconds": duration(manifest.report.seconds),
-            "cost": manifest.report.cost_usd,
-        }
+        StageFigures(
+            name=SCHEMAS[name].stage,
+            counts=manifest.counts,
+            metrics={key: figure(value) for key, value in manifest.report.metrics.items()},
+            seconds=duration(manifest.report.seconds),
+            cost=manifest.report.cost_usd,
+        )
         for name, manifest in work.manifests.items()
     ]
-
-
-def _shown(value: float | int | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
 def warnings(work: Work) -> list[tuple[str, str]]:
@@ -174,25 +189,41 @@ def warnings(work: Work) -> list[tuple[str, str]]:
     return [*stale, *noted]
 
 
-def provenance(work: Work) -> dict[str, Any]:
-    """Return the identity of every artifact, the contract and the configuration."""
+@dataclass(frozen=True)
+class Origin:
+    """The identity of one artifact."""
+
+    name: str
+    fingerprint: str
+    code: str
+    seed: int
+    tool: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The identity of every artifact, the encoder contract and the configuration."""
+
+    artifacts: list[Origin]
+    contract: EncoderContract
+    config: Settings
+
+
+def provenance(work: Work) -> Provenance:
+    """Return what the report's figures were made from."""
     settings: Settings = {}
-    contract: dict[str, Any] = {}
     for manifest in work.manifests.values():
         settings |= manifest.settings
-        contract = manifest.contract.model_dump(mode="json")
-    return {
-        "artifacts": [
-            {
-                "name": name,
-                "fingerprint": manifest.fingerprint,
-                "code": manifest.code_version,
-                "seed": manifest.seed,
-                "tool": manifest.tool_version,
-                "bytes": sum(record.bytes for record in manifest.files.values()),
-            }
-            for name, manifest in work.manifests.items()
-        ],
-        "contract": contract,
-        "config": settings,
-    }
+    artifacts = [
+        Origin(
+            name=name,
+            fingerprint=manifest.fingerprint,
+            code=manifest.code_version,
+            seed=manifest.seed,
+            tool=manifest.tool_version,
+            bytes=sum(record.bytes for record in manifest.files.values()),
+        )
+        for name, manifest in work.manifests.items()
+    ]
+    return Provenance(artifacts, list(work.manifests.values())[-1].contract, settings)

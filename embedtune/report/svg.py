@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-TICKS = 5  # aimed at on an axis
+TICKS = 5  # target number of ticks on an axis
 
 
 def element(name: str, content: object = "", /, **attributes: object) -> Markup:
-    """Return an element, content escaped unless it is markup; `class_`, `text_anchor`: class and text-anchor."""
+    """Return an element, its content escaped unless it is markup.
+
+    A trailing underscore of an attribute is dropped and others become hyphens: `class_`, `text_anchor`.
+    """
     pairs = [
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _number(value))
         for key, value in attributes.items()
@@ -19,7 +22,7 @@ def element(name: str, content: object = "", /, **attributes: object) -> Markup:
 
 
 def drawing(width: float, height: float, label: str, parts: Sequence[Markup]) -> Markup:
-    """Return a whole image that scales with the page; `label` is what a screen reader says."""
+    """Return an image that scales with the page; `label` is its text for screen readers."""
     return element(
         "svg",
         Markup("").join(parts),
@@ -41,13 +44,13 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 
 
 def bar(x: float, y: float, width: float, height: float, kind: str, tip: str) -> Markup:
-    """Return a rectangle that tells `tip` under the mouse."""
+    """Return a rectangle that shows `tip` under the mouse."""
     return element("rect", element("title", tip), x=x, y=y, width=max(0.0, width), height=height, class_=kind)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values in `low`..`high` to pixels in `start`..`end`; ticks stand at the multiples of `step`."""
+    """Maps values in `low`..`high` to pixels in `start`..`end`, with ticks at the multiples of `step`."""
 
     low: float
     high: float
@@ -66,14 +69,14 @@ class Scale:
 
 
 def exact_scale(low: float, high: float, start: float, end: float) -> Scale:
-    """Return a scale of exactly this range; a range without width gets one."""
+    """Return a scale of exactly this range; an empty range is widened to 1."""
     if high <= low:
         low, high = low - 0.5, high + 0.5
     return Scale(low, high, _round_step(high - low), start, end)
 
 
 def round_scale(low: float, high: float, start: float, end: float) -> Scale:
-    """Return a scale whose range is widened to the ticks around it."""
+    """Return a scale whose range is widened to the nearest ticks outside it."""
     exact = exact_scale(low, high, start, end)
     step = exact.step
     return Scale(

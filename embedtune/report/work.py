@@ -1,13 +1,16 @@
-"""What stands in a work directory: the artifacts that are there, and whether they belong together."""
+"""The contents of a work directory: which artifacts are present, and whether they belong together."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from embedtune.core.artifacts import MANIFEST, SCHEMAS, Manifest, read_manifest
 from embedtune.core.errors import InputError
+from embedtune.core.records.base import JsonRecord, read_record
+
+R = TypeVar("R", bound=JsonRecord)
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,24 @@ class Work:
     path: Path
     manifests: dict[str, Manifest]
 
+    def record(self, artifact: str, file: str, kind: type[R]) -> R | None:
+        """Read a JSON record of an artifact, or return None if the artifact is not present.
+
+        Raises:
+            ArtifactError: The record is missing from the artifact, damaged, or of another version.
+        """
+        return read_record(self.path / artifact / file, kind) if artifact in self.manifests else None
+
     def data(self, artifact: str, file: str) -> Any | None:
-        """Read a JSON file of an artifact, or None if it is not there."""
+        """Read a JSON file of an artifact, or return None if it is not present."""
         path = self._file(artifact, file)
         return json.loads(path.read_text(encoding="utf-8")) if path else None
 
     def rows(self, artifact: str, file: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """Read columns of a Parquet file of an artifact; no rows if it is not there."""
+        """Read columns of a Parquet file of an artifact; no rows if it is not present.
+
+        Rows have the form that pyarrow's `to_pylist` gives them: values by column name.
+        """
         import pyarrow.parquet as pq
 
         path = self._file(artifact, file)
@@ -31,14 +45,14 @@ class Work:
         return rows
 
     def count(self, artifact: str, file: str) -> int | None:
-        """Return the number of rows of a Parquet file of an artifact, or None if it is not there."""
+        """Return the number of rows of a Parquet file of an artifact, or None if it is not present."""
         import pyarrow.parquet as pq
 
         path = self._file(artifact, file)
         return int(pq.read_metadata(path).num_rows) if path else None
 
     def text(self, artifact: str, file: str) -> str | None:
-        """Read a text file of an artifact, or None if it is not there."""
+        """Read a text file of an artifact, or return None if it is not present."""
         path = self._file(artifact, file)
         return path.read_text(encoding="utf-8") if path else None
 
@@ -47,12 +61,13 @@ class Work:
         return path if artifact in self.manifests and path.is_file() else None
 
     def disagreements(self) -> list[str]:
-        """Name each artifact that was made from another version of an input than the one that stands here."""
+        """Name each artifact that was made from another version of an input than the one in this directory."""
         return [
-            f"{name} was made from another {source} than the one in this directory; run it again"
+            f"{name} was made from another {made_from} than the one in this directory; "
+            f"run `embedtune {SCHEMAS[name].stage}` again"
             for name, manifest in self.manifests.items()
-            for source, fingerprint in manifest.inputs.items()
-            if source in self.manifests and self.manifests[source].fingerprint != fingerprint
+            for made_from, fingerprint in manifest.inputs.items()
+            if made_from in self.manifests and self.manifests[made_from].fingerprint != fingerprint
         ]
 
 
@@ -60,7 +75,7 @@ def open_work(path: Path) -> Work:
     """Open a work directory.
 
     Raises:
-        InputError: No artifact is there.
+        InputError: The directory contains no artifact.
         ArtifactError: A manifest is damaged or of another version.
     """
     present = [name for name in SCHEMAS if (path / name / MANIFEST).is_file()]
@@ -68,7 +83,7 @@ def open_work(path: Path) -> Work:
         raise InputError(
             "there is nothing to report",
             got=str(path),
-            expected=f"a work directory with one of {', '.join(SCHEMAS)}",
+            expected=f"a work directory with at least one of {', '.join(SCHEMAS)}",
             fix="run `embedtune run DOCS --work DIR` first",
         )
     return Work(path, {name: read_manifest(path / name, name) for name in present})

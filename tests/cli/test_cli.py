@@ -9,10 +9,11 @@ from click.testing import CliRunner
 
 from embedtune.cli import cli
 from embedtune.cli.stages import STAGE_COMMANDS
-from embedtune.cli.views import Summary, duration
+from embedtune.cli.views import Summary
 from embedtune.core.config.load import load_config, preset_text
 from embedtune.core.progress import rate_text
 from embedtune.core.stage import STAGES
+from tests.support.evaluation_records import make_verdict
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 from tests.support.tiny_run import write_documents
@@ -158,18 +159,13 @@ def test_the_doctor_finds_that_a_recording_is_missing(invoke, tmp_path, tiny):
     ],
 )
 def test_fail_on_refuses_the_given_verdict_and_worse_ones(verdict, fail_on, fails):
-    summary = Summary(Path("work"), [], Path("report.html"), {"verdict": verdict}, None)
+    summary = Summary(Path("work"), [], Path("report.html"), make_verdict(verdict), None)
     assert summary.fails(fail_on) is fails
 
 
 def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
     result = invoke("run", str(tmp_path), "--work", str(tmp_path / "w"), "--to", "train", "--fail-on", "marginal")
     assert result.exit_code == 2 and "--to train" in result.output
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
-def test_durations_are_shown_in_words(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])

@@ -20,12 +20,14 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import render_record
 from embedtune.core.retrieval.beir import Record, write_records
 from embedtune.deploy import stage
 from embedtune.deploy.local import LocalTriton
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
 from tests.support.context import context, provenance
+from tests.support.evaluation_records import make_verdict
 from tests.support.object_store import ENDPOINT, SECRETS, a_bucket, needs_server
 from tests.support.tiny_engine import make_tiny_engine
 
@@ -83,10 +85,8 @@ class Place:
         return json.loads(result.stdout)
 
     def _evaluation(self, model: str, verdict: str, against: str) -> Path:
-        delta = {"mean": 0.1, "low": 0.05, "high": 0.15}
-        promotion = {"against": against, "verdict": verdict, "better": verdict == "WIN", "delta": delta}
         files = {
-            "verdict.json": json.dumps({"promotion": promotion}),
+            "verdict.json": render_record(make_verdict(verdict, against)),
             "metrics.json": "{}",
             "per_query.parquet": "",
         }

@@ -1,15 +1,17 @@
-"""What is deployed: what is better than what is live, judged on the very model that was exported."""
+"""The gate: a model goes live if an evaluation of the exported model says that it is better than what is live."""
 
-import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from embedtune.core.artifacts import Artifact, read_artifact, write_artifact
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
-from embedtune.deploy.gate import decide
+from embedtune.core.records.base import render_record
+from embedtune.deploy.gate import accepts, decide
 from tests.support.context import provenance
+from tests.support.evaluation_records import make_verdict
 
 
 def artifact(path: Path, name: str, files: dict[str, str], model: str) -> Artifact:
@@ -25,10 +27,10 @@ def engine(path: Path, model: str = "new") -> Artifact:
     return artifact(path, "engine", dict.fromkeys(files, "{}"), model)
 
 
-def evaluation(path: Path, verdict: str, against: str = "base", model: str = "new") -> Artifact:
-    delta = {"mean": 0.0312, "low": -0.001, "high": 0.06}
-    promotion = {"against": against, "verdict": verdict, "better": verdict == "WIN", "delta": delta}
-    record = json.dumps({"promotion": promotion})
+def evaluation(
+    path: Path, verdict: str, against: Literal["base", "champion"] = "base", model: str = "new"
+) -> Artifact:
+    record = render_record(make_verdict(verdict, against))
     return artifact(
         path, "evaluation", {"verdict.json": record, "metrics.json": "{}", "per_query.parquet": ""}, model
     )
@@ -47,11 +49,13 @@ def evaluation(path: Path, verdict: str, against: str = "base", model: str = "ne
 )
 @pytest.mark.parametrize("against", ["base", "champion"])
 def test_only_an_accepted_verdict_is_deployed(
-    tmp_path: Path, verdict: str, accept: str, deployed: bool, against: str
+    tmp_path: Path, verdict: str, accept: str, deployed: bool, against: Literal["base", "champion"]
 ) -> None:
     live = "old" if against == "champion" else None
     settings = DeploySettings.model_validate({"accept": accept})
-    decision = decide(engine(tmp_path), evaluation(tmp_path, verdict, against), live, settings)
+    challenger, compared = engine(tmp_path), evaluation(tmp_path, verdict, against)
+    assert accepts(compared.path, accept) is deployed
+    decision = decide(challenger, compared, live, settings)
     assert decision.deploy is deployed
     assert f"{verdict} against the {against}" in decision.reason
     assert "+0.0312 nDCG@10, interval -0.0010 to +0.0600" in decision.reason
@@ -63,11 +67,18 @@ def test_better_than_the_base_is_not_better_than_another_live_model(tmp_path: Pa
     assert "--champion" in decision.reason
 
 
-def test_the_model_that_is_live_may_be_deployed_again(tmp_path: Path) -> None:
-    # In another precision, say: it need not beat itself.
+def test_the_model_that_is_already_live_may_be_deployed_again(tmp_path: Path) -> None:
+    # For example in another precision: it need not beat itself.
     assert decide(engine(tmp_path), evaluation(tmp_path, "MARGINAL"), "new", DeploySettings()).deploy
 
 
 def test_the_verdict_of_another_model_does_not_count(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="another model"):
         decide(engine(tmp_path), evaluation(tmp_path, "WIN", model="older"), None, DeploySettings())
+
+
+def test_a_verdict_of_an_older_version_is_refused(tmp_path: Path) -> None:
+    compared = evaluation(tmp_path, "WIN")
+    (compared.path / "verdict.json").write_text('{"promotion": {"verdict": "WIN"}}')
+    with pytest.raises(ArtifactError, match=r"(?s)version 0.*`embedtune evaluate`"):
+        decide(engine(tmp_path), compared, None, DeploySettings())

@@ -6,41 +6,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedtune.evaluate import bootstrap
-from embedtune.evaluate.bootstrap import Interval, bootstrap_intervals, paired_intervals
+from embedtune.evaluate.bootstrap import bootstrap_intervals, paired_intervals
+from tests.support.evaluation_records import interval
 
 
 def test_a_constant_difference_has_no_width():
     values = np.full((40, 2), 0.25)
-    assert bootstrap_intervals(values, 500, 0.95, seed=1) == [Interval(0.25, 0.25, 0.25)] * 2
+    assert bootstrap_intervals(values, 500, 0.95, seed=1) == [interval(0.25, 0.25, 0.25)] * 2
 
 
 def test_no_difference_is_exactly_zero():
     ours = [{"ndcg@10": value} for value in (0.1, 0.7, 1 / 3)]
-    interval = paired_intervals(ours, ours, 500, 0.95, seed=1)["ndcg@10"]
-    assert interval == Interval(0.0, 0.0, 0.0)
+    assert paired_intervals(ours, ours, 500, 0.95, seed=1)["ndcg@10"] == interval(0.0, 0.0, 0.0)
 
 
 def test_pairing_ignores_how_hard_the_queries_are():
     theirs = [{"m": value} for value in np.linspace(0, 0.9, 30)]
     ours = [{"m": row["m"] + 0.1} for row in theirs]
-    assert paired_intervals(ours, theirs, 500, 0.95, seed=1)["m"] == Interval(0.1, 0.1, 0.1)
+    assert paired_intervals(ours, theirs, 500, 0.95, seed=1)["m"] == interval(0.1, 0.1, 0.1)
 
 
 def test_one_query_of_two_gives_the_known_distribution():
-    # Means of two draws from {0, 1} are 0, 0.5 and 1 with chances 1/4, 1/2 and 1/4.
+    # Means of two draws from {0, 1} are 0, 0.5 and 1 with probabilities 1/4, 1/2 and 1/4.
     values = np.array([[0.0], [1.0]])
-    assert bootstrap_intervals(values, 20_000, 0.95, seed=3) == [Interval(0.5, 0.0, 1.0)]
-    assert bootstrap_intervals(values, 20_000, 0.51, seed=3)[0] == Interval(0.5, 0.0, 1.0)
+    assert bootstrap_intervals(values, 20_000, 0.95, seed=3) == [interval(0.5, 0.0, 1.0)]
+    assert bootstrap_intervals(values, 20_000, 0.51, seed=3)[0] == interval(0.5, 0.0, 1.0)
     means = bootstrap._resampled_means(values, 20_000, seed=3)
     assert np.mean(means == 0.5) == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_width_agrees_with_the_normal_approximation():
     values = np.random.default_rng(0).normal(0.1, 0.3, (400, 1))
-    (interval,) = bootstrap_intervals(values, 10_000, 0.95, seed=0)
+    (found,) = bootstrap_intervals(values, 10_000, 0.95, seed=0)
     error = values.std() / np.sqrt(400)
-    assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
-    assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
+    assert found.low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_does_not():
@@ -50,8 +50,8 @@ def test_the_same_seed_gives_the_same_interval_and_another_does_not():
     assert bootstrap_intervals(values, 300, 0.9, seed=8) != first
 
 
-def test_drawing_in_parts_covers_every_sample(monkeypatch):
-    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 100)  # 10 queries: 10 resamples at a time, the last part short
+def test_drawing_in_blocks_covers_every_sample(monkeypatch):
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 100)  # 10 queries: blocks of 10 resamples, the last one short
     means = bootstrap._resampled_means(np.ones((10, 1)), 25, seed=0)
     assert means.tolist() == [[1.0]] * 25
 

@@ -1,6 +1,5 @@
 """The stage as a whole: from a dataset and a model to metrics and a verdict, on tiny real models."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,9 +12,22 @@ from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ConfigError, ContractError, GateError, InputError
-from embedtune.core.retrieval.beir import Record, write_qrels, write_records
+from embedtune.core.records.base import read_record
+from embedtune.core.records.evaluation import (
+    EXAMPLES_FILE,
+    METRICS_FILE,
+    SLICES_FILE,
+    VERDICT_FILE,
+    Examples,
+    Metrics,
+    SetMetrics,
+    Slices,
+    VerdictRecord,
+)
+from embedtune.core.retrieval.beir import SPLITS, Record, write_qrels, write_records
 from embedtune.evaluate.stage import run
 from tests.support.context import context, provenance
+from tests.support.evaluation_records import interval
 from tests.support.remote_services import Traffic, fake_gateway
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model, tiny_contract
 
@@ -29,7 +41,7 @@ def _beir(directory: Path, judged: bool = True) -> Path:
     queries = [Record(f"q{n}", f"check the {text.split()[0]}", {"hops": 1}) for n, text in enumerate(TEXTS)]
     write_records(directory / "queries.jsonl", queries)
     qrels = {f"q{n}": {f"p{n}": 1} for n in range(len(TEXTS))}
-    for split in ("train", "dev", "test"):
+    for split in SPLITS:
         write_qrels(directory / "qrels" / f"{split}.tsv", qrels if judged and split == "test" else {})
     return directory
 
@@ -71,24 +83,30 @@ def _run(site, output: Path, *, config=None, dataset=None, model=None, compariso
     )
 
 
+def _metrics(output: Path) -> dict[str, SetMetrics]:
+    return read_record(output / METRICS_FILE, Metrics).sets
+
+
+def _verdict(output: Path) -> VerdictRecord:
+    return read_record(output / VERDICT_FILE, VerdictRecord)
+
+
 def _with(config: Config, **evaluate) -> Config:
     return config.model_copy(update={"evaluate": config.evaluate.model_copy(update=evaluate)})
 
 
-def test_metrics_have_exactly_the_agreed_form(site, tmp_path):
+def test_the_metrics_cover_every_system_and_cut_off(site, tmp_path):
     report = _run(site, tmp_path / "evaluation")
-    artifact = read_artifact(tmp_path / "evaluation", "evaluation")
-    metrics = json.loads((artifact.path / "metrics.json").read_text())
-    assert list(metrics) == ["sets"] and list(metrics["sets"]) == ["synthetic"]
-    entry = metrics["sets"]["synthetic"]
-    assert list(entry) == ["queries", "systems", "delta"]
-    assert entry["queries"] == 6
-    assert list(entry["systems"]) == ["bm25", "base", "tuned"]
+    metrics = _metrics(read_artifact(tmp_path / "evaluation", "evaluation").path)
+    assert list(metrics) == ["synthetic"]
+    entry = metrics["synthetic"]
+    assert entry.queries == 6
+    assert entry.delta_champion is None
+    assert list(entry.systems) == ["bm25", "base", "tuned"]
     names = [f"{family}@{k}" for family in ("ndcg", "recall", "precision", "mrr") for k in (1, 5, 10)]
-    assert all(list(means) == names for means in entry["systems"].values())
-    assert list(entry["delta"]) == names
-    assert list(entry["delta"]["ndcg@10"]) == ["mean", "low", "high"]
-    assert entry["systems"]["bm25"]["ndcg@10"] == 1.0  # each query shares one word with its passage only
+    assert all(list(means) == names for means in entry.systems.values())
+    assert list(entry.delta) == names
+    assert entry.systems["bm25"]["ndcg@10"] == 1.0  # each query shares a word with its own passage only
     assert report.stage == "evaluate"
     assert report.metrics["synthetic.bm25_rank1_share"] == 1.0
     assert any("BM25 answers 100%" in note for note in report.notes)
@@ -97,53 +115,63 @@ def test_metrics_have_exactly_the_agreed_form(site, tmp_path):
 
 def test_the_difference_is_the_difference_of_the_means(site, tmp_path):
     _run(site, tmp_path / "evaluation")
-    entry = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]["synthetic"]
-    for name, interval in entry["delta"].items():
-        expected = entry["systems"]["tuned"][name] - entry["systems"]["base"][name]
-        assert interval["mean"] == pytest.approx(expected, abs=2e-6)
-        assert interval["low"] <= interval["mean"] <= interval["high"]
+    entry = _metrics(tmp_path / "evaluation")["synthetic"]
+    for name, delta in entry.delta.items():
+        expected = entry.systems["tuned"][name] - entry.systems["base"][name]
+        assert delta.mean == pytest.approx(expected, abs=2e-6)
+        assert delta.low <= delta.mean <= delta.high
 
 
 def test_the_table_of_queries_agrees_with_the_means(site, tmp_path):
     _run(site, tmp_path / "evaluation")
     table = pq.read_table(tmp_path / "evaluation/per_query.parquet").to_pylist()
     assert len(table) == 6 * 3
-    entry = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]["synthetic"]
-    for system, means in entry["systems"].items():
+    for system, means in _metrics(tmp_path / "evaluation")["synthetic"].systems.items():
         rows = [row for row in table if row["system"] == system]
         assert np.mean([row["mrr@10"] for row in rows]) == pytest.approx(means["mrr@10"], abs=1e-6)
         assert all((row["mrr@10"] or 0) == pytest.approx(1 / row["first_relevant_rank"]) for row in rows)
+
+
+def test_slices_and_examples_are_written_for_every_set(site, tmp_path):
+    sets = {"hand": _beir(tmp_path / "hand")}
+    _run(site, tmp_path / "evaluation", comparisons=Comparisons(sets))
+    slices = read_record(tmp_path / "evaluation" / SLICES_FILE, Slices).sets
+    assert list(slices) == ["synthetic", "hand"]
+    assert {one.dimension for one in slices["hand"].slices} == {"all", "hops", "length", "lexical_ease"}
+    examples = read_record(tmp_path / "evaluation" / EXAMPLES_FILE, Examples).sets
+    assert list(examples) == ["synthetic", "hand"]
+    assert examples["hand"].wins + examples["hand"].losses
 
 
 def test_the_same_model_against_itself_is_marginal(site, tmp_path):
     config = site[3]
     same = _model(tmp_path / "same", config.contract, seed=0)
     _run(site, tmp_path / "evaluation", model=same)
-    verdict = json.loads((tmp_path / "evaluation/verdict.json").read_text())
-    assert verdict["verdict"] == "MARGINAL"
-    assert verdict["delta"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    assert verdict["promotion"]["against"] == "base"
+    verdict = _verdict(tmp_path / "evaluation")
+    assert verdict.verdict == "MARGINAL"
+    assert verdict.delta == interval(0.0, 0.0, 0.0)
+    assert verdict.promotion.against == "base"
 
 
 def test_further_sets_and_a_champion(site, tmp_path):
     model = site[2]
     sets = {"hand": _beir(tmp_path / "hand"), "other": _beir(tmp_path / "other")}
     _run(site, tmp_path / "evaluation", comparisons=Comparisons(sets, champion=model))
-    metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())["sets"]
+    metrics = _metrics(tmp_path / "evaluation")
     assert list(metrics) == ["synthetic", "hand", "other"]
-    assert list(metrics["hand"]["systems"]) == ["bm25", "base", "tuned", "champion"]
-    assert metrics["hand"]["delta_champion"]["ndcg@10"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    verdict = json.loads((tmp_path / "evaluation/verdict.json").read_text())
-    assert verdict["decided_on"] == "hand"
-    assert verdict["promotion"]["against"] == "champion"
-    assert verdict["promotion"]["better"] is False
+    assert list(metrics["hand"].systems) == ["bm25", "base", "tuned", "champion"]
+    assert metrics["hand"].delta_champion["ndcg@10"] == interval(0.0, 0.0, 0.0)
+    verdict = _verdict(tmp_path / "evaluation")
+    assert verdict.decided_on == "hand"
+    assert verdict.promotion.against == "champion"
+    assert verdict.promotion.better is False
 
 
-def test_a_live_service_is_measured_beside_them_and_again_when_it_serves_something_else(site, tmp_path):
+def test_a_live_endpoint_is_measured_too_and_again_when_it_serves_something_else(site, tmp_path):
     output = tmp_path / "evaluation"
     with fake_gateway(record := Traffic(dimension=TINY_DIMENSION)) as url:
         report = _run(site, output, comparisons=Comparisons(endpoint=url))
-        first = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
+        first = _metrics(output)["synthetic"].systems
         assert list(first) == ["bm25", "base", "tuned", "endpoint"]
         assert sorted({kind for kind, _ in record.batches}) == ["passage", "query"]
         assert ("query", [f"check the {text.split()[0]}" for text in TEXTS]) in record.batches
@@ -151,16 +179,16 @@ def test_a_live_service_is_measured_beside_them_and_again_when_it_serves_somethi
         assert any("the endpoint's nDCG@10 is" in note for note in report.notes)
         asked = len(record.batches)
         _run(site, output, comparisons=Comparisons(endpoint=url))
-        assert len(record.batches) == asked + 4  # only what tells which model is served
+        assert len(record.batches) == asked + 4  # only the texts that identify the model that is served
         record.change = lambda vectors: np.ones_like(vectors) / np.sqrt(TINY_DIMENSION)  # all passages tie
         _run(site, output, comparisons=Comparisons(endpoint=url))
-    last = json.loads((output / "metrics.json").read_text())["sets"]["synthetic"]["systems"]
-    # Ties fall by id: q5 finds p5 first, q4 finds p4 second, and so on.
+    last = _metrics(output)["synthetic"].systems
+    # Ties are broken by descending id: q5 finds p5 first, q4 finds p4 second, and so on.
     assert last["endpoint"]["ndcg@10"] == pytest.approx(np.mean(1 / np.log2(np.arange(2, 8))), abs=1e-5)
     assert last["tuned"] == first["tuned"]
 
 
-def test_it_is_done_once_and_again_when_an_input_changes(site, tmp_path):
+def test_it_runs_once_and_again_when_an_input_changes(site, tmp_path):
     output = tmp_path / "evaluation"
     hand, other = _beir(tmp_path / "hand"), _beir(tmp_path / "other")
     first = _run(site, output, comparisons=Comparisons({"hand": hand, "other": other}))
@@ -170,7 +198,7 @@ def test_it_is_done_once_and_again_when_an_input_changes(site, tmp_path):
     )
     assert (output / "manifest.json").stat().st_mtime_ns == before
     _run(site, output, comparisons=Comparisons({"other": other, "hand": hand}))  # another set decides
-    assert json.loads((output / "verdict.json").read_text())["decided_on"] == "other"
+    assert _verdict(output).decided_on == "other"
 
 
 def test_two_runs_write_the_same_files(site, tmp_path):
@@ -192,7 +220,7 @@ def test_an_empty_test_split_is_refused(site, tmp_path):
 def test_an_incomplete_set_is_refused_by_name(site, tmp_path):
     hand = _beir(tmp_path / "hand")
     (hand / "qrels" / "test.tsv").unlink()
-    with pytest.raises(InputError, match=r"(?s)hand is not complete.*qrels/test\.tsv"):
+    with pytest.raises(InputError, match=r"(?s)hand is incomplete.*qrels/test\.tsv"):
         _run(site, tmp_path / "evaluation", comparisons=Comparisons({"hand": hand}))
 
 
@@ -204,12 +232,12 @@ def test_a_damaged_set_is_refused_by_name(site, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["synthetic", " "])
-def test_a_name_that_is_taken_is_refused(site, tmp_path, name):
-    with pytest.raises(InputError, match="taken"):
+def test_an_empty_or_reserved_name_is_refused(site, tmp_path, name):
+    with pytest.raises(InputError, match="cannot have this name"):
         _run(site, tmp_path / "evaluation", comparisons=Comparisons({name: _beir(tmp_path / "hand")}))
 
 
-def test_a_deciding_set_that_is_not_there_is_refused(site, tmp_path):
+def test_a_deciding_set_that_is_not_evaluated_is_refused(site, tmp_path):
     with pytest.raises(ConfigError, match="decide_on"):
         _run(site, tmp_path / "evaluation", config=_with(site[3], decide_on="hand"))
 

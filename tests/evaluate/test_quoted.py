@@ -1,4 +1,4 @@
-"""Quotes become judgements: each stands in exactly one passage, or the user is told which do not and why."""
+"""Quotes become judgements: each occurs in exactly one passage, or the error says which does not and why."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def write_chunks(path: Path) -> Path:
 
 @pytest.fixture
 def build(tmp_path):
-    """Build a set from (question, [(path, quote), …]) pairs; return the counts and where the set is."""
+    """Build a set from (question, [(path, quote), …]) pairs; return the counts and the directory of the set."""
     chunks = write_chunks(tmp_path / "chunks")
 
     def _build(*asked):
@@ -81,7 +81,7 @@ def test_the_corpus_holds_every_passage_once_as_it_is_embedded(build):
     assert corpus[3].metadata["path"] == "kiln/start.md"
 
 
-def test_case_and_white_space_do_not_matter(build):
+def test_case_and_whitespace_do_not_matter(build):
     _, path = build(("q", [("pump.md", "  AT the top   cock until\tbrine ")]))
     assert list(read_retrieval_set(path, "test").qrels.values()) == [{"c0": 1}]
 
@@ -105,28 +105,28 @@ def test_a_query_keeps_its_id_when_its_neighbours_change(build):
     assert len(alone) == 16
 
 
-def test_every_quote_without_a_place_is_listed_with_its_line_and_the_nearest_text(build):
+def test_every_quote_that_cannot_be_placed_is_listed_with_its_line_and_the_nearest_text(build):
     with pytest.raises(InputError) as error:
         build(
             ("fine", [("pump.md", "top cock")]),
             ("typing error", [("pump.md", "wet the carbon with soap water")]),
             ("no such document", [("klin/start.md", "purge for 90 seconds")]),
             ("two passages", [("pump.md", "then")]),
-            ("over the border", [("pump.md", "then start. wet the carbon")]),
+            ("across passages", [("pump.md", "then start. wet the carbon")]),
         )
     message = str(error.value)
     assert "4 quotes cannot be placed" in message
     assert "line 1" not in message
     assert (
-        "line 2: pump.md: no passage holds 'wet the carbon with soap water'; nearest: 'wet the carbon with soap"
+        "line 2: pump.md: no passage contains 'wet the carbon with soap water'; nearest: 'wet the carbon with soap"
         in message
     )
     assert "line 3: klin/start.md: no such document; nearest: kiln/start.md" in message
-    assert "line 4: pump.md: 2 passages hold 'then'" in message
-    assert "line 5: pump.md: 'then start. wet the carbon' crosses the border of two passages" in message
+    assert "line 4: pump.md: 2 passages contain 'then'" in message
+    assert "line 5: pump.md: 'then start. wet the carbon' crosses from one passage into the next" in message
 
 
-def test_nothing_is_written_while_a_quote_has_no_place(build, tmp_path):
+def test_nothing_is_written_if_a_quote_cannot_be_placed(build, tmp_path):
     with pytest.raises(InputError):
         build(("q", [("pump.md", "no such words")]))
     assert not (tmp_path / "set").exists()
@@ -143,14 +143,14 @@ def test_nothing_is_written_while_a_quote_has_no_place(build, tmp_path):
         '{"question": "q", "answers": [{"path": "pump.md", "qoute": "top cock"}]}',
     ],
 )
-def test_a_line_that_is_no_question_is_named(tmp_path, line):
+def test_a_line_that_is_not_a_question_is_named(tmp_path, line):
     file = tmp_path / "questions.jsonl"
     file.write_text("\n" + line + "\n")
     with pytest.raises(InputError, match=r"questions\.jsonl:2 is not a quoted question"):
         build_quoted_set(file, tmp_path / "chunks", tmp_path / "set")
 
 
-def test_a_question_stands_once(build):
+def test_a_repeated_question_is_refused(build):
     asked = ("q", [("pump.md", "top cock")])
     with pytest.raises(InputError, match=r":2 repeats the question of line 1"):
         build(asked, asked)
@@ -166,6 +166,6 @@ def test_a_missing_or_empty_file_is_an_error(tmp_path, text):
 
 
 @given(st.text(), st.text(alphabet=" \t\n\u00a0", min_size=1))
-def test_comparing_ignores_case_and_the_kind_of_white_space(text, space):
+def test_comparing_ignores_case_and_the_kind_of_whitespace(text, space):
     assert _normal(_normal(text)) == _normal(text)
     assert _normal(space.join(text.split())) == _normal(text)

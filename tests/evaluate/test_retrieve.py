@@ -1,4 +1,4 @@
-"""Retrieval: exact scores, bounded blocks, no passage for nothing."""
+"""Retrieval: exact scores, bounded blocks, and no passage that shares nothing with the query."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_scores_are_inner_products():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_blocks_change_nothing(monkeypatch, size):
+def test_the_block_size_changes_nothing(monkeypatch, size):
     data = _set(PASSAGES, {"q": "kiln pump", "r": "hoist"})
     whole = dense_run(WordEncoder(WORDS), data, 3, "cpu", SilentProgress())
     monkeypatch.setattr(retrieve, "PASSAGES_AT_ONCE", size)
@@ -52,12 +52,12 @@ def test_a_vector_that_is_not_finite_is_refused():
 
 
 def test_bm25_finds_only_passages_that_share_a_word():
-    run = lexical_run(_set(PASSAGES, {"q": "pump", "r": "nothing of it"}), 4)
+    run = lexical_run(_set(PASSAGES, {"q": "pump", "r": "unrelated text"}), 4)
     assert list(run["q"]) == ["b"]
     assert run["r"] == {}
 
 
-def test_ties_at_the_cut_go_by_falling_id():
+def test_ties_at_the_cut_are_broken_by_descending_id():
     data = _set({"a": "pump", "c": "pump", "b": "pump"}, {"q": "pump"})
     assert list(lexical_run(data, 2)["q"]) == ["c", "b"]
     assert list(dense_run(WordEncoder(WORDS), data, 2, "cpu", SilentProgress())["q"]) == ["c", "b"]

@@ -1,19 +1,20 @@
-"""Slices and examples: the right queries in the right group, with what a reader needs."""
+"""Slices and examples: the right queries in the right group, with what a reader needs to see."""
 
 import pytest
 
 from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.records.evaluation import RelevantPassage, SetExamples
 from embedtune.core.retrieval.beir import Record, RetrievalSet
-from embedtune.evaluate.examples import example_records
+from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.result import SetResult
-from embedtune.evaluate.slices import slice_records
+from embedtune.evaluate.slices import slices_of, slices_record
 
 SETTINGS = EvaluateSettings(bootstrap_samples=200)
 CORPUS = [Record(name, f"text of {name}") for name in "abcd"]
 
 
 def _result(queries: list[Record], ranks: dict[str, dict[str, int | None]]) -> SetResult:
-    """Build a result in which a system puts the one relevant passage "a" at the given rank."""
+    """Return a result in which each system ranks the only relevant passage, "a", at the given rank."""
     runs = {
         system: {query.id: _run(by_query[query.id]) for query in queries} for system, by_query in ranks.items()
     }
@@ -41,64 +42,76 @@ def result() -> SetResult:
     )
 
 
-def _values(records, dimension):
-    return {r["value"]: r["queries"] for r in records if r["dimension"] == dimension}
+def _values(slices, dimension):
+    return {one.value: one.queries for one in slices if one.dimension == dimension}
 
 
-def test_each_query_stands_in_its_group(result):
-    records = slice_records(result, SETTINGS, seed=0)
-    assert _values(records, "all") == {"all": 3}
-    assert _values(records, "hops") == {"1": 1, "2": 2}
-    assert _values(records, "style") == {"keywords": 1, "question": 2}
-    assert _values(records, "length") == {"1-4 words": 1, "5-8 words": 1, "15 words or more": 1}
-    assert _values(records, "lexical_ease") == {"BM25 finds it first": 2, "BM25 does not": 1}
-    assert _values(records, "base_rank") == {"rank 1": 1, "rank 2-10": 1, "rank over 100": 1}
-    assert _values(records, "complexity") == {}
+def test_each_query_is_in_its_group(result):
+    slices = slices_of(result, SETTINGS, seed=0)
+    assert _values(slices, "all") == {"all": 3}
+    assert _values(slices, "hops") == {"1": 1, "2": 2}
+    assert _values(slices, "style") == {"keywords": 1, "question": 2}
+    assert _values(slices, "length") == {"1-4 words": 1, "5-8 words": 1, "15 words or more": 1}
+    assert _values(slices, "lexical_ease") == {"BM25 finds it first": 2, "BM25 does not": 1}
+    assert _values(slices, "base_rank") == {"rank 1": 1, "rank 2-10": 1, "rank over 100": 1}
+    assert _values(slices, "complexity") == {}
 
 
 def test_means_and_the_paired_difference(result):
-    two = next(r for r in slice_records(result, SETTINGS, seed=0) if (r["dimension"], r["value"]) == ("hops", "2"))
-    assert two["systems"]["base"]["mean"] == pytest.approx((0.63093 + 0) / 2, abs=1e-5)
-    assert two["systems"]["tuned"]["mean"] == pytest.approx((1 + 0.63093) / 2, abs=1e-5)
-    assert two["delta"]["mean"] == pytest.approx(0.5, abs=1e-5)
-    assert two["small"] is True
+    slices = slices_of(result, SETTINGS, seed=0)
+    two = next(one for one in slices if (one.dimension, one.value) == ("hops", "2"))
+    assert two.systems["base"].mean == pytest.approx((0.63093 + 0) / 2, abs=1e-5)
+    assert two.systems["tuned"].mean == pytest.approx((1 + 0.63093) / 2, abs=1e-5)
+    assert two.delta.mean == pytest.approx(0.5, abs=1e-5)
+    assert two.small is True
 
 
-def test_ten_queries_are_no_small_slice():
+def test_ten_queries_are_not_a_small_slice():
     queries = [Record(f"q{n}", "x") for n in range(10)]
     ranks = {query.id: 1 for query in queries}
-    records = slice_records(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), SETTINGS, seed=0)
-    assert [record["small"] for record in records] == [False, False, False]
+    slices = slices_of(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), SETTINGS, seed=0)
+    assert [one.small for one in slices] == [False, False, False]
 
 
 def test_the_lexical_share(result):
     assert result.lexical_share == pytest.approx(2 / 3)
 
 
-def test_examples_are_ordered_by_how_much_moved(result):
-    examples = example_records(result, 5)
-    assert [example["query_id"] for example in examples["wins"]] == ["q3", "q2"]  # +0.63, +0.37
-    assert [example["query_id"] for example in examples["losses"]] == ["q1"]
-    assert [len(part) for part in example_records(result, 1).values()] == [1, 1]
-    assert [len(part) for part in example_records(result, 0).values()] == [0, 0]
+def test_the_record_holds_the_slices_of_each_set(result):
+    record = slices_record([result], SETTINGS, seed=0)
+    assert (record.metric, record.small_below, list(record.sets)) == ("ndcg@10", 10, ["s"])
+    assert record.sets["s"].bm25_rank1_share == 0.666667
+    assert record.sets["s"].slices == slices_of(result, SETTINGS, seed=0)
+
+
+def _examples(result, wanted):
+    return examples_record([result], wanted).sets["s"]
+
+
+def test_examples_are_ordered_by_the_size_of_the_change(result):
+    examples = _examples(result, 5)
+    assert [example.query_id for example in examples.wins] == ["q3", "q2"]  # +0.63, +0.37
+    assert [example.query_id for example in examples.losses] == ["q1"]
+    one, none = _examples(result, 1), _examples(result, 0)
+    assert (len(one.wins), len(one.losses)) == (1, 1)
+    assert (len(none.wins), len(none.losses)) == (0, 0)
 
 
 def test_an_example_carries_what_a_reader_needs(result):
-    win = example_records(result, 1)["wins"][0]
-    assert win["relevant"] == [{"id": "a", "text": "text of a"}]
-    assert win["systems"]["base"]["first_relevant_rank"] is None
-    assert win["systems"]["tuned"]["first_relevant_rank"] == 2
-    assert win["systems"]["tuned"]["ndcg@10"] == pytest.approx(0.63093, abs=1e-5)
-    assert [(p["id"], p["relevant"]) for p in win["systems"]["tuned"]["top"]] == [
+    win = _examples(result, 1).wins[0]
+    base, tuned = win.systems["base"], win.systems["tuned"]
+    assert win.relevant == (RelevantPassage(id="a", text="text of a"),)
+    assert base.first_relevant_rank is None
+    assert tuned.first_relevant_rank == 2
+    assert tuned.ndcg_at_10 == pytest.approx(0.63093, abs=1e-5)
+    assert [(passage.id, passage.relevant) for passage in tuned.top] == [
         ("b", False),
         ("a", True),
         ("c", False),
     ]
 
 
-def test_a_query_that_did_not_move_is_no_example():
+def test_a_query_that_did_not_change_is_not_an_example():
     queries = [Record("q", "x")]
-    assert example_records(_result(queries, {"bm25": {"q": 1}, "base": {"q": 2}, "tuned": {"q": 2}}), 5) == {
-        "wins": [],
-        "losses": [],
-    }
+    unchanged = _result(queries, {"bm25": {"q": 1}, "base": {"q": 2}, "tuned": {"q": 2}})
+    assert _examples(unchanged, 5) == SetExamples(wins=(), losses=())

@@ -1,17 +1,17 @@
-"""The remarks: said when a reader needs them, and only then."""
+"""Notes appear when a reader needs them, and only then."""
 
 import pytest
 
 from embedtune.core.retrieval.beir import Record, RetrievalSet
-from embedtune.evaluate.bootstrap import Interval
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.summary import notes, seen_notes
+from tests.support.evaluation_records import interval
 
-UNSURE = {"ndcg@10": Interval(-0.02, -0.05, 0.01), "recall@10": Interval(-0.02, -0.05, 0.0)}
+UNSURE = {"ndcg@10": interval(-0.02, -0.05, 0.01), "recall@10": interval(-0.02, -0.05, 0.0)}
 
 
 def _result(queries: int, found_first: int) -> SetResult:
-    """BM25 puts the answer first for `found_first` of the queries and finds nothing for the others."""
+    """Return a result in which BM25 finds the answer of `found_first` queries, at rank 1, and nothing else."""
     asked = [Record(f"q{n}", "x") for n in range(queries)]
     run = {query.id: {"a": 1.0} if n < found_first else {} for n, query in enumerate(asked)}
     data = RetrievalSet([Record("a", "x")], asked, {query.id: {"a": 1} for query in asked})
@@ -19,7 +19,7 @@ def _result(queries: int, found_first: int) -> SetResult:
 
 
 def _answered_in(*splits: str) -> SetResult:
-    """The tuned model finds every answer, the base model none."""
+    """Return a result in which the tuned model finds every answer and the base model none."""
     asked = [Record(f"q{n}", "x", {"answered_in": split} if split else {}) for n, split in enumerate(splits)]
     data = RetrievalSet([Record("a", "x")], asked, {query.id: {"a": 1} for query in asked})
     found, nothing = ({query.id: run for query in asked} for run in ({"a": 1.0}, {}))
@@ -27,14 +27,15 @@ def _answered_in(*splits: str) -> SetResult:
 
 
 def test_questions_about_documents_that_training_saw_are_counted_and_the_others_measured(config):
-    (note,) = seen_notes([_answered_in("train", "several", "dev", "test", "test")], config)
+    settings, seed = config.evaluate, config.seed
+    (note,) = seen_notes([_answered_in("train", "several", "dev", "test", "test")], settings, seed)
     assert "2 of 5 questions" in note and "on the 3 answered in none of them" in note and "+1.0000" in note
-    (note,) = seen_notes([_answered_in("train")], config)
+    (note,) = seen_notes([_answered_in("train")], settings, seed)
     assert note.endswith("documents that training saw")
-    assert seen_notes([_answered_in("dev", "test"), _answered_in("", "")], config) == ()
+    assert seen_notes([_answered_in("dev", "test"), _answered_in("", "")], settings, seed) == ()
 
 
-def test_nothing_to_remark():
+def test_an_unremarkable_result_has_no_notes():
     assert notes([_result(50, 35)], {"s": UNSURE}, champion_differs=False) == ()
 
 
@@ -43,8 +44,8 @@ def test_nothing_to_remark():
     [
         (49, 0, UNSURE, False, "s: only 49 questions"),
         (50, 36, UNSURE, False, "s: BM25 answers 72% of the questions at rank 1"),
-        (50, 0, UNSURE | {"recall@10": Interval(-0.02, -0.05, -0.001)}, False, "interval below 0: recall@10"),
-        (50, 0, UNSURE, True, "another passage template"),
+        (50, 0, UNSURE | {"recall@10": interval(-0.02, -0.05, -0.001)}, False, "interval below 0: recall@10"),
+        (50, 0, UNSURE, True, "different passage template"),
     ],
 )
 def test_what_a_reader_should_know(queries, first, differences, champion_differs, remark):

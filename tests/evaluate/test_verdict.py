@@ -1,20 +1,21 @@
-"""The verdict: the rule as a table, with its boundaries."""
+"""The verdict: the rule as a table, including its boundary cases."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedtune.core.errors import ConfigError
-from embedtune.evaluate.bootstrap import Interval
-from embedtune.evaluate.verdict import Verdict, deciding_set, judge, verdict_record
+from embedtune.core.records.evaluation import Promotion, Verdict
+from embedtune.evaluate.verdict import deciding_set, verdict_of, verdict_record
+from tests.support.evaluation_records import interval
 
-UP = Interval(0.1, 0.05, 0.15)
-DOWN = Interval(-0.1, -0.15, -0.05)
-UNSURE = Interval(0.02, -0.01, 0.05)
-TOUCHES_FROM_ABOVE = Interval(0.1, 0.0, 0.2)
-TOUCHES_FROM_BELOW = Interval(-0.1, -0.2, 0.0)
-SMALLEST_WIN = Interval(0.1, 0.000001, 0.2)
-SMALLEST_LOSS = Interval(-0.1, -0.2, -0.000001)
+UP = interval(0.1, 0.05, 0.15)
+DOWN = interval(-0.1, -0.15, -0.05)
+UNSURE = interval(0.02, -0.01, 0.05)
+TOUCHES_FROM_ABOVE = interval(0.1, 0.0, 0.2)
+TOUCHES_FROM_BELOW = interval(-0.1, -0.2, 0.0)
+SMALLEST_WIN = interval(0.1, 0.000001, 0.2)
+SMALLEST_LOSS = interval(-0.1, -0.2, -0.000001)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ SMALLEST_LOSS = Interval(-0.1, -0.2, -0.000001)
     ],
 )
 def test_the_rule(deciding, other, verdict):
-    assert judge({"decides": deciding, "other": other}, "decides") == verdict
+    assert verdict_of({"decides": deciding, "other": other}, "decides") == verdict
 
 
 @settings(deadline=None)
@@ -42,9 +43,9 @@ def test_the_rule(deciding, other, verdict):
     st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5)), min_size=1, max_size=4),
 )
 def test_a_win_never_hides_a_loss(shapes):
-    intervals = {str(n): Interval(mean, mean - a, mean + b) for n, (mean, a, b) in enumerate(shapes)}
-    verdict = judge(intervals, "0")
-    lost = any(interval.high < 0 for interval in intervals.values())
+    intervals = {str(n): interval(mean, mean - a, mean + b) for n, (mean, a, b) in enumerate(shapes)}
+    verdict = verdict_of(intervals, "0")
+    lost = any(one.high < 0 for one in intervals.values())
     assert (verdict is Verdict.REGRESSION) == lost
     if verdict is Verdict.WIN:
         assert intervals["0"].low > 0
@@ -55,37 +56,27 @@ def test_a_win_never_hides_a_loss(shapes):
     [(None, [], "synthetic"), (None, ["a", "b"], "a"), ("b", ["a", "b"], "b"), ("synthetic", ["a"], "synthetic")],
 )
 def test_the_deciding_set(wanted, further, decides):
-    assert deciding_set(wanted, "synthetic", further) == decides
+    assert deciding_set(wanted, further) == decides
 
 
 def test_a_deciding_set_that_is_not_evaluated_is_refused():
     with pytest.raises(ConfigError, match=r"(?s)decide_on.*got: +c.*a or b or synthetic"):
-        deciding_set("c", "synthetic", ["a", "b"])
+        deciding_set("c", ["a", "b"])
 
 
 def test_the_record_says_why():
     record = verdict_record({"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", 0.95)
-    assert record["verdict"] == "WIN"
-    assert record["delta"] == {"mean": 0.1, "low": 0.05, "high": 0.15}
-    assert record["rule"].startswith("WIN: the 95% bootstrap interval")
-    assert record["reasons"] == [
+    assert record.verdict is Verdict.WIN
+    assert record.delta == UP
+    assert record.rule.startswith("WIN: the 95% bootstrap interval")
+    assert record.reasons == (
         "a (decides): +0.1000, interval +0.0500 to +0.1500, above 0",
         "synthetic: +0.0200, interval -0.0100 to +0.0500, contains 0",
-    ]
-    assert record["promotion"] == {
-        "against": "base",
-        "verdict": "WIN",
-        "better": True,
-        "delta": {"mean": 0.1, "low": 0.05, "high": 0.15},
-    }
+    )
+    assert record.promotion == Promotion(against="base", verdict=Verdict.WIN, better=True, delta=UP)
 
 
 def test_promotion_is_against_the_champion_where_there_is_one():
     record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", 0.9)
-    assert record["verdict"] == "WIN"
-    assert record["promotion"] == {
-        "against": "champion",
-        "verdict": "MARGINAL",
-        "better": False,
-        "delta": {"mean": 0.02, "low": -0.01, "high": 0.05},
-    }
+    assert record.verdict is Verdict.WIN
+    assert record.promotion == Promotion(against="champion", verdict=Verdict.MARGINAL, better=False, delta=UNSURE)

@@ -1,4 +1,4 @@
-"""A work directory with every artifact, made up but consistent: what the report is rendered from in tests."""
+"""A work directory with every artifact, invented but consistent: tests render the report from it."""
 
 import json
 from pathlib import Path
@@ -9,24 +9,26 @@ import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import Provenance, StageReport, read_manifest, write_artifact
 from embedtune.core.config.config import Config
-from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.core.records.base import write_record
+from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
-from embedtune.evaluate.examples import example_records
-from embedtune.evaluate.result import SetResult
-from embedtune.evaluate.stage import _differences
-from embedtune.evaluate.summary import metrics_record, notes, report_metrics, slices_record, write_per_query
+from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.result import SetResult, differences
+from embedtune.evaluate.slices import slices_record
+from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
 from embedtune.evaluate.verdict import verdict_record
 from embedtune.export.parity import Parity, Variant
 from embedtune.export.texts import Sample
 
 STYLES = ("question", "keywords", "symptom", "howto")
 README = "# tiny, tuned\n\n## Evaluation\n\n<!-- evaluation -->\n\n## Training\n\nby hand\n"
-# How far up the first answer moves: base and tuned draw their ranks from these.
+# Parameter of the geometric distribution of the rank of the answer, by system: the higher, the better.
 BETTER = {"bm25": 0.30, "base": 0.40, "champion": 0.46, "tuned": 0.56}
 
 
 def make_work(work: Path, config: Config, *, quality: dict[str, float] | None = None, text: str = "") -> Path:
-    """Write all artifacts of a run into `work`; `text` is put into every passage, question and set name."""
+    """Write all artifacts of a run into `work`; `text` is added to every passage, question and set name."""
     _chunks(work, config)
     _questions(work, config)
     _dataset(work, config)
@@ -83,7 +85,7 @@ def _dataset(work: Path, config: Config) -> None:
         for name in ("corpus.jsonl", "queries.jsonl", "split.json"):
             (draft.path / name).write_text("{}")
         (draft.path / "qrels").mkdir()
-        for split in ("train", "dev", "test"):
+        for split in SPLITS:
             (draft.path / "qrels" / f"{split}.tsv").write_text("")
         draft.counts = {"train": 428, "dev": 62, "test": 122}
         draft.report = StageReport("split", {"proofs": 3}, (), 0.9)
@@ -138,19 +140,16 @@ def _model(work: Path, config: Config) -> None:
 
 def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str) -> None:
     results = [_result(f"hand-written{text}", 134, quality, text, 3), _result("synthetic", 122, quality, text, 4)]
-    against_base = _differences(results, "base", config)
-    against_champion = _differences(results, "champion", config) if "champion" in quality else None
-    verdict = verdict_record(against_base, against_champion, results[0].name, config.evaluate.confidence)
+    settings, seed = config.evaluate, config.seed
+    against_base = differences(results, "base", settings, seed)
+    against_champion = differences(results, "champion", settings, seed) if "champion" in quality else None
+    verdict = verdict_record(against_base, against_champion, results[0].name, settings.confidence)
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
-        records = {
-            "metrics.json": metrics_record(results, against_base, against_champion),
-            "verdict.json": verdict,
-            "slices.json": slices_record(results, config),
-            "examples.json": {result.name: example_records(result, 3) for result in results},
-        }
-        for name, record in records.items():
-            (draft.path / name).write_text(json.dumps(record))
+        write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion))
+        write_record(draft.path / VERDICT_FILE, verdict)
+        write_record(draft.path / SLICES_FILE, slices_record(results, settings, seed))
+        write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3))
         write_per_query(draft.path / "per_query.parquet", results)
         figures = report_metrics(results, against_base, verdict)
         draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
@@ -173,7 +172,7 @@ def _engine(work: Path, config: Config) -> None:
 
 
 def _result(name: str, queries: int, quality: dict[str, float], text: str, seed: int) -> SetResult:
-    """Make runs in which the one answer of a query stands at a geometrically drawn rank, or is not found."""
+    """Make runs in which the one answer to a query is at a geometrically distributed rank, or is not found."""
     rng = np.random.default_rng(seed)
     corpus = [
         Record(f"p{n:03}", f"Rake hoist RH-{n}: grease the chain every {n} hours. {text}") for n in range(150)

@@ -10,6 +10,8 @@ from typing import Any
 from embedtune.core.errors import InputError
 
 Qrels = dict[str, dict[str, int]]
+SPLITS = ("train", "dev", "test")
+HELD_OUT = SPLITS[1:]
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 
 

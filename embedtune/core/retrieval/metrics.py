@@ -9,6 +9,7 @@ from embedtune.core.retrieval.beir import Qrels
 
 Run = Mapping[str, Mapping[str, float]]
 PerQuery = dict[str, dict[str, float]]
+DECIDING_METRIC = "ndcg@10"  # verdicts, the choice of a checkpoint and the parity of an engine rest on it
 FAMILIES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "recip_rank"}
 
 

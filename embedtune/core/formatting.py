@@ -1,0 +1,24 @@
+"""Numbers and durations as people read them: one form for the report and the command line."""
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def signed(value: float, decimals: int) -> str:
+    """Return a number with its sign: a real minus sign, and none before zero."""
+    shown = f"{value:+.{decimals}f}"
+    if float(shown) == 0:
+        return shown[1:]
+    return shown.replace("-", "\N{MINUS SIGN}")
+
+
+def figure(value: float | int | str) -> str:
+    """Return a figure of a stage's report: four significant digits, thousands separated; text as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value

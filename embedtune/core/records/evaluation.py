@@ -1,0 +1,220 @@
+"""The four JSON files of the evaluation artifact: metrics, verdict, slices and examples.
+
+Dictionaries are keyed by the names of sets (as the user named them; the dataset's own test split is "synthetic"),
+of systems ("bm25", "base", "tuned", "champion", "endpoint") and of metrics ("ndcg@10").
+"""
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from embedtune.core.records.base import JsonRecord, Part
+
+METRICS_FILE = "metrics.json"
+VERDICT_FILE = "verdict.json"
+SLICES_FILE = "slices.json"
+EXAMPLES_FILE = "examples.json"
+_COMMAND = "embedtune evaluate"
+
+
+class Interval(Part):
+    """A mean and its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def direction(self) -> Literal["up", "down", "unsure"]:
+        """Whether the interval of a difference is above 0 ("up"), below 0 ("down") or contains it ("unsure")."""
+        return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
+
+
+class SetMetrics(Part):
+    """The metrics of one set.
+
+    Args:
+        queries: Number of queries.
+        systems: Mean over the queries, by system and metric.
+        delta: Paired difference tuned - base, by metric.
+        delta_champion: Paired difference tuned - champion, by metric; None without a champion.
+    """
+
+    queries: int
+    systems: dict[str, dict[str, float]]
+    delta: dict[str, Interval]
+    delta_champion: dict[str, Interval] | None = None
+
+
+class Metrics(JsonRecord):
+    """Means and differences of every metric, by set."""
+
+    NAME: ClassVar[str] = "metrics"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = _COMMAND
+
+    sets: dict[str, SetMetrics]
+
+
+class Verdict(StrEnum):
+    """The outcome of a comparison."""
+
+    WIN = "WIN"
+    MARGINAL = "MARGINAL"
+    REGRESSION = "REGRESSION"
+
+
+class Promotion(Part):
+    """Whether the tuned model may replace what is live.
+
+    Args:
+        against: What the tuned model was compared with: the champion if there is one, else the base.
+        verdict: The verdict of that comparison.
+        better: Whether that verdict is WIN.
+        delta: The difference on the deciding set.
+    """
+
+    against: Literal["base", "champion"]
+    verdict: Verdict
+    better: bool
+    delta: Interval
+
+
+class VerdictRecord(JsonRecord):
+    """The verdict on the tuned model against its base, with the rule and the intervals that it follows from.
+
+    Args:
+        verdict: The verdict.
+        rule: The rule in words.
+        metric: The metric that decides.
+        confidence: Width of the intervals, for example 0.95.
+        decided_on: Name of the deciding set.
+        delta: The difference on the deciding set.
+        reasons: One line per set: the difference, its interval, and on which side of 0 it is.
+        promotion: The same rule applied to what is live.
+    """
+
+    NAME: ClassVar[str] = "verdict"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = _COMMAND
+
+    verdict: Verdict
+    rule: str
+    metric: str
+    confidence: float
+    decided_on: str
+    delta: Interval
+    reasons: tuple[str, ...]
+    promotion: Promotion
+
+
+class Slice(Part):
+    """The queries of one set that have one value of one dimension.
+
+    Args:
+        dimension: Property by which the queries are grouped, for example "hops".
+        value: Their common value, for example "2".
+        queries: Number of queries.
+        small: Whether these are too few for a reliable interval.
+        systems: Mean of the deciding metric by system.
+        delta: Paired difference tuned - base.
+    """
+
+    dimension: str
+    value: str
+    queries: int
+    small: bool
+    systems: dict[str, Interval]
+    delta: Interval
+
+
+class SetSlices(Part):
+    """The slices of one set.
+
+    Args:
+        bm25_rank1_share: Share of the queries for which BM25 ranks a right passage first.
+        slices: Ordered by dimension and value.
+    """
+
+    bm25_rank1_share: float
+    slices: tuple[Slice, ...]
+
+
+class Slices(JsonRecord):
+    """The deciding metric by kind of question.
+
+    Args:
+        metric: The metric.
+        small_below: Number of queries below which a slice is small.
+        sets: The slices of each set.
+    """
+
+    NAME: ClassVar[str] = "slices"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = _COMMAND
+
+    metric: str
+    small_below: int
+    sets: dict[str, SetSlices]
+
+
+class RelevantPassage(Part):
+    """A passage that answers a query."""
+
+    id: str
+    text: str
+
+
+class RankedPassage(Part):
+    """A passage that a system found."""
+
+    id: str
+    score: float
+    relevant: bool
+    text: str
+
+
+class Ranking(Part):
+    """What one system found for one query.
+
+    Args:
+        ndcg_at_10: nDCG@10 of the query.
+        first_relevant_rank: Rank of the first right passage; None if none was found.
+        top: The first passages.
+    """
+
+    ndcg_at_10: float
+    first_relevant_rank: int | None
+    top: tuple[RankedPassage, ...]
+
+
+class Example(Part):
+    """A query that gained or lost, with what each system found for it.
+
+    Args:
+        query_id: Id of the query.
+        query: Its text.
+        relevant: The passages that answer it.
+        systems: What "base" and "tuned" found.
+    """
+
+    query_id: str
+    query: str
+    relevant: tuple[RelevantPassage, ...]
+    systems: dict[str, Ranking]
+
+
+class SetExamples(Part):
+    """The queries of one set that gained and lost most, the largest change first."""
+
+    wins: tuple[Example, ...]
+    losses: tuple[Example, ...]
+
+
+class Examples(JsonRecord):
+    """The biggest wins and losses of each set."""
+
+    NAME: ClassVar[str] = "examples"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = _COMMAND
+
+    sets: dict[str, SetExamples]

@@ -1,0 +1,22 @@
+"""Numbers and durations as people read them."""
+
+import pytest
+
+from embedtune.core.formatting import duration, figure, signed
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_a_duration_has_at_most_two_units(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.1234, "+0.12"), (-0.1234, "-0.12"), (0.001, "0.00"), (-0.001, "0.00"), (0, "0.00")]
+)
+def test_a_signed_number_has_a_real_minus_and_zero_has_no_sign(value, shown):
+    assert signed(value, 2) == shown.replace("-", "\N{MINUS SIGN}")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.123456, "0.1235"), (2.0, "2"), (1234, "1,234"), ("WIN", "WIN")])
+def test_a_figure_is_short(value, shown):
+    assert figure(value) == shown
