@@ -3,27 +3,31 @@ r"""embedtune: from a folder of documents to a tuned, honestly evaluated embeddi
 The names in `__all__` are the public API, the part that stays stable from version to version. Everything else is
 internal and may change at any time. A name is imported when it is first used, so `import embedtune` is instant.
 
-Tune a model on the documents in `docs`, as `embedtune run` does, and use it:
+Tune a model on the documents in `docs`, as `embedtune run` does:
+
+    from pathlib import Path
 
     import embedtune
 
+    work = Path("work")
     config = embedtune.load_config("embedtune.yaml")
-    for report in embedtune.run("docs", "work", config):
+    for report in embedtune.run("docs", work, config):
         print(report.stage, report.metrics)
+    verdict = embedtune.read_record(work / "evaluation" / "verdict.json", embedtune.VerdictRecord)
+    print(verdict.verdict, verdict.delta)
 
-    model = embedtune.open_model("work/model")
+Embed queries and passages with the tuned model:
+
+    model = embedtune.open_model(work / "model")
     queries = model.encode_queries(["How do I replace the seal of the pump?"])
     passages = model.encode_passages(["Pump > Seals\nClose the valve, then replace the seal."])
     print(queries @ passages.T)
 
-Run a single stage, here on a directory of your choice, and read what it wrote:
+Run a single stage, here with another output directory, and read what it wrote:
 
-    from pathlib import Path
-
-    work = Path("work")
     context = embedtune.open_context(work, config)
-    embedtune.run_mine(work / "dataset", Path("other-triplets"), context)
-    print(embedtune.read_artifact(Path("other-triplets"), "triplets").manifest.counts)
+    embedtune.run_mine(work / "dataset", Path("triplets"), context)
+    print(embedtune.read_artifact(Path("triplets"), "triplets").manifest.counts)
 """
 
 from importlib import import_module
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from embedtune.core.errors import EmbedtuneError
     from embedtune.core.progress import LineProgress, Progress, SilentProgress
     from embedtune.core.records.base import read_record
+    from embedtune.core.records.evaluation import Examples, Metrics, Slices, VerdictRecord
     from embedtune.core.secrets import Secrets
     from embedtune.core.stage import Context
     from embedtune.deploy.stage import run as run_deploy
@@ -60,13 +65,17 @@ __all__ = [
     "Context",
     "EmbedtuneError",
     "EncoderContract",
+    "Examples",
     "LineProgress",
     "Manifest",
+    "Metrics",
     "Model",
     "Progress",
     "Secrets",
     "SilentProgress",
+    "Slices",
     "StageReport",
+    "VerdictRecord",
     "load_config",
     "open_context",
     "open_model",
@@ -93,13 +102,17 @@ _HOMES = {
     "Context": "embedtune.core.stage",
     "EmbedtuneError": "embedtune.core.errors",
     "EncoderContract": "embedtune.core.contract",
+    "Examples": "embedtune.core.records.evaluation",
     "LineProgress": "embedtune.core.progress",
     "Manifest": "embedtune.core.artifacts",
+    "Metrics": "embedtune.core.records.evaluation",
     "Model": "embedtune.api",
     "Progress": "embedtune.core.progress",
     "Secrets": "embedtune.core.secrets",
     "SilentProgress": "embedtune.core.progress",
+    "Slices": "embedtune.core.records.evaluation",
     "StageReport": "embedtune.core.artifacts",
+    "VerdictRecord": "embedtune.core.records.evaluation",
     "load_config": "embedtune.core.config.load",
     "open_context": "embedtune.api",
     "open_model": "embedtune.api",

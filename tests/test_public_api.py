@@ -42,15 +42,17 @@ def after_example(tmp_path_factory):
     return folder, done.stdout
 
 
-def test_the_example_runs_the_pipeline_and_shows_what_each_stage_did(after_example):
+def test_the_example_prints_the_stages_the_verdict_a_similarity_and_counts(after_example):
     folder, printed = after_example
     lines = printed.splitlines()
     assert [line.split()[0] for line in lines[:6]] == list(STAGE_NAMES[:6])
-    similarity = float(lines[6].strip("[]"))
+    verdict = embedtune.read_record(folder / "work" / "evaluation" / "verdict.json", embedtune.VerdictRecord)
+    assert lines[6] == f"{verdict.verdict} {verdict.delta}"
+    similarity = float(lines[7].strip("[]"))
     assert -1 <= similarity <= 1
     assert (folder / "work" / "report.html").is_file()
-    counts = embedtune.read_manifest(folder / "other-triplets", "triplets").counts
-    assert counts["rows"] > 0 and lines[7] == str(counts)
+    counts = embedtune.read_manifest(folder / "triplets", "triplets").counts
+    assert counts["rows"] > 0 and lines[8] == str(counts)
 
 
 def test_a_model_applies_its_contract(after_example):

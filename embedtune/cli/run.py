@@ -13,6 +13,7 @@ from embedtune.cli.help import examples
 from embedtune.cli.options import (
     FOLDER,
     STAGE,
+    Options,
     build_config,
     build_job,
     config_options,
@@ -93,7 +94,7 @@ def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbo
 
     with reporting(verbose) as progress:
         config = load_config("demo-cpu", overrides)
-        options: dict[str, Any] = {"last": "ingest"}  # the options of `embedtune run`
+        options: Options = {"last": "ingest"}
         if last != "ingest":
             _execute(
                 build_job(str(HANDBOOK), work, config, options, os.environ), progress, as_json=False, quiet=True

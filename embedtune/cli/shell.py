@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 from rich.console import Console
@@ -29,7 +28,7 @@ EXIT_CODES = {
 }
 
 
-def show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
+def show(value: object, as_json: bool, draw: Callable[[], object]) -> None:
     """Print a result: as JSON, or by calling `draw`."""
     if as_json:
         click.echo(json.dumps(value, indent=2, default=str))

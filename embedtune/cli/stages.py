@@ -13,6 +13,7 @@ from embedtune.cli.cost import confirm_cost
 from embedtune.cli.help import examples
 from embedtune.cli.options import (
     FOLDER,
+    Options,
     build_config,
     build_job,
     config_options,
@@ -120,7 +121,7 @@ def stage_command(stage: StageSpec) -> click.Command:
     )
 
 
-def _run(stage: StageSpec, options: dict[str, Any]) -> None:
+def _run(stage: StageSpec, options: Options) -> None:
     """Run one stage on the directories that its options name."""
     with reporting(options["verbose"]) as progress:
         output: Path = options["output"]

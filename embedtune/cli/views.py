@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -60,7 +60,7 @@ class Summary:
         """Return whether the verdict is as bad as `fail_on` or worse."""
         return fail_on is not None and self.verdict is not None and self.verdict.verdict in WORSE_OR_EQUAL[fail_on]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the summary as plain data."""
         return {
             "work": str(self.work),
