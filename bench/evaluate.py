@@ -1,10 +1,10 @@
-"""Exact search and metrics against BEIR's own, on given vectors: time, and that both measure the same.
+"""Exact search and metrics compared with BEIR's own, on the same vectors: the time, and whether the metrics agree.
 
 Both get the same vectors (so encoding is not measured), keep the first 100 passages and compute nDCG, recall,
-precision and MRR at 1, 5, 10 and 100. They take turns in one process. Needs `pip install beir`.
+precision and MRR at 1, 5, 10 and 100. They run alternately in one process. Needs `pip install beir`.
 
     python bench/evaluate.py                                    # 50,000 passages, 1,000 queries
-    python bench/evaluate.py --passages 20000 --queries 500     # a quick look
+    python bench/evaluate.py --passages 20000 --queries 500     # a quick run
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
-from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
 from embedtune.evaluate.retrieve import dense_run
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ BEIR_NAMES = {"NDCG": "ndcg", "Recall": "recall", "P": "precision", "MRR": "mrr"
 
 
 class Given:
-    """Stands in for an encoder on both sides: hands out the vectors of texts that are their own numbers."""
+    """Takes the place of an encoder on both sides: a text is the number of its vector."""
 
     fingerprint = "given"
 
@@ -101,10 +101,10 @@ def main() -> None:
         {f"q{number}": {f"p{number}": 1} for number in range(options.queries)},
     )
     systems = {"beir": with_beir, "embedtune": with_embedtune}
-    clocks = {"wall": time.perf_counter, "cpu": time.process_time}  # cpu: for a machine that others use too
+    clocks = {"wall": time.perf_counter, "cpu": time.process_time}  # cpu: for a machine that is shared
     times: dict[tuple[str, str], list[float]] = {(name, clock): [] for name in systems for clock in clocks}
     measured: dict[str, dict[str, float]] = {}
-    for _ in range(options.repeats + 1):  # the first turn warms up: imports, threads
+    for _ in range(options.repeats + 1):  # the first round warms up imports and threads
         for name, measure in systems.items():
             before = {clock: now() for clock, now in clocks.items()}
             measured[name] = measure(given, data)
@@ -116,7 +116,7 @@ def main() -> None:
         every = " ".join(f"{value:.2f}" for value in values[1:])
         print(f"{name:10} {clock:5} {medians[name, clock]:7.2f} s   ({every})")
     worst = max(abs(measured["beir"][name] - value) for name, value in measured["embedtune"].items())
-    print(f"nDCG@10 {measured['embedtune']['ndcg@10']:.5f}; largest difference of a metric {worst:.6f}")
+    print(f"nDCG@10 {measured['embedtune'][DECIDING_METRIC]:.5f}; largest difference of a metric {worst:.6f}")
     for clock in clocks:
         print(f"ratio, {clock}: {medians['beir', clock] / medians['embedtune', clock]:.2f}x faster")
 

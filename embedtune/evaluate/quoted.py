@@ -198,7 +198,7 @@ def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, 
 
 
 def _nearest(quote: str, texts: list[str]) -> str:
-    """Return the run of words, as long as the quote, that shares most words with it; the first if several do."""
+    """Return the run of words, as long as the quote, that shares the most words with it; the first of several."""
     wanted = set(quote.split())
     size = len(quote.split())
     words = [text.split() for text in texts]

@@ -29,7 +29,7 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
         missing = [file for file in FILES if not (directory / file).is_file()]
         if missing:
             raise InputError(
-                f"the evaluation set {name} is incomplete",
+                f"the evaluation set {name} is not complete",
                 got=f"{directory} lacks {', '.join(missing)}",
                 expected=f"a BEIR directory with {', '.join(FILES)}",
                 fix=f"check --eval-set {name}=DIR",

@@ -63,10 +63,10 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Markup:
             text(left - 8, y(tick) + 4, f"{tick:.1f}", "tick", "end"),
         )
     ]
-    slot = (WIDTH - left) / len(groups)
+    group_width = (WIDTH - left) / len(groups)
     for place, (name, group) in enumerate(groups):
-        width = min(64.0, slot * 0.8 / len(group))
-        start = left + place * slot + (slot - width * len(group)) / 2
+        width = min(64.0, group_width * 0.8 / len(group))
+        start = left + place * group_width + (group_width - width * len(group)) / 2
         for number, item in enumerate(group):
             x, middle = start + number * width, start + (number + 0.5) * width
             mean, low, high = item.interval.mean, item.interval.low, item.interval.high
@@ -76,7 +76,7 @@ def bars(groups: Sequence[tuple[str, Sequence[Bar]]], label: str) -> Markup:
                 *_whisker(middle, y(low), y(high)),
                 text(middle, y(high) - 6, f"{mean:.2f}", "value", "middle"),
             ]
-        parts.append(text(left + (place + 0.5) * slot, bottom + 20, name, "label", "middle"))
+        parts.append(text(left + (place + 0.5) * group_width, bottom + 20, name, "label", "middle"))
     return drawing(WIDTH, height, label, [*parts, line(left, bottom, WIDTH, bottom, "axis")])
 
 

@@ -220,7 +220,7 @@ def test_an_empty_test_split_is_refused(site, tmp_path):
 def test_an_incomplete_set_is_refused_by_name(site, tmp_path):
     hand = _beir(tmp_path / "hand")
     (hand / "qrels" / "test.tsv").unlink()
-    with pytest.raises(InputError, match=r"(?s)hand is incomplete.*qrels/test\.tsv"):
+    with pytest.raises(InputError, match=r"(?s)hand is not complete.*qrels/test\.tsv"):
         _run(site, tmp_path / "evaluation", comparisons=Comparisons({"hand": hand}))
 
 

@@ -50,7 +50,7 @@ def test_the_sentence(metrics, sentence):
     assert verdict_sentences(Metrics(sets={"hand": metrics}), verdict) == [_true_minus(sentence)]
 
 
-def test_a_fall_on_another_set_is_said_too():
+def test_a_fall_on_another_set_is_reported_too():
     sets = {
         "hand": _metrics(0.41, 0.52, 0.07, 0.15),
         "synthetic": _metrics(0.6, 0.5, -0.2, -0.05),

@@ -61,7 +61,7 @@ def test_every_part_is_there(page):
         "Results",
         "Gains and losses, question by question",
         "Where it helps and where it hurts",
-        "Wins and losses to read",
+        "Examples of wins and losses",
         "Training",
         "The exported engine",
         "Hard negatives",
