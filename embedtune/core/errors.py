@@ -46,7 +46,11 @@ class ContractError(EmbedtuneError):
 
 
 class EndpointError(EmbedtuneError):
-    """An LLM or embedding endpoint cannot be used."""
+    """The embedding service cannot be used."""
+
+
+class LLMEndpointError(EmbedtuneError):
+    """An LLM endpoint is not configured, or cannot be used at all."""
 
 
 class GateError(EmbedtuneError):

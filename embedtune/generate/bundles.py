@@ -1,4 +1,4 @@
-"""Bundles of 2 or 3 related passages of one split, for questions that need all of them."""
+"""Bundles: 2 or 3 related passages of one split, for questions that need all of them."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from embedtune.generate.passages import Passage
 
 Bundle = tuple[Passage, ...]
 NEIGHBOURS = 32
-THREE_HOP_SHARE = 0.25  # of the bundles; few small questions really need three passages
-DECIMALS = 3  # scores of another CPU differ in later digits; the neighbours shall not
+THREE_HOP_SHARE = 0.25  # of the bundles: few short questions really need three passages
+DECIMALS = 3  # on another CPU, scores differ in later digits; the neighbours must not
 
 
 def make_bundles(
@@ -21,17 +21,17 @@ def make_bundles(
     seed: int,
     known: Sequence[Sequence[str]],
 ) -> list[Bundle]:
-    """Return bundles: the known ones, and new ones around passages that never headed one.
+    """Return the known bundles, and new ones around passages that have not started one before.
 
-    A passage heads a bundle or not by hash alone, and a bundle once made is kept: new documents change none. One
-    that new documents pulled into two splits is left out, and not made again with other passages: its questions
-    were paid for.
+    The hash alone decides whether a passage starts a bundle, and a bundle is kept once it is made: new documents
+    change none. A bundle that new documents pulled into two splits is left out; no other is made in its place,
+    since its questions were paid for.
 
     Args:
-        passages: Passages to choose from, no boilerplate.
-        vectors: Theirs, of the base model, shape (n, dimension).
-        settings: Bundles a passage, and hops.
-        seed: Of the configuration.
+        passages: Passages to choose from, without boilerplate.
+        vectors: Base-model vectors of the passages, shape (n, dimension).
+        settings: Bundles per passage, and hops.
+        seed: Seed of the configuration.
         known: Chunk ids of the bundles of an earlier run.
     """
     if settings.max_hops == 1:
@@ -40,47 +40,48 @@ def make_bundles(
     bundles = known_bundles(known, passages)
     for split in ("train", "dev", "test"):
         rows = [row for row, passage in enumerate(passages) if passage.split == split]
-        heads = [
-            row for row in rows if _heads(passages[row], settings, seed) and passages[row].chunk_id not in done
-        ]
-        if len(rows) > 1 and heads:
-            bundles += _around(heads, rows, passages, vectors, settings, seed)
+        new = [row for row in rows if passages[row].chunk_id not in done]
+        first = [row for row in new if starts_bundle(passages[row], settings, seed)]
+        if len(rows) > 1 and first:
+            bundles += _around(first, rows, passages, vectors, settings, seed)
     return sorted(bundles, key=lambda bundle: [passage.chunk_id for passage in bundle])
 
 
-def _heads(passage: Passage, settings: GenerateSettings, seed: int) -> bool:
+def starts_bundle(passage: Passage, settings: GenerateSettings, seed: int) -> bool:
+    """Return whether a passage is the first of a bundle."""
     return draw(seed, "bundle", passage.chunk_id) < settings.bundles_per_chunk
 
 
 def _around(
-    heads: list[int],
+    first: list[int],
     rows: list[int],
     passages: Sequence[Passage],
     vectors: Vectors,
     settings: GenerateSettings,
     seed: int,
 ) -> list[Bundle]:
-    scores, places = top_k(vectors[heads], vectors[rows], min(NEIGHBOURS, len(rows)))
+    """Return a bundle for each row in `first`, made of its neighbours in `rows`, where there are any."""
+    scores, places = top_k(vectors[first], vectors[rows], min(NEIGHBOURS, len(rows)))
     bundles = []
-    for head, row_scores, row_places in zip(heads, scores, places, strict=True):
+    for start, row_scores, row_places in zip(first, scores, places, strict=True):
         near = [
             (-round(float(score), DECIMALS), rows[place])
             for score, place in zip(row_scores, row_places, strict=True)
         ]
         near.sort(key=lambda pair: (pair[0], passages[pair[1]].chunk_id))
-        bundle = _pick(passages[head], [passages[row] for _, row in near], settings, seed)
+        bundle = _pick(passages[start], [passages[row] for _, row in near], settings, seed)
         if len(bundle) > 1:
             bundles.append(bundle)
     return bundles
 
 
-def _pick(head: Passage, near: list[Passage], settings: GenerateSettings, seed: int) -> Bundle:
-    """Take the nearest passages that are no near-duplicates; half of the bundles stay within a document."""
-    hops = 3 if settings.max_hops == 3 and draw(seed, "hops", head.chunk_id) < THREE_HOP_SHARE else 2
-    within = draw(seed, "within", head.chunk_id) < 0.5
-    # Stable: of equal kind the nearer comes first.
-    ordered = sorted(near, key=lambda passage: (passage.doc_id == head.doc_id) != within)
-    bundle, groups = [head], {head.group_id}
+def _pick(first: Passage, near: list[Passage], settings: GenerateSettings, seed: int) -> Bundle:
+    """Return a passage and its nearest ones, without near-duplicates; half of the bundles prefer one document."""
+    hops = 3 if settings.max_hops == 3 and draw(seed, "hops", first.chunk_id) < THREE_HOP_SHARE else 2
+    within = draw(seed, "within", first.chunk_id) < 0.5
+    # The sort is stable: within each kind, the nearer passage comes first.
+    ordered = sorted(near, key=lambda passage: (passage.doc_id == first.doc_id) != within)
+    bundle, groups = [first], {first.group_id}
     for passage in ordered:
         if len(bundle) < hops and passage.group_id not in groups:
             bundle.append(passage)
@@ -89,12 +90,12 @@ def _pick(head: Passage, near: list[Passage], settings: GenerateSettings, seed: 
 
 
 def bundle_ids(bundles: Sequence[Bundle]) -> list[list[str]]:
-    """Return the chunk ids of bundles, for a recording or the cache."""
+    """Return the chunk ids of each bundle, for a recording or the cache."""
     return [[passage.chunk_id for passage in bundle] for bundle in bundles]
 
 
 def known_bundles(ids: Sequence[Sequence[str]], passages: Sequence[Passage]) -> list[Bundle]:
-    """Return those bundles whose passages all exist and still share a split."""
+    """Return the bundles whose passages all exist and are still in one split."""
     by_id = {passage.chunk_id: passage for passage in passages}
     found = []
     for chunk_ids in ids:

@@ -1,28 +1,28 @@
-"""What the calls of generate would cost: the real messages, counted with a tokenizer on a sample."""
+"""The expected cost of generate: the tokens of the real messages, counted on a sample with a tokenizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 from embedtune.core.config.config import Config
-from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.secrets import Secrets
-from embedtune.generate.asks import judging_ask, writing_ask
-from embedtune.generate.calls import Sheet, chosen_passages, draw, plan_multi, plan_single
+from embedtune.generate.bundles import starts_bundle
+from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.passages import Passage, read_passages
-from embedtune.generate.recording import REPLIES, judge_settings
-from embedtune.generate.write import judging_asks, read_replies
+from embedtune.generate.reply_source import REPLIES, judge_settings
+from embedtune.generate.requests import judging_request, writing_request
+from embedtune.generate.write import judging_requests, read_replies
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.client import Ask, request_of
-from embedtune.llm.schema import Problem, read_as
+from embedtune.llm.client import LLMRequest, identity_of
+from embedtune.llm.schema import Message, Problem, read_as
 
-SAMPLE_SHEETS = 50
-# Tokens of a reply for one question. Replies to the shipped prompts had about 115 for three questions and 65 for
-# their scores (docs/experiments.md), so these are on the safe side; a fact is bounded to 15 words by its prompt.
+SAMPLED_CALLS = 50
+# Reply tokens per question. Replies to the shipped prompts had about 115 tokens for three questions and 65 for
+# their scores (docs/experiments.md), so these are on the safe side; the prompt limits a fact to 15 words.
 WRITTEN_TOKENS = 55
 FACT_TOKENS = 20
 SCORE_TOKENS = 30
@@ -30,7 +30,7 @@ SCORE_TOKENS = 30
 
 @dataclass(frozen=True)
 class CallEstimate:
-    """Calls and tokens that generate would need without a cache."""
+    """Calls and tokens that generate would need with an empty cache."""
 
     questions: int
     calls: int
@@ -40,16 +40,16 @@ class CallEstimate:
 
 
 def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) -> CallEstimate:
-    """Build the messages of a sample of sheets, count their tokens with the base model's tokenizer, and scale.
+    """Build the messages of a sample of the calls, count their tokens with the base model's tokenizer, and scale.
 
-    The endpoint's own tokenizer is not known; those of common models differ by some 20 %. Bundles are made of
-    passages at random here, since their real neighbours need the base model's vectors.
+    The tokenizer of the LLM is not known; those of common models differ by some 20 %. Bundles are made of
+    arbitrary passages here, since real neighbours need the base model's vectors.
 
     Args:
         chunks: The chunks artifact.
-        config: Questions a chunk, bundles, prices.
-        secrets: For a base model in an object store.
-        cache: Where a downloaded base model is kept.
+        config: Questions per chunk, bundles, prices.
+        secrets: Credentials, for a base model in an object store.
+        cache: Directory to keep a downloaded base model in.
     """
     from transformers import AutoTokenizer
 
@@ -57,9 +57,9 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
     path = resolve_base(config.contract, cache, config.storage, secrets)
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
     passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
-    single = plan_single(passages, settings, config.seed)
-    multi = plan_multi(_random_bundles(passages, config), settings, config.seed)
-    totals = [_Totals.of(sheets, tokenizer) for sheets in (single, multi)]
+    single = single_hop_calls(passages, settings, config.seed)
+    multi = multi_hop_calls(_arbitrary_bundles(passages, settings, config.seed), settings, config.seed)
+    totals = [_Totals.of(calls, tokenizer) for calls in (single, multi)]
     questions = len(single) * settings.questions_per_chunk + len(multi) * settings.questions_per_bundle
     judge = judge_settings(settings)
     write_in, judge_in = (sum(getattr(total, name) for total in totals) for name in ("write_in", "judge_in"))
@@ -77,9 +77,10 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
 
 
 def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
-    """Return the share of the calls that no earlier run has paid; 0 if a recording is replayed.
+    """Return the share of the calls that no earlier run has paid for; 0 if a recording is replayed.
 
-    Counted are the calls about single passages; those about bundles, which need vectors, are taken to be alike.
+    Only calls about single passages are counted. Those about bundles would need vectors, and are assumed to have
+    the same share.
 
     Args:
         chunks: The chunks artifact.
@@ -93,21 +94,23 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
     if not path.is_file():
         return 1.0
     passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
-    sheets = plan_single(passages, settings, config.seed)
+    calls = single_hop_calls(passages, settings, config.seed)
     judge = judge_settings(settings)
-    with ResponseCache(path) as kept:
-        replies = [_kept(kept, settings.llm, writing_ask(sheet)) for sheet in sheets]
-        written = [sheet for sheet, reply in zip(sheets, replies, strict=True) if reply is not None]
+    with ResponseCache(path) as stored:
+        replies = [_stored_reply(stored, settings.llm, writing_request(call)) for call in calls]
+        written = [call for call, reply in zip(calls, replies, strict=True) if reply is not None]
         found = [reply for reply in replies if reply is not None]
-        asks = judging_asks(written, read_replies(written, found, (settings.llm.model, judge.model)))
-        unjudged = sum(_kept(kept, judge, ask) is None for ask in asks)
-    unwritten = len(sheets) - len(written)  # each of them will be judged too
-    return (2 * unwritten + unjudged) / (2 * len(sheets)) if sheets else 0.0
+        requests = judging_requests(written, read_replies(written, found, (settings.llm.model, judge.model)))
+        unjudged = sum(_stored_reply(stored, judge, request) is None for request in requests)
+    unwritten = len(calls) - len(written)  # each of them will be judged too
+    return (2 * unwritten + unjudged) / (2 * len(calls)) if calls else 0.0
 
 
-def _kept(cache: ResponseCache, endpoint: EndpointSettings, ask: Ask[Any]) -> BaseModel | None:
-    stored = cache.get(request_of(endpoint, ask).key)
-    reply = read_as(ask.schema, stored.text) if stored else None
+def _stored_reply(
+    cache: ResponseCache, endpoint: LLMEndpointSettings, request: LLMRequest[BaseModel]
+) -> BaseModel | None:
+    stored = cache.get(identity_of(endpoint, request).key)
+    reply = read_as(request.schema, stored.text) if stored else None
     return None if isinstance(reply, Problem) else reply
 
 
@@ -117,27 +120,28 @@ class _Totals:
     judge_in: int
 
     @classmethod
-    def of(cls, sheets: Sequence[Sheet], tokenizer: object) -> "_Totals":
-        """Count a sample of sheets and scale to all of them."""
-        sample = sheets[:: max(1, len(sheets) // SAMPLE_SHEETS)][:SAMPLE_SHEETS]
+    def of(cls, calls: Sequence[QuestionCall], tokenizer: object) -> "_Totals":
+        """Count the tokens of a sample of the calls and scale them to all calls."""
+        sample = calls[:: max(1, len(calls) // SAMPLED_CALLS)][:SAMPLED_CALLS]
         if not sample:
             return cls(0, 0)
-        scale = len(sheets) / len(sample)
+        scale = len(calls) / len(sample)
         filler = "word " * (WRITTEN_TOKENS // 2)
-        asks = [writing_ask(sheet).messages for sheet in sample]
-        judged = [judging_ask(sheet, [(filler, filler)] * len(sheet.slots)).messages for sheet in sample]
-        return cls(*(round(scale * _count(messages, tokenizer)) for messages in (asks, judged)))
+        writing = [writing_request(call).messages for call in sample]
+        judging = [judging_request(call, [(filler, filler)] * len(call.slots)).messages for call in sample]
+        return cls(*(round(scale * _count(messages, tokenizer)) for messages in (writing, judging)))
 
 
-def _count(chats: Sequence[Sequence[Mapping[str, str]]], tokenizer: object) -> int:
+def _count(chats: Sequence[Sequence[Message]], tokenizer: object) -> int:
     texts = [message["content"] for chat in chats for message in chat]
     encoded = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)  # type: ignore[operator]
     return sum(len(ids) for ids in encoded["input_ids"])
 
 
-def _random_bundles(passages: Sequence[Passage], config: Config) -> list[tuple[Passage, ...]]:
-    settings = config.generate
+def _arbitrary_bundles(
+    passages: Sequence[Passage], settings: GenerateSettings, seed: int
+) -> list[tuple[Passage, ...]]:
     if settings.max_hops == 1:
         return []
-    heads = [p for p in passages if draw(config.seed, "bundle", p.chunk_id) < settings.bundles_per_chunk]
-    return [(head, passages[(number * 7 + 1) % len(passages)]) for number, head in enumerate(heads)]
+    first = [passage for passage in passages if starts_bundle(passage, settings, seed)]
+    return [(passage, passages[(number * 7 + 1) % len(passages)]) for number, passage in enumerate(first)]

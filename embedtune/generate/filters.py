@@ -1,4 +1,4 @@
-"""Which questions are kept: plain sense, the judge, no two alike, and found again by a retriever."""
+"""The filters: questions must make sense, satisfy the judge, differ from each other, and find their passages."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,17 @@ import numpy.typing as npt
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.records.questions import Rejection
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.retrieval.shingles import words
-from embedtune.generate.asks import ASPECTS
-from embedtune.generate.records import Question
+from embedtune.generate.questions import Question
+from embedtune.generate.requests import ASPECTS
 
 MAX_WORDS = 60
-# Invented for the prompts' examples; small models copy them.
+# Names invented for the examples in the prompts; small LLMs copy them.
 EXAMPLE_NAMES = frozenset({"brixa", "norvo", "tallo"})
-SPLIT_ORDER = ("test", "dev", "train")  # of two alike the test question stays
+SPLIT_ORDER = ("test", "dev", "train")  # of two duplicates, the one in the earlier split is kept
 _POINTS_AT_PASSAGE = re.compile(
     r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE
 )
@@ -26,54 +27,55 @@ BLOCK = 1024
 
 
 def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
-    """Reject what no retrieval question is, whatever the judge says.
+    """Reject what cannot be a search question, whatever the judge would say.
 
     Args:
-        question: To be looked at.
+        question: A question as it was written.
         passages: Embedded strings by chunk id.
     """
     found = words(question.question)
     text = question.question.casefold()
     if not found or not words(question.answer):
-        return question.rejected("empty")
+        return question.rejected(Rejection.EMPTY)
     if len(found) > MAX_WORDS:
-        return question.rejected("too_long")
+        return question.rejected(Rejection.TOO_LONG)
     if _POINTS_AT_PASSAGE.search(question.question):
-        return question.rejected("mentions_passage")
+        return question.rejected(Rejection.MENTIONS_PASSAGE)
     if len(found) > 4 and any(
         text.rstrip(".?! ") in passages[chunk_id].casefold() for chunk_id in question.chunk_ids
     ):
-        return question.rejected("copied")
+        return question.rejected(Rejection.COPIED)
     facts = [words(fact) for fact in question.hop_facts]
     if not all(fact and fact != ["none"] for fact in facts):
-        return question.rejected("not_multi_hop")
+        return question.rejected(Rejection.NOT_MULTI_HOP)
     return question
 
 
 def not_from_example(question: Question, passages: Mapping[str, str]) -> Question:
-    """Reject a name that comes from a prompt's example and not from the question's passages.
+    """Reject a question with a name from a prompt's example that its own passages do not contain.
 
-    After the judge: before it, the calls would no longer be those that are recorded.
+    This filter runs after the judge: before it, it would change the requests to the judge, and recordings
+    would no longer match.
 
     Args:
-        question: Judged.
+        question: A judged question.
         passages: Embedded strings by chunk id.
     """
     names = EXAMPLE_NAMES.intersection(words(question.question))
     own = names and {word for chunk_id in question.chunk_ids for word in words(passages[chunk_id])}
-    return question.rejected("from_example") if names - own else question
+    return question.rejected(Rejection.FROM_EXAMPLE) if names - own else question
 
 
 def by_scores(question: Question, settings: GenerateSettings) -> Question:
-    """Reject what the judge scores too low; the first aspect that is too low is the reason, then the mean."""
+    """Reject a question that the judge scores too low, for the first aspect that is too low, else for the mean."""
     if question.reason:
         return question
     if not question.scores:
-        return question.rejected("not_judged")
+        return question.rejected(Rejection.NOT_JUDGED)
     for aspect, score in zip(ASPECTS, question.scores, strict=True):
         if score < settings.min_score:
-            return question.rejected(f"min_{aspect}")
-    return question.rejected("min_overall") if question.overall < settings.min_overall else question
+            return question.rejected(Rejection(f"min_{aspect}"))
+    return question.rejected(Rejection.MIN_OVERALL) if question.overall < settings.min_overall else question
 
 
 def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: float) -> list[Question]:
@@ -82,12 +84,12 @@ def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: f
     Greedy: test before dev before train, then by overall score, then by id.
 
     Args:
-        questions: Kept and rejected ones; rejected ones neither count nor change.
-        vectors: Of each question, as a query.
-        limit: Cosine above which two are one.
+        questions: Kept and rejected questions; rejected ones have no influence and do not change.
+        vectors: Query vector of each question.
+        limit: Cosine above which two questions are duplicates.
     """
     order = [row for row, question in enumerate(questions) if not question.reason]
-    order.sort(key=lambda row: _standing(questions[row]))
+    order.sort(key=lambda row: _priority(questions[row]))
     result = list(questions)
     kept: list[int] = []
     for start in range(0, len(order), BLOCK):
@@ -97,14 +99,14 @@ def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: f
         fresh: list[int] = []
         for place, row in enumerate(block):
             if alike_kept[place] or within[place, fresh].any():
-                result[row] = questions[row].rejected("duplicate")
+                result[row] = questions[row].rejected(Rejection.DUPLICATE)
             else:
                 fresh.append(place)
         kept += [block[place] for place in fresh]
     return result
 
 
-def _standing(question: Question) -> tuple[int, float, str]:
+def _priority(question: Question) -> tuple[int, float, str]:
     return SPLIT_ORDER.index(question.split), -question.overall, question.question_id
 
 
@@ -117,7 +119,7 @@ def _any_alike(block: Vectors, kept: Vectors, limit: float) -> npt.NDArray[np.bo
 
 @dataclass(frozen=True)
 class Corpus:
-    """All passages: ids, embedded strings, base-model vectors."""
+    """All passages: ids, embedded strings and base-model vectors."""
 
     ids: Sequence[str]
     texts: Sequence[str]
@@ -125,13 +127,13 @@ class Corpus:
 
 
 def with_ranks(questions: Sequence[Question], vectors: Vectors, corpus: Corpus, limit: int) -> list[Question]:
-    """Store the rank at which base model and BM25 find the worst placed own passage; `limit + 1`: below it.
+    """Store the ranks at which the base model and BM25 find the lowest-ranked passage of each question.
 
     Args:
-        questions: Kept and rejected ones; rejected ones are not looked up.
-        vectors: Of each question, as a query.
-        corpus: Where to search.
-        limit: How deep.
+        questions: Kept and rejected questions; rejected ones are not searched for.
+        vectors: Query vector of each question.
+        corpus: The passages to search.
+        limit: Depth of the search; a passage that is not found has rank `limit + 1`.
     """
     rows = [row for row, question in enumerate(questions) if not question.reason]
     if not rows:
@@ -155,7 +157,8 @@ def _worst_rank(found: npt.NDArray[np.int64], own: Sequence[int], limit: int) ->
 
 
 def round_trip(question: Question, limit: int) -> Question:
-    """Reject a train question whose passages neither system finds; test and dev stay as hard as they are."""
+    """Reject a train question whose passages neither system finds; test and dev keep their hard questions."""
     if question.split != "train" or question.reason:
         return question
-    return question.rejected("round_trip") if min(question.base_rank, question.bm25_rank) > limit else question
+    lost = min(question.base_rank, question.bm25_rank) > limit
+    return question.rejected(Rejection.ROUND_TRIP) if lost else question

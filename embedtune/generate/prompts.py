@@ -1,4 +1,4 @@
-"""The prompts: plain files beside this one, versioned by hash. Text from documents enters them as fenced data."""
+"""The prompts: Markdown files in `prompts/`, versioned by hash. Text from documents enters them as fenced data."""
 
 import hashlib
 import re
@@ -8,16 +8,16 @@ from functools import cache
 from importlib import resources
 
 from embedtune.core.errors import ConfigError
+from embedtune.llm.schema import Message
 
-Message = dict[str, str]
 PROMPTS = ("generate_single", "generate_multi", "judge")
 _ROLE = re.compile(r"^<!-- (system|user|assistant) -->\n", re.MULTILINE)
-_SLOT = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A chat whose last user message has `{placeholders}`; all before it is the same in every call.
+    """A chat whose last user message has `{placeholders}`; all messages before it are the same in every call.
 
     A server that caches prompt prefixes computes the fixed part once.
     """
@@ -31,16 +31,16 @@ class Prompt:
         """Return the chat with the placeholders filled.
 
         Args:
-            values: One for each placeholder. They are never searched for placeholders themselves.
+            values: A value for each placeholder. Placeholders inside values are not filled.
 
         Raises:
             ConfigError: The template has a placeholder without a value.
         """
-        missing = sorted(set(_SLOT.findall(self.template)) - set(values))
+        missing = sorted(set(_PLACEHOLDER.findall(self.template)) - set(values))
         if missing:
             raise ConfigError(f"prompt {self.name} has unknown placeholders", got=missing, expected=sorted(values))
-        text = _SLOT.sub(lambda match: values[match[1]], self.template)
-        fixed = [{"role": role, "content": content} for role, content in self.fixed]
+        text = _PLACEHOLDER.sub(lambda match: values[match[1]], self.template)
+        fixed: list[Message] = [{"role": role, "content": content} for role, content in self.fixed]
         return [*fixed, {"role": "user", "content": text}]
 
 
@@ -55,7 +55,7 @@ def load_prompt(name: str) -> Prompt:
     _, *parts = _ROLE.split(text)
     turns = list(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True))
     if not turns or turns[-1][0] != "user":
-        raise ConfigError(f"prompt {name} has no user message at its end", got=[role for role, _ in turns])
+        raise ConfigError(f"prompt {name} does not end with a user message", got=[role for role, _ in turns])
     version = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Prompt(name, tuple(turns[:-1]), turns[-1][1], version)
 
@@ -68,9 +68,9 @@ def prompt_versions() -> dict[str, str]:
 def fence(texts: list[str]) -> str:
     """Return numbered passages between lines with a tag that none of them contains: no text can end its fence.
 
-    The tag is derived from the texts: the same passages give the same messages, and the same cache key.
-    Some servers take `<|…|>` in a message for a control token of the chat (ChatML, Llama 3), which could end the
-    message itself: it is pulled apart.
+    The tag is derived from the texts: the same passages give the same messages and the same cache key. Some
+    servers read `<|…|>` in a message as a control token of the chat (ChatML, Llama 3), which could end the message
+    itself, so a space is inserted into it.
     """
     texts = [text.replace("<|", "< |") for text in texts]
     joined = "\n".join(texts)

@@ -1,4 +1,4 @@
-"""Stage generate: have an LLM write questions about the chunks, judge them, and keep those that are good."""
+"""Stage generate: an LLM writes questions about the chunks and judges them; the good ones are kept."""
 
 import asyncio
 from collections import Counter
@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.core.artifacts import Figure, StageReport, file_sha256
-from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
+from embedtune.core.records.questions import rejection_code
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.generate.bundles import bundle_ids, known_bundles, make_bundles
-from embedtune.generate.calls import Sheet, chosen_passages, plan_multi, plan_single
+from embedtune.generate.bundle_file import bundle_file, write_bundles
+from embedtune.generate.bundles import bundle_ids, make_bundles
+from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.filters import (
     Corpus,
     by_scores,
@@ -27,14 +28,15 @@ from embedtune.generate.filters import (
 )
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import prompt_versions
-from embedtune.generate.recording import Source, keep_bundles, open_source, recording_path, require_source
-from embedtune.generate.records import Question, write_tables
-from embedtune.generate.slots import require_known
+from embedtune.generate.question_slots import require_known_labels
+from embedtune.generate.questions import Question, write_tables
+from embedtune.generate.recording import replayed_calls
+from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
 from embedtune.generate.write import Writers, write_questions
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
 
-MUCH_REJECTED = 0.5
+MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
 
 
 def run(chunks: Path, output: Path, context: Context) -> StageReport:
@@ -46,14 +48,14 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        ConfigError: A label of the proportions is unknown.
-        EndpointError: No endpoint is configured, or it cannot be used.
-        ReplayMiss: The recording lacks a reply.
-        GateError: The cost ceiling is reached, or too many calls fail.
+        ConfigError: A label in the proportions is unknown.
+        LLMEndpointError: No LLM endpoint is configured, or it cannot be used.
+        ReplayMiss: The recording has no reply to a request.
+        GateError: The cost ceiling is reached, or too many LLM calls failed.
     """
     this = StageRun("generate", output, context)
     settings = context.config.generate
-    require_known(settings)
+    require_known_labels(settings)
     recording = recording_path(settings)
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
     return this.write({**this.read(chunks=chunks), **replayed}, lambda path: _generate(chunks, path, context))
@@ -61,47 +63,52 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
 
 def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     config, progress, cache = context.config, context.progress, context.cache
-    require_source(config.generate)  # said now, not after the passages are embedded
+    settings = config.generate
+    require_reply_source(settings)  # fails now, not after the passages are embedded
     passages = read_passages(chunks, config.contract)
     base = resolve_base(config.contract, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
-    source = open_source(config, cache)
-    sheets = plan(passages, vectors, config, source)
+    source = open_reply_source(config, cache)
+    calls = question_calls(passages, vectors, settings, config.seed, source)
     if not source.replay:
-        made = bundle_ids([sheet.passages for sheet in sheets if len(sheet.passages) > 1])
-        keep_bundles(config, cache, sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(sheets, source, config, context.secrets, progress))
-    questions = sift(questions, passages, vectors, encoder, config, progress)
+        made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
+        write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
+    questions, usage = asyncio.run(_ask(calls, source, settings, context.secrets, progress))
+    questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
     write_tables(path, questions)
     return _outcome(questions, usage, source)
 
 
-def plan(passages: Sequence[Passage], vectors: Vectors, config: Config, source: Source) -> list[Sheet]:
-    """Return what is asked: a sheet a passage, then a sheet a bundle.
+def question_calls(
+    passages: Sequence[Passage], vectors: Vectors, settings: GenerateSettings, seed: int, source: ReplySource
+) -> list[QuestionCall]:
+    """Return the question calls: one per passage, then one per bundle.
 
     Args:
         passages: All passages.
-        vectors: Theirs, of the base model.
-        config: The whole configuration.
-        source: Its bundles are kept.
+        vectors: Base-model vectors of the passages.
+        settings: Number and proportions of the questions.
+        seed: Seed of the configuration.
+        source: The reply source; its bundles are kept.
     """
-    settings = config.generate
-    chosen = chosen_passages(passages, settings, config.seed)
+    if source.replay:
+        # A recording names its bundles: the vectors of another CPU must not make others.
+        return replayed_calls(passages, settings, seed, source.bundles)
+    chosen = chosen_passages(passages, settings, seed)
     row = {passage.chunk_id: number for number, passage in enumerate(passages)}
     own = vectors[[row[passage.chunk_id] for passage in chosen]]
-    if source.replay:
-        # A recording names its bundles: another CPU's vectors shall not make others.
-        bundles = known_bundles(source.bundles, chosen)
-    else:
-        bundles = make_bundles(chosen, own, settings, config.seed, source.bundles)
-    return plan_single(chosen, settings, config.seed) + plan_multi(bundles, settings, config.seed)
+    bundles = make_bundles(chosen, own, settings, seed, source.bundles)
+    return single_hop_calls(chosen, settings, seed) + multi_hop_calls(bundles, settings, seed)
 
 
 async def _ask(
-    sheets: Sequence[Sheet], source: Source, config: Config, secrets: Secrets, progress: Progress
+    calls: Sequence[QuestionCall],
+    source: ReplySource,
+    settings: GenerateSettings,
+    secrets: Secrets,
+    progress: Progress,
 ) -> tuple[list[Question], Usage]:
-    settings = config.generate
     budget = Budget(settings.max_cost)
     keys = secrets.llm_api_key, secrets.judge_api_key or secrets.llm_api_key
     with source.cache:
@@ -110,29 +117,28 @@ async def _ask(
             LLMClient(source.judge, keys[1], source.cache, replay=source.replay, budget=budget) as judge,
         ):
             writers = Writers(generator, judge, source.unanswered)
-            questions = await write_questions(sheets, writers, settings.max_failed_share, progress)
+            questions = await write_questions(calls, writers, settings.max_failed_share, progress)
             return questions, generator.usage + judge.usage
 
 
-def sift(
+def apply_filters(
     questions: Sequence[Question],
     passages: Sequence[Passage],
     vectors: Vectors,
     encoder: Encoder,
-    config: Config,
+    settings: GenerateSettings,
     progress: Progress,
 ) -> list[Question]:
-    """Apply judge, example, duplicate and round-trip filters, and store the ranks.
+    """Apply the score, example, duplicate and round-trip filters, and store the ranks.
 
     Args:
-        questions: Written and judged.
+        questions: Questions that were written and judged.
         passages: All passages: the corpus that is searched.
-        vectors: Theirs.
+        vectors: Base-model vectors of the passages.
         encoder: The base model.
-        config: Limits.
-        progress: Told of the encoding.
+        settings: Limits of the filters.
+        progress: Updated while the questions are encoded.
     """
-    settings = config.generate
     texts = {passage.chunk_id: passage.text for passage in passages}
     judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
     found = encoder.encode_queries([question.question for question in judged], progress)
@@ -143,12 +149,12 @@ def sift(
 
 
 def rank_limit(settings: GenerateSettings, passages: int) -> int:
-    """Return the rank by which own passages must be found: the smaller of a number and a share of the corpus."""
+    """Return the rank within which a question must find its passages: a number or a share of the corpus."""
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _outcome(questions: Sequence[Question], usage: Usage, source: Source) -> Outcome:
-    reasons = Counter(question.reason.partition(":")[0] for question in questions if question.reason)
+def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -> Outcome:
+    reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
     written = len(questions)
     rejected = reasons.total()
     metrics: dict[str, Figure] = {
@@ -168,6 +174,6 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: Source) -> Out
     metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
     notes = [source.note] if source.note else []
     if written and rejected > MUCH_REJECTED * written:
-        notes.append(f"{rejected} of {written} questions were rejected; rejected.parquet says why")
+        notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")
     counts = {"questions": written - rejected, "rejected": rejected}
     return Outcome(counts, metrics, tuple(notes), usage.cost_usd)

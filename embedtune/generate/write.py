@@ -1,27 +1,37 @@
-"""The calls of the stage: questions are written sheet by sheet, then judged sheet by sheet."""
+"""The LLM calls of the stage: questions are written call by call, then judged call by call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import BaseModel
 
 from embedtune.core.progress import Progress, Task
-from embedtune.generate.asks import Written, judging_ask, read_written, writing_ask
-from embedtune.generate.calls import Sheet
+from embedtune.core.records.questions import failed_call
+from embedtune.generate.calls import QuestionCall
 from embedtune.generate.filters import plain_sense
-from embedtune.generate.records import Question, question_of
-from embedtune.llm.client import Ask, LLMClient, request_of
+from embedtune.generate.questions import Question, question_of
+from embedtune.generate.requests import (
+    WrittenQuestion,
+    judging_request,
+    read_scores,
+    read_written,
+    writing_request,
+)
+from embedtune.llm.client import LLMClient, LLMRequest, identity_of
 from embedtune.llm.errors import ItemError
-from embedtune.llm.gather import gather_asks
+from embedtune.llm.gather import gather_replies
+
+Reply = BaseModel | ItemError
 
 
 @dataclass(frozen=True)
 class Writers:
-    """Who writes and who judges.
+    """The two LLMs.
 
     Attributes:
-        generator: Writes.
-        judge: Judges.
-        unanswered: Keys of requests that got no usable reply when they were recorded; they fail again, unasked.
+        generator: Writes the questions.
+        judge: Judges them.
+        unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent, and fail.
     """
 
     generator: LLMClient
@@ -30,70 +40,80 @@ class Writers:
 
     @property
     def models(self) -> tuple[str, str]:
-        """Their names."""
+        """Names of generator and judge."""
         return self.generator.settings.model, self.judge.settings.model
 
 
 async def write_questions(
-    sheets: Sequence[Sheet], writers: Writers, max_failed_share: float, progress: Progress
+    calls: Sequence[QuestionCall], writers: Writers, max_failed_share: float, progress: Progress
 ) -> list[Question]:
-    """Have the questions of all sheets written and judged.
+    """Have the questions of all calls written and judged.
 
     Args:
-        sheets: What to ask.
+        calls: The question calls.
         writers: Generator and judge.
-        max_failed_share: Of failed calls; more stop the run.
-        progress: Told of every call.
+        max_failed_share: Share of failed LLM calls above which the run stops.
+        progress: Updated once per LLM call.
 
     Returns:
         All questions; those of failed calls are rejected with the error as the reason.
     """
-    with progress.task("write questions", len(sheets), "sheets") as task:
-        asks = [writing_ask(sheet) for sheet in sheets]
-        replies = await _answers(writers.generator, asks, writers.unanswered, task, max_failed_share)
-    written = read_replies(sheets, replies, writers.models)
-    asks = judging_asks(sheets, written)
-    with progress.task("judge questions", len(asks), "sheets") as task:
-        verdicts = await _answers(writers.judge, asks, writers.unanswered, task, max_failed_share)
-    return _with_verdicts(written, verdicts)
+    with progress.task("write questions", len(calls), "calls") as task:
+        requests = [writing_request(call) for call in calls]
+        replies = await _replies(writers.generator, requests, writers.unanswered, task, max_failed_share)
+    written = read_replies(calls, replies, writers.models)
+    requests = judging_requests(calls, written)
+    with progress.task("judge questions", len(requests), "calls") as task:
+        judgements = await _replies(writers.judge, requests, writers.unanswered, task, max_failed_share)
+    return _with_scores(written, judgements)
 
 
-async def _answers(
-    client: LLMClient, asks: Sequence[Ask[Any]], unanswered: frozenset[str], task: Task, max_failed_share: float
-) -> list[Any]:
-    """Return a reply or an error for each ask; those without a recorded reply are not asked."""
-    lost = {place for place, ask in enumerate(asks) if request_of(client.settings, ask).key in unanswered}
-    asked = [ask for place, ask in enumerate(asks) if place not in lost]
-    replies = iter(await gather_asks(client, asked, task, max_failed_share))
+async def _replies(
+    client: LLMClient,
+    requests: Sequence[LLMRequest[BaseModel]],
+    unanswered: frozenset[str],
+    task: Task,
+    max_failed_share: float,
+) -> list[Reply]:
+    """Return a reply or an error for each request; those without a recorded reply are not sent."""
+    lost = {
+        place for place, request in enumerate(requests) if identity_of(client.settings, request).key in unanswered
+    }
+    sent = [request for place, request in enumerate(requests) if place not in lost]
+    replies = iter(await gather_replies(client, sent, task, max_failed_share))
     task.advance(len(lost))
-    return [no_reply(ask) if place in lost else next(replies) for place, ask in enumerate(asks)]
+    return [no_reply(request) if place in lost else next(replies) for place, request in enumerate(requests)]
 
 
-def no_reply(ask: Ask[Any]) -> ItemError:
-    """Return the error of an ask that has no reply in a recording."""
-    return ItemError(ask.prompt, "not recorded", "it got no usable reply when it was recorded")
+def no_reply(request: LLMRequest[BaseModel]) -> ItemError:
+    """Return the error of a request that has no reply in a recording."""
+    return ItemError(request.prompt, "not recorded", "it got no usable reply when it was recorded")
 
 
-def read_replies(sheets: Sequence[Sheet], replies: Sequence[Any], models: tuple[str, str]) -> list[list[Question]]:
-    """Return the questions of each sheet, senseless ones and those of failed calls rejected.
+def read_replies(
+    calls: Sequence[QuestionCall], replies: Sequence[Reply], models: tuple[str, str]
+) -> list[list[Question]]:
+    """Return the questions of each call; nonsensical ones and those of failed calls are rejected.
 
     Args:
-        sheets: What was asked.
-        replies: A reply or an error for each sheet.
+        calls: The question calls.
+        replies: A reply or an error for each call.
         models: Names of generator and judge.
     """
-    texts = {passage.chunk_id: passage.text for sheet in sheets for passage in sheet.passages}
+    texts = {passage.chunk_id: passage.text for call in calls for passage in call.passages}
     return [
-        [plain_sense(question, texts) for question in _read(sheet, reply, models)]
-        for sheet, reply in zip(sheets, replies, strict=True)
+        [plain_sense(question, texts) for question in _read(call, reply, models)]
+        for call, reply in zip(calls, replies, strict=True)
     ]
 
 
-def judging_asks(sheets: Sequence[Sheet], written: Sequence[Sequence[Question]]) -> list[Ask[Any]]:
-    """Return one call for each sheet that has a question left: what is rejected already is not judged."""
-    left = [(sheet, _left(questions)) for sheet, questions in zip(sheets, written, strict=True)]
+def judging_requests(
+    calls: Sequence[QuestionCall], written: Sequence[Sequence[Question]]
+) -> list[LLMRequest[BaseModel]]:
+    """Return one request for each call that has questions left: rejected questions are not judged."""
+    left = [(call, _left(questions)) for call, questions in zip(calls, written, strict=True)]
     return [
-        judging_ask(sheet, [(q.question, q.answer) for q in questions]) for sheet, questions in left if questions
+        judging_request(call, [(q.question, q.answer) for q in questions]) for call, questions in left if questions
     ]
 
 
@@ -101,33 +121,29 @@ def _left(questions: Sequence[Question]) -> list[Question]:
     return [question for question in questions if not question.reason]
 
 
-def _with_verdicts(written: Sequence[Sequence[Question]], verdicts: Sequence[Any]) -> list[Question]:
-    """Return all questions, those that were judged with their scores; verdicts are those of `judging_asks`."""
-    given = iter(verdicts)
+def _with_scores(written: Sequence[Sequence[Question]], judgements: Sequence[Reply]) -> list[Question]:
+    """Return all questions, those that were judged with their scores; judgements answer `judging_requests`."""
+    remaining = iter(judgements)
     judged: list[Question] = []
     for questions in written:
-        verdict = next(given) if _left(questions) else None
-        scores = iter(()) if isinstance(verdict, ItemError) or verdict is None else iter(verdict.scores)
-        for question in questions:
-            if question.reason:
-                judged.append(question)
-            elif isinstance(verdict, ItemError):
-                judged.append(question.rejected(f"failed: {verdict.kind}"))
-            else:
-                judged.append(question.judged(next(scores)))
+        judgement = next(remaining) if _left(questions) else None
+        if isinstance(judgement, ItemError):
+            judged += [question.rejected(failed_call(judgement.kind)) for question in questions]
+            continue
+        scores = iter(read_scores(judgement) if judgement is not None else [])
+        judged += [question if question.reason else question.judged(next(scores)) for question in questions]
     return judged
 
 
-def _read(sheet: Sheet, reply: Any, models: tuple[str, str]) -> list[Question]:
+def _read(call: QuestionCall, reply: Reply, models: tuple[str, str]) -> list[Question]:
     if isinstance(reply, ItemError):
-        lost = Written("", "", ())
-        places = range(len(sheet.slots))
-        return [question_of(sheet, place, lost, models).rejected(f"failed: {reply.kind}") for place in places]
+        lost, reason = WrittenQuestion("", "", ()), failed_call(reply.kind)
+        return [question_of(call, place, lost, models).rejected(reason) for place in range(len(call.slots))]
     questions: list[Question] = []
     seen: set[str] = set()
-    for place, written in enumerate(read_written(sheet, reply)):
-        question = question_of(sheet, place, written, models)
-        # The same words twice on one sheet have one id.
+    for place, written in enumerate(read_written(call, reply)):
+        question = question_of(call, place, written, models)
+        # The same words twice in one call have the same id.
         if question.question_id not in seen:
             questions.append(question)
         seen.add(question.question_id)

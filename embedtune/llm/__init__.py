@@ -1,1 +1,1 @@
-"""The one way to an LLM: any OpenAI-compatible endpoint, with retries, pacing, a cache of replies and a budget."""
+"""The LLM client, for any OpenAI-compatible LLM endpoint: retries, pacing, a cache of replies and a budget."""

@@ -1,4 +1,4 @@
-"""What LLM calls cost, and a ceiling on it that several clients share."""
+"""The cost of LLM calls, and a ceiling on it that several clients share."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +13,10 @@ class Usage:
     """What one client did in this run.
 
     Attributes:
-        prompt_tokens: Tokens sent, as the endpoint counted them.
-        completion_tokens: Tokens received, as the endpoint counted them.
-        calls: Requests that the endpoint answered with a completion, repairs included.
-        cached_calls: Asks that the cache or a recording answered, for nothing.
+        prompt_tokens: Tokens sent, as the LLM endpoint counted them.
+        completion_tokens: Tokens received, as the LLM endpoint counted them.
+        calls: Requests that the LLM endpoint answered with a completion, repairs included.
+        cached_calls: Requests that the cache or a recording answered, at no cost.
         cost_usd: Tokens times prices, in USD.
     """
 
@@ -39,28 +39,29 @@ class Usage:
 class Budget:
     """A ceiling in USD on what all clients that share it spend in one run.
 
-    A call reserves the most that it can cost before it is sent. Near the ceiling calls wait for the real cost of
-    those under way, so that nothing that was paid is thrown away; the run stops when no call is left to wait for.
+    Before it is sent, a call reserves the most that it can cost. Near the ceiling, calls wait until the real cost
+    of those in flight is known, so that no reply that was paid for is thrown away. The run stops when no call is
+    left to wait for.
     """
 
     def __init__(self, max_usd: float | None) -> None:
         self._max_usd = max_usd
         self._spent_usd = 0.0
         self._reserved: dict[object, float] = {}
-        # A new event for each settlement: an event belongs to the loop that waits for it, a budget to none.
+        # A new event for each settlement: an event belongs to the event loop that waits for it, a budget to none.
         self._settled = asyncio.Event()
 
     @property
     def spent_usd(self) -> float:
-        """What the finished calls have cost, in USD."""
+        """Cost of the finished calls in USD."""
         return self._spent_usd
 
     @asynccontextmanager
     async def reserve(self, worst_usd: float) -> AsyncIterator[Callable[[float], None]]:
-        """Hold back `worst_usd` for a call; the yielded function books its real cost.
+        """Reserve `worst_usd` for a call; the yielded function books its real cost.
 
         Raises:
-            GateError: The call could pass the ceiling.
+            GateError: The call could exceed the ceiling.
         """
         await self._admit(worst_usd)
         ticket = object()
@@ -79,11 +80,11 @@ class Budget:
         while not self._fits(worst_usd):
             if not self._reserved:
                 raise GateError(
-                    f"the next LLM call could pass the cost ceiling: ${self._spent_usd:.4f} are spent and "
-                    f"it may cost ${worst_usd:.4f}",
+                    f"the next LLM call could exceed the cost ceiling: ${self._spent_usd:.4f} is spent and "
+                    f"the call may cost up to ${worst_usd:.4f}",
                     got=f"${self._spent_usd + worst_usd:.4f}",
                     expected=f"at most ${self._max_usd:.4f} (generate.max_cost)",
-                    fix="raise generate.max_cost and run again: every reply so far is kept and not paid again",
+                    fix="raise generate.max_cost and run again: replies so far are kept and not paid for again",
                 )
             await self._settled.wait()
 

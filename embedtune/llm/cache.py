@@ -1,21 +1,19 @@
-"""Replies that were paid for, kept on disk: how a run resumes, and how a recorded run replays."""
+"""LLM replies that were paid for, kept on disk: how a run resumes, and how a recording is replayed."""
 
 import gzip
-import hashlib
-import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.llm.errors import printable
+from embedtune.llm.identity import Origin, RequestIdentity, canonical
 
 VERSION: Final = 1
 FORMAT: Final = "embedtune-recording"
@@ -29,61 +27,7 @@ CREATE TABLE IF NOT EXISTS replies (
 """
 COLUMNS = ("key", "prompt", "model", "parameters", "schema_hash", "text", "prompt_tokens", "completion_tokens")
 INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Request:
-    """All that decides what an endpoint replies. Address, key, prices and pace do not.
-
-    Attributes:
-        prompt: Name of the prompt, for messages; its text is in `messages`, so the name is not in the key.
-        model: Name of the model.
-        parameters: Sampling parameters.
-        schema: Strict JSON schema of the reply.
-        messages: The chat.
-    """
-
-    prompt: str
-    model: str
-    parameters: Mapping[str, float | int | None]
-    schema: Mapping[str, Any]
-    messages: Sequence[Mapping[str, str]]
-
-    @cached_property
-    def key(self) -> str:
-        """Identity of the request: sha256 in hex."""
-        return _sha256(
-            _canonical(
-                {
-                    "model": self.model,
-                    "parameters": self.parameters,
-                    "schema": self.schema,
-                    "messages": [dict(message) for message in self.messages],
-                }
-            )
-        )
-
-    @property
-    def origin(self) -> "Origin":
-        """What recorded replies to the same prompt are compared with."""
-        return Origin(self.model, _canonical(self.parameters), _sha256(_canonical(self.schema))[:16])
-
-
-@dataclass(frozen=True, order=True)
-class Origin:
-    """Where a reply came from, without the messages."""
-
-    model: str
-    parameters: str
-    schema_hash: str
+H = TypeVar("H", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -91,7 +35,7 @@ class CachedReply:
     """A validated reply.
 
     Attributes:
-        text: JSON of the schema that was asked for.
+        text: JSON that satisfies the requested schema.
         prompt_tokens: Tokens it cost to send, repairs included.
         completion_tokens: Tokens it cost to receive, repairs included.
     """
@@ -101,16 +45,17 @@ class CachedReply:
     completion_tokens: int
 
 
-class _Header(BaseModel):
-    """The first line of a recording."""
+class _FirstLine(BaseModel):
+    """The first line of a recording; whoever writes the recording defines the header."""
 
+    model_config = ConfigDict(frozen=True)
     format: Literal["embedtune-recording"] = FORMAT
     version: Literal[1] = VERSION
-    header: dict[str, Any]
+    header: dict[str, JsonValue]
 
 
-class _Row(BaseModel):
-    """Every other line of a recording: one reply."""
+class _ReplyRow(BaseModel):
+    """A row of the cache, and every line of a recording after the first: one reply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -124,13 +69,13 @@ class _Row(BaseModel):
 
 
 class ResponseCache:
-    """A sqlite file of replies; each is committed before it is used, so that a killed process loses none.
+    """A sqlite file of replies. Each is committed before it is used, so a killed process loses none.
 
-    A power cut may take the replies of the last `SYNC_EVERY_S` seconds, as it takes those under way. Belongs to
-    the thread that made it. Several processes may share the file.
+    A power cut may lose the replies of the last `SYNC_EVERY_S` seconds and those in flight. An instance belongs to
+    the thread that created it. Several processes may share the file.
 
     Args:
-        path: The file; it and its folder are created.
+        path: The file; it and its directory are created.
 
     Raises:
         ArtifactError: The file is not a cache of this version.
@@ -142,7 +87,7 @@ class ResponseCache:
         self._synced = time.monotonic()
         self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
         try:
-            # NORMAL: a commit is a write without a sync, which on a busy disk can hold up all calls for a second.
+            # NORMAL: a commit is a write without a sync, which on a busy disk could delay all calls by a second.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._check_version()
@@ -152,7 +97,7 @@ class ResponseCache:
             raise ArtifactError(
                 f"the cache of LLM replies {path} is damaged",
                 got=str(error),
-                fix="move it away and run again; the replies in it will be asked for again",
+                fix="move the file away and run again; the LLM will be asked again for the replies in it",
             ) from error
 
     def _check_version(self) -> None:
@@ -160,10 +105,10 @@ class ResponseCache:
         if version not in (0, VERSION):
             self._db.close()
             raise ArtifactError(
-                f"the cache of LLM replies {self.path} is of another version",
+                f"the cache of LLM replies {self.path} has another version",
                 got=version,
                 expected=VERSION,
-                fix="use the version of embedtune that wrote it, or move it away",
+                fix="use the version of embedtune that wrote it, or move the file away",
             )
         if version == 0:
             self._db.execute(f"PRAGMA user_version = {VERSION}")
@@ -183,17 +128,17 @@ class ResponseCache:
         self._db.close()
 
     def get(self, key: str) -> CachedReply | None:
-        """Return the reply to the request with this key, if there is one."""
+        """Return the reply with this key, or None."""
         query = "SELECT text, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
         row = self._db.execute(query, (key,)).fetchone()
         return None if row is None else CachedReply(*row)
 
-    def put(self, request: Request, reply: CachedReply) -> None:
-        """Keep a validated reply: whatever ends this process after that, it is there."""
-        origin = request.origin
-        row = _Row(
-            key=request.key,
-            prompt=request.prompt,
+    def put(self, identity: RequestIdentity, reply: CachedReply) -> None:
+        """Store a validated reply; it survives even if the process is killed right after this call."""
+        origin = identity.origin
+        row = _ReplyRow(
+            key=identity.key,
+            prompt=identity.prompt,
             model=origin.model,
             parameters=origin.parameters,
             schema_hash=origin.schema_hash,
@@ -207,35 +152,39 @@ class ResponseCache:
             self._synced = time.monotonic()
 
     def origins(self, prompt: str) -> list[Origin]:
-        """Return where the kept replies to a prompt came from."""
+        """Return where the stored replies to a prompt came from."""
         query = "SELECT DISTINCT model, parameters, schema_hash FROM replies WHERE prompt = ?"
         return sorted(Origin(*row) for row in self._db.execute(query, (prompt,)))
 
-    def export(self, path: Path, header: Mapping[str, Any]) -> None:
-        """Write all replies as a recording: gzip JSON lines, the same bytes for the same content.
+    def export(self, path: Path, header: BaseModel) -> None:
+        """Write all replies as a recording: gzipped JSON lines, the same bytes for the same content.
 
         Args:
-            path: The file to write; it is replaced at once, when complete.
-            header: What a reader should know: model, date, licence, prompt hashes.
+            path: The file to write; it is replaced in one step once the recording is complete.
+            header: What a reader needs to know: model, date, licence, prompt hashes.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
         with draft.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as stream:
-            first = _Header(header=dict(header)).model_dump()
-            stream.write(f"{_canonical(first)}\n".encode())
+            first = _FirstLine(header=header.model_dump(mode="json")).model_dump()
+            stream.write(f"{canonical(first)}\n".encode())
             for row in self._db.execute(f"SELECT {', '.join(COLUMNS)} FROM replies ORDER BY key"):  # noqa: S608
-                stream.write(f"{_canonical(dict(zip(COLUMNS, row, strict=True)))}\n".encode())
+                stream.write(f"{canonical(dict(zip(COLUMNS, row, strict=True)))}\n".encode())
         draft.replace(path)
 
-    def import_recording(self, path: Path) -> dict[str, Any]:
-        """Load a recording; a reply that is already here stays. Returns the header.
+    def import_recording(self, path: Path, header_type: type[H]) -> H:
+        """Load a recording; replies that are already in the cache are kept. Returns the header.
+
+        Args:
+            path: The recording.
+            header_type: What the header must be.
 
         Raises:
-            InputError: The file is not a recording, or is damaged; nothing of it is loaded then.
+            InputError: The file is not such a recording, or is damaged; then nothing is loaded from it.
         """
         try:
             with gzip.open(path, "rt", encoding="utf-8") as stream:
-                header = _read_header(path, stream.readline())
+                header = _read_header(path, stream.readline(), header_type)
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
                     rows = (row.model_dump() for row in _rows(path, stream))
@@ -245,21 +194,30 @@ class ResponseCache:
         return header
 
 
-def _read_header(path: Path, line: str) -> dict[str, Any]:
+def _read_header(path: Path, line: str, header_type: type[H]) -> H:
     try:
-        return _Header.model_validate_json(line).header
+        first = _FirstLine.model_validate_json(line)
     except ValidationError:
         raise InputError(
             f"{path} is not a recording of this version",
             got=printable(line, 100),
             expected=f"{FORMAT} version {VERSION}",
         ) from None
+    try:
+        return header_type.model_validate(first.header)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(
+            f"{path} is a recording of something else",
+            got=printable(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"),
+            expected="a file that `embedtune record` of this version wrote",
+        ) from error
 
 
-def _rows(path: Path, lines: Iterator[str]) -> Iterator[_Row]:
+def _rows(path: Path, lines: Iterator[str]) -> Iterator[_ReplyRow]:
     for number, line in enumerate(lines, start=2):
         try:
-            yield _Row.model_validate_json(line)
+            yield _ReplyRow.model_validate_json(line)
         except ValidationError as error:
             reason = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise InputError(f"{path} is damaged at line {number}", got=printable(reason)) from error

@@ -1,4 +1,4 @@
-"""The LLM client: typed asks, answered by the cache, a recording or an endpoint."""
+"""The LLM client: typed requests, answered from the cache, from a recording or by an LLM endpoint."""
 
 import asyncio
 import logging
@@ -9,11 +9,12 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
-from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.budget import Budget, Usage
-from embedtune.llm.cache import CachedReply, Request, ResponseCache
-from embedtune.llm.endpoint import ChatEndpoint
+from embedtune.llm.cache import CachedReply, ResponseCache
+from embedtune.llm.endpoint import LLMEndpoint
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
+from embedtune.llm.identity import RequestIdentity, SamplingParameters
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
 from embedtune.llm.schema import (
     CUT_OFF,
@@ -30,19 +31,19 @@ from embedtune.llm.wire import Completion
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 
-# A tokenizer never makes more tokens than bytes; what a chat template adds to a message is below this.
+# A text never has more tokens than bytes; a chat template adds fewer tokens than this per message.
 TEMPLATE_TOKENS = 64
-FIXES = {CUT_OFF: "raise max_tokens of this endpoint, or ask for less in one call"}
+FIXES = {CUT_OFF: "raise max_tokens of this LLM endpoint, or request less per call"}
 
 
 @dataclass(frozen=True)
-class Ask(Generic[T]):
-    """One question to an LLM.
+class LLMRequest(Generic[T]):
+    """One request to an LLM.
 
     Attributes:
-        prompt: Name of the prompt, for messages and counts.
-        messages: The chat: dictionaries with `role` and `content`.
-        schema: The pydantic model that the reply must be.
+        prompt: Name of the prompt, for error messages and counts.
+        messages: The chat.
+        schema: The pydantic model that the reply must satisfy.
     """
 
     prompt: str
@@ -51,23 +52,23 @@ class Ask(Generic[T]):
 
 
 class LLMClient:
-    """Answers asks, each paid for at most once. Belongs to one event loop; use it as an async context manager.
+    """Answers requests and pays for each at most once. Belongs to one event loop; an async context manager.
 
     Args:
-        settings: The endpoint.
-        api_key: Its key, or None.
-        cache: Where replies are kept; several clients may share it.
-        replay: Answer from the cache alone and never open a connection.
+        settings: The LLM endpoint.
+        api_key: Its API key, or None.
+        cache: Stores the replies; several clients may share it.
+        replay: Whether to answer from the cache alone and never open a connection.
         budget: Ceiling on the cost; several clients may share it.
         pacing: Waits between attempts.
 
     Raises:
-        EndpointError: No endpoint is configured and nothing is replayed.
+        LLMEndpointError: No LLM endpoint is configured and nothing is replayed.
     """
 
     def __init__(
         self,
-        settings: EndpointSettings,
+        settings: LLMEndpointSettings,
         api_key: str | None,
         cache: ResponseCache,
         *,
@@ -77,10 +78,10 @@ class LLMClient:
     ) -> None:
         self.settings = settings
         self._cache = cache
-        self._endpoint = None if replay else ChatEndpoint(settings, api_key, pacing)
+        self._endpoint = None if replay else LLMEndpoint(settings, api_key, pacing)
         self._budget = budget or Budget(None)
         self._usage = Usage()
-        # One ask at a time for each key: whoever comes second finds the reply in the cache.
+        # One request at a time per key: the second one finds the reply in the cache.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
@@ -90,65 +91,67 @@ class LLMClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; the cache stays open."""
+        """Close all connections. The cache stays open."""
         if self._endpoint is not None:
             await self._endpoint.close()
 
     @property
     def usage(self) -> Usage:
-        """What this client did so far, failed items included."""
+        """Tokens, calls and cost so far, failed items included."""
         return self._usage
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way now: it shrinks when the endpoint is congested."""
+        """Number of requests that may be in flight now; it shrinks when the LLM endpoint is congested."""
         return self._endpoint.limit if self._endpoint else self.settings.concurrency
 
-    async def ask(self, ask: Ask[T]) -> T:
-        """Return a reply that satisfies the schema, from the cache if it is there.
+    async def ask(self, request: LLMRequest[T]) -> T:
+        """Return a reply that satisfies the schema, from the cache if possible.
 
         Raises:
-            ItemError: No usable reply to this ask; others may work.
-            ReplayMiss: The recording holds no reply to it.
-            EndpointError: The endpoint cannot be used at all.
+            ItemError: There is no usable reply to this request; other requests may work.
+            ReplayMiss: The recording has no reply to this request.
+            LLMEndpointError: The LLM endpoint cannot be used at all.
             GateError: The budget does not allow the call.
         """
-        request = request_of(self.settings, ask)
-        lock = self._locks.setdefault(request.key, asyncio.Lock())
+        identity = identity_of(self.settings, request)
+        lock = self._locks.setdefault(identity.key, asyncio.Lock())
         async with lock:
-            stored = self._cache.get(request.key)
-            answer = read_as(ask.schema, stored.text) if stored else None
-            # A stored reply may fail a validator that came later: then it is asked for again.
+            stored = self._cache.get(identity.key)
+            answer = read_as(request.schema, stored.text) if stored else None
+            # A stored reply may fail a validator that was added later: then the LLM is asked again.
             if answer is not None and not isinstance(answer, Problem):
                 self._usage = replace(self._usage, cached_calls=self._usage.cached_calls + 1)
                 return answer
             if self._endpoint is None:
-                raise self._miss(request, answer)
-            return await self._call(self._endpoint, ask, request)
+                raise self._miss(identity, answer)
+            return await self._call(self._endpoint, request, identity)
 
-    async def _call(self, endpoint: ChatEndpoint, ask: Ask[T], request: Request) -> T:
-        """Ask the endpoint, once more with the error if the reply is not valid; keep a valid one."""
-        completion = await self._paid(endpoint, request, ask.messages)
-        answer = self._read(completion, ask.schema)
+    async def _call(self, endpoint: LLMEndpoint, request: LLMRequest[T], identity: RequestIdentity) -> T:
+        """Call the LLM endpoint, a second time with the error if the reply is invalid; store a valid reply."""
+        completion = await self._paid(endpoint, identity, request.messages)
+        answer = self._read(completion, request.schema)
         sent, received = completion.prompt_tokens, completion.completion_tokens
         if isinstance(answer, Problem) and answer.kind != REFUSED:
-            log.debug("prompt %s: %s (%s); asking for a repair", ask.prompt, answer.kind, answer.detail)
-            repair = [*ask.messages, *repair_messages(completion.text, answer)]
-            completion = await self._paid(endpoint, request, repair)
-            answer = self._read(completion, ask.schema)
+            log.debug("prompt %s: %s (%s); asking for a repair", request.prompt, answer.kind, answer.detail)
+            repair = [*request.messages, *repair_messages(completion.text, answer)]
+            completion = await self._paid(endpoint, identity, repair)
+            answer = self._read(completion, request.schema)
             sent, received = sent + completion.prompt_tokens, received + completion.completion_tokens
         if isinstance(answer, Problem):
-            raise ItemError(ask.prompt, answer.kind, answer.detail, fix=FIXES.get(answer.kind))
-        self._cache.put(request, CachedReply(json_part(completion.text), sent, received))
+            raise ItemError(request.prompt, answer.kind, answer.detail, fix=FIXES.get(answer.kind))
+        self._cache.put(identity, CachedReply(json_part(completion.text), sent, received))
         return answer
 
-    async def _paid(self, endpoint: ChatEndpoint, request: Request, messages: Sequence[Message]) -> Completion:
-        """Send one request within the budget and book what it cost."""
+    async def _paid(
+        self, endpoint: LLMEndpoint, identity: RequestIdentity, messages: Sequence[Message]
+    ) -> Completion:
+        """Send one request within the budget and book its cost."""
         settings = self.settings
         text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
-        most_tokens = text_bytes + len(str(request.schema).encode())
+        most_tokens = text_bytes + len(str(identity.schema).encode())
         async with self._budget.reserve(_usd(settings, most_tokens, settings.max_tokens)) as book:
-            completion = await endpoint.complete(request.prompt, messages, request.schema)
+            completion = await endpoint.complete(identity.prompt, messages, identity.schema)
             book(_usd(settings, completion.prompt_tokens, completion.completion_tokens))
         before = self._usage
         sent = before.prompt_tokens + completion.prompt_tokens
@@ -159,39 +162,41 @@ class LLMClient:
 
     def _read(self, completion: Completion, schema: type[T]) -> T | Problem:
         if completion.refusal or completion.finish_reason == "content_filter":
-            return Problem(REFUSED, printable(completion.refusal or "the endpoint's content filter"))
+            return Problem(REFUSED, printable(completion.refusal or "the LLM endpoint's content filter"))
         if completion.finish_reason == "length":
             most = self.settings.max_tokens
             return Problem(CUT_OFF, f"cut off at {completion.completion_tokens} tokens (max_tokens {most})")
         return read_as(schema, json_part(completion.text))
 
-    def _miss(self, request: Request, invalid: Problem | None) -> ReplayMiss:
-        origins = self._cache.origins(request.prompt)
-        mine = request.origin
-        # One model's replies have many schemas: one for each selection of styles.
+    def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
+        origins = self._cache.origins(identity.prompt)
+        mine = identity.origin
+        # The replies of one model have many schemas: one per combination of styles.
         known = sorted({f"model {origin.model}, {origin.parameters}" for origin in origins})
         recorded = "; ".join(known) or "nothing"
         if invalid is not None:
             difference = f"the recorded reply is no longer valid: {invalid.detail}"
         elif not origins:
-            difference = "the recording holds no reply to this prompt at all"
+            difference = "the recording has no reply to this prompt at all"
         elif mine in origins:
-            difference = "the messages: other documents, another order, or the prompt's text has changed"
+            difference = "the messages: other documents, another order, or a changed prompt text"
         elif all(origin.model != mine.model for origin in origins):
             difference = f"the model: {mine.model or 'none is configured'}"
         elif all(origin.parameters != mine.parameters for origin in origins):
             difference = f"the parameters: {mine.parameters}"
         else:
             difference = "the JSON schema of the reply"
-        return ReplayMiss(request.prompt, difference, recorded)
+        return ReplayMiss(identity.prompt, difference, recorded)
 
 
-def request_of(settings: EndpointSettings, ask: Ask[T]) -> Request:
-    """Return what is sent for an ask, and what its reply is kept under."""
-    parameters = settings.model_dump(include={"temperature", "top_p", "max_tokens", "seed"})
-    return Request(ask.prompt, settings.model, parameters, strict_schema(ask.schema), ask.messages)
+def identity_of(settings: LLMEndpointSettings, request: LLMRequest[T]) -> RequestIdentity:
+    """Return the identity of a request: what is sent, and the key that its reply is stored under."""
+    parameters = SamplingParameters(settings.temperature, settings.top_p, settings.max_tokens, settings.seed)
+    return RequestIdentity(
+        request.prompt, settings.model, parameters, strict_schema(request.schema), request.messages
+    )
 
 
-def _usd(settings: EndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
-    """Return the price of tokens; prices are USD for a million."""
+def _usd(settings: LLMEndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
+    """Return the price of tokens; prices are in USD per million."""
     return (prompt_tokens * settings.price_in + completion_tokens * settings.price_out) / 1e6

@@ -1,20 +1,19 @@
-"""One OpenAI-compatible endpoint: a request is sent until it is answered, refused for good, or out of attempts."""
+"""One OpenAI-compatible LLM endpoint: a request is sent until it is answered, rejected, or out of attempts."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import openai
 
-from embedtune.core.config.generate import EndpointSettings
-from embedtune.core.errors import EndpointError
+from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.errors import WAYS_OUT, ItemError, printable
 from embedtune.llm.pacing import AdaptiveLimit, Pacing, parse_retry_after, retry_delay
-from embedtune.llm.schema import Message
+from embedtune.llm.schema import JsonSchema, Message
 from embedtune.llm.wire import (
     Completion,
     Dialect,
@@ -29,12 +28,12 @@ from embedtune.llm.wire import (
 
 log = logging.getLogger(__name__)
 
-# A refusal of one of these concerns every request: going on would only repeat it.
+# These statuses concern every request: continuing would only repeat the error.
 FATAL = {
     401: ("does not accept the API key", "set the variable {key_env} to a valid key (generate.llm.api_key_env)"),
-    402: ("wants to be paid", "settle the account of this key and run again"),
-    403: ("denies access", "check what the key in {key_env} may use"),
-    404: ("does not know the model, or the address", "check generate.llm.model and generate.llm.base_url (…/v1)"),
+    402: ("requires payment", "settle the account of this key and run again"),
+    403: ("denies access", "check what the key in {key_env} gives access to"),
+    404: ("does not know the model or the URL", "check generate.llm.model and generate.llm.base_url (…/v1)"),
 }
 RETRIED = {408, 409, 429}
 CONGESTED = {429, 503}
@@ -43,14 +42,14 @@ CONNECTION = "connection"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one attempt gave no answer.
+    """Why one attempt returned no completion.
 
     Attributes:
         kind: Short reason.
-        detail: The endpoint's words, fit to be shown.
+        detail: The LLM endpoint's own words, safe to display.
         again: Whether another attempt may help.
-        congested: Whether the endpoint has more to do than it can.
-        retry_after_s: How long the endpoint asks to wait.
+        congested: Whether the LLM endpoint is overloaded.
+        retry_after_s: Wait that the LLM endpoint asks for, if any.
         status: HTTP status, if a server answered.
     """
 
@@ -62,19 +61,19 @@ class Failure:
     status: int | None = None
 
 
-class ChatEndpoint:
-    """Sends chats and gives back completions. Belongs to one event loop.
+class LLMEndpoint:
+    """Sends chats and returns completions. Belongs to one event loop.
 
     Args:
-        settings: Address, model, sampling, limits.
-        api_key: The key, or None for servers that want none.
+        settings: URL, model, sampling parameters, limits.
+        api_key: The API key, or None for servers that need none.
         pacing: Waits between attempts.
 
     Raises:
-        EndpointError: No endpoint is configured, or the key cannot be one.
+        LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
 
-    def __init__(self, settings: EndpointSettings, api_key: str | None, pacing: Pacing) -> None:
+    def __init__(self, settings: LLMEndpointSettings, api_key: str | None, pacing: Pacing) -> None:
         self._settings = settings
         self._pacing = pacing
         self._key = checked_key(settings, api_key)
@@ -87,24 +86,24 @@ class ChatEndpoint:
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way now."""
+        """Number of requests that may be in flight now."""
         return self._limit.limit
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    async def complete(self, prompt: str, messages: Sequence[Message], schema: Mapping[str, Any]) -> Completion:
+    async def complete(self, prompt: str, messages: Sequence[Message], schema: JsonSchema) -> Completion:
         """Send a chat until it is answered.
 
         Args:
-            prompt: Name of the prompt, for errors.
+            prompt: Name of the prompt, for error messages.
             messages: The chat.
-            schema: JSON schema that the reply shall have.
+            schema: JSON schema that the reply must satisfy.
 
         Raises:
-            ItemError: The endpoint refuses this request, or all attempts failed.
-            EndpointError: The endpoint cannot be used at all.
+            ItemError: The LLM endpoint rejects this request, or all attempts failed.
+            LLMEndpointError: The LLM endpoint cannot be used at all.
         """
         attempt = 0
         while True:
@@ -120,11 +119,11 @@ class ChatEndpoint:
             attempt += 1
 
     async def _attempt(
-        self, messages: Sequence[Message], schema: Mapping[str, Any], dialect: Dialect
+        self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
     ) -> Completion | Failure:
-        async with self._limit.slot() as era:
+        async with self._limit.permit() as era:
             try:
-                # The client's own timeout is between two bytes: a trickle would never end.
+                # The client's own timeout applies between two bytes: a trickle of bytes would never end.
                 async with asyncio.timeout(self._settings.timeout_s):
                     reply = await self._client.chat.completions.create(
                         **request_body(self._settings, messages, schema, dialect)
@@ -137,7 +136,7 @@ class ChatEndpoint:
                 self._limit.succeeded()
             elif outcome.congested:
                 self._limit.congested(era)
-                log.debug("congested (%s): %d requests at once", outcome.kind, self._limit.limit)
+                log.debug("LLM endpoint congested (%s): now %d requests at once", outcome.kind, self._limit.limit)
             return outcome
 
     def _read(self, reply: object) -> Completion | Failure:
@@ -146,9 +145,9 @@ class ChatEndpoint:
         except ValueError as error:
             return Failure("not a completion", self._clean(str(error)), again=True)
         if not completion.counted and self._settings.price_in + self._settings.price_out > 0:
-            raise EndpointError(
-                f"{shown_url(self._settings)} does not report tokens, so the cost cannot be counted",
-                fix="set price_in and price_out of this endpoint to 0 to go on without counting it",
+            raise LLMEndpointError(
+                f"the LLM endpoint {shown_url(self._settings)} does not report tokens: the cost is unknown",
+                fix="set price_in and price_out of this LLM endpoint to 0 to continue without a cost",
             )
         return completion
 
@@ -182,38 +181,38 @@ class ChatEndpoint:
         )
 
     def _learned(self, failure: Failure, dialect: Dialect) -> bool:
-        """Tell whether the failure taught how to ask this endpoint; it is said once, whoever learns it first."""
+        """Return whether the failure calls for another dialect; the first request to learn it logs it, once."""
         better = better_dialect(dialect, failure.status, failure.detail)
         if better is not None and self._dialect == dialect:
             self._dialect = better
-            url = shown_url(self._settings)
-            log.warning("%s rejects this form of request (%s): from now on %s", url, failure.detail, better)
+            url, why = shown_url(self._settings), failure.detail
+            log.warning("the LLM endpoint %s rejects this form of request (%s); from now on: %s", url, why, better)
         return better is not None
 
     async def _wait(self, attempt: int, failure: Failure) -> None:
         asked = failure.retry_after_s
         if asked is not None and asked > self._pacing.longest_s:
             raise self._unusable(
-                f"asks to wait for {asked:.0f} s", failure.detail, "run again later: every reply so far is kept"
+                f"asks to wait for {asked:.0f} s", failure.detail, "run again later: all replies so far are kept"
             )
         delay = retry_delay(attempt, asked, self._pacing)
-        log.debug("%s: %s; again in %.1f s", failure.kind, failure.detail, delay)
+        log.debug("%s: %s; next attempt in %.1f s", failure.kind, failure.detail, delay)
         await asyncio.sleep(delay)
 
-    def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | EndpointError:
+    def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | LLMEndpointError:
         if failure.kind == CONNECTION and not self._answered:
-            fix = f"start the server, correct the address, or choose another way: {WAYS_OUT}"
+            fix = f"start the server, correct the URL, or choose another way: {WAYS_OUT}"
             return self._unusable("cannot be reached", failure.detail, fix)
         detail = failure.detail if attempts == 1 else f"{failure.detail} ({attempts} attempts)"
         return ItemError(prompt, failure.kind, detail)
 
-    def _unusable(self, what: str, detail: str, fix: str) -> EndpointError:
-        return EndpointError(
+    def _unusable(self, what: str, detail: str, fix: str) -> LLMEndpointError:
+        return LLMEndpointError(
             f"the LLM endpoint {shown_url(self._settings)} {what}",
             got=f"{detail} (model {self._settings.model})",
             fix=fix,
         )
 
     def _clean(self, text: str) -> str:
-        """Make foreign text fit to be shown: some servers repeat the key in their errors."""
+        """Make foreign text safe to display: some servers repeat the API key in their errors."""
         return printable(text.replace(self._key, "***"))

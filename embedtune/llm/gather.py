@@ -1,4 +1,4 @@
-"""The one way to an LLM: ask many things, keep what fails, stop when too much does."""
+"""Many requests at once: failed ones are kept as errors, and too many of them stop the run."""
 
 import asyncio
 import time
@@ -12,56 +12,60 @@ from pydantic import BaseModel
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
 from embedtune.llm.budget import Usage
-from embedtune.llm.client import Ask, LLMClient
+from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError
 
 T = TypeVar("T", bound=BaseModel)
 
-# Fewer finished items say too little about the share that fails.
+# With fewer finished items, the share of failures says too little.
 MIN_FINISHED = 20
 SHOWN_REASONS = 3
 
 
-async def gather_asks(
-    client: LLMClient, asks: Sequence[Ask[T]], task: Task, max_failed_share: float
+async def gather_replies(
+    client: LLMClient, requests: Sequence[LLMRequest[T]], task: Task, max_failed_share: float
 ) -> list[T | ItemError]:
-    """Answer all asks, a bounded number at a time; a failed one gives its error in its place.
+    """Return a reply to each request, or its error; a limited number of requests is in flight at a time.
 
     Args:
-        client: Answers them; its `settings.concurrency` is the bound.
-        asks: What to ask.
-        task: Advanced by one for each ask, with counts, rate and cost as its note.
-        max_failed_share: A larger share of failed items, among at least 20 finished ones or all, stops the run.
+        client: Answers the requests; its `settings.concurrency` is the limit.
+        requests: The requests.
+        task: Updated once per request, with counts, rate and cost as its note.
+        max_failed_share: The run stops when a larger share of the finished items failed, once 20 or all of them
+            are finished.
 
     Returns:
-        Replies and errors, in the order of `asks`.
+        Replies and errors, in the order of `requests`.
 
     Raises:
         GateError: Too many items failed, or the budget is used up.
-        EndpointError: The endpoint cannot be used at all.
-        ReplayMiss: The recording lacks a reply.
+        LLMEndpointError: The LLM endpoint cannot be used at all.
+        ReplayMiss: The recording has no reply to a request.
     """
     results: dict[int, T | ItemError] = {}
-    tally = _Tally(client, task, len(asks), max_failed_share)
-    queue = iter(enumerate(asks))
+    tally = _Tally(client, task, len(requests), max_failed_share)
+    queue = iter(enumerate(requests))
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(client.settings.concurrency, len(asks))):
+            for _ in range(min(client.settings.concurrency, len(requests))):
                 group.create_task(_work(client, queue, results, tally))
     except BaseExceptionGroup as several:
-        # Workers stop for one reason: the first that met it says so.
+        # All workers stop for the same reason: the first error is enough.
         raise several.exceptions[0] from None
-    return [results[position] for position in range(len(asks))]
+    return [results[position] for position in range(len(requests))]
 
 
 async def _work(
-    client: LLMClient, queue: Iterator[tuple[int, Ask[T]]], results: dict[int, T | ItemError], tally: "_Tally"
+    client: LLMClient,
+    queue: Iterator[tuple[int, LLMRequest[T]]],
+    results: dict[int, T | ItemError],
+    tally: "_Tally",
 ) -> None:
-    for position, ask in queue:
-        # A cached reply awaits nothing: without this, Ctrl-C would wait for all of them.
+    for position, request in queue:
+        # A cached reply never yields to the event loop: without this, Ctrl-C would wait for all of them.
         await asyncio.sleep(0)
         try:
-            results[position] = await client.ask(ask)
+            results[position] = await client.ask(request)
         except ItemError as error:
             results[position] = error
             tally.failures.append(error)
@@ -70,7 +74,7 @@ async def _work(
 
 @dataclass
 class _Tally:
-    """Counts finished and failed items, and stops when too many failed."""
+    """Counts finished and failed items, and stops the run when too many failed."""
 
     client: LLMClient
     task: Task
@@ -109,12 +113,12 @@ class _Tally:
     def _too_many(self) -> GateError:
         counts = Counter(error.kind for error in self.failures)
         example = {error.kind: error.detail for error in reversed(self.failures)}
-        lines = [f"{n} x {kind}, such as: {example[kind]}" for kind, n in counts.most_common(SHOWN_REASONS)]
+        lines = [f"{n} x {kind}, for example: {example[kind]}" for kind, n in counts.most_common(SHOWN_REASONS)]
         return GateError(
             f"too many LLM items failed: {len(self.failures)} of the first {self.finished} "
-            f"(of {self.total} asked of {self.client.settings.model})",
+            f"(of {self.total} sent to {self.client.settings.model})",
             got="; ".join(lines),
             expected=f"at most {self.max_failed_share:.0%} (generate.max_failed_share)",
-            fix="mend the reasons above (another model, more max_tokens, a slower pace) and run again: "
-            "every reply so far is kept",
+            fix="fix the causes above (another model, more max_tokens, a slower pace) and run again: "
+            "all replies so far are kept",
         )

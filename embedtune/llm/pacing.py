@@ -1,4 +1,4 @@
-"""How fast an endpoint may be asked: how long to wait after a failure, and how many requests at once."""
+"""How fast requests are sent: the wait after a failure, and the number of requests at once."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ class Pacing:
     Attributes:
         base_s: Upper bound of the first wait; it doubles with each attempt.
         cap_s: Upper bound of any wait that we choose ourselves.
-        longest_s: The longest Retry-After that is waited out; a longer one stops the run, which can be resumed.
+        longest_s: Longest Retry-After that is waited for; a longer one stops the run, which can be resumed.
     """
 
     base_s: float = 1.0
@@ -31,13 +31,13 @@ def retry_delay(attempt: int, retry_after_s: float | None, pacing: Pacing) -> fl
     """Return the seconds to wait before the next attempt.
 
     Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015): uniform
-    in [0, min(cap, base * 2^attempt)]. Where the server names a time, that is waited out, and at most `base_s` of
-    jitter keeps the requests that were refused together from coming back together.
+    in [0, min(cap, base * 2^attempt)]. If the server names a time, the wait is that long, plus at most `base_s` of
+    jitter so that requests that were refused together are not repeated together.
 
     Args:
-        attempt: Attempts that failed before this one, from 0.
-        retry_after_s: What the server asked for.
-        pacing: Bounds.
+        attempt: Number of attempts that failed before this one, from 0.
+        retry_after_s: Wait that the server asked for, if any.
+        pacing: Bounds of the wait.
     """
     if retry_after_s is not None:
         return retry_after_s + random.uniform(0.0, pacing.base_s)
@@ -45,7 +45,7 @@ def retry_delay(attempt: int, retry_after_s: float | None, pacing: Pacing) -> fl
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or an HTTP date. None if it is neither."""
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or an HTTP date. Returns None if it is neither."""
     if value is None:
         return None
     try:
@@ -65,10 +65,10 @@ def _seconds_until(value: str, now: datetime) -> float | None:
 
 
 class AdaptiveLimit:
-    """Bounds the requests under way: additive increase, multiplicative decrease, as TCP does.
+    """Limits the number of requests in flight: additive increase, multiplicative decrease, as in TCP.
 
-    Congestion halves the limit, once for all requests that were sent before the last halving: sixteen requests
-    that are refused together say the same thing once. As many successes in a row as the limit raise it by one.
+    Congestion halves the limit. Requests that were sent before the last halving do not halve it again: sixteen
+    requests that are refused together count once. After as many successes as the limit, it rises by one.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -81,12 +81,12 @@ class AdaptiveLimit:
 
     @property
     def limit(self) -> int:
-        """Requests that may be under way now."""
+        """Number of requests that may be in flight now."""
         return self._limit
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[int]:
-        """Wait until one more request may be sent; yields the era to report congestion with."""
+    async def permit(self) -> AsyncIterator[int]:
+        """Wait until one more request may be sent; yields the era, to be passed to `congested`."""
         while self._busy >= self._limit:
             await self._changed.wait()
         self._busy += 1
@@ -97,7 +97,7 @@ class AdaptiveLimit:
             self._wake()
 
     def succeeded(self) -> None:
-        """Count a request that the endpoint answered."""
+        """Count a request that the LLM endpoint answered."""
         self._successes += 1
         if self._successes >= self._limit and self._limit < self._maximum:
             self._limit += 1

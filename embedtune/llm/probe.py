@@ -1,4 +1,4 @@
-"""What `embedtune doctor` asks an LLM endpoint: one short call that shows what works and what does not."""
+"""One short call to an LLM endpoint that shows what works and what does not, for `embedtune doctor`."""
 
 import time
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Literal
 import openai
 from pydantic import BaseModel, ConfigDict
 
-from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.errors import printable
-from embedtune.llm.schema import Problem, read_as, strict_schema
+from embedtune.llm.schema import Message, Problem, read_as, strict_schema
 from embedtune.llm.wire import (
     Completion,
     Dialect,
@@ -21,11 +21,13 @@ from embedtune.llm.wire import (
     words_of,
 )
 
-MESSAGES = ({"role": "user", "content": "Reply in JSON: describe the sea in one field, in about fifty words."},)
+MESSAGES: tuple[Message, ...] = (
+    {"role": "user", "content": "Reply in JSON: describe the sea in one field, in about fifty words."},
+)
 
 
 class _Proof(BaseModel):
-    """A reply that only an enforced schema brings about: nothing in the prompt names the word."""
+    """A reply that only an enforced schema can produce: the prompt does not mention the word."""
 
     model_config = ConfigDict(extra="forbid")
     word: Literal["zirconium-310"]
@@ -33,17 +35,18 @@ class _Proof(BaseModel):
 
 
 @dataclass(frozen=True)
-class EndpointReport:
-    """What an endpoint can do; None: not found out, because something before it failed.
+class LLMEndpointReport:
+    """What an LLM endpoint can do. None means unknown, because an earlier check failed.
 
     Attributes:
         reachable: A server answered.
-        key_ok: It accepts the API key.
-        model_known: It knows the model.
-        json_schema: It enforces a JSON schema; else the schema goes into the prompt and more replies need repair.
+        key_ok: The server accepts the API key.
+        model_known: The server knows the model.
+        json_schema: The server enforces a JSON schema. If not, the schema goes into the prompt, and more replies
+            need a repair.
         latency_s: Seconds that the call took.
-        tokens_per_s: Completion tokens a second of one call alone.
-        problem: What is wrong, in the endpoint's words.
+        tokens_per_s: Completion tokens per second of a single call.
+        problem: What is wrong, in the words of the LLM endpoint.
     """
 
     reachable: bool
@@ -56,15 +59,15 @@ class EndpointReport:
 
     @property
     def usable(self) -> bool:
-        """Whether a run can work with it."""
+        """Whether a run can use it."""
         return bool(self.reachable and self.key_ok and self.model_known and self.latency_s is not None)
 
 
-def probe_endpoint(settings: EndpointSettings, api_key: str | None) -> EndpointReport:
-    """Make one short call, twice or thrice where the endpoint wants to be asked otherwise.
+def probe_llm_endpoint(settings: LLMEndpointSettings, api_key: str | None) -> LLMEndpointReport:
+    """Make one short call, repeated once or twice if the LLM endpoint needs another form of request.
 
     Raises:
-        EndpointError: No endpoint is configured, or the key cannot be one.
+        LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
     url, key = configured_url(settings), checked_key(settings, api_key)
     client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=settings.timeout_s)
@@ -74,12 +77,12 @@ def probe_endpoint(settings: EndpointSettings, api_key: str | None) -> EndpointR
         except openai.APIStatusError as error:
             return _refused(error.status_code, _clean(words_of(error), key))
         except openai.APIConnectionError as error:
-            return EndpointReport(False, problem=_clean(f"{error} {error.__cause__ or ''}", key))
+            return LLMEndpointReport(False, problem=_clean(f"{error} {error.__cause__ or ''}", key))
         except ValueError as error:  # not JSON, or not a completion
-            return EndpointReport(True, problem=_clean(str(error), key))
+            return LLMEndpointReport(True, problem=_clean(str(error), key))
 
 
-def _measured(client: openai.OpenAI, settings: EndpointSettings, dialect: Dialect) -> EndpointReport:
+def _measured(client: openai.OpenAI, settings: LLMEndpointSettings, dialect: Dialect) -> LLMEndpointReport:
     body = request_body(settings, MESSAGES, strict_schema(_Proof), dialect)
     started = time.monotonic()
     try:
@@ -91,7 +94,7 @@ def _measured(client: openai.OpenAI, settings: EndpointSettings, dialect: Dialec
         return _measured(client, settings, better)
     seconds = time.monotonic() - started
     completion = read_completion(reply)
-    return EndpointReport(
+    return LLMEndpointReport(
         reachable=True,
         key_ok=True,
         model_known=True,
@@ -105,13 +108,13 @@ def _enforced(completion: Completion) -> bool:
     return not isinstance(read_as(_Proof, completion.text), Problem)
 
 
-def _refused(status: int, words: str) -> EndpointReport:
+def _refused(status: int, words: str) -> LLMEndpointReport:
     problem = f"HTTP {status}: {words}"
     if status in (401, 402, 403):
-        return EndpointReport(True, key_ok=False, problem=problem)
+        return LLMEndpointReport(True, key_ok=False, problem=problem)
     if status == 404:
-        return EndpointReport(True, key_ok=True, model_known=False, problem=problem)
-    return EndpointReport(True, problem=problem)
+        return LLMEndpointReport(True, key_ok=True, model_known=False, problem=problem)
+    return LLMEndpointReport(True, problem=problem)
 
 
 def _clean(text: str, key: str) -> str:

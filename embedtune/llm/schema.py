@@ -4,23 +4,32 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from embedtune.llm.errors import printable
 
 T = TypeVar("T", bound=BaseModel)
-Message = Mapping[str, str]
+# The format is JSON Schema's (json-schema.org); pydantic generates it.
+JsonSchema = Mapping[str, Any]
 
-# Shown back to the model: a cut-off reply only in part, since all of it would not fit a second time.
+
+class Message(TypedDict):
+    """One message of a chat, in OpenAI's wire format."""
+
+    role: str
+    content: str
+
+
+# How much of a cut-off reply is shown to the model again: all of it would not fit a second time.
 CUT_ECHO = 500
 SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a reply cannot be used."""
+    """Why a reply is unusable."""
 
     kind: str
     detail: str
@@ -31,25 +40,25 @@ REFUSED = "refused"
 
 
 @functools.cache
-def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of a model in the form that structured output wants.
+def strict_schema(model: type[BaseModel]) -> JsonSchema:
+    """Return the JSON schema of a model in the form that structured output requires.
 
     Every property is required and no other is allowed (OpenAI, "Structured Outputs", supported schemas). Titles
-    and defaults go: they say nothing to a model, and a version of pydantic that words them differently would
-    change every key of the cache. The result is shared: do not change it.
+    and defaults are dropped: an LLM learns nothing from them, and a version of pydantic that words them
+    differently would change every cache key. The result is shared: do not change it.
     """
-    schema: dict[str, Any] = _strict(model.model_json_schema())
+    schema: JsonSchema = _strict(model.model_json_schema())
     return schema
 
 
-def _strict(node: Any) -> Any:
+def _strict(node: Any) -> Any:  # any part of a JSON schema
     if isinstance(node, list):
         return [_strict(item) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return {"$ref": node["$ref"]}  # strict mode allows nothing beside it
-    result: dict[str, Any] = {}
+        return {"$ref": node["$ref"]}  # strict mode allows no other key next to it
+    result: dict[str, Any] = {}  # a part of a JSON schema
     for key, value in node.items():
         if key in ("properties", "$defs"):
             result[key] = {name: _strict(child) for name, child in value.items()}
@@ -64,14 +73,14 @@ def _strict(node: Any) -> Any:
 
 
 def json_part(text: str) -> str:
-    """Return the JSON object in a reply: without a thought before it, a fence around it or a remark after it."""
+    """Return the JSON object in a reply, without reasoning, code fence or remarks around it."""
     answer = text.rpartition("</think>")[2]
     start, end = answer.find("{"), answer.rfind("}")
     return answer[start : end + 1] if 0 <= start < end else answer.strip()
 
 
 def read_as(schema: type[T], text: str) -> T | Problem:
-    """Read JSON as a model, or say what is wrong with it."""
+    """Parse JSON as a model; return what is wrong with it if it is not valid."""
     try:
         return schema.model_validate_json(text)
     except ValidationError as error:
@@ -83,17 +92,17 @@ def read_as(schema: type[T], text: str) -> T | Problem:
     return Problem("wrong schema", printable("; ".join(lines) + (f"; and {more} more" if more > 0 else "")))
 
 
-def with_schema_in_prompt(messages: Sequence[Message], schema: Mapping[str, Any]) -> list[Message]:
-    """Put the schema into the system message, for servers that cannot be given one."""
+def with_schema_in_prompt(messages: Sequence[Message], schema: JsonSchema) -> list[Message]:
+    """Add the schema to the system message, for servers that do not accept one as a parameter."""
     rule = f"Reply with one JSON object that matches this JSON schema, and nothing else:\n{json.dumps(schema)}"
     if messages and messages[0]["role"] == "system":
-        first = {"role": "system", "content": f"{messages[0]['content']}\n\n{rule}"}
+        first: Message = {"role": "system", "content": f"{messages[0]['content']}\n\n{rule}"}
         return [first, *messages[1:]]
     return [{"role": "system", "content": rule}, *messages]
 
 
 def repair_messages(reply: str, problem: Problem) -> list[Message]:
-    """Return the turns that show a model its own reply and ask for a corrected one."""
+    """Return the messages that show a model its own reply and ask for a corrected one."""
     if problem.kind == CUT_OFF:
         echo = reply[:CUT_ECHO] + "…"
         demand = "Your reply was too long and was cut off. Send it again, complete and shorter."

@@ -1,4 +1,4 @@
-"""What is sent to an OpenAI-compatible endpoint, and what comes back."""
+"""The requests that are sent to an OpenAI-compatible LLM endpoint, and the responses that it returns."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from openai import APIStatusError
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, Field
 
-from embedtune.core.config.generate import EndpointSettings
-from embedtune.core.errors import EndpointError
+from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.errors import WAYS_OUT
-from embedtune.llm.schema import Message, with_schema_in_prompt
+from embedtune.llm.schema import JsonSchema, Message, with_schema_in_prompt
 
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer, with the tokens that the endpoint counted (`counted`: whether it did)."""
+    """A response, with the tokens that the LLM endpoint counted (`counted`: whether it did)."""
 
     text: str
     finish_reason: str
@@ -30,12 +30,13 @@ class Completion:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an endpoint wants to be asked.
+    """The form of request that an LLM endpoint accepts.
 
     Attributes:
-        json_schema: The schema is enforced by the server; else the server is asked for any JSON object and the
-            schema stands in the prompt.
-        token_limit: Name of the parameter that bounds a reply; OpenAI's newer models want `max_completion_tokens`.
+        json_schema: Whether the server enforces the schema. If not, it is asked for any JSON object, and the
+            schema is in the prompt.
+        token_limit: Name of the parameter that limits a reply; OpenAI's newer models expect
+            `max_completion_tokens`.
     """
 
     json_schema: bool = True
@@ -46,13 +47,13 @@ class Dialect:
         return f"{form}, {self.token_limit}"
 
 
-# How servers say that they do not take these: OpenAI, Azure, vLLM, llama.cpp, Ollama, LM Studio.
+# How servers reject these parameters: OpenAI, Azure, vLLM, llama.cpp, Ollama, LM Studio.
 NO_JSON_SCHEMA = re.compile(r"response_?format|json_?schema|grammar|guided|structured", re.IGNORECASE)
 NO_MAX_TOKENS = re.compile(r"max_completion_tokens")
 
 
 def better_dialect(dialect: Dialect, status: int | None, words: str) -> Dialect | None:
-    """Return the dialect that a rejection asks for; None if it is about something else."""
+    """Return the dialect that a rejected request calls for; None if the rejection has another cause."""
     if status not in (400, 422):
         return None
     if dialect.token_limit == "max_tokens" and NO_MAX_TOKENS.search(words):  # noqa: S105 - no password
@@ -78,17 +79,17 @@ class _Tokens(BaseModel):
 
 
 class _Body(BaseModel):
-    """The part of a chat completion that is read; the openai package does not validate it."""
+    """The part of a chat completion that we read; the openai package does not validate it."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Tokens | None = None
 
 
 def read_completion(reply: object) -> Completion:
-    """Read what came with status 200: it may be anything.
+    """Read a response with status 200, which may be anything.
 
     Raises:
-        ValueError: It is no chat completion.
+        ValueError: It is not a chat completion.
     """
     if not isinstance(reply, ChatCompletion):
         raise ValueError(f"not a chat completion: {str(reply)[:100]}")
@@ -106,16 +107,16 @@ def read_completion(reply: object) -> Completion:
 
 
 def words_of(error: APIStatusError) -> str:
-    """Return the endpoint's own words about a refusal."""
+    """Return the LLM endpoint's own words about a refusal."""
     words = error.body.get("message") if isinstance(error.body, Mapping) else None
     return words if isinstance(words, str) else error.message
 
 
 def request_body(
-    settings: EndpointSettings, messages: Sequence[Message], schema: Mapping[str, Any], dialect: Dialect
-) -> dict[str, Any]:
-    """Return the body of a chat request in an endpoint's dialect."""
-    body: dict[str, Any] = {
+    settings: LLMEndpointSettings, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
+) -> dict[str, Any]:  # OpenAI's wire format
+    """Return the body of a chat request in the dialect of an LLM endpoint."""
+    body: dict[str, Any] = {  # OpenAI's wire format
         "model": settings.model,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -125,31 +126,31 @@ def request_body(
         body["seed"] = settings.seed
     if dialect.json_schema:
         described = {"name": "reply", "schema": schema, "strict": True}
-        response_format: dict[str, Any] = {"type": "json_schema", "json_schema": described}
+        response_format = {"type": "json_schema", "json_schema": described}
         return {**body, "messages": list(messages), "response_format": response_format}
     messages = with_schema_in_prompt(messages, schema)
     return {**body, "messages": messages, "response_format": {"type": "json_object"}}
 
 
-def configured_url(settings: EndpointSettings) -> str:
-    """Return the address of the endpoint.
+def configured_url(settings: LLMEndpointSettings) -> str:
+    """Return the base URL of the LLM endpoint.
 
     Raises:
-        EndpointError: Address or model is missing, or the address is none.
+        LLMEndpointError: The base URL or the model is not set, or the base URL is not valid.
     """
     if settings.base_url is None or not settings.model:
         missing = "base_url" if settings.base_url is None else "model"
-        raise EndpointError(f"no LLM endpoint is configured: {missing} is not set", fix=WAYS_OUT)
-    if not _is_address(settings.base_url):
-        raise EndpointError(
-            "the address of the LLM endpoint is not one",
+        raise LLMEndpointError(f"no LLM endpoint is configured: {missing} is not set", fix=WAYS_OUT)
+    if not _is_url(settings.base_url):
+        raise LLMEndpointError(
+            "the LLM base_url is not a valid URL",
             got=shown_url(settings),
             expected="http://… or https://…, usually ending in /v1",
         )
     return settings.base_url
 
 
-def _is_address(url: str) -> bool:
+def _is_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -157,18 +158,21 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def checked_key(settings: EndpointSettings, api_key: str | None) -> str:
-    """Return what to send as a key; the openai package wants one even where the server does not.
+def checked_key(settings: LLMEndpointSettings, api_key: str | None) -> str:
+    """Return the API key to send; the openai package requires one even if the server does not.
 
     Raises:
-        EndpointError: The key holds characters that cannot be sent; an HTTP library would show it in its error.
+        LLMEndpointError: The key contains characters that cannot be sent. An HTTP library would show the key in
+            its error message.
     """
     key = (api_key or "").strip()
     if not key.isascii() or not key.isprintable():
-        raise EndpointError(f"the API key in {settings.api_key_env} holds characters that no key has")
+        raise LLMEndpointError(
+            f"the API key in {settings.api_key_env} contains characters that are not allowed in a key"
+        )
     return key or "no-key"
 
 
-def shown_url(settings: EndpointSettings) -> str:
-    """Return the address without a user name or password in it."""
+def shown_url(settings: LLMEndpointSettings) -> str:
+    """Return the base URL without a user name or password in it."""
     return re.sub(r"[^/\s]*@", "", settings.base_url or "")

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from embedtune.core.config.config import Config
-from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
-from embedtune.generate.recording import recording_path
-from embedtune.llm.probe import EndpointReport, probe_endpoint
+from embedtune.generate.reply_source import recording_path
+from embedtune.llm.probe import LLMEndpointReport, probe_llm_endpoint
 
 GIB = 1024**3
 MIN_DISK_GIB = 5.0
@@ -76,9 +76,9 @@ def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
     return findings
 
 
-def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> Finding:
+def _check_endpoint(role: str, settings: LLMEndpointSettings, key: str | None) -> Finding:
     try:
-        report = probe_endpoint(settings, key)
+        report = probe_llm_endpoint(settings, key)
     except EmbedtuneError as error:
         return Finding("wrong", role, f"{error.what}{f' ({error.got})' if error.got else ''}", error.fix or "")
     where = f"{settings.model} at {settings.base_url}"
@@ -96,7 +96,7 @@ def _check_endpoint(role: str, settings: EndpointSettings, key: str | None) -> F
     return Finding("fine", role, f"{found}; enforces JSON schemas")
 
 
-def _endpoint_fix(role: str, settings: EndpointSettings, report: EndpointReport) -> str:
+def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointReport) -> str:
     section = "generate.llm" if role == "generator" else "generate.judge"
     if not report.reachable:
         return f"start the server, or set {section}.base_url"

@@ -19,17 +19,17 @@ def check_before_start(
 
     Raises:
         ConfigError: A label in the question proportions is unknown, or evaluate.decide_on is not an evaluated set.
-        EndpointError: No LLM endpoint and no recording is configured.
+        LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
     # Imported here, so that a run that starts at train does not load the modules that write questions.
     if "generate" in stages:
-        from embedtune.generate.recording import require_source
-        from embedtune.generate.slots import require_known
+        from embedtune.generate.question_slots import require_known_labels
+        from embedtune.generate.reply_source import require_reply_source
 
-        require_known(config.generate)
+        require_known_labels(config.generate)
         if asks_llm:
-            require_source(config.generate)
+            require_reply_source(config.generate)
     if "evaluate" in stages:
         from embedtune.core.contract import load_contract
         from embedtune.evaluate.sets import check_names

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from embedtune.core.artifacts import SCHEMAS, Settings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.formatting import duration, figure
+from embedtune.core.records.questions import rejection_text
 from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
 from embedtune.report.figures import metric_title
@@ -17,21 +18,6 @@ from embedtune.report.work import Work
 
 SCORE_BINS = 40
 TRAITS = ("style", "query_type", "reasoning_type", "hops", "complexity", "split")
-REASONS = {
-    "min_relevance": "relevance too low",
-    "min_accuracy": "accuracy too low",
-    "min_clarity": "clarity too low",
-    "min_context_support": "context support too low",
-    "min_overall": "mean score too low",
-    "duplicate": "like another question",
-    "copied": "copied from the passage",
-    "round_trip": "its passage is not found",
-    "from_example": "takes a name from the prompt's example",
-    "mentions_passage": "speaks of the passage",
-    "not_multi_hop": "needs one passage only",
-    "not_judged": "not judged",
-    "too_long": "too long",
-}
 TILES = (
     ("documents", "chunks", "documents.parquet"),
     ("chunks", "chunks", "chunks.parquet"),
@@ -134,11 +120,11 @@ def questions(work: Work) -> Questions | None:
     kept = work.rows("questions", "questions.parquet", TRAITS)
     if "questions" not in work.manifests:
         return None
-    rejected = Counter(row["reason"] for row in work.rows("questions", "rejected.parquet", ("reason",)))
+    reasons = [row["reason"] for row in work.rows("questions", "rejected.parquet", ("reason",))]
+    rejected = Counter(rejection_text(reason) for reason in reasons)
     rows = [("kept", len(kept), "positive")]
     rows += [
-        (REASONS.get(reason, reason), count, "negative")
-        for reason, count in sorted(rejected.items(), key=lambda r: (-r[1], r[0]))
+        (reason, count, "negative") for reason, count in sorted(rejected.items(), key=lambda r: (-r[1], r[0]))
     ]
     counts = {trait: Counter(row[trait] for row in kept) for trait in TRAITS} if kept else {}
     traits = [

@@ -1,4 +1,4 @@
-"""Which questions are kept, and the reason of each that is not."""
+"""The filters: which questions are kept, and why the others are rejected."""
 
 from collections import Counter
 
@@ -41,7 +41,7 @@ TEXTS = {"a": "Kiln > Limits\nThe kiln may not be hotter than 80 degrees.", "b":
         ("which passage leads to the kiln", ""),
         ("The kiln may not be hotter than 80 degrees.", "copied"),
         ("the KILN may not be hotter than 80 degrees?", "copied"),
-        ("kiln may not be", ""),  # four words in a row are how people search
+        ("kiln may not be", ""),  # people do search with four words that are next to each other in the text
     ],
 )
 def test_plain_sense(text, reason):
@@ -60,7 +60,7 @@ def test_a_question_without_an_answer_is_empty():
         (("", "12 rpm"), "not_multi_hop"),
     ],
 )
-def test_a_bundles_question_needs_a_fact_of_every_passage(facts, reason):
+def test_a_question_about_a_bundle_needs_a_fact_from_every_passage(facts, reason):
     assert plain_sense(question(chunk_ids=("a", "b"), hop_facts=facts), TEXTS).reason == reason
 
 
@@ -69,16 +69,16 @@ def test_a_bundles_question_needs_a_fact_of_every_passage(facts, reason):
     [
         ("how hot may the kiln get", "The kiln", ""),
         ("how hot may the Norvo kiln get", "The kiln", "from_example"),
-        ("how hot may the Norvo kiln get", "Kilns of NORVO", ""),  # whose maker is really called so
+        ("how hot may the Norvo kiln get", "Kilns of NORVO", ""),  # the documents really use this name
         ("how hot may the Norvo kiln get in Tallo?", "Kilns of NORVO", "from_example"),
     ],
 )
-def test_a_name_of_the_prompts_example_is_none_of_the_documents(text, passage, reason):
+def test_a_name_from_the_prompts_example_is_refused_unless_the_passage_has_it(text, passage, reason):
     assert not_from_example(question(text), {"a": passage}).reason == reason
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLE_NAMES))
-def test_the_names_of_the_example_are_in_the_prompts(name):
+def test_the_example_names_are_in_the_prompts(name):
     texts = " ".join(text for _, text in load_prompt("generate_single").fixed).casefold()
     assert name in texts
 
@@ -101,7 +101,7 @@ def test_each_score_must_reach_five_and_their_mean_seven(scores, reason):
     assert found.overall == sum(scores) / 4
 
 
-def test_an_earlier_reason_stays():
+def test_an_earlier_reason_is_kept():
     assert by_scores(question(scores=(1, 1, 1, 1), reason="copied"), SETTINGS).reason == "copied"
 
 
@@ -109,7 +109,7 @@ def reasons(questions):
     return {one.question: one.reason for one in questions}
 
 
-def test_of_two_alike_the_test_question_stays_then_the_better_one_then_the_lower_id():
+def test_among_duplicates_the_test_question_is_kept_then_the_better_one_then_the_lower_id():
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0.8, 0.6]], np.float32)
     found = [
         question("train better", scores=(10, 10, 10, 10)),
@@ -129,7 +129,7 @@ def test_of_two_alike_the_test_question_stays_then_the_better_one_then_the_lower
     assert reasons(without_duplicates(same, vectors[:2], 0.9)) == {"b": "duplicate", "a": ""}
 
 
-def test_what_was_rejected_before_takes_no_other_question_with_it():
+def test_a_rejected_question_makes_no_other_question_a_duplicate():
     found = [question("bad", reason="min_clarity", scores=(10, 10, 4, 10)), question("good")]
     assert reasons(without_duplicates(found, np.ones((2, 1), np.float32), 0.9)) == {
         "bad": "min_clarity",
@@ -137,8 +137,8 @@ def test_what_was_rejected_before_takes_no_other_question_with_it():
     }
 
 
-def test_what_a_dropped_question_resembled_is_not_dropped_for_it():
-    # b is like a, c is like b but not like a: only b goes.
+def test_a_duplicate_makes_no_other_question_a_duplicate():
+    # b is similar to a, c is similar to b but not to a: only b is rejected.
     angle = np.deg2rad([0, 20, 40])
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     found = [question(text, scores=(score,) * 4) for text, score in (("a", 10), ("b", 9), ("c", 8))]
@@ -147,7 +147,7 @@ def test_what_a_dropped_question_resembled_is_not_dropped_for_it():
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([1, 3, 7, 1024]))
-def test_blocks_of_any_size_keep_the_same_questions_and_no_two_alike(seed, count, block):
+def test_blocks_of_any_size_keep_the_same_questions_and_no_two_duplicates(seed, count, block):
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(count, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -173,27 +173,27 @@ def ranked(text, limit=3, **changes):
 
 
 def test_ranks_count_from_one_for_both_systems():
-    # Cosines of "drum": c 1, b 0.32, a 0, d 0. BM25: c is the shorter text, a and d share no word.
+    # Cosines of "drum": c 1, b 0.32, a 0, d 0. BM25: c is the shorter text; a and d share no word with it.
     found = ranked("drum", chunk_ids=("c",))
     assert (found.base_rank, found.bm25_rank) == (1, 1)
     found = ranked("drum", chunk_ids=("b",))
     assert (found.base_rank, found.bm25_rank) == (2, 2)
 
 
-def test_the_rank_of_a_multi_hop_question_is_that_of_its_worst_placed_passage():
+def test_the_rank_of_a_multi_hop_question_is_that_of_its_lowest_ranked_passage():
     assert ranked("drum", chunk_ids=("c", "b")).bm25_rank == 2
 
 
-def test_what_is_not_found_has_the_rank_after_the_limit():
+def test_a_passage_that_is_not_found_has_the_rank_after_the_limit():
     assert ranked("drum", limit=1, chunk_ids=("b",)).base_rank == 2
     assert ranked("drum", limit=1, chunk_ids=("b",)).bm25_rank == 2
 
 
-def test_a_passage_that_shares_no_word_is_not_found_however_deep_the_search():
+def test_bm25_never_finds_a_passage_that_shares_no_word():
     assert ranked("drum", limit=4, chunk_ids=("d",)).bm25_rank == 5
 
 
-def test_rejected_questions_are_not_looked_up():
+def test_rejected_questions_are_not_searched_for():
     assert ranked("drum", chunk_ids=("c",), reason="duplicate").base_rank == 0
 
 
@@ -207,7 +207,7 @@ def test_rejected_questions_are_not_looked_up():
         ("test", 11, 11, ""),
     ],
 )
-def test_only_train_questions_that_neither_system_finds_are_dropped(split, base, words, reason):
+def test_only_train_questions_whose_passages_neither_system_finds_are_rejected(split, base, words, reason):
     assert round_trip(question(split=split, base_rank=base, bm25_rank=words), 10).reason == reason
 
 

@@ -1,4 +1,4 @@
-"""A ceiling on cost that concurrent calls never pass."""
+"""The budget: a cost ceiling that concurrent calls never exceed."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ def test_usages_add_up() -> None:
     assert Usage(1, 2, 3, 4, 0.5) + Usage(10, 20, 30, 40, 0.25) == Usage(11, 22, 33, 44, 0.75)
 
 
-def test_a_call_that_could_pass_the_ceiling_is_not_made() -> None:
+def test_a_call_that_could_exceed_the_ceiling_is_not_made() -> None:
     async def scenario() -> None:
         budget = Budget(1.0)
         async with budget.reserve(0.6) as book:
@@ -32,7 +32,7 @@ def test_a_call_that_could_pass_the_ceiling_is_not_made() -> None:
     asyncio.run(scenario())
 
 
-def test_near_the_ceiling_a_call_waits_for_what_those_under_way_really_cost() -> None:
+def test_near_the_ceiling_a_call_waits_for_the_real_cost_of_those_in_flight() -> None:
     async def scenario() -> list[str]:
         budget, events, finish = Budget(1.0), [], asyncio.Event()
 
@@ -56,7 +56,7 @@ def test_near_the_ceiling_a_call_waits_for_what_those_under_way_really_cost() ->
     assert asyncio.run(scenario()) == ["first sent", "first cost 0.1", "second sent"]
 
 
-def test_a_cancelled_call_gives_its_reservation_back() -> None:
+def test_a_cancelled_call_releases_its_reservation() -> None:
     async def scenario() -> None:
         budget = Budget(1.0)
 
@@ -93,7 +93,7 @@ def test_a_budget_outlives_an_event_loop() -> None:
     ceiling=st.integers(min_value=0, max_value=30),
     calls=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20),
 )
-def test_the_ceiling_is_never_passed_whatever_calls_cost(ceiling: int, calls: list[tuple[int, int]]) -> None:
+def test_the_ceiling_is_never_exceeded_whatever_calls_cost(ceiling: int, calls: list[tuple[int, int]]) -> None:
     async def scenario() -> float:
         budget = Budget(float(ceiling))
 

@@ -1,22 +1,31 @@
-"""The cache of replies, and recordings of it."""
+"""The cache of LLM replies, and recordings made from it."""
 
 import gzip
 import hashlib
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from embedtune.core.errors import ArtifactError, InputError
-from embedtune.llm.cache import CachedReply, Origin, Request, ResponseCache
+from embedtune.llm.cache import CachedReply, ResponseCache
+from embedtune.llm.identity import Origin, RequestIdentity, SamplingParameters
 
-PARAMETERS = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 100, "seed": None}
+PARAMETERS = SamplingParameters(temperature=0.6, top_p=0.95, max_tokens=100, seed=None)
 
 
-def request(text: str = "hello", **changed: object) -> Request:
+class Header(BaseModel):
+    """A header with whatever fields a test gives it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def request(text: str = "hello", **changed: object) -> RequestIdentity:
     fields = {
         "prompt": "questions",
         "model": "qwen",
@@ -24,35 +33,30 @@ def request(text: str = "hello", **changed: object) -> Request:
         "schema": {"type": "object"},
         "messages": [{"role": "user", "content": text}],
     }
-    return Request(**{**fields, **changed})
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> ResponseCache:
-    return ResponseCache(tmp_path / "cache" / "replies.sqlite")
+    return RequestIdentity(**{**fields, **changed})
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"model": "other"},
-        {"parameters": {**PARAMETERS, "temperature": 0.7}},
-        {"parameters": {**PARAMETERS, "seed": 1}},
+        {"parameters": replace(PARAMETERS, temperature=0.7)},
+        {"parameters": replace(PARAMETERS, seed=1)},
         {"schema": {"type": "array"}},
         {"messages": [{"role": "system", "content": "hello"}]},
         {"messages": []},
     ],
 )
-def test_whatever_decides_a_reply_is_in_the_key(changed: dict[str, object]) -> None:
+def test_everything_that_decides_a_reply_is_in_the_key(changed: dict[str, object]) -> None:
     assert request(**changed).key != request().key
 
 
-def test_the_name_of_the_prompt_and_the_order_of_keys_are_not() -> None:
+def test_the_name_of_the_prompt_and_the_order_of_fields_are_not_in_the_key() -> None:
     turned = [{"content": "hello", "role": "user"}]
     assert request(prompt="renamed", messages=turned).key == request().key
 
 
-def test_the_key_stays_what_it_was_when_recordings_were_made() -> None:
+def test_the_key_is_the_one_that_existing_recordings_have() -> None:
     canonical = (
         '{"messages":[{"content":"hello","role":"user"}],"model":"qwen",'
         '"parameters":{"max_tokens":100,"seed":null,"temperature":0.6,"top_p":0.95},"schema":{"type":"object"}}'
@@ -71,7 +75,7 @@ def test_a_reply_is_found_again_after_reopening(cache: ResponseCache) -> None:
         assert len(again) == 1
 
 
-def test_a_reply_is_on_the_disk_at_once_for_every_other_process(cache: ResponseCache) -> None:
+def test_other_processes_see_a_reply_at_once(cache: ResponseCache) -> None:
     cache.put(request(), CachedReply("{}", 1, 1))
     with ResponseCache(cache.path) as other:
         assert len(other) == 1
@@ -84,7 +88,7 @@ def test_a_newer_reply_replaces_an_older_one(cache: ResponseCache) -> None:
     assert len(cache) == 1
 
 
-def test_it_knows_where_replies_to_a_prompt_came_from(cache: ResponseCache) -> None:
+def test_the_origins_of_the_replies_to_a_prompt_are_known(cache: ResponseCache) -> None:
     cache.put(request("1"), CachedReply("{}", 1, 1))
     cache.put(request("2"), CachedReply("{}", 1, 1))
     cache.put(request("2", model="other"), CachedReply("{}", 1, 1))
@@ -94,7 +98,7 @@ def test_it_knows_where_replies_to_a_prompt_came_from(cache: ResponseCache) -> N
     assert isinstance(request().origin, Origin)
 
 
-def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_cache_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
     path.write_bytes(b"not a database at all, but long enough to be looked at" * 20)
     before = path.read_bytes()
@@ -121,9 +125,9 @@ def filled(path: Path, texts: list[str]) -> ResponseCache:
     return cache
 
 
-def test_a_recording_is_one_header_and_one_sorted_line_for_each_reply(tmp_path: Path) -> None:
+def test_a_recording_has_a_header_and_one_line_per_reply_sorted_by_key(tmp_path: Path) -> None:
     cache = filled(tmp_path / "a.sqlite", ["x", "y", "z"])
-    cache.export(tmp_path / "r.jsonl.gz", {"model": "qwen", "licence": "CC0"})
+    cache.export(tmp_path / "r.jsonl.gz", Header(model="qwen", licence="CC0"))
     lines = [json.loads(line) for line in gzip.decompress((tmp_path / "r.jsonl.gz").read_bytes()).splitlines()]
     assert lines[0] == {
         "format": "embedtune-recording",
@@ -134,34 +138,45 @@ def test_a_recording_is_one_header_and_one_sorted_line_for_each_reply(tmp_path: 
     assert {line["prompt"] for line in lines[1:]} == {"questions"}
 
 
-def test_equal_caches_give_equal_bytes_in_whatever_order_they_were_filled(tmp_path: Path) -> None:
+def test_equal_caches_give_equal_bytes_whatever_the_order_of_their_replies(tmp_path: Path) -> None:
     for name, texts in (("a", ["x", "y", "z"]), ("b", ["z", "x", "y"])):
-        filled(tmp_path / f"{name}.sqlite", texts).export(tmp_path / f"{name}.gz", {"b": 1, "a": 2})
+        filled(tmp_path / f"{name}.sqlite", texts).export(tmp_path / f"{name}.gz", Header(b=1, a=2))
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
     assert (tmp_path / "a.gz").read_bytes()[4:8] == bytes(4)  # no time of writing (RFC 1952, MTIME)
 
 
 @settings(max_examples=15, deadline=None)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique=True, max_size=8))
-def test_a_recording_brings_back_every_reply(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_a_recording_restores_every_reply(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     folder = tmp_path_factory.mktemp("recording")
     source = filled(folder / "a.sqlite", texts)
-    source.export(folder / "r.gz", {"date": "2026-01-01"})
+    source.export(folder / "r.gz", Header(date="2026-01-01"))
     target = ResponseCache(folder / "b.sqlite")
-    assert target.import_recording(folder / "r.gz") == {"date": "2026-01-01"}
+    assert target.import_recording(folder / "r.gz", Header) == Header(date="2026-01-01")
     assert len(target) == len(texts)
     for text in texts:
         assert target.get(request(text).key) == source.get(request(text).key)
     assert target.origins("questions") == source.origins("questions")
 
 
-def test_what_was_paid_for_here_is_kept_on_import(tmp_path: Path) -> None:
-    filled(tmp_path / "a.sqlite", ["x"]).export(tmp_path / "r.gz", {})
+def test_an_import_keeps_the_replies_that_are_already_there(tmp_path: Path) -> None:
+    filled(tmp_path / "a.sqlite", ["x"]).export(tmp_path / "r.gz", Header())
     target = ResponseCache(tmp_path / "b.sqlite")
     target.put(request("x"), CachedReply("own", 1, 1))
-    target.import_recording(tmp_path / "r.gz")
-    target.import_recording(tmp_path / "r.gz")
+    target.import_recording(tmp_path / "r.gz", Header)
+    target.import_recording(tmp_path / "r.gz", Header)
     assert target.get(request("x").key) == CachedReply("own", 1, 1)
+
+
+def test_a_recording_with_another_header_is_refused_and_nothing_is_loaded_from_it(tmp_path: Path) -> None:
+    class Dated(BaseModel):
+        date: str
+
+    filled(tmp_path / "a.sqlite", ["x"]).export(tmp_path / "r.gz", Header(model="qwen"))
+    target = ResponseCache(tmp_path / "b.sqlite")
+    with pytest.raises(InputError, match=r"(?s)something else.*date: Field required"):
+        target.import_recording(tmp_path / "r.gz", Dated)
+    assert len(target) == 0
 
 
 def recording(path: Path, *lines: str) -> Path:
@@ -198,24 +213,27 @@ def row(**changed: object) -> str:
         ([HEADER, row(surprise=1)], "damaged at line 2"),
     ],
 )
-def test_a_damaged_recording_is_named_and_nothing_of_it_is_loaded(
+def test_a_damaged_recording_is_named_and_nothing_is_loaded_from_it(
     cache: ResponseCache, tmp_path: Path, lines: list[str], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        cache.import_recording(recording(tmp_path / "r.gz", *lines))
+        cache.import_recording(recording(tmp_path / "r.gz", *lines), Header)
     assert len(cache) == 0
 
 
-def test_a_cut_or_missing_or_plain_file_is_no_recording(cache: ResponseCache, tmp_path: Path) -> None:
+def test_a_truncated_or_missing_or_uncompressed_file_is_refused(cache: ResponseCache, tmp_path: Path) -> None:
     whole = recording(tmp_path / "r.gz", HEADER, *(row(key=f"{n:064x}") for n in range(200))).read_bytes()
-    for name, data in (("cut", whole[: len(whole) // 2]), ("flipped", whole[:40] + b"\xff\xfe" + whole[42:])):
+    for name, data in (
+        ("truncated", whole[: len(whole) // 2]),
+        ("flipped", whole[:40] + b"\xff\xfe" + whole[42:]),
+    ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InputError):
-            cache.import_recording(tmp_path / name)
+            cache.import_recording(tmp_path / name, Header)
     (tmp_path / "plain").write_text(HEADER)
     for name in ("plain", "missing"):
         with pytest.raises(InputError, match="cannot be read"):
-            cache.import_recording(tmp_path / name)
+            cache.import_recording(tmp_path / name, Header)
     assert len(cache) == 0
-    cache.put(request(), CachedReply("{}", 1, 1))  # the failed transactions are over
+    cache.put(request(), CachedReply("{}", 1, 1))  # no failed transaction is left open
     assert len(cache) == 1

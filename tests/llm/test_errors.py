@@ -1,4 +1,4 @@
-"""Foreign text in errors."""
+"""Foreign text in error messages."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ def test_foreign_text_is_one_line_without_control_characters() -> None:
 
 @settings(deadline=None)
 @given(st.text(), st.integers(min_value=1, max_value=50))
-def test_it_never_commands_a_terminal_and_never_runs_long(text: str, limit: int) -> None:
+def test_printable_text_never_controls_a_terminal_and_is_never_too_long(text: str, limit: int) -> None:
     shown = printable(text, limit)
     assert shown.isprintable()
     assert len(shown) <= limit

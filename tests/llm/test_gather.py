@@ -1,20 +1,19 @@
-"""Many asks: order, bounds, failures, cancellation."""
+"""Many requests at once: order, limits, failures, cancellation."""
 
 import asyncio
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from embedtune.core.config.generate import EndpointSettings
-from embedtune.core.errors import EndpointError, GateError
+from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.errors import GateError, LLMEndpointError
 from embedtune.llm.budget import Budget
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.client import Ask, LLMClient
+from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError, ReplayMiss
-from embedtune.llm.gather import gather_asks
+from embedtune.llm.gather import gather_replies
 from embedtune.llm.pacing import Pacing
 from tests.support.openai_replies import Call, always, now_and_then
 from tests.support.openai_server import OpenAIServer
@@ -29,7 +28,7 @@ class Echo(BaseModel):
 
 @dataclass
 class Recorded:
-    """A task that remembers what it was told."""
+    """A progress task that records its updates."""
 
     advanced: int = 0
     notes: list[str] = field(default_factory=list)
@@ -41,8 +40,8 @@ class Recorded:
         self.notes.append(text)
 
 
-def asks(number: int) -> list[Ask[Echo]]:
-    return [Ask("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(number)]
+def requests(number: int) -> list[LLMRequest[Echo]]:
+    return [LLMRequest("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(number)]
 
 
 def echo(call: Call) -> str:
@@ -52,7 +51,7 @@ def echo(call: Call) -> str:
 def client_for(server: OpenAIServer | None, cache: ResponseCache, **changed: Any) -> LLMClient:
     keywords = {key: changed.pop(key) for key in ("replay", "budget") if key in changed}
     fields = {"base_url": server and server.url, "model": "tiny", "concurrency": 4, "timeout_s": 120, **changed}
-    return LLMClient(EndpointSettings.model_validate(fields), None, cache, pacing=QUICK, **keywords)
+    return LLMClient(LLMEndpointSettings.model_validate(fields), None, cache, pacing=QUICK, **keywords)
 
 
 def gather(
@@ -60,17 +59,12 @@ def gather(
 ) -> list[Echo | ItemError]:
     async def scenario() -> list[Echo | ItemError]:
         async with client:
-            return await gather_asks(client, asks(number), task or Recorded(), share)
+            return await gather_replies(client, requests(number), task or Recorded(), share)
 
     return asyncio.run(scenario())
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> ResponseCache:
-    return ResponseCache(tmp_path / "replies.sqlite")
-
-
-def test_replies_come_in_the_order_of_the_asks_whatever_goes_wrong_on_the_way(cache: ResponseCache) -> None:
+def test_replies_are_in_the_order_of_the_requests_whatever_fails_on_the_way(cache: ResponseCache) -> None:
     task = Recorded()
     with OpenAIServer(replies=echo, faults=now_and_then(0.6, MIXED, seed=1)) as server:
         client = client_for(server, cache, price_in=1.0)
@@ -83,12 +77,12 @@ def test_replies_come_in_the_order_of_the_asks_whatever_goes_wrong_on_the_way(ca
     assert f"{client.usage.calls} calls" in task.notes[-1]
 
 
-def test_no_asks_are_no_calls(cache: ResponseCache) -> None:
+def test_no_requests_are_no_calls(cache: ResponseCache) -> None:
     with OpenAIServer() as server:
         assert gather(client_for(server, cache), 0) == []
 
 
-def test_a_poisoned_item_is_its_error_and_the_others_go_on(cache: ResponseCache) -> None:
+def test_a_failed_item_is_replaced_by_its_error_and_the_others_continue(cache: ResponseCache) -> None:
     def poison(call: Call) -> str | None:
         return "wrong_schema" if call.original[-1]["content"] == "number 3" else None
 
@@ -101,7 +95,9 @@ def test_a_poisoned_item_is_its_error_and_the_others_go_on(cache: ResponseCache)
     assert "1 failed" in task.notes[-1]
 
 
-def test_too_many_failures_stop_after_twenty_items_with_the_commonest_reasons(cache: ResponseCache) -> None:
+def test_too_many_failures_stop_the_run_after_twenty_items_with_the_most_frequent_reasons(
+    cache: ResponseCache,
+) -> None:
     def mostly(call: Call) -> str | None:
         number = int(call.original[-1]["content"].split()[1])
         return "refusal" if number % 4 == 0 else "wrong_schema" if number % 4 == 1 else None
@@ -112,14 +108,16 @@ def test_too_many_failures_stop_after_twenty_items_with_the_commonest_reasons(ca
         assert len({call.original[-1]["content"] for call in server.calls}) == 20
     text = str(caught.value)
     assert "10 of the first 20" in text
-    assert "5 x refused, such as: I cannot help with that." in text
-    assert "5 x wrong schema, such as: text: Field required" in text
+    assert "5 x refused, for example: I cannot help with that." in text
+    assert "5 x wrong schema, for example: text: Field required" in text
     assert "generate.max_failed_share" in text
-    assert len(cache) == 10  # what was good is kept
+    assert len(cache) == 10  # the usable replies are stored
 
 
 @pytest.mark.parametrize(("share", "stops"), [(0.3, False), (0.29, True)])
-def test_few_items_are_judged_at_their_end(cache: ResponseCache, share: float, stops: bool) -> None:
+def test_the_share_of_failures_among_few_items_is_checked_at_the_end(
+    cache: ResponseCache, share: float, stops: bool
+) -> None:
     def some(call: Call) -> str | None:
         return "refusal" if int(call.original[-1]["content"].split()[1]) < 3 else None
 
@@ -136,13 +134,13 @@ def test_few_items_are_judged_at_their_end(cache: ResponseCache, share: float, s
 @pytest.mark.parametrize(
     ("server_says", "client_has", "error"),
     [
-        ({"api_key": "another"}, {}, EndpointError),
-        ({"models": frozenset({"big"})}, {}, EndpointError),
+        ({"api_key": "another"}, {}, LLMEndpointError),
+        ({"models": frozenset({"big"})}, {}, LLMEndpointError),
         ({}, {"price_out": 1e6, "budget": 1.0}, GateError),
         ({}, {"replay": True}, ReplayMiss),
     ],
 )
-def test_what_concerns_the_whole_run_stops_it_at_once(
+def test_an_error_that_concerns_the_whole_run_stops_it_at_once(
     cache: ResponseCache, server_says: dict[str, Any], client_has: dict[str, Any], error: type[Exception]
 ) -> None:
     if "budget" in client_has:
@@ -153,11 +151,11 @@ def test_what_concerns_the_whole_run_stops_it_at_once(
         assert len(server.calls) <= 4
 
 
-def test_the_rest_is_cancelled_when_one_stops_the_run(cache: ResponseCache) -> None:
+def test_the_remaining_requests_are_cancelled_when_one_stops_the_run(cache: ResponseCache) -> None:
     async def scenario(client: LLMClient) -> int:
         async with client:
             with pytest.raises(GateError):
-                await gather_asks(client, asks(200), Recorded(), 0.0)
+                await gather_replies(client, requests(200), Recorded(), 0.0)
             return len(asyncio.all_tasks()) - 1
 
     with OpenAIServer(faults=always("refusal")) as server:
@@ -165,13 +163,13 @@ def test_the_rest_is_cancelled_when_one_stops_the_run(cache: ResponseCache) -> N
         assert len(server.calls) <= 20 + 4
 
 
-def test_an_interrupted_run_has_kept_every_reply_that_came(cache: ResponseCache) -> None:
+def test_an_interrupted_run_has_stored_every_reply_it_received(cache: ResponseCache) -> None:
     def hang(call: Call) -> str | None:
         return "stall" if call.index >= 12 else None
 
     async def interrupted(client: LLMClient, task: Recorded) -> None:
         async with client:
-            run = asyncio.create_task(gather_asks(client, asks(40), task, 0.2))
+            run = asyncio.create_task(gather_replies(client, requests(40), task, 0.2))
             while task.advanced < 12:
                 await asyncio.sleep(0.005)
             run.cancel()  # what asyncio.run does on Ctrl-C
@@ -188,7 +186,7 @@ def test_an_interrupted_run_has_kept_every_reply_that_came(cache: ResponseCache)
     assert client.usage.cached_calls == 12
 
 
-def test_no_more_coroutines_than_the_concurrency_exist_at_once(cache: ResponseCache) -> None:
+def test_there_are_never_more_workers_than_the_concurrency(cache: ResponseCache) -> None:
     class Counting(Recorded):
         most = 0
 

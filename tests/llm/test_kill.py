@@ -1,4 +1,4 @@
-"""A process that is killed in the middle of its calls has lost none of the replies that it got."""
+"""A process that is killed in the middle of its calls loses none of the replies that it received."""
 
 import signal
 import subprocess
@@ -17,21 +17,21 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from pydantic import BaseModel
-from embedtune.llm.client import Ask, LLMClient
+from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.gather import gather_asks
+from embedtune.llm.gather import gather_replies
 from embedtune.core.progress import SilentProgress
-from embedtune.core.config.generate import EndpointSettings
+from embedtune.core.config.generate import LLMEndpointSettings
 
 class Echo(BaseModel):
     text: str
 
 async def main(url, path, total):
-    asks = [Ask("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(total)]
-    settings = EndpointSettings(base_url=url, model="tiny", concurrency=4)
+    requests = [LLMRequest("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(total)]
+    settings = LLMEndpointSettings(base_url=url, model="tiny", concurrency=4)
     async with LLMClient(settings, None, ResponseCache(Path(path))) as client:
-        with SilentProgress().task("ask", total, "asks") as task:
-            for answer in await gather_asks(client, asks, task, 0.0):
+        with SilentProgress().task("echo", total, "requests") as task:
+            for answer in await gather_replies(client, requests, task, 0.0):
                 print(answer.text)
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
@@ -47,7 +47,7 @@ def child(server: OpenAIServer, path: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_after_kill_9_no_reply_is_paid_twice_and_the_result_is_the_same(tmp_path: Path) -> None:
+def test_after_kill_9_no_reply_is_paid_for_twice_and_the_result_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
     cache = ResponseCache(path)
     hung = [True]

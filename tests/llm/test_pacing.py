@@ -1,4 +1,4 @@
-"""How long to wait, and how many requests at once."""
+"""Pacing: how long to wait, and how many requests to send at once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ PACING = Pacing(base_s=2.0, cap_s=30.0)
 
 @settings(deadline=None)
 @given(st.integers(min_value=0, max_value=20))
-def test_a_wait_of_our_own_doubles_up_to_the_cap(attempt: int) -> None:
+def test_without_a_time_from_the_server_the_longest_wait_doubles_up_to_the_cap(attempt: int) -> None:
     assert 0.0 <= retry_delay(attempt, None, PACING) <= min(30.0, 2.0 * 2**attempt)
 
 
@@ -28,7 +28,7 @@ def test_waits_are_spread_over_the_whole_range() -> None:
 
 @settings(deadline=None)
 @given(st.floats(min_value=0, max_value=1e4))
-def test_a_server_is_never_asked_again_before_the_time_that_it_named(asked: float) -> None:
+def test_no_request_is_repeated_before_the_time_that_the_server_names(asked: float) -> None:
     assert asked <= retry_delay(0, asked, PACING) <= asked + 2.0
 
 
@@ -50,16 +50,16 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     assert parse_retry_after(value, NOW) == seconds
 
 
-def test_congestion_halves_once_for_all_requests_that_were_under_way() -> None:
+def test_congestion_halves_the_limit_once_for_all_requests_in_flight() -> None:
     async def scenario() -> list[int]:
         limit = AdaptiveLimit(16)
         seen = [limit.limit]
-        async with limit.slot() as first, limit.slot() as second:
+        async with limit.permit() as first, limit.permit() as second:
             limit.congested(first)
             seen.append(limit.limit)
-            limit.congested(second)  # refused by the same burst
+            limit.congested(second)  # rejected in the same burst
             seen.append(limit.limit)
-        async with limit.slot() as later:
+        async with limit.permit() as later:
             limit.congested(later)
             seen.append(limit.limit)
         return seen
@@ -67,11 +67,11 @@ def test_congestion_halves_once_for_all_requests_that_were_under_way() -> None:
     assert asyncio.run(scenario()) == [16, 8, 8, 4]
 
 
-def test_it_never_falls_below_one_and_grows_by_one_for_a_window_of_successes() -> None:
+def test_the_limit_never_falls_below_one_and_grows_by_one_per_window_of_successes() -> None:
     async def scenario() -> tuple[int, list[int]]:
         limit = AdaptiveLimit(3)
         for _ in range(4):
-            async with limit.slot() as era:
+            async with limit.permit() as era:
                 limit.congested(era)
         lowest, seen = limit.limit, []
         for _ in range(8):
@@ -86,13 +86,13 @@ def test_it_never_falls_below_one_and_grows_by_one_for_a_window_of_successes() -
 
 @settings(deadline=None)
 @given(st.integers(min_value=1, max_value=6), st.integers(min_value=1, max_value=40))
-def test_no_more_than_the_limit_are_ever_under_way(maximum: int, requests: int) -> None:
+def test_never_more_requests_than_the_limit_are_in_flight(maximum: int, requests: int) -> None:
     async def scenario() -> int:
         limit, busy, busiest = AdaptiveLimit(maximum), 0, 0
 
         async def request(number: int) -> None:
             nonlocal busy, busiest
-            async with limit.slot() as era:
+            async with limit.permit() as era:
                 busy += 1
                 busiest = max(busiest, busy)
                 assert busy <= maximum

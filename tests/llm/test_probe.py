@@ -1,22 +1,22 @@
-"""What the doctor finds out about an endpoint."""
+"""The probe: what `embedtune doctor` finds out about an LLM endpoint."""
 
 from typing import Any
 
 import pytest
 
-from embedtune.core.config.generate import EndpointSettings
-from embedtune.core.errors import EndpointError
-from embedtune.llm.probe import EndpointReport, probe_endpoint
+from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.errors import LLMEndpointError
+from embedtune.llm.probe import LLMEndpointReport, probe_llm_endpoint
 from tests.support.openai_replies import always
 from tests.support.openai_server import OpenAIServer
 
 
-def probe(server: OpenAIServer, key: str | None = None, **changed: Any) -> EndpointReport:
+def probe(server: OpenAIServer, key: str | None = None, **changed: Any) -> LLMEndpointReport:
     fields = {"base_url": server.url, "model": "tiny", "timeout_s": 10, **changed}
-    return probe_endpoint(EndpointSettings.model_validate(fields), key)
+    return probe_llm_endpoint(LLMEndpointSettings.model_validate(fields), key)
 
 
-def test_a_good_endpoint_is_usable_and_measured() -> None:
+def test_a_good_llm_endpoint_is_usable_and_measured() -> None:
     with OpenAIServer(api_key="k", models=frozenset({"tiny"}), delay_s=0.01) as server:
         report = probe(server, "k")
         assert len(server.calls) == 1
@@ -36,14 +36,14 @@ def test_a_server_that_rejects_json_schema_is_usable_without_it() -> None:
     assert report.json_schema is False
 
 
-def test_a_server_that_ignores_json_schema_is_found_out() -> None:
+def test_a_server_that_ignores_json_schema_is_detected() -> None:
     with OpenAIServer(replies=lambda call: '{"sea": "It is wide."}') as server:
         report = probe(server)
     assert report.usable
     assert report.json_schema is False
 
 
-def test_a_wrong_key_is_told_from_an_unknown_model() -> None:
+def test_a_wrong_key_and_an_unknown_model_are_distinguished() -> None:
     with OpenAIServer(api_key="k") as server:
         wrong_key = probe(server, "sk-wrong-310")
     assert (wrong_key.reachable, wrong_key.key_ok, wrong_key.model_known) == (True, False, None)
@@ -57,14 +57,14 @@ def test_a_wrong_key_is_told_from_an_unknown_model() -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "html", "not_json", "short_body", "no_choices"])
-def test_a_broken_server_is_not_usable_and_says_why(fault: str) -> None:
+def test_a_broken_server_is_not_usable_and_the_report_says_why(fault: str) -> None:
     with OpenAIServer(faults=always(fault)) as server:
         report = probe(server)
     assert not report.usable
     assert report.problem
 
 
-def test_no_server_is_not_reachable() -> None:
+def test_a_missing_server_is_not_reachable() -> None:
     server = OpenAIServer()
     server.close()
     report = probe(server)
@@ -72,6 +72,6 @@ def test_no_server_is_not_reachable() -> None:
     assert report.problem
 
 
-def test_no_configuration_names_the_ways_out() -> None:
-    with pytest.raises(EndpointError, match="local-llm"):
-        probe_endpoint(EndpointSettings(), None)
+def test_without_a_configured_llm_endpoint_the_error_names_the_ways_out() -> None:
+    with pytest.raises(LLMEndpointError, match="local-llm"):
+        probe_llm_endpoint(LLMEndpointSettings(), None)

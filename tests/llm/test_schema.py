@@ -1,4 +1,4 @@
-"""Strict schemas, and replies read as models."""
+"""Strict schemas, and replies parsed as models."""
 
 import json
 from typing import Literal
@@ -14,7 +14,7 @@ from embedtune.llm.schema import Problem, json_part, read_as, repair_messages, s
 class Leaf(BaseModel):
     """A leaf of the tree."""
 
-    title: str = "none"  # a property that is called like a keyword
+    title: str = "none"  # a property with the name of a keyword
     kind: Literal["a", "b"] = Field(default="a", description="one of two")
 
 
@@ -49,9 +49,9 @@ def test_the_schema_requires_every_property_and_allows_no_other_at_every_depth()
     }
 
 
-def test_nothing_stands_beside_a_reference() -> None:
+def test_a_reference_has_no_other_key_next_to_it() -> None:
     class Holder(BaseModel):
-        leaf: Leaf = Field(description="strict mode refuses a description here")
+        leaf: Leaf = Field(description="strict mode does not allow a description here")
 
     assert strict_schema(Holder)["properties"]["leaf"] == {"$ref": "#/$defs/Leaf"}
 
@@ -76,13 +76,13 @@ def test_the_object_in_a_reply_is_found(text: str, part: str) -> None:
     st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()),
     st.sampled_from(["", "Sure:\n```json\n"]),
 )
-def test_an_object_survives_what_stands_around_it(value: dict[str, object], before: str) -> None:
+def test_an_object_is_found_whatever_is_around_it(value: dict[str, object], before: str) -> None:
     text = json.dumps(value)
     if "</think>" not in text:
         assert json.loads(json_part(f"{before}{text}\n```")) == value
 
 
-def test_a_reply_of_the_schema_becomes_the_model() -> None:
+def test_a_valid_reply_becomes_the_model() -> None:
     answer = read_as(Leaf, '{"title": "t", "kind": "b"}')
     assert answer == Leaf(title="t", kind="b")
 
@@ -96,19 +96,19 @@ def test_a_reply_of_the_schema_becomes_the_model() -> None:
         ("[1]", "wrong schema", "object"),
     ],
 )
-def test_what_is_wrong_with_a_reply_is_named(text: str, kind: str, detail: str) -> None:
+def test_the_problem_with_a_reply_is_named(text: str, kind: str, detail: str) -> None:
     answer = read_as(Leaf, text)
     assert isinstance(answer, Problem)
     assert answer.kind == kind
     assert detail in answer.detail
 
 
-def test_a_reply_with_a_lone_surrogate_is_a_problem_and_no_crash() -> None:
+def test_a_reply_with_a_lone_surrogate_is_a_problem_and_not_a_crash() -> None:
     assert isinstance(read_as(Leaf, '{"title": "\ud800"}'), Problem)
     assert isinstance(read_as(Leaf, '{"title": "\\ud800"}'), Problem)
 
 
-def test_what_a_repair_shows_of_a_long_cut_off_reply_is_short() -> None:
+def test_a_repair_shows_only_a_short_part_of_a_long_cut_off_reply() -> None:
     echo, demand = repair_messages("x" * 9000, Problem("cut off", "…"))
     assert len(echo["content"]) < 600
     assert "shorter" in demand["content"]

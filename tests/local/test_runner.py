@@ -53,7 +53,7 @@ def test_a_run_on_a_users_dataset_starts_at_mine(config, tmp_path):
     ("settings", "comparisons", "says"),
     [
         ({}, {}, "no LLM endpoint is configured"),
-        ({"generate": {"recording": "nowhere.gz"}}, {}, "no such recording"),
+        ({"generate": {"recording": "nowhere.gz"}}, {}, "recording does not exist"),
         ({"generate": {"styles": {"rhyme": 1}}}, {}, "unknown labels"),
         (ENDPOINT | {"evaluate": {"decide_on": "ours"}}, {}, "decide_on"),
         (ENDPOINT, {"eval_sets": {"ours": Path("nowhere")}}, "not complete"),

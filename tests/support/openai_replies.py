@@ -1,4 +1,4 @@
-"""What the test server in `openai_server.py` replies, and what it does wrong: all of it a function of the call."""
+"""The replies and the faults of the test server in `openai_server.py`: each depends only on the call."""
 
 import hashlib
 import json
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Body = dict[str, Any]
+Body = dict[str, Any]  # OpenAI's wire format
 Fault = str | None
 Faults = Callable[["Call"], Fault]
 
-# All that it can do wrong. HTTP level: statuses, silence, a body that ends early, a page instead of JSON.
+# All faults. HTTP level: statuses, silence, a body that ends early, a page instead of JSON.
 HTTP_FAULTS = (
     "400",
     "429",
@@ -26,7 +26,7 @@ HTTP_FAULTS = (
     "not_json",
     "no_choices",
 )
-# Content level: a well-formed completion whose text is of no use.
+# Content level: a well-formed completion whose text is unusable.
 CONTENT_FAULTS = ("invalid_json", "truncated", "wrong_schema", "empty", "refusal")
 # Unusual, but usable.
 ODDITIES = ("no_usage", "fenced")
@@ -34,7 +34,7 @@ ODDITIES = ("no_usage", "fenced")
 
 @dataclass(frozen=True)
 class Call:
-    """One chat request: `index` of all, `attempt` of those with the same messages; both count from 0."""
+    """One chat request: `index` among all, `attempt` among those with the same messages; both count from 0."""
 
     body: Body
     index: int
@@ -47,7 +47,7 @@ class Call:
 
     @property
     def original(self) -> list[Body]:
-        """The messages without the two turns that ask for a repair; examples in a prompt stay."""
+        """The messages without the two that ask for a repair; the examples in a prompt are kept."""
         messages: list[Body] = self.body["messages"]
         repair = str(messages[-1]["content"]).startswith(("Your reply is not valid", "Your reply was too long"))
         return messages[:-2] if repair else messages
@@ -63,7 +63,7 @@ class Call:
 
 
 def script(*faults: Fault) -> Faults:
-    """The i-th call gets the i-th fault; all later calls are answered."""
+    """Return faults for the first calls, in order; all later calls are answered."""
     return lambda call: faults[call.index] if call.index < len(faults) else None
 
 
@@ -72,9 +72,9 @@ def always(fault: str) -> Faults:
 
 
 def now_and_then(share: float, faults: tuple[str, ...], seed: int = 0) -> Faults:
-    """Some requests fail when first seen, chosen by their content: the same ones in whatever order they come.
+    """Return faults for a share of the requests when they first arrive, chosen by content and not by order.
 
-    A repair never fails, so that every item ends well and a run that was cut ends like one that was not.
+    A repair never fails, so that every item succeeds in the end and an interrupted run ends like any other.
     """
 
     def choose(call: Call) -> Fault:
@@ -86,7 +86,7 @@ def now_and_then(share: float, faults: tuple[str, ...], seed: int = 0) -> Faults
 
 
 def built_reply(call: Call) -> str:
-    """An instance of the schema that was asked for, in words of the user's message, which alone decides it.
+    """Return an instance of the requested schema, made of words of the user's message and decided by it alone.
 
     A repaired reply is the same as one that was right at once.
     """
@@ -112,7 +112,9 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
             return [_instance(node["items"], definitions, rng, words) for _ in range(rng.randint(least, most))]
         case "integer" | "number":
             low, high = node.get("minimum", 0), node.get("maximum", 10)
-            return rng.randint(int((low + high + 1) // 2), int(high))  # the better half: scores that pass
+            return rng.randint(
+                int((low + high + 1) // 2), int(high)
+            )  # the upper half: scores that are high enough
         case "boolean":
             return rng.random() < 0.5
         case "null":
@@ -122,7 +124,7 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
 
 
 def completion(text: str, fault: Fault, call: Call) -> Body:
-    """The body of a completion; a token is a word here, so that tests count by hand."""
+    """Return the body of a completion; a token is a word here, so that tests can count by hand."""
     prompt_tokens = sum(len(str(message["content"]).split()) for message in call.body["messages"])
     message: Body = {"role": "assistant", "content": text}
     finish = "stop"

@@ -2,7 +2,7 @@
 
 In a test:      with OpenAIServer(faults=script("429", "invalid_json")) as server: … server.url … server.answered
 As a process:   python -m tests.support.openai_server --port 0 --fault-share 0.3 [--replies module:function]
-                prints its address; GET /stats tells what it did.
+                prints its URL; GET /stats returns what it did.
 """
 
 import argparse
@@ -33,18 +33,18 @@ from tests.support.openai_replies import (
 
 @dataclass
 class OpenAIServer:
-    """Behaviour and record of one server; a context manager that serves in a thread.
+    """The behaviour and the record of one server; a context manager that serves in a thread.
 
     Args:
-        replies: Text of the reply to a call.
-        faults: What goes wrong with a call, if anything.
-        models: Models it knows; None: any.
-        api_key: The key it wants; None: any.
-        json_schema: Whether it takes `response_format: json_schema`; else it answers 400.
-        max_tokens: Whether it takes `max_tokens`, as OpenAI's newer models do not.
-        retry_after_s: What it says with 429 and 503.
-        delay_s: How long it thinks about each call.
-        port: 0: a free one.
+        replies: Returns the text of the reply to a call.
+        faults: Returns what goes wrong with a call, or None.
+        models: Names of the models that it knows. None: any.
+        api_key: The API key that it requires. None: any.
+        json_schema: Whether it accepts `response_format: json_schema`; otherwise it answers 400.
+        max_tokens: Whether it accepts `max_tokens`; OpenAI's newer models do not.
+        retry_after_s: Value of the header Retry-After that it sends with 429 and 503.
+        delay_s: Seconds that it takes for each call.
+        port: Port to listen on; 0 means a free one.
     """
 
     replies: Callable[[Call], str] = built_reply
@@ -56,10 +56,10 @@ class OpenAIServer:
     retry_after_s: float = 0.0
     delay_s: float = 0.0
     port: int = 0
-    # The record: calls in order; good and useless completions by what was asked; faults by name.
+    # The record: calls in order; usable and unusable completions by fingerprint; faults by name.
     calls: list[Call] = field(default_factory=list)
     answered: Counter[str] = field(default_factory=Counter)
-    useless: Counter[str] = field(default_factory=Counter)
+    unusable: Counter[str] = field(default_factory=Counter)
     faulted: Counter[str] = field(default_factory=Counter)
     busy: int = 0
     busiest: int = 0
@@ -68,7 +68,7 @@ class OpenAIServer:
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
-        # Stalled calls hang until this is set, at the end: no thread outlives the server.
+        # Stalled calls hang until this is set by close(), so that no thread outlives the server.
         self.release = threading.Event()
         owner = self
 
@@ -85,8 +85,8 @@ class OpenAIServer:
 
     @property
     def completions(self) -> int:
-        """Completions sent to the end, good or useless: each of them is paid for."""
-        return self.answered.total() + self.useless.total()
+        """Number of completions that were sent in full, usable or not: each of them is paid for."""
+        return self.answered.total() + self.unusable.total()
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
@@ -100,7 +100,7 @@ class OpenAIServer:
         self._http.serve_forever(poll_interval=0.02)
 
     def close(self) -> None:
-        """Answer no more; a second time does nothing."""
+        """Stop answering; a second call does nothing."""
         self.release.set()
         if self._thread is not None:
             self._http.shutdown()
@@ -117,7 +117,7 @@ class OpenAIServer:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Counts the calls that are thought about at once."""
+        """Count the calls that are processed at once."""
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
@@ -142,7 +142,7 @@ class OpenAIServer:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes over the wire; `length` may lie, and `None` in place of a response is silence."""
+    """What is sent; `length` may be wrong on purpose. `None` in place of a response means that nothing is sent."""
 
     status: int
     data: bytes
@@ -161,7 +161,7 @@ def error_response(status: int, message: str, code: str = "", headers: dict[str,
 
 
 def objection(state: OpenAIServer, call: Call) -> Response | None:
-    """What the server finds wrong with the request itself."""
+    """Return an error response if the server does not accept the request itself."""
     key = call.headers.get("authorization", "").removeprefix("Bearer ")
     if state.api_key is not None and key != state.api_key:
         return error_response(401, f"Incorrect API key provided: {key}", "invalid_api_key")
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         state = self.server_state
         if state.release.is_set():
-            self._send(None)  # a kept connection of a closed server
+            self._send(None)  # a connection that is still open although the server is closed
         elif self.path != "/v1/chat/completions":
             self._send(error_response(404, "no such page"))
         else:
@@ -238,13 +238,13 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in HTTP_FAULTS:
             self._send(response)
             return
-        counter = state.useless if fault in CONTENT_FAULTS else state.answered
-        state.count(counter, call.fingerprint)  # before it is sent: whoever has the reply sees it counted
+        counter = state.unusable if fault in CONTENT_FAULTS else state.answered
+        state.count(counter, call.fingerprint)  # before it is sent, so that whoever has the reply sees it counted
         if not self._send(response):
             state.count(counter, call.fingerprint, -1)
 
     def _send(self, response: Response | None) -> bool:
-        """Tell whether it went out: the client may have gone away."""
+        """Return whether the response was sent: the client may have closed the connection."""
         if response is None:
             self.close_connection = True
             return False

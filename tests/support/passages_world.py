@@ -1,4 +1,4 @@
-"""Passages, sheets and questions that tests of generate share."""
+"""Passages, questions and a chunks artifact for the tests of generate."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.config.load import parse_config
 from embedtune.core.contract import EncoderContract
-from embedtune.generate.calls import Slot
+from embedtune.generate.calls import QuestionSlot
 from embedtune.generate.passages import Passage
-from embedtune.generate.records import Question
+from embedtune.generate.questions import Question
 from tests.support.context import provenance
 from tests.support.tiny_model import TINY_DIMENSION
 
@@ -34,7 +34,7 @@ def passage(
 
 
 def passages(count: int, splits: Sequence[str] = ("train", "dev", "test")) -> list[Passage]:
-    """Four a document, sorted by id; documents take the splits in turn."""
+    """Return passages sorted by id, four per document; the documents take turns in the splits."""
     found = [passage(number, splits[number // 4 % len(splits)]) for number in range(count)]
     return sorted(found, key=lambda one: one.chunk_id)
 
@@ -46,7 +46,7 @@ def question(text: str = "how hot may the kiln be", **changes: object) -> Questi
         answer="80 degrees",
         chunk_ids=("a",),
         hop_facts=(),
-        slot=Slot("question", "structural", "factual", 2),
+        slot=QuestionSlot("question", "structural", "factual", 2),
         split="train",
         generator="g",
         judge="j",
@@ -60,7 +60,7 @@ def small_config(base: Path, **generate: object) -> Config:
     settings = {
         "questions_per_chunk": 2,
         "bundles_per_chunk": 0.5,
-        "duplicate_similarity": 1.0,  # an untrained model finds all questions alike
+        "duplicate_similarity": 1.0,  # to an untrained model, all questions are alike
         "llm": {"model": "test", "concurrency": 4, "retries": 0},
         **generate,
     }
@@ -68,12 +68,12 @@ def small_config(base: Path, **generate: object) -> Config:
 
 
 def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: EncoderContract) -> Path:
-    """Write a chunks artifact.
+    """Write a chunks artifact and return its directory.
 
     Args:
-        folder: Where.
+        folder: Directory to write the artifact to.
         rows: Document, split and text of each chunk.
-        contract: Renders the ids.
+        contract: Renders the strings that the ids hash.
     """
     table = []
     for position, (doc_id, split, text) in enumerate(rows):

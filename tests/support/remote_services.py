@@ -1,6 +1,6 @@
-"""Two real servers on free ports that answer as Triton and as an OpenAI-compatible gateway do, and can misbehave.
+"""Two real servers on free ports that answer like Triton and like an OpenAI-compatible gateway, and can misbehave.
 
-A text's vector is a function of the text and the input type: the tests can compute it.
+The vector of a text depends only on the text and the input type, so that tests can compute it.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ DIMENSION = 8
 
 
 def vector_of(text: str, input_type: str, dimension: int = DIMENSION) -> np.ndarray:
-    """The unit vector that both servers give."""
+    """Return the unit vector that both servers return for a text."""
     seed = int.from_bytes(hashlib.sha256(f"{input_type}: {text}".encode()).digest()[:4])
     vector = np.random.default_rng(seed).normal(size=dimension)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
@@ -33,9 +33,9 @@ class Traffic:
     """What a server was asked, and what it does wrong.
 
     Args:
-        faults: Taken one a request, first to last; then all goes well.
-        change: Applied to the vectors of each answer.
-        dimension: Of the vectors.
+        faults: One fault per request, first to last; after that, all requests succeed.
+        change: Applied to the vectors of each response.
+        dimension: Dimension of the vectors.
     """
 
     faults: list[Any] = field(default_factory=list)
@@ -82,7 +82,7 @@ class _Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 @contextmanager
 def fake_triton(record: Traffic, max_batch_size: int = 64) -> Iterator[str]:
-    """Serve on a free port; gives host:port."""
+    """Serve on a free port; yields host:port."""
     server = grpc.server(futures.ThreadPoolExecutor(8))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Triton(record, max_batch_size), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -93,7 +93,7 @@ def fake_triton(record: Traffic, max_batch_size: int = 64) -> Iterator[str]:
 
 @contextmanager
 def fake_gateway(record: Traffic) -> Iterator[str]:
-    """Serve on a free port; gives http://host:port."""
+    """Serve on a free port; yields http://host:port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -109,7 +109,7 @@ def fake_gateway(record: Traffic) -> Iterator[str]:
                 status, reply = 404, {"error": {"message": f"no page {self.path}"}}
             if reply is None:
                 vectors = record.vectors(body["input"], body["input_type"])
-                # Not in order: the index says which text a vector is of.
+                # Not in order: the index says which text a vector belongs to.
                 rows = [
                     {"object": "embedding", "index": n, "embedding": v.tolist()} for n, v in enumerate(vectors)
                 ]

@@ -1,30 +1,30 @@
-"""Questions as records: what is known of each, and the table they are written to."""
+"""Questions: what is known about each, and the tables they are written to."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedtune.generate.asks import ASPECTS, Scores, Written
-from embedtune.generate.calls import Sheet, Slot
+from embedtune.core.records.questions import QuestionRow, RejectedRow
+from embedtune.generate.calls import QuestionCall, QuestionSlot
+from embedtune.generate.requests import ASPECTS, Scores, WrittenQuestion
 
 UNRANKED = 0
 
 
 @dataclass(frozen=True)
 class Question:
-    """A written question; `reason` says why it was rejected, "" if it was not."""
+    """A written question; `reason` says why it was rejected and is empty if it was not."""
 
     question_id: str
     question: str
     answer: str
     chunk_ids: tuple[str, ...]
     hop_facts: tuple[str, ...]
-    slot: Slot
+    slot: QuestionSlot
     split: str
     generator: str
     judge: str
@@ -35,37 +35,37 @@ class Question:
 
     @property
     def overall(self) -> float:
-        """Mean of the four scores; 0 before they are given."""
+        """Mean of the four scores; 0 before the question is judged."""
         return sum(self.scores) / len(self.scores) if self.scores else 0.0
 
     def judged(self, scores: Scores) -> "Question":
-        """Return it with its scores."""
+        """Return the question with its scores."""
         return replace(self, scores=tuple(getattr(scores, aspect) for aspect in ASPECTS))
 
     def rejected(self, reason: str) -> "Question":
-        """Return it with the reason for its rejection; an earlier reason stays."""
+        """Return the question with the reason for its rejection; an earlier reason is kept."""
         return self if self.reason else replace(self, reason=reason)
 
 
-def question_of(sheet: Sheet, place: int, written: Written, models: tuple[str, str]) -> Question:
-    """Return the question that was written into a slot of a sheet.
+def question_of(call: QuestionCall, place: int, written: WrittenQuestion, models: tuple[str, str]) -> Question:
+    """Return the question that was written for a question slot of a call.
 
     Args:
-        sheet: Its passages and slots.
-        place: Which slot.
-        written: What the model wrote.
+        call: Its passages and question slots.
+        place: Index of the question slot.
+        written: What the LLM wrote.
         models: Names of generator and judge.
     """
     question, answer = (" ".join(part.split()) for part in (written.question, written.answer))
-    digest = hashlib.sha256("\0".join([question, sheet.key]).encode("utf-8", "replace")).hexdigest()
+    digest = hashlib.sha256("\0".join([question, call.key]).encode("utf-8", "replace")).hexdigest()
     return Question(
         question_id=digest[:16],
         question=question,
         answer=answer,
-        chunk_ids=tuple(passage.chunk_id for passage in sheet.passages),
+        chunk_ids=tuple(passage.chunk_id for passage in call.passages),
         hop_facts=written.facts,
-        slot=sheet.slots[place],
-        split=sheet.passages[0].split,
+        slot=call.slots[place],
+        split=call.passages[0].split,
         generator=models[0],
         judge=models[1],
     )
@@ -96,29 +96,36 @@ REJECTED_SCHEMA = pa.schema([*FIELDS, ("reason", pa.string())])
 
 def write_tables(folder: Path, questions: Sequence[Question]) -> None:
     """Write questions.parquet and rejected.parquet, each ordered by split and id."""
-    rows = [_row(question) for question in sorted(questions, key=lambda q: (q.split, q.question_id))]
-    kept = [{key: row[key] for key in SCHEMA.names} for row in rows if not row["reason"]]
+    ordered = sorted(questions, key=lambda question: (question.split, question.question_id))
+    kept = [_row(question) for question in ordered if not question.reason]
     pq.write_table(pa.Table.from_pylist(kept, schema=SCHEMA), folder / "questions.parquet")
-    rejected = [row for row in rows if row["reason"]]
+    rejected: list[RejectedRow] = [
+        {**_row(question), "reason": question.reason} for question in ordered if question.reason
+    ]
     pq.write_table(pa.Table.from_pylist(rejected, schema=REJECTED_SCHEMA), folder / "rejected.parquet")
 
 
-def _row(question: Question) -> dict[str, Any]:
-    scores = dict(zip(ASPECTS, question.scores, strict=True)) if question.scores else dict.fromkeys(ASPECTS, 0)
+def _row(question: Question) -> QuestionRow:
+    relevance, accuracy, clarity, context_support = question.scores or (0, 0, 0, 0)
     return {
-        **asdict(question.slot),
         "question_id": question.question_id,
         "question": question.question,
         "answer": question.answer,
         "chunk_ids": list(question.chunk_ids),
         "hops": len(question.chunk_ids),
         "hop_facts": list(question.hop_facts),
-        **scores,
+        "query_type": question.slot.query_type,
+        "reasoning_type": question.slot.reasoning_type,
+        "complexity": question.slot.complexity,
+        "style": question.slot.style,
+        "relevance": relevance,
+        "accuracy": accuracy,
+        "clarity": clarity,
+        "context_support": context_support,
         "overall": question.overall,
         "generator": question.generator,
         "judge": question.judge,
         "split": question.split,
         "base_rank": question.base_rank,
         "bm25_rank": question.bm25_rank,
-        "reason": question.reason,
     }

@@ -1,8 +1,8 @@
-"""How a slot is worded in a prompt. The words are part of the prompt: changing them changes every cache key."""
+"""The wording of a question slot in a prompt. It is part of the prompt: changing it changes every cache key."""
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.errors import ConfigError
-from embedtune.generate.calls import MULTI_HOP, Slot
+from embedtune.generate.calls import MULTI_HOP, QuestionSlot
 
 REASONING = {
     "factual": "a value, name or limit",
@@ -20,14 +20,14 @@ QUERY_TYPES = {
 STYLES = ("question", "keywords", "symptom", "howto")
 
 
-def slot_text(place: int, slot: Slot) -> str:
-    """Return one line that asks for a question: its style, what it asks for, and how many facts it needs.
+def question_slot_text(place: int, slot: QuestionSlot) -> str:
+    """Return one line that requests a question: its style, what it asks for, and how many facts it needs.
 
-    Complexity c (2 to 5) is asked for as c - 1 facts that the answer puts together.
+    Complexity c (2 to 5) is requested as c - 1 facts that the answer combines.
 
     Args:
-        place: Its number, from 1.
-        slot: Its labels.
+        place: Number of the question slot, from 1.
+        slot: The labels of the question.
     """
     facts = slot.complexity - 1
     needs = f"needs {facts} fact{'s' if facts > 1 else ''}"
@@ -35,11 +35,11 @@ def slot_text(place: int, slot: Slot) -> str:
     return f"search_{place}: {slot.style}; {wanted}; {needs}"
 
 
-def require_known(settings: GenerateSettings) -> None:
+def require_known_labels(settings: GenerateSettings) -> None:
     """Refuse labels that the prompts do not explain.
 
     Raises:
-        ConfigError: A style, query type or reasoning type is not one of those above.
+        ConfigError: A style, query type or reasoning type is unknown.
     """
     known = {
         "styles": STYLES,

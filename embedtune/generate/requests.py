@@ -1,0 +1,104 @@
+"""The LLM requests of a question call, and the questions and scores read from the replies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from embedtune.generate.calls import QuestionCall
+from embedtune.generate.prompts import fence, load_prompt
+from embedtune.generate.question_slots import question_slot_text
+from embedtune.llm.client import LLMRequest
+
+Score = Annotated[int, Field(ge=1, le=10)]
+ASPECTS = ("relevance", "accuracy", "clarity", "context_support")
+STRICT = ConfigDict(extra="forbid")
+
+
+# Frozen: name, docstring and fields are in the JSON schema, and so in the cache key of every judging request.
+class Scores(BaseModel):
+    """What the judge gives one question."""
+
+    model_config = STRICT
+    relevance: Score
+    accuracy: Score
+    clarity: Score
+    context_support: Score
+
+
+@dataclass(frozen=True)
+class WrittenQuestion:
+    """One question as the LLM wrote it; for a bundle, `facts` has one fact per passage."""
+
+    question: str
+    answer: str
+    facts: tuple[str, ...]
+
+
+def writing_request(call: QuestionCall) -> LLMRequest[BaseModel]:
+    """Return the request that has the questions of a call written."""
+    hops = len(call.passages)
+    name = "generate_multi" if hops > 1 else "generate_single"
+    values = {
+        "passages": fence([passage.text for passage in call.passages]),
+        "slots": "\n".join(question_slot_text(place, slot) for place, slot in enumerate(call.slots, 1)),
+    }
+    schema = _searches(tuple(slot.style for slot in call.slots), hops if hops > 1 else 0)
+    return LLMRequest(name, load_prompt(name).messages(values), schema)
+
+
+def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion]:
+    """Return the questions in a reply to `writing_request`, in the order of the question slots."""
+    found = []
+    for place, slot in enumerate(call.slots, 1):
+        search = getattr(reply, f"search_{place}").model_dump()
+        facts = tuple(value for key, value in search.items() if key.startswith("fact_"))
+        found.append(WrittenQuestion(search[slot.style], search["answer"], facts))
+    return found
+
+
+@cache
+def _searches(styles: tuple[str, ...], facts: int) -> type[BaseModel]:
+    """Return the model of a reply: the facts, then the answer, then the search under the name of its style.
+
+    A small LLM that must write the answer before the question asks about one fact, and a field called `symptom`
+    keeps it from writing a full question.
+    """
+    # Any: pydantic's create_model takes field definitions of any type.
+    searches: dict[str, Any] = {}
+    for place, style in enumerate(styles, 1):
+        names = [*(f"fact_{number}" for number in range(1, facts + 1)), "answer", style]
+        fields: dict[str, Any] = dict.fromkeys(names, (str, ...))
+        searches[f"search_{place}"] = (create_model(f"Search{place}", __config__=STRICT, **fields), ...)
+    model: type[BaseModel] = create_model("Searches", __config__=STRICT, **searches)
+    return model
+
+
+def judging_request(call: QuestionCall, pairs: Sequence[tuple[str, str]]) -> LLMRequest[BaseModel]:
+    """Return the request that has the questions of a call judged together.
+
+    Args:
+        call: The call; its passages are shown to the judge.
+        pairs: Question and answer of each question.
+    """
+    searches = "\n".join(
+        f"{place}. {question}\nAnswer: {answer}" for place, (question, answer) in enumerate(pairs, 1)
+    )
+    values = {"passages": fence([passage.text for passage in call.passages]), "searches": searches}
+    return LLMRequest("judge", load_prompt("judge").messages(values), _judgement(len(pairs)))
+
+
+def read_scores(reply: BaseModel) -> list[Scores]:
+    """Return the scores in a reply to `judging_request`, in the order of its pairs."""
+    return [Scores.model_validate(scores) for scores in reply.model_dump()["scores"]]
+
+
+@cache
+def _judgement(count: int) -> type[BaseModel]:
+    """Return the model of a reply with the scores of `count` questions."""
+    # Any: pydantic's create_model takes field definitions of any type.
+    fields: dict[str, Any] = {"scores": (list[Scores], Field(min_length=count, max_length=count))}
+    model: type[BaseModel] = create_model("Judgement", __config__=STRICT, **fields)
+    return model

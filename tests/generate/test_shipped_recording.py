@@ -1,0 +1,39 @@
+"""The shipped recording still answers the calls about the handbook: keys, prompts and draws are unchanged."""
+
+import asyncio
+
+from embedtune.core.config.load import load_config
+from embedtune.core.progress import SilentProgress
+from embedtune.generate.passages import read_passages
+from embedtune.generate.questions import Question
+from embedtune.generate.recording import replayed_calls
+from embedtune.generate.reply_source import open_reply_source
+from embedtune.generate.write import Writers, write_questions
+from embedtune.ingest import stage as ingest
+from embedtune.llm.budget import Usage
+from embedtune.llm.client import LLMClient
+from embedtune.sample import HANDBOOK
+from tests.support.context import context
+
+
+def test_a_replay_of_the_shipped_recording_misses_only_the_call_that_got_no_reply(tmp_path):
+    config, cache = load_config("demo-cpu"), tmp_path / "cache"
+    ingest.run(str(HANDBOOK), tmp_path / "chunks", context(config, cache))
+    source = open_reply_source(config, cache)
+    passages = read_passages(tmp_path / "chunks", config.contract)
+    calls = replayed_calls(passages, config.generate, config.seed, source.bundles)
+
+    async def replay() -> tuple[list[Question], Usage]:
+        generator = LLMClient(source.generator, None, source.cache, replay=True)
+        judge = LLMClient(source.judge, None, source.cache, replay=True)
+        writers = Writers(generator, judge, source.unanswered)
+        questions = await write_questions(calls, writers, config.generate.max_failed_share, SilentProgress())
+        return questions, generator.usage + judge.usage
+
+    # A request with another key than the recorded one would raise ReplayMiss.
+    questions, usage = asyncio.run(replay())
+    assert usage == Usage(cached_calls=274)
+    assert source.note.endswith("1 call has no reply in it")
+    failed = [question for question in questions if question.reason.startswith("failed")]
+    assert [question.reason for question in failed] == ["failed: not recorded"] * 3
+    assert len(questions) == 364
