@@ -69,7 +69,14 @@ def test_every_format_becomes_chunks(tmp_path: Path) -> None:
         **{f"documents_{suffix}": 1 for suffix in ("docx", "html", "md", "pdf", "rst", "txt")},
     }
     titles = {row["path"]: row["title"] for row in table(tmp_path, "documents")}
-    assert titles == {"a.md": "A", "b.rst": "B", "c.txt": "c", "d.html": "D", "e.pdf": "E", "f.docx": "Pump sheet"}
+    assert titles == {
+        "a.md": "A",
+        "b.rst": "B",
+        "c.txt": "c",
+        "d.html": "D",
+        "e.pdf": "E",
+        "f.docx": "Pump manual",
+    }
     assert {row["doc_id"] for row in table(tmp_path, "chunks")} == {
         row["doc_id"] for row in table(tmp_path, "documents")
     }
