@@ -179,10 +179,10 @@ def test_durations_read_as_people_say_them(seconds, text):
     assert duration(seconds) == text
 
 
-@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])
+@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s/chunk"), (None, "")])
 def test_rates_read_as_people_say_them(speed, text):
     assert rate_text(speed, "chunks") == text
 
 
 def test_a_slow_rate_is_of_one_query():
-    assert rate_text(0.5, "queries") == "2.0 s a query"
+    assert rate_text(0.5, "queries") == "2.0 s/query"

@@ -1,4 +1,4 @@
-"""The whole configuration of a run. Each section is documented at its fields, in the file of its name."""
+"""The whole configuration of a run. Each section has its own module, and is documented at its fields."""
 
 from typing import Self
 

@@ -138,7 +138,7 @@ def candidates_within_bound(queries: Vectors, passages: QuantizedPassages, k: in
         most: Give up when a query has more candidates than this.
 
     Returns:
-        Indices (n, width), -1 where a query has fewer candidates than others; None if it gave up.
+        Indices (n, width), padded with -1; None if it gave up.
     """
     import torch
 

@@ -45,7 +45,7 @@ def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
 
     nDCG has trec_eval's linear gain and log2(rank + 1) discount. MRR@k is the reciprocal rank in the first k
     passages. A judged query that is missing from the run scores 0; a query of the run without judgements is not
-    measured. A passage whose id equals its query's id counts like any other (BEIR's own evaluation silently drops it).
+    measured. A passage whose id equals its query's id counts like any other (BEIR's evaluation silently drops it).
 
     Args:
         run: Score of each retrieved passage, by query id and passage id; higher is better.

@@ -86,7 +86,7 @@ class Sketches:
 
         Args:
             rows: Numbers of the texts, ascending; the index counts them from 0.
-            thresholds: Determine how many sampled shingles of a candidate a text must contain.
+            thresholds: Determine how many of the shingles in a candidate's sketch must be found.
         """
         sizes = np.array(self._sizes, dtype=np.int64)[rows]
         kept = np.minimum(sizes, SKETCH)
