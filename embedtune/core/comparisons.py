@@ -11,12 +11,12 @@ SYNTHETIC = "synthetic"  # the evaluation set that is the dataset's own test spl
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Further retrieval sets and models for evaluate.
+    """What evaluate measures in addition to base and tuned model on the synthetic test set.
 
     Args:
-        eval_sets: BEIR directories by name, in the user's order; the first one decides.
-        champion: Model directory that is live now, or None.
-        endpoint: Address of a live service (see `open_endpoint`) that is measured too, or None.
+        eval_sets: BEIR directories by name, in the user's order; the first one decides the verdict.
+        champion: Directory of the model that is live now, or None.
+        endpoint: Address of a live service (see `open_endpoint`) to measure too, or None.
     """
 
     eval_sets: dict[str, Path] = field(default_factory=dict)

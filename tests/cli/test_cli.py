@@ -168,10 +168,10 @@ def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
     assert result.exit_code == 2 and "--to train" in result.output
 
 
-@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])
+@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s/chunk"), (None, "")])
 def test_rates_are_shown_in_words(speed, text):
     assert rate_text(speed, "chunks") == text
 
 
 def test_a_slow_rate_is_given_per_query():
-    assert rate_text(0.5, "queries") == "2.0 s a query"
+    assert rate_text(0.5, "queries") == "2.0 s/query"

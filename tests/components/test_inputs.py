@@ -139,5 +139,5 @@ def test_the_order_of_evaluation_sets_counts(folder: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing in this folder"):
+    with pytest.raises(InputError, match="no files in this folder"):
         folder_version(tmp_path)

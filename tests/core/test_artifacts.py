@@ -57,7 +57,7 @@ def test_an_interrupted_writer_leaves_the_old_artifact(tmp_path):
 
 def test_a_missing_file_is_refused_at_writing(tmp_path):
     with (
-        pytest.raises(ArtifactError, match="lacks files"),
+        pytest.raises(ArtifactError, match="triplets artifact are missing"),
         write_artifact(tmp_path / "x", "triplets", FROM) as draft,
     ):
         (draft.path / "audit.json").write_text("{}")

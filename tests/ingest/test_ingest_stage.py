@@ -69,7 +69,14 @@ def test_every_format_becomes_chunks(tmp_path: Path) -> None:
         **{f"documents_{suffix}": 1 for suffix in ("docx", "html", "md", "pdf", "rst", "txt")},
     }
     titles = {row["path"]: row["title"] for row in table(tmp_path, "documents")}
-    assert titles == {"a.md": "A", "b.rst": "B", "c.txt": "c", "d.html": "D", "e.pdf": "E", "f.docx": "Pump sheet"}
+    assert titles == {
+        "a.md": "A",
+        "b.rst": "B",
+        "c.txt": "c",
+        "d.html": "D",
+        "e.pdf": "E",
+        "f.docx": "Pump manual",
+    }
     assert {row["doc_id"] for row in table(tmp_path, "chunks")} == {
         row["doc_id"] for row in table(tmp_path, "documents")
     }
@@ -164,7 +171,7 @@ def test_unreadable_files_are_listed_and_the_run_goes_on(docs: Path, tmp_path: P
     report = ingest(docs, tmp_path)
     skipped = {row["path"]: row["reason"] for row in table(tmp_path, "skipped")}
     assert list(skipped) == ["binary.txt", "broken.docx", "broken.pdf", "picture.png", "short.md"]
-    assert skipped["short.md"] == "too short: 2 words, at least 10"
+    assert skipped["short.md"] == "too short: 2 words, at least 10 are needed"
     assert "NUL" in skipped["binary.txt"]
     assert report.metrics["documents"] == 8
     assert report.metrics["skipped_files"] == 5

@@ -50,7 +50,7 @@ def test_what_is_no_document_is_listed_and_hidden_files_are_not(docs: Path) -> N
     assert reasons(listing(docs, max_file_mb=0.5)) == {
         "logo.png": "format .png is not supported",
         "LICENSE": "format (no extension) is not supported",
-        "large.md": "too large: 1.0 MB, at most 0.5",
+        "large.md": "too large: 1.0 MB, at most 0.5 MB are allowed",
         "pipe.md": "not a regular file, or a broken link",
     }
 
@@ -83,5 +83,5 @@ def test_fingerprint_follows_names_and_content_not_the_place(docs: Path, tmp_pat
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="does not exist"):
         listing(tmp_path / "nowhere")

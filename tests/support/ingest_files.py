@@ -45,8 +45,8 @@ def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
 def make_docx() -> bytes:
     """Return a Word document with a title, headings, lists, a merged table cell and a listing."""
     document = Document()
-    document.add_heading("Pump sheet", 0)
-    document.add_paragraph("The pump stands in the hall.")
+    document.add_heading("Pump manual", 0)
+    document.add_paragraph("The pump is in the hall.")
     document.add_heading("Limits", 1)
     table = document.add_table(rows=2, cols=2)
     for cell, text in zip(table._cells, ("Item", "Value", "Flow", "8 l/s"), strict=True):

@@ -1,4 +1,4 @@
-"""Load the configuration: a preset or a YAML file, then `section.key=value` overrides, all of it strict."""
+"""Loads the configuration: a preset or a YAML file, then `section.key=value` overrides, all checked strictly."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -15,7 +15,7 @@ from embedtune.core.suggestions import did_you_mean
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets that embedtune ships."""
+    """Return the names of the presets that come with embedtune."""
     folder = resources.files("embedtune") / "presets"
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -24,7 +24,7 @@ def preset_text(name: str) -> str:
     """Return the commented YAML of a preset.
 
     Raises:
-        ConfigError: There is no such preset.
+        ConfigError: There is no preset of this name.
     """
     known = preset_names()
     if name not in known:
@@ -37,7 +37,7 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration.
 
     Args:
-        source: Name of a preset, or path of a YAML file.
+        source: Name of a preset, or path to a YAML file.
         overrides: `section.key=value` strings; values are read as YAML.
 
     Raises:
@@ -60,7 +60,7 @@ def parse_config(data: dict[str, JsonValue]) -> Config:
     """Validate plain data as a configuration.
 
     Raises:
-        ConfigError: Names each offending key with its value and what is allowed.
+        ConfigError: The data is not valid; the error names each wrong key, its value and what is allowed.
     """
     try:
         return Config.model_validate(data)
