@@ -1,29 +1,30 @@
-# Everything a fresh machine with Python >= 3.11 needs: `make demo` and `make test` set themselves up.
+# Everything that a fresh machine with Python 3.11 to 3.13 needs: `make demo` and `make test` install what they use.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DEMO ?= demo
 
-.PHONY: help install demo test lint unit test-cluster images lock compile clean
+.PHONY: help install demo test lint unit test-cluster images lock compile reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-install: $(VENV)/.demo ## Set up an environment with the command embedtune
+install: $(VENV)/.demo ## Install the command embedtune into .venv
 
-demo: $(VENV)/.demo ## Tune all-MiniLM-L6-v2 on the sample handbook and open the question whether it helped
+demo: $(VENV)/.demo ## Tune all-MiniLM-L6-v2 on the sample handbook and report whether it helped
 	$(BIN)/embedtune demo --work $(DEMO)
 
-test: $(VENV)/.dev lint unit ## Set up, then run every check and test
+test: $(VENV)/.dev lint unit ## Install, then run every check and test
 
-lint: $(VENV)/.dev ## ruff, mypy, import-linter, stale pipelines
+lint: $(VENV)/.dev ## ruff, mypy, import-linter, stale pipelines, stale reference pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pipelines.compile --check
+	$(BIN)/python -m embedtune.cli.reference --check
 
 unit: $(VENV)/.dev ## pytest
 	$(BIN)/python -m pytest
@@ -31,19 +32,22 @@ unit: $(VENV)/.dev ## pytest
 test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md says what it needs)
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-compile: $(VENV)/.dev ## Compile the pipelines anew
+compile: $(VENV)/.dev ## Compile the pipelines again
 	$(BIN)/python -m pipelines.compile
 
+reference: $(VENV)/.dev ## Generate docs/reference/ again
+	$(BIN)/python -m embedtune.cli.reference
+
 LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune
-lock: $(VENV)/.uv ## Pin the requirements anew
+lock: $(VENV)/.uv ## Pin the requirements again
 	for name in dev demo triton cpu; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	$(LOCK) requirements/gpu.in --no-emit-package faiss-cpu -o requirements/gpu.txt
 	grep -vE '^(numpy|ml-dtypes)==' requirements/dev.txt | $(LOCK) requirements/serve.in -c - -o requirements/serve.txt
 
-images: ## Build the images cpu, gpu and triton (images/build says what can be chosen)
+images: ## Build the images cpu, gpu and triton (options: see images/build)
 	images/build
 
-clean: ## Remove what the targets above made
+clean: ## Remove the virtual environment and the demo
 	rm -rf $(VENV) $(DEMO)
 
 $(VENV)/.uv:

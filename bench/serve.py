@@ -1,16 +1,16 @@
-"""Requests per second and latency of the served model, ours and others, in one run on one machine.
+"""Requests per second and latency of the served model, compared with other servers in one run on one machine.
 
-One text of 16 to 400 words a request; N clients that each wait for their answer before they send the next.
-Servers, clients and, in its turn, the ceiling share the same cores. All servers are started first and idle while
-one is measured; rounds go through all systems, so that a slower minute of the machine meets all of them. fp32
-against fp32; int8 is a row of its own. Medians over the rounds.
+Each request has one text of 16 to 400 words; each of N clients waits for its answer before it sends the next one.
+Servers, clients and the ceiling share the same cores. All servers are started first and are idle while one is
+measured; every round measures all systems, so that a slow minute of the machine affects all of them. fp32 is
+compared with fp32; int8 has its own row. The table shows medians over the rounds.
 
     embedtune export --model MODEL --dataset DATASET --output ENGINE --preset demo-cpu
     embedtune export --model MODEL --dataset DATASET --output INT8 --preset demo-cpu --set export.precision=int8
     python bench/serve.py --model MODEL --dataset DATASET --engine ENGINE --int8 INT8
 
---infinity VENV adds infinity-emb from an environment of its own, made by
-`pip install infinity-emb[torch,optimum,server]`. --seconds 3 --rounds 1 gives a quick look.
+--infinity VENV adds infinity-emb from a separate virtual environment, created with
+`pip install infinity-emb[torch,optimum,server]`. Use --seconds 3 --rounds 1 for a quick look.
 """
 
 import argparse
@@ -39,14 +39,14 @@ from embedtune.core.retrieval.beir import read_records
 
 CLIENTS = (1, 8, 64)
 TEXTS, LEAST_WORDS, MOST_WORDS = 512, 16, 400
-CHECKED = 8  # answers of each system that are held against PyTorch's vectors
+CHECKED = 8  # answers of each system that are compared with PyTorch's vectors
 HERE = Path(__file__).parent / "serving"
 CEILING = "ceiling: ONNX Runtime alone"
 Cell = tuple[str, int]
 
 
 def make_texts(dataset: Path, count: int) -> list[str]:
-    """Return texts out of the corpus, of 16 to 400 words, every length as likely as any other."""
+    """Return texts from the corpus with 16 to 400 words, all lengths equally likely."""
     source = random.Random(42)
     passages = [record.text for record in read_records(dataset / "corpus.jsonl")]
     source.shuffle(passages)
@@ -59,7 +59,7 @@ def make_texts(dataset: Path, count: int) -> list[str]:
 
 
 def start_systems(stack: ExitStack, options: argparse.Namespace, folder: Path) -> list[System]:
-    """Start what is compared; with --only, those whose name contains that."""
+    """Start the systems to compare; with --only, those whose name contains its value."""
     settings = ServeSettings(**json.loads(options.settings))
     ours = stack.enter_context(triton("Triton, gRPC", options.engine, settings, folder / "fp32"))
     systems = [ours]
@@ -82,7 +82,7 @@ def start_systems(stack: ExitStack, options: argparse.Namespace, folder: Path) -
 
 
 def ask(system: System, texts: Path, options: argparse.Namespace, *more: str) -> object:
-    """Run the load generator in a process of its own and return what it prints."""
+    """Run the load generator in a separate process and return its parsed output."""
     dimension = str(load_contract(options.engine).dimensions[0])
     command = [sys.executable, str(HERE / "load.py"), system.kind, str(system.port), str(texts)]
     done = subprocess.run([*command, "--dimension", dimension, *more], capture_output=True, text=True)
@@ -92,19 +92,19 @@ def ask(system: System, texts: Path, options: argparse.Namespace, *more: str) ->
 
 
 def check_vectors(systems: Sequence[System], texts: Path, options: argparse.Namespace) -> None:
-    """Print how near each system's answers are to the model's own vectors: a comparison needs one model."""
+    """Print how close each system's answers are to the model's own vectors: all must serve the same model."""
     encoder = TorchEncoder(options.model, load_contract(options.model), RuntimeSettings(device="cpu"))
     expected = encoder.encode_passages(json.loads(texts.read_text())[:CHECKED], SilentProgress())
     for system in systems:
         got = np.array(ask(system, texts, options, "--vectors", str(CHECKED)), dtype=np.float32)
         least = float((got * expected).sum(axis=1).min())
-        print(f"{system.name}: least cosine to PyTorch {least:.5f}", flush=True)
+        print(f"{system.name}: minimum cosine to PyTorch {least:.5f}", flush=True)
         if least < (0.95 if "int8" in system.name else 0.999):
-            sys.exit(f"{system.name} does not give the model's vectors")
+            sys.exit(f"{system.name} does not return the model's vectors")
 
 
 def idle_cores(seconds: float = 3.0) -> float:
-    """Return how many cores of this machine are busy while no system is asked: it should be about 0."""
+    """Return how many cores of this machine are busy while no requests are sent; should be about 0."""
 
     def busy() -> int:
         user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
@@ -123,7 +123,7 @@ def run_ceiling(texts: Path, options: argparse.Namespace) -> float:
 
 
 def print_table(runs: dict[Cell, list[dict[str, float]]], ceilings: Sequence[float]) -> None:
-    """Print medians over the rounds; rates against the ceiling, and the rate of every round."""
+    """Print the medians over the rounds, the rates relative to the ceiling, and the rate of every round."""
     ceiling = statistics.median(ceilings)
     print(
         f"{'':34}{'clients':>8}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'ceiling':>9}{'client':>8}  req/s by round"
@@ -153,10 +153,10 @@ def main() -> None:
     parser.add_argument("--engine", type=Path, required=True, help="fp32, target python-cpu")
     parser.add_argument("--int8", type=Path, help="the same model's int8 engine")
     parser.add_argument("--infinity", type=Path, help="virtual environment that has infinity-emb")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--settings", default="{}", help="settings of `serve` as JSON, to try others")
-    parser.add_argument("--only", default="", help="only systems whose name contains this")
+    parser.add_argument("--settings", default="{}", help="settings of the section `serve` as JSON")
+    parser.add_argument("--only", default="", help="measure only systems whose name contains this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         texts = Path(name) / "texts.json"

@@ -1,8 +1,8 @@
-"""Ten minutes at full load with malformed requests mixed in: does a good one fail, does memory grow?
+"""Ten minutes at full load with malformed requests mixed in: does a valid request fail, does memory grow?
 
-The real Triton and the gateway on this machine, half of the clients at each. Every good answer is held against
-PyTorch's vector of its text; every malformed request must be refused as the client's mistake, not as the server's.
-What memory each process holds is printed once a minute. Exit status 1: a good request failed, a malformed one was
+It runs the real Triton and the gateway on this machine, with half of the clients on each. Every answer is compared
+with PyTorch's vector of its text; every malformed request must be refused as a client error, not a server error.
+The memory of each process is printed once a minute. Exit status 1: a valid request failed, a malformed one was
 answered or broke something, or a process grew by more than 25 MB from the second fifth of the time to the last.
 
     python bench/soak.py --engine ENGINE                            # 10 minutes, 32 clients
@@ -41,7 +41,7 @@ WATCHED = {
     "embedtune.serve.gateway": "gateway",
 }
 LEAST_COSINE = 0.999
-MOST_GROWTH_MB = 25.0  # a tenth of what the stub holds; what allocators keep settles within the first minutes
+MOST_GROWTH_MB = 25.0  # a tenth of the stub's memory; allocators settle within the first minutes
 CLIENT_ERRORS = range(400, 500)
 BODIES: dict[str, bytes] = {
     "no JSON": b'{"input": ',
@@ -72,7 +72,7 @@ TENSORS: dict[str, dict[str, list[object]]] = {
 
 @dataclass
 class Tally:
-    """What came back."""
+    """Counts of the answers, by outcome."""
 
     good: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -81,7 +81,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Case:
-    """A text and the vector that PyTorch gives it."""
+    """A text and its vector from PyTorch."""
 
     text: str
     kind: str
@@ -89,7 +89,7 @@ class Case:
 
 
 Good = Callable[[Case], Awaitable[np.ndarray]]
-Bad = Callable[[str], Awaitable[str]]  # returns how it was refused, or "" if that was wrong
+Bad = Callable[[str], Awaitable[str]]  # returns how the request was refused, or "" if it was not refused correctly
 
 
 def read_cases(engine: Path) -> list[Case]:
@@ -129,7 +129,7 @@ def grpc_side(stack: AsyncExitStack, port: int) -> tuple[Good, Bad]:
         try:
             await infer(TENSORS[name])
         except InferenceServerException as error:
-            # Triton itself refuses a batch that is too large, in its own words.
+            # A batch that is too large is refused by Triton itself, with its own message.
             told = error.message()
             return "refused" if "INVALID: " in told or "batch-size must be" in told else ""
         return ""
@@ -145,7 +145,7 @@ def _tensor(name: str, values: list[object]) -> grpc.InferInput:
 
 
 async def load(systems: list[System], cases: list[Case], options: argparse.Namespace) -> Tally:
-    """Ask until the time is over; malformed requests go in turns."""
+    """Send requests until the time is over, cycling through the malformed ones."""
     tally, end = Tally(), time.monotonic() + options.seconds
     turns = itertools.cycle(cases)
     async with AsyncExitStack() as stack:
@@ -192,13 +192,13 @@ async def ask_badly(bad: Bad, name: str, tally: Tally) -> None:
     if how:
         tally.refused[f"{name}: {how}"] += 1
     else:
-        tally.failures.append(f"malformed request not refused as one: {name}")
+        tally.failures.append(f"malformed request not refused as a client error: {name}")
 
 
 def held(pid: int) -> float:
-    """Return the MB that a process holds, of shared memory its part.
+    """Return the memory of a process in MB, with its proportional share of shared memory.
 
-    Not the resident size: Triton maps its shared memory anew as it grows, and that would count it again and again.
+    The resident size would not do: Triton maps its shared memory again as it grows, which would count repeatedly.
     """
     line = next(
         line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")
@@ -207,13 +207,13 @@ def held(pid: int) -> float:
 
 
 def watched(ours: int) -> dict[str, int]:
-    """Return the servers among the descendants of a process, by name."""
+    """Return the process ids of the servers among the descendants of a process, by name."""
     parents, commands = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             commands[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except FileNotFoundError:  # it has ended meanwhile
+        except FileNotFoundError:  # the process has ended in the meantime
             continue
     found = {}
     for pid, command in commands.items():
@@ -226,7 +226,7 @@ def watched(ours: int) -> dict[str, int]:
 
 
 async def watch(pids: dict[str, int], seconds: float, samples: dict[str, list[float]]) -> None:
-    """Take the memory of each process a hundred times, and print it ten times."""
+    """Measure the memory of each process a hundred times, and print it ten times."""
     for number in range(100):
         await asyncio.sleep(seconds / 100)
         for name, pid in pids.items():
@@ -243,7 +243,9 @@ async def soak(systems: list[System], cases: list[Case], options: argparse.Names
     growth = {name: statistics.median(v[-20:]) - statistics.median(v[20:40]) for name, v in samples.items()}
     print(f"{tally.good:,} good answers, {tally.refused.total():,} malformed requests refused")
     print(f"refused: {', '.join(f'{name} x {count}' for name, count in sorted(tally.refused.items()))}")
-    print(f"memory, last fifth against second: {', '.join(f'{n} {mb:+.1f} MB' for n, mb in growth.items())}")
+    print(
+        f"growth from the second fifth to the last: {', '.join(f'{n} {mb:+.1f} MB' for n, mb in growth.items())}"
+    )
     for failure in tally.failures[:10]:
         print(f"FAILED: {failure}")
     missing = sorted(set(WATCHED.values()) - set(pids))

@@ -1,7 +1,7 @@
-"""What the machine itself can give: ONNX Runtime in one process, all texts known, sorted by length, all cores.
+"""The most that this machine can do: ONNX Runtime in one process on all cores, texts known and sorted by length.
 
-No server does better on the same graph, since none knows its texts in advance. The batch sizes are tried in turns
-and the best of them is the ceiling.
+No server can do better with the same graph, since none knows its texts in advance. Several batch sizes are tried,
+and the best result is the ceiling.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engine", type=Path)
     parser.add_argument("texts", type=Path, help="JSON list of strings")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each batch size")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration per batch size")
     options = parser.parse_args()
     texts = json.loads(options.texts.read_text())
     rates = {}

@@ -1,7 +1,7 @@
-"""The load generator, a process of its own: N clients; each sends a text, waits for the answer, sends the next.
+"""The load generator, a separate process: each of N clients sends a text, waits for the answer, sends the next.
 
-All systems get the same texts in the same order. What is measured is whole answers, decoded into numbers, of one
-stretch of time after a warm-up; an answer that is no vector ends the run.
+All systems get the same texts in the same order. It counts complete answers, decoded into numbers, within a period
+after a warm-up; an answer that is not a unit vector ends the run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PATIENCE_S = 120.0
 
 
 def triton_client(stack: AsyncExitStack, port: int) -> Embed:
-    """Return a client of the endpoint model over gRPC; all share one connection."""
+    """Return a client of the endpoint model over gRPC; all clients share one connection."""
     client = grpc.InferenceServerClient(f"127.0.0.1:{port}")
     stack.push_async_callback(client.close)
 
@@ -47,7 +47,7 @@ def http_client(stack: AsyncExitStack, port: int) -> httpx.AsyncClient:
 
 
 def openai_client(stack: AsyncExitStack, port: int, path: str, model: str) -> Embed:
-    """Return a client of OpenAI's API that asks for base64, as the official one does."""
+    """Return a client of OpenAI's API that asks for base64, as the official client does."""
     client = http_client(stack, port)
 
     async def embed(text: str) -> np.ndarray:
@@ -59,7 +59,7 @@ def openai_client(stack: AsyncExitStack, port: int, path: str, model: str) -> Em
 
 
 def plain_client(stack: AsyncExitStack, port: int) -> Embed:
-    """Return a client of bench/serving/plain.py: numbers as JSON."""
+    """Return a client of bench/serving/plain.py, which answers with numbers in JSON."""
     client = http_client(stack, port)
 
     async def embed(text: str) -> np.ndarray:
@@ -78,7 +78,7 @@ CLIENTS: dict[str, Callable[[AsyncExitStack, int], Embed]] = {
 
 
 async def measure(kind: str, port: int, texts: Sequence[str], options: argparse.Namespace) -> dict[str, object]:
-    """Return latencies of the answers that came within the time, and what the clients themselves cost."""
+    """Return the latencies of the answers within the period, and the CPU usage of the clients themselves."""
     seconds: list[float] = []
     async with AsyncExitStack() as stack:
         embed = CLIENTS[kind](stack, port)
@@ -91,7 +91,7 @@ async def measure(kind: str, port: int, texts: Sequence[str], options: argparse.
                 vector = await embed(next(turns))
                 stop = time.perf_counter()
                 if len(vector) != options.dimension or not 0.99 < float(vector @ vector) < 1.01:
-                    raise ValueError(f"{kind} gave no unit vector: {vector[:4]}")
+                    raise ValueError(f"{kind} did not return a unit vector: {vector[:4]}")
                 if begin <= stop <= end:
                     seconds.append(stop - start)
 
@@ -103,7 +103,7 @@ async def measure(kind: str, port: int, texts: Sequence[str], options: argparse.
 
 
 async def vectors(kind: str, port: int, texts: Sequence[str]) -> list[list[float]]:
-    """Return the vectors of texts, one after the other."""
+    """Return the vectors of the texts, requested one by one."""
     async with AsyncExitStack() as stack:
         embed = CLIENTS[kind](stack, port)
         return [(await embed(text)).tolist() for text in texts]
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--warmup", type=float, default=1.0)
     parser.add_argument("--dimension", type=int, required=True)
-    parser.add_argument("--vectors", type=int, default=0, help="print the vectors of so many texts instead")
+    parser.add_argument("--vectors", type=int, default=0, help="print the vectors of this many texts instead")
     options = parser.parse_args()
     texts = json.loads(options.texts.read_text())
     if options.vectors:

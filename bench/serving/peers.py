@@ -1,4 +1,4 @@
-"""The others: sentence-transformers behind a plain FastAPI, and infinity-emb from an environment of its own."""
+"""The peers: sentence-transformers behind a plain FastAPI, and infinity-emb in a virtual environment."""
 
 import json
 import shutil
@@ -28,10 +28,10 @@ def infinity(name: str, home: Path, model: Path, backend: Backend) -> AbstractCo
     """Run infinity-emb.
 
     Args:
-        name: In the table.
+        name: Its name in the table.
         home: Its virtual environment.
-        model: What `classic_copy` wrote.
-        backend: PyTorch, or ONNX Runtime with the graph that `optimum` makes of the model.
+        model: Directory that `classic_copy` wrote.
+        backend: PyTorch, or ONNX Runtime with the graph that `optimum` exports.
     """
     (port,) = free_ports(1)
     command = [str(home / "bin" / "infinity_emb"), "v2", "--model-id", ".", "--served-model-name", "peer"]
@@ -39,12 +39,12 @@ def infinity(name: str, home: Path, model: Path, backend: Backend) -> AbstractCo
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     command += ["--no-vector-disk-cache"]  # on by default: it would answer repeated texts without the model
     system = System(name, "infinity", port)
-    # Inside the model's folder: optimum finds the graph by its mere name only, and infinity gives what it globbed.
+    # Run in the model's folder: optimum finds the graph only by its bare name, and infinity passes that.
     return running(system, command, "/health", model / "log", HF_HUB_OFFLINE="1", DO_NOT_TRACK="1", PYTHONPATH="")
 
 
 def classic_copy(model: Path, copy: Path) -> None:
-    """Copy a model in the layout that sentence-transformers before version 6 reads, as infinity-emb needs it."""
+    """Copy a model in the layout that sentence-transformers before version 6 reads, as infinity-emb does."""
     contract = load_contract(model)
     if contract.pooling != "mean" or contract.query_prefix or contract.passage_prefix:
         sys.exit("the comparison is for models with mean pooling and without prefixes")
@@ -64,7 +64,7 @@ def classic_copy(model: Path, copy: Path) -> None:
 
 
 def add_graph(home: Path, model: Path) -> None:
-    """Write optimum's ONNX file into a copy, and where its texts are cut, else this peer would do more work."""
+    """Add optimum's ONNX file and the maximum length to a copy; without the latter this peer would do more."""
     command = [home / "bin" / "optimum-cli", "export", "onnx", "--model", model, "--library", "transformers"]
     command += ["--task", "feature-extraction"]
     done = subprocess.run([*command, model / "exported"], capture_output=True, text=True)
@@ -72,7 +72,7 @@ def add_graph(home: Path, model: Path) -> None:
         sys.exit(f"optimum cannot export the model:\n{done.stderr[-2000:]}")
     (model / "exported" / "model.onnx").rename(model / "model.onnx")
     config = json.loads((model / "config.json").read_text())
-    # infinity's ONNX encoder cuts at this value; the graph has its positions inside.
+    # infinity's ONNX encoder truncates at this value; the graph itself has its positions built in.
     config["max_position_embeddings"] = load_contract(model).max_length
     _write(model / "config.json", config)
 

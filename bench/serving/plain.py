@@ -1,4 +1,4 @@
-"""sentence-transformers behind a plain FastAPI, as one writes it at first: a process, a model, a lock."""
+"""sentence-transformers behind a plain FastAPI, the usual first attempt: one process, one model, one lock."""
 
 import argparse
 import threading

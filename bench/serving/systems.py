@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, and when it is ready. All run on this process's cores."""
+"""The servers to compare: how each is started, and when it is ready. All run on the cores of this process."""
 
 import os
 import subprocess
@@ -16,17 +16,17 @@ from embedtune.serve.release.build import build_release
 from embedtune.serve.triton.installation import find_installation
 from embedtune.serve.triton.server import Ports, TritonServer, free_ports
 
-START_S = 600.0  # infinity-emb measures itself first
+START_S = 600.0  # infinity-emb benchmarks itself first
 
 
 @dataclass(frozen=True)
 class System:
-    """A server that answers.
+    """A running server.
 
     Args:
-        name: In the table.
-        kind: Which client of load.py speaks to it.
-        port: On 127.0.0.1.
+        name: Its name in the table.
+        kind: The client in load.py to use.
+        port: Its port on 127.0.0.1.
     """
 
     name: str
@@ -36,7 +36,7 @@ class System:
 
 @contextmanager
 def triton(name: str, engine: Path, settings: ServeSettings, folder: Path) -> Iterator[System]:
-    """Serve an engine with the real Triton, asked over gRPC."""
+    """Serve an engine with the real Triton, over gRPC."""
     http, grpc, metrics = free_ports(3)
     folder.mkdir(parents=True)
     release = build_release(engine, folder, settings)
@@ -46,7 +46,7 @@ def triton(name: str, engine: Path, settings: ServeSettings, folder: Path) -> It
 
 
 def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[System]:
-    """Run the gateway in front of a Triton that runs."""
+    """Run the gateway in front of a running Triton."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "embedtune.serve.gateway", "--port", str(port), "--drain", "0"]
     command += ["--triton", f"127.0.0.1:{behind.port}"]
@@ -57,7 +57,7 @@ def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[S
 def running(
     system: System, command: Sequence[str], health: str, log: Path, **environment: str
 ) -> Iterator[System]:
-    """Run a server in the log's folder until the context ends; it is ready when `health` answers with 200."""
+    """Run a server in the folder of its log until the context ends; it is ready when `health` returns 200."""
     with log.open("w") as output:
         server = subprocess.Popen(
             command, stdout=output, stderr=output, cwd=log.parent, env={**os.environ, **environment}

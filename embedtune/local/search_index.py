@@ -1,6 +1,5 @@
 """Searching the passages of a work directory with FAISS indexes of the base and the tuned model."""
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,8 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.records.base import write_record
+from embedtune.core.records.playground import PlaygroundRecord
 from embedtune.core.retrieval.beir import Record, read_qrels, read_records, write_records
 from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.core.secrets import Secrets
@@ -132,12 +133,12 @@ def write_playground(index: SearchIndex, folder: Path) -> None:
     for name in (BASE, TUNED):
         np.save(draft / f"{name}.npy", _vectors(index.indexes[name]))
     write_records(draft / "corpus.jsonl", index.passages)
-    about = {
-        "base_model": index.contract.base_model,
-        "passages": len(index.passages),
-        "examples": example_questions(index.work / "dataset"),
-    }
-    (draft / "playground.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    about = PlaygroundRecord(
+        base_model=index.contract.base_model,
+        passages=len(index.passages),
+        examples=tuple(example_questions(index.work / "dataset")),
+    )
+    write_record(draft / "playground.json", about)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
 

@@ -1,4 +1,4 @@
-"""Charts as helm renders them."""
+"""The chart, rendered by helm."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def helm() -> str:
 
 
 def template(helm: str, *settings: str, files: tuple[str, ...] = (), apis: tuple[str, ...] = ()) -> str:
-    """Return the manifests of an installation named embedtune, or raise what helm says."""
+    """Return the manifests of an installation named embedtune; raise helm's error message if it fails."""
     command = [helm, "template", "embedtune", str(CHART), "--namespace", "serving"]
     command += [word for name in files for word in ("-f", str(CHART / name))]
     command += [word for setting in (*REQUIRED, *settings) for word in ("--set", setting)]
@@ -42,7 +42,7 @@ def template(helm: str, *settings: str, files: tuple[str, ...] = (), apis: tuple
 
 @pytest.fixture(scope="session")
 def render(helm: str) -> Render:
-    """Return the objects by kind; the Pod is that of `helm test`."""
+    """Return the rendered objects by kind; the Pod is the one of `helm test`."""
 
     def render(*settings: str, **more: Any) -> Objects:
         objects = [item for item in yaml.safe_load_all(template(helm, *settings, **more)) if item]

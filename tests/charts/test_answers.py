@@ -1,4 +1,4 @@
-"""What `helm test` says of an endpoint that answers well, wrongly, or not at all."""
+"""The result of `helm test` for an endpoint that answers correctly, incorrectly, or not at all."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def by_length(_: int, text: str) -> list[float]:
     return [0.6, 0.8] if len(text) > 40 else [0.8, 0.6]
 
 
-def test_a_good_endpoint_passes_with_its_key() -> None:
+def test_a_correct_endpoint_passes_with_its_key() -> None:
     with endpoint(by_length, key="k") as url:
         done = run(url, "k")
     assert (done.returncode, done.stdout) == (0, "embedtune answers with 2 dimensions\n"), done.stderr
@@ -72,14 +72,14 @@ def test_vectors_that_are_not_normalised_fail() -> None:
     assert "length 5.0; expected 1" in done.stderr
 
 
-def test_vectors_that_depend_on_the_place_of_a_text_fail() -> None:
+def test_vectors_that_depend_on_the_position_of_a_text_fail() -> None:
     with endpoint(lambda place, _: [0.6, 0.8] if place else [0.8, 0.6]) as url:
         done = run(url)
     assert done.returncode == 1
     assert "another order" in done.stderr
 
 
-def test_nobody_there_fails() -> None:
+def test_an_unreachable_endpoint_fails() -> None:
     done = run("http://127.0.0.1:9")
     assert done.returncode == 1
     assert "does not answer" in done.stderr

@@ -1,4 +1,4 @@
-"""What stands around the serving pods: Service, autoscaler, budget, network policy, monitoring, rights."""
+"""Objects around the serving pods: Service, autoscaler, disruption budget, network policy, monitoring, RBAC."""
 
 import subprocess
 
@@ -27,7 +27,7 @@ EVERYTHING = (
 )
 
 
-def test_everything_selects_the_pods_and_nothing_but_the_pods(render: Render) -> None:
+def test_every_selector_matches_the_serving_pods_and_no_others(render: Render) -> None:
     objects = render(*EVERYTHING)
     labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == SELECTOR
@@ -38,7 +38,7 @@ def test_everything_selects_the_pods_and_nothing_but_the_pods(render: Render) ->
     assert not objects["Pod"]["metadata"]["labels"].items() >= SELECTOR.items()
 
 
-def test_a_label_of_the_user_does_not_replace_what_selects(render: Render) -> None:
+def test_a_user_label_does_not_replace_a_selector_label(render: Render) -> None:
     objects = render(r"podLabels.app\.kubernetes\.io/component=mine", "podLabels.team=search")
     labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert labels == {**SELECTOR, "team": "search"}
@@ -49,7 +49,7 @@ def test_all_objects_are_in_the_namespace_of_the_installation(render: Render) ->
         assert item["metadata"]["namespace"] == "serving"
 
 
-def test_an_autoscaler_and_the_deployment_never_both_count_pods(render: Render) -> None:
+def test_only_one_of_autoscaler_and_deployment_sets_the_number_of_pods(render: Render) -> None:
     fixed, scaled = render("replicas=3"), render("autoscaling.enabled=true")
     assert fixed["Deployment"]["spec"]["replicas"] == 3
     assert "HorizontalPodAutoscaler" not in fixed
@@ -67,7 +67,7 @@ def test_an_autoscaler_and_the_deployment_never_both_count_pods(render: Render) 
         ("queue", (), "Pods"),
     ],
 )
-def test_pods_are_added_by_queue_time_or_where_that_is_unknown_by_cpu(
+def test_the_autoscaler_uses_queue_time_or_if_that_is_unknown_cpu(
     render: Render, metric: str, apis: tuple[str, ...], chosen: str
 ) -> None:
     objects = render("autoscaling.enabled=true", f"autoscaling.metric={metric}", apis=apis)
@@ -80,7 +80,7 @@ def test_pods_are_added_by_queue_time_or_where_that_is_unknown_by_cpu(
         assert found["containerResource"]["container"] == "triton"
 
 
-def test_the_budget_lets_a_node_be_drained_even_with_one_pod(render: Render) -> None:
+def test_the_disruption_budget_allows_draining_a_node_even_with_one_pod(render: Render) -> None:
     spec = render("replicas=1")["PodDisruptionBudget"]["spec"]
     assert spec["maxUnavailable"] == 1
     assert "minAvailable" not in spec
@@ -93,7 +93,7 @@ def test_only_the_gateway_can_be_reached_from_outside_a_pod(render: Render) -> N
     assert objects["NetworkPolicy"]["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
 
 
-def test_a_pod_reaches_the_name_service_and_the_object_store_alone(render: Render) -> None:
+def test_a_pod_reaches_only_dns_and_the_object_store(render: Render) -> None:
     names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
     assert render()["NetworkPolicy"]["spec"]["egress"] == [names, {"ports": [{"port": 9000}]}]
     named = render(*EVERYTHING)["NetworkPolicy"]["spec"]["egress"]
@@ -101,12 +101,14 @@ def test_a_pod_reaches_the_name_service_and_the_object_store_alone(render: Rende
 
 
 @pytest.mark.parametrize(("secure", "port"), [("true", 443), ("false", 80)])
-def test_an_endpoint_without_a_port_has_that_of_its_scheme(render: Render, secure: str, port: int) -> None:
+def test_a_storage_endpoint_without_a_port_has_the_default_port_of_its_scheme(
+    render: Render, secure: str, port: int
+) -> None:
     objects = render("storage.endpoint=s3.example.org", f"storage.secure={secure}")
     assert objects["NetworkPolicy"]["spec"]["egress"][1] == {"ports": [{"port": port}]}
 
 
-def test_named_clients_and_scrapers_are_let_in_and_the_helm_test_too(render: Render) -> None:
+def test_only_named_clients_named_scrapers_and_the_helm_test_have_access(render: Render) -> None:
     clients, scrapers = render(*EVERYTHING)["NetworkPolicy"]["spec"]["ingress"]
     assert clients["ports"] == [{"port": "http"}, {"port": "triton-http"}, {"port": "triton-grpc"}]
     tests = {"app.kubernetes.io/instance": "embedtune", "app.kubernetes.io/component": "test"}
@@ -119,7 +121,7 @@ def test_named_clients_and_scrapers_are_let_in_and_the_helm_test_too(render: Ren
     assert scrapers["from"] == [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
 
 
-def test_prometheus_scrapes_the_gateway_and_triton_by_ports_that_the_service_has(render: Render) -> None:
+def test_prometheus_scrapes_the_gateway_and_triton_through_the_service(render: Render) -> None:
     assert "ServiceMonitor" not in render()
     objects = render("serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus")
     monitor, ports = objects["ServiceMonitor"], objects["Service"]["spec"]["ports"]

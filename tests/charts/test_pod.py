@@ -1,4 +1,4 @@
-"""A serving pod: downloads a release, starts Triton on it, then the gateway; and ends without a failed request."""
+"""A serving pod downloads a release, starts Triton, then the gateway, and stops without a failed request."""
 
 import importlib.util
 import re
@@ -22,7 +22,7 @@ def test_the_release_is_downloaded_then_triton_starts_then_the_gateway(render: R
     spec = pod_spec(render())
     assert [item["name"] for item in spec["initContainers"]] == ["release", "triton"]
     assert [item["name"] for item in spec["containers"]] == ["gateway"]
-    # One that restarts is a sidecar: what follows waits until it has started, not until it has ended.
+    # An init container that restarts is a sidecar: the next one waits for its start, not for its end.
     assert [item.get("restartPolicy") for item in spec["initContainers"]] == [None, "Always"]
 
 
@@ -34,7 +34,7 @@ def test_every_container_runs_a_module_that_exists(render: Render) -> None:
         assert importlib.util.find_spec(command[2]) is not None
 
 
-def test_the_download_gets_exactly_the_variables_that_it_reads(render: Render) -> None:
+def test_the_download_gets_exactly_the_variables_it_reads(render: Render) -> None:
     given = environment(containers(render("storage.region=eu-1"))["release"])
     read = set(re.findall(r"EMBEDTUNE_\w+", Path(fetch.__file__).read_text()))
     assert {name for name in given if name.startswith("EMBEDTUNE_")} == read
@@ -58,7 +58,7 @@ def test_only_the_download_has_the_credentials_of_the_store(render: Render) -> N
         assert "embedtune-storage" not in str(containers(render())[name])
 
 
-def test_deploy_finds_what_it_sets_where_the_chart_has_it(render: Render) -> None:
+def test_deploy_and_the_chart_agree_on_names(render: Render) -> None:
     objects = render(f"release.id={ID}")
     assert objects["Deployment"]["metadata"]["name"] == DeploySettings().deployment
     assert objects["Service"]["metadata"]["name"] == DeploySettings().deployment
@@ -98,18 +98,18 @@ def test_a_pod_is_ready_when_triton_and_the_gateway_are(render: Render) -> None:
 def test_a_pod_that_ends_still_answers_until_proxies_know_and_requests_are_done(render: Render) -> None:
     objects = render("drainSeconds=7")
     assert "--drain=7" in containers(objects)["gateway"]["args"]
-    # Triton is a sidecar: it gets SIGTERM after the gateway has ended, and needs time for that too.
+    # Triton is a sidecar: it gets SIGTERM after the gateway has stopped, and needs time as well.
     assert pod_spec(objects)["terminationGracePeriodSeconds"] == 7 + FINISH_S + 15
 
 
-def test_a_rollout_takes_no_pod_away_before_another_is_ready(render: Render) -> None:
+def test_a_rollout_removes_no_pod_before_another_is_ready(render: Render) -> None:
     assert render()["Deployment"]["spec"]["strategy"] == {
         "type": "RollingUpdate",
         "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
     }
 
 
-def test_gateway_asks_for_a_key_only_where_a_secret_is_named(render: Render) -> None:
+def test_the_gateway_needs_a_key_only_if_a_secret_is_named(render: Render) -> None:
     assert "env" not in containers(render())["gateway"]
     objects = render("gateway.apiKeySecret=embedtune-endpoint")
     wanted = {"secretKeyRef": {"name": "embedtune-endpoint", "key": "api-key"}}
@@ -135,20 +135,20 @@ def test_pods_meet_the_pod_security_standard_restricted(render: Render, files: t
             }
 
 
-def test_served_files_cannot_be_changed_by_what_serves_them(render: Render) -> None:
+def test_the_serving_containers_cannot_change_the_release(render: Render) -> None:
     found = containers(render())
     (mount,) = [item for item in found["triton"]["volumeMounts"] if item["name"] == "release"]
     assert mount == {"name": "release", "mountPath": "/release", "readOnly": True}
     assert [item["name"] for item in found["gateway"]["volumeMounts"]] == ["tmp"]
 
 
-def test_cpu_mode_asks_for_no_gpu(render: Render) -> None:
+def test_cpu_mode_requests_no_gpu(render: Render) -> None:
     objects = render()
     assert "nvidia.com/gpu" not in str(objects)
     assert "tolerations" not in pod_spec(objects)
 
 
-def test_gpu_mode_gives_triton_its_gpus_and_lets_it_on_gpu_nodes(render: Render) -> None:
+def test_gpu_mode_gives_triton_its_gpus_and_tolerates_gpu_nodes(render: Render) -> None:
     objects = render(
         "gpus=2", "tolerations[0].key=team", "tolerations[0].operator=Exists", files=("values-gpu.yaml",)
     )
@@ -163,10 +163,10 @@ def test_gpu_mode_gives_triton_its_gpus_and_lets_it_on_gpu_nodes(render: Render)
     ]
 
 
-def test_a_pod_of_the_small_values_asks_for_at_most_100_millicores(render: Render) -> None:
+def test_a_pod_with_the_small_values_requests_at_most_100_millicores(render: Render) -> None:
     found = containers(render(files=("values-small.yaml",)))
     cpu = {name: millicores(item) for name, item in found.items()}
-    # The download ends before Triton starts; the other two run side by side.
+    # The download ends before Triton starts; the other two run at the same time.
     assert max(cpu["release"], cpu["triton"] + cpu["gateway"]) == 90
 
 
@@ -176,7 +176,7 @@ def millicores(container: dict[str, Any]) -> int:
     return int(cpu.removesuffix("m"))
 
 
-def test_everything_a_pod_mounts_is_there(render: Render) -> None:
+def test_every_mount_has_a_volume_and_every_volume_is_mounted(render: Render) -> None:
     objects: Objects = render()
     volumes = {item["name"] for item in pod_spec(objects)["volumes"]}
     mounted = {mount["name"] for item in containers(objects).values() for mount in item["volumeMounts"]}

@@ -1,4 +1,4 @@
-"""Values: a misspelt or impossible one is refused, and each one that is offered does something."""
+"""Misspelt or impossible values are refused, and every value has an effect."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import yaml
 
 from tests.charts.conftest import CHART, Render, containers
 
-FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # handed to Kubernetes as they are
+FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # passed to Kubernetes unchanged
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_wrong_value_is_refused(render: Render, setting: str, complaint: str) 
     ("setting", "complaint"),
     [("image.tag=", "image.tag: set it to the tag"), ("storage.endpoint=", "storage.endpoint: host:port")],
 )
-def test_what_nobody_can_guess_must_be_given(render: Render, setting: str, complaint: str) -> None:
+def test_a_value_without_a_sensible_default_is_required(render: Render, setting: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         render(setting)
 
@@ -58,7 +58,7 @@ def test_every_value_is_used_by_a_template() -> None:
 
 
 @pytest.mark.parametrize("file", ["values-small.yaml", "values-gpu.yaml"])
-def test_ready_sets_of_values_hold_nothing_that_changes_nothing(file: str) -> None:
+def test_every_value_of_the_ready_made_sets_differs_from_the_default(file: str) -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     values = yaml.safe_load((CHART / file).read_text())
     for path in leaves(values):

@@ -18,6 +18,8 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ArtifactError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import read_record
+from embedtune.core.records.playground import PlaygroundRecord
 from embedtune.core.retrieval.comparison import Hit, compare
 from embedtune.core.secrets import Secrets
 from embedtune.local.search_index import SearchIndex, example_questions, open_index, write_playground
@@ -108,11 +110,9 @@ def test_a_playground_contains_passages_vectors_and_the_base_model(work: Path, t
     index = opened(work)
     write_playground(index, folder)
     assert not (folder / "old-file").exists()
-    assert json.loads((folder / "playground.json").read_text()) == {
-        "base_model": str(work / "base"),
-        "passages": 41,
-        "examples": ["how do I clean the kiln?", "hoist chain"],
-    }
+    assert read_record(folder / "playground.json", PlaygroundRecord) == PlaygroundRecord(
+        base_model=str(work / "base"), passages=41, examples=("how do I clean the kiln?", "hoist chain")
+    )
     exported = OnnxEncoder(folder / "base", CPU)
     texts = [record.text for record in PASSAGES]
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""The gateway as a real HTTP server in a thread of the test."""
+"""The gateway as a real HTTP server in a thread of the test process."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from embedtune.serve.gateway.app import GatewayOptions, create_app
 
 @contextmanager
 def serving(options: GatewayOptions) -> Iterator[str]:
-    """Serve as long as the block runs; yields the address."""
+    """Serve while the block runs; yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(create_app(options), log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -1,4 +1,4 @@
-"""What `helm test` runs in the cluster: the endpoint gives unit vectors, in order, the same ones each time."""
+"""Run by `helm test` in the cluster: checks that the endpoint returns unit vectors, in order and reproducibly."""
 
 import json
 import math
@@ -12,7 +12,7 @@ KEY = os.environ.get("EMBEDTUNE_API_KEY", "")
 TEXTS = ["How is a release rolled back?", "A release is rolled back by promoting the one before it."]
 
 
-def ask(path: str, body: dict | None = None) -> dict:
+def ask(path: str, body: dict | None = None) -> dict:  # OpenAI's wire format
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     request = urllib.request.Request(URL + path, json.dumps(body).encode() if body else None, headers)
     with urllib.request.urlopen(request, timeout=60) as reply:
@@ -31,7 +31,7 @@ def main() -> str | None:
             return f"a vector has length {length}; expected 1"
     cosines = [sum(a * b for a, b in zip(x, y, strict=True)) for x, y in zip(first, second[::-1], strict=True)]
     if min(cosines) < 0.9999:
-        return f"the same texts in another order give other vectors: cosines {cosines}"
+        return f"the same texts in another order have other vectors: cosines {cosines}"
     print(f"{model} answers with {len(first[0])} dimensions")
     return None
 
@@ -39,4 +39,4 @@ def main() -> str | None:
 try:
     sys.exit(main())
 except (urllib.error.URLError, KeyError, IndexError) as error:
-    sys.exit(f"{URL} does not answer as it should: {error!r}")
+    sys.exit(f"{URL} does not answer as expected: {error!r}")

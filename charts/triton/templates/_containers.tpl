@@ -1,4 +1,4 @@
-{{/* Brings the release and verifies every hash. Its last words are the reason that kubectl and deploy show. */}}
+{{/* Downloads the release and verifies every hash. kubectl and deploy show its last words as the reason of a failure. */}}
 {{- define "triton.downloadContainer" -}}
 {{- $values := .root.Values -}}
 - name: release
@@ -36,7 +36,7 @@
     - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
-{{/* Triton: a sidecar (an init container that stays), so that it is warm before the gateway starts, and ends after it. */}}
+{{/* Triton: a sidecar (an init container that keeps running), so it is warm before the gateway starts and stops after it. */}}
 {{- define "triton.serverContainer" -}}
 - name: triton
   restartPolicy: Always
@@ -86,7 +86,7 @@
     - --host=0.0.0.0
     - --triton=127.0.0.1:8001
     - --model={{ .Values.model }}
-    # The pod leaves the endpoints and gets SIGTERM at the same time: go on until every proxy has heard of it.
+    # A pod is removed from the endpoints and gets SIGTERM at the same time: keep answering until all proxies know.
     - --drain={{ .Values.drainSeconds }}
     {{- range .Values.gateway.args }}
     - {{ . | quote }}

@@ -1,4 +1,4 @@
-{{/* The name of everything: deploy.deployment of the configuration, embedtune-triton for a release "embedtune". */}}
+{{/* Name of all objects, and deploy.deployment in the configuration: embedtune-triton for a Helm release "embedtune". */}}
 {{- define "triton.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
@@ -30,7 +30,7 @@ app.kubernetes.io/component: server
 {{ .Values.image.repository }}:{{ required "image.tag: set it to the tag that `make images` printed" .Values.image.tag }}
 {{- end -}}
 
-{{/* The release that pods get. With owner deploy it is the one that runs: an upgrade of the chart must not change it. */}}
+{{/* The release that pods serve. With owner deploy it is the running one: an upgrade of the chart must not change it. */}}
 {{- define "triton.release" -}}
 {{- $live := .Values.release.id -}}
 {{- if eq .Values.release.owner "deploy" -}}
@@ -50,7 +50,7 @@ app.kubernetes.io/component: server
 {{- $live -}}
 {{- end -}}
 
-{{/* What the autoscaler looks at: queue or cpu. */}}
+{{/* The metric of the autoscaler: queue or cpu. */}}
 {{- define "triton.metric" -}}
 {{- if ne .Values.autoscaling.metric "auto" -}}
 {{- .Values.autoscaling.metric -}}

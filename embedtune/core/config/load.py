@@ -115,5 +115,5 @@ def _explain(errors: list[ErrorDetails]) -> ConfigError:
         "the configuration is not valid:\n  " + "\n  ".join(lines),
         fix=f"did you mean {found}?"
         if found
-        else "see the commented presets (`embedtune init`) or docs/configuration.md",
+        else "see the commented presets (`embedtune init`) or docs/reference/configuration.md",
     )

@@ -19,7 +19,7 @@ from embedtune.core.errors import EmbedtuneError
 from embedtune.serve.gateway.app import GatewayOptions, create_app
 
 DEFAULTS = ServeSettings()
-FINISH_S = 30  # for requests under way
+FINISH_S = 30  # for requests in progress
 FILE = click.Path(path_type=Path)
 
 
@@ -28,14 +28,19 @@ FILE = click.Path(path_type=Path)
 @click.option("--port", default=8080, help="Port to listen on.")
 @click.option("--triton", envvar="EMBEDTUNE_TRITON", default="127.0.0.1:8001", help="host:port of Triton's gRPC.")
 @click.option("--model", default=DEFAULTS.model_name, help="Name of the endpoint model.")
-@click.option("--max-inputs", default=DEFAULTS.max_inputs, help="Texts in one request.")
-@click.option("--max-body-bytes", default=DEFAULTS.max_body_bytes, help="Largest request.")
-@click.option("--timeout", default=30.0, help="Seconds that Triton may take for an answer.")
-@click.option("--drain", default=5.0, help="Seconds that it answers on after SIGTERM; /health says 503 then.")
-@click.option("--token-ids", type=FILE, help="cl100k_base.tiktoken, to decode OpenAI's token ids.")
-@click.option("--playground", type=FILE, help="What `embedtune search --playground` wrote.")
+@click.option("--max-inputs", default=DEFAULTS.max_inputs, help="Maximum number of texts in one request.")
+@click.option(
+    "--max-body-bytes", default=DEFAULTS.max_body_bytes, help="Maximum size of a request body, in bytes."
+)
+@click.option("--timeout", default=30.0, help="Seconds to wait for Triton's answer.")
+@click.option("--drain", default=5.0, help="Seconds to keep answering after SIGTERM, while /health returns 503.")
+@click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
+@click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
 def main(host: str, port: int, drain: float, **given: Any) -> None:
-    """Answer /v1/embeddings until SIGTERM; where EMBEDTUNE_API_KEY is set, clients must send that key."""
+    """Serve OpenAI's embeddings API in front of Triton, until SIGTERM or Ctrl-C.
+
+    If EMBEDTUNE_API_KEY is set, clients must send that key.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         app = create_app(_gateway_options(given))
@@ -49,10 +54,10 @@ def main(host: str, port: int, drain: float, **given: Any) -> None:
         app, host, port, access_log=False, server_header=False, timeout_graceful_shutdown=FINISH_S, log_config=None
     )
     if not _serve(uvicorn.Server(config), app, drain):
-        sys.exit(1)  # uvicorn has said why
+        sys.exit(1)  # uvicorn has logged the reason
 
 
-def _gateway_options(given: Mapping[str, Any]) -> GatewayOptions:
+def _gateway_options(given: Mapping[str, Any]) -> GatewayOptions:  # Any: click's parsed options
     limits = {name: given[name] for name in ("max_inputs", "max_body_bytes")}
     return GatewayOptions(
         triton=given["triton"],
@@ -65,18 +70,18 @@ def _gateway_options(given: Mapping[str, Any]) -> GatewayOptions:
 
 
 def _serve(server: uvicorn.Server, app: FastAPI, drain: float) -> bool:
-    """Serve until a signal comes, then end gracefully; tell whether it could start at all."""
+    """Serve until a signal arrives, then stop gracefully; return whether the server could start at all."""
     stop, at_once = threading.Event(), threading.Event()
 
     def end(number: int, _: object) -> None:
         stop.set()
-        if number == signal.SIGINT:  # a person at a terminal: nobody sends requests here for a while yet
+        if number == signal.SIGINT:  # someone at a terminal: no load balancer has to be waited for
             at_once.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    # Beside the main thread uvicorn leaves the signals to us: it would stop listening at once, while Kubernetes
-    # may go on sending requests here until the endpoint's removal has reached every node.
+    # Outside the main thread uvicorn leaves signals to us. It would stop listening at once, while Kubernetes may
+    # keep sending requests until the removal of the endpoint has reached every node.
     thread = threading.Thread(target=server.run)
     thread.start()
     while thread.is_alive() and not stop.wait(0.2):

@@ -35,33 +35,36 @@ from embedtune.serve.gateway.token_ids import TokenIds, texts_of
 
 log = logging.getLogger(__name__)
 REFUSALS: dict[int | str, dict[str, object]] = {
-    400: {"model": ErrorBody, "description": "The request is wrong; the message says where."},
+    400: {"model": ErrorBody, "description": "The request is invalid; the message says where."},
     401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
     404: {"model": ErrorBody, "description": "There is no such model."},
     413: {"model": ErrorBody, "description": "The body is too large."},
-    429: {"model": ErrorBody, "description": "Too many requests wait; Retry-After says when to come back."},
-    503: {"model": ErrorBody, "description": "The model is not available now; Retry-After."},
-    504: {"model": ErrorBody, "description": "The model did not answer in time; Retry-After."},
-    "default": {"model": ErrorBody, "description": "Any other error."},  # else FastAPI promises a 422 of its own
+    429: {"model": ErrorBody, "description": "Too many requests are waiting; Retry-After says when to try again."},
+    503: {"model": ErrorBody, "description": "The model is not available at the moment; see Retry-After."},
+    504: {"model": ErrorBody, "description": "The model did not answer in time; see Retry-After."},
+    "default": {
+        "model": ErrorBody,
+        "description": "Any other error.",
+    },  # otherwise FastAPI documents a 422 of its own
 }
 HTTP_ERRORS = {
     400: "the body cannot be read as JSON",
     404: "there is no such path",
-    405: "this path does not take that method",
+    405: "this path does not support that method",
 }
 
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """What a gateway is to do.
+    """Options of a gateway.
 
     Args:
         triton: host:port of Triton's gRPC.
-        serve: The model's name and the limits.
-        api_key: What clients must send; None: nothing.
-        timeout_s: Seconds that Triton may take for an answer.
-        token_ids: File that decodes OpenAI's token ids; None: they are refused.
-        playground: What `embedtune search --playground` wrote, for the page at `/`.
+        serve: Name of the model, and limits.
+        api_key: The key that clients must send; None: none is needed.
+        timeout_s: Seconds to wait for Triton's answer.
+        token_ids: File to decode OpenAI's token ids with; None: they are refused.
+        playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
     """
 
     triton: str
@@ -73,10 +76,10 @@ class GatewayOptions:
 
 
 class Gateway:
-    """What the routes share.
+    """State that the routes share.
 
     Args:
-        options: What it is to do.
+        options: Its options.
     """
 
     def __init__(self, options: GatewayOptions) -> None:
@@ -96,7 +99,7 @@ class Gateway:
 
     @asynccontextmanager
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
-        """Hold the connection to Triton."""
+        """Keep a connection to Triton while the application runs."""
         self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, self.options.timeout_s)
         try:
             yield
@@ -104,10 +107,10 @@ class Gateway:
             await self._endpoint.close()
 
     async def embed(self, request: EmbeddingRequest) -> bytes:
-        """Return the JSON body that answers a request.
+        """Return the JSON body of the answer to a request.
 
         Raises:
-            RefusedError: Says why there is none.
+            RefusedError: The request is refused.
         """
         serve = self.options.serve
         input_type = input_type_of(request, serve.model_name)
@@ -135,24 +138,24 @@ class Gateway:
             self._warned = True
             name = self.options.serve.model_name
             log.warning(
-                "a request says neither input_type nor %s-query or %s-passage: its texts count as passages "
-                "(said once)",
+                "a request has neither an input_type nor the model name %s-query or %s-passage: "
+                "its texts are embedded as passages (logged once)",
                 name,
                 name,
             )
 
 
 def create_app(options: GatewayOptions) -> FastAPI:
-    """Return the gateway as an ASGI application; `app.state.gateway.draining` makes it leave.
+    """Return the gateway as an ASGI application; set `app.state.gateway.draining` before stopping it.
 
     Args:
-        options: What it is to do.
+        options: Its options.
     """
     gateway = Gateway(options)
     app = FastAPI(
         title="embedtune",
         version=__version__,
-        summary="Embeddings of a model that knows your documents, for every OpenAI client.",
+        summary="Embeddings of a model that knows your documents, for every OpenAI client",
         lifespan=gateway.connected,
         openapi_url="/openapi.json",
         redoc_url=None,
@@ -174,33 +177,49 @@ def create_app(options: GatewayOptions) -> FastAPI:
 
 
 def _add_api(app: FastAPI, gateway: Gateway) -> None:
-    @app.post("/v1/embeddings", response_model=EmbeddingList, responses=REFUSALS, summary="Embed texts")
+    @app.post(
+        "/v1/embeddings",
+        response_model=EmbeddingList,
+        responses=REFUSALS,
+        summary="Embed texts",
+        response_description="The vectors.",
+    )
     async def embeddings(request: EmbeddingRequest) -> Response:
         return Response(await gateway.embed(request), media_type="application/json")
 
-    @app.get("/v1/models", summary="List the names that `model` may have")
+    @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
         return ModelList(data=[Model(id=name) for name in model_names(gateway.options.serve.model_name)])
 
-    @app.get("/v1/models/{name}", responses={404: REFUSALS[404]}, summary="Describe one of them")
+    @app.get(
+        "/v1/models/{name}",
+        responses={status: REFUSALS[status] for status in (404, "default")},
+        summary="Describe one model name",
+        response_description="The name is valid.",
+    )
     async def model(name: str) -> Model:
         require_model(name, gateway.options.serve.model_name)
         return Model(id=name)
 
 
 def _add_operations(app: FastAPI, gateway: Gateway) -> None:
-    @app.get("/health", summary="Ready: the model answers", responses={503: {"description": "Not ready."}})
+    @app.get(
+        "/health",
+        summary="Readiness: whether the model answers",
+        response_description="Ready.",
+        responses={503: {"description": "Not ready."}},
+    )
     async def health() -> Response:
         if gateway.draining:
             return JSONResponse({"status": "draining"}, 503)
         ready = await gateway.endpoint.ready()
         return JSONResponse({"status": "ok" if ready else "the model is not ready"}, 200 if ready else 503)
 
-    @app.get("/health/live", summary="Alive: this process answers")
+    @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/metrics", summary="Counters for Prometheus")
+    @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
     async def metrics() -> Response:
         return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -214,7 +233,7 @@ def _add_refusals(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return validation_refusal(error.errors(), request.headers.get("content-type", "")).response()
 
-    @app.exception_handler(Exception)  # a mistake of ours: the server logs it with its traceback
+    @app.exception_handler(Exception)  # a bug of ours: the server logs it with its traceback
     async def failed(_: Request, __: Exception) -> Response:
         return RefusedError(500, "the gateway failed", code="internal_error").response()
 

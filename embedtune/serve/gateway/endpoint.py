@@ -1,4 +1,4 @@
-"""Triton's endpoint model, asked over gRPC."""
+"""Client of Triton's endpoint model, over gRPC."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.refusal import RefusedError, refusal_of, wrong_input
 
 log = logging.getLogger(__name__)
-# A Triton that was restarted is found again at once: gRPC would wait up to two minutes.
+# Reconnect soon after Triton was restarted: by default gRPC waits up to two minutes.
 CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -22,37 +22,37 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
-TOO_MANY = "batch-size must be <="  # Triton's own words
+TOO_MANY = "batch-size must be <="  # from Triton's error message
 
 
-class _OtherServerError(RefusedError):
-    """Triton takes fewer texts at a time than it did: another release stands there."""
+class _LimitsChangedError(RefusedError):
+    """Triton accepts fewer texts per request than before: it serves another release now."""
 
     def __init__(self) -> None:
-        super().__init__(503, "another model takes its place just now", code="unavailable", retry=True)
+        super().__init__(503, "the model is being replaced", code="unavailable", retry=True)
 
 
 @dataclass(frozen=True)
 class _Limits:
-    texts: int  # in one request
-    text_bytes: int  # in UTF-8
+    texts: int  # per request
+    text_bytes: int  # per text, in UTF-8
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors, one row a text, and how many tokens the texts had."""
+    """Vectors, one row per text, and the number of tokens in the texts."""
 
     vectors: Vectors
     tokens: int
 
 
 class TritonEndpoint:
-    """The endpoint model of a Triton server. To be made inside a running event loop.
+    """The endpoint model of a Triton server. Create it inside a running event loop.
 
     Args:
-        url: host:port of gRPC.
-        model_name: The endpoint model.
-        timeout_s: Seconds that an answer may take.
+        url: host:port of Triton's gRPC.
+        model_name: Name of the endpoint model.
+        timeout_s: Seconds to wait for an answer.
     """
 
     def __init__(self, url: str, model_name: str, timeout_s: float) -> None:
@@ -66,26 +66,26 @@ class TritonEndpoint:
         await self._client.close()
 
     async def ready(self) -> bool:
-        """Tell whether the model answers."""
+        """Return whether the model answers."""
         try:
             return bool(await self._client.is_model_ready(self.model_name, client_timeout=READY_S))
         except InferenceServerException:
             return False
 
     async def embed(self, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
-        """Embed texts; more than Triton takes at a time go as several requests.
+        """Embed texts, in several requests if Triton does not accept them in one.
 
         Args:
             texts: At least one.
             input_type: query or passage.
-            dimensions: Size of the vectors; None: the full one.
+            dimensions: Size of the vectors; None: the full size.
 
         Raises:
-            RefusedError: Triton does not answer; says why.
+            RefusedError: Triton refuses the texts, or does not answer.
         """
         try:
             parts = await self._embed_in_parts(texts, input_type, dimensions)
-        except _OtherServerError:
+        except _LimitsChangedError:
             parts = await self._embed_in_parts(texts, input_type, dimensions)
         if len(parts) == 1:
             return parts[0]
@@ -96,9 +96,9 @@ class TritonEndpoint:
     ) -> list[Embedded]:
         limits = await self._read_limits()
         if any(len(text) > limits.text_bytes for text in texts):
-            self._limits = None  # another server may stand there, which takes longer ones
+            self._limits = None  # the release may have been replaced by one with a higher limit
             limits = await self._read_limits()
-        # Refused here already: Triton would copy them to shared memory, which it never gives back.
+        # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
         data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
         try:
             async with asyncio.TaskGroup() as group:
@@ -110,7 +110,7 @@ class TritonEndpoint:
                     for start in starts
                 ]
         except* RefusedError as failed:
-            # The first one speaks for all; the others were cancelled, or say the same.
+            # Report the first one; the others were cancelled or failed for the same reason.
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
@@ -139,9 +139,9 @@ class TritonEndpoint:
         try:
             answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
         except InferenceServerException as error:
-            self._limits = None  # another server may stand there when it answers again
+            self._limits = None  # another release may be served when Triton answers again
             if TOO_MANY in str(error.message()):
-                raise _OtherServerError from error
+                raise _LimitsChangedError from error
             raise _logged(error, first) from error
         return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
 
@@ -150,8 +150,8 @@ def _utf8(text: str, place: int, longest: int) -> bytes:
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        # JSON can spell half of a surrogate pair, which no Unicode text contains.
-        raise wrong_input(f"input[{place}] holds a lone surrogate, which is not valid Unicode") from error
+        # JSON can encode half of a surrogate pair, which valid Unicode text never contains.
+        raise wrong_input(f"input[{place}] contains a lone surrogate, which is not valid Unicode") from error
     if len(data) > longest:
         raise wrong_input(f"input[{place}] has {len(data)} bytes; the limit is {longest}")
     return data

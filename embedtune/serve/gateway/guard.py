@@ -1,4 +1,4 @@
-"""What every request passes first: the API key, the limit on the body, and the counters."""
+"""Middleware for every request: checks the API key, limits the body, counts and times the request."""
 
 import hmac
 import time
@@ -12,7 +12,9 @@ from embedtune.serve.gateway.metrics import Metrics
 from embedtune.serve.gateway.refusal import RefusedError
 
 OPEN = ("/health", "/health/live", "/metrics", "/", "/docs", "/openapi.json")
-DISCARDED_BODIES = 4  # of a body that is too large so much is read on: who still sends would not see the answer
+# An oversized body is drained up to this multiple of the limit: a client that is still sending would never read
+# the 413.
+DRAINED_BODIES = 4
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,11 @@ class Guard:
     """ASGI middleware.
 
     Args:
-        app: What answers.
-        metrics: Told of each request.
-        max_body_bytes: Largest body.
-        draining: Tells whether the gateway is about to end.
-        api_key: What clients must send as bearer token; None: nothing.
+        app: The application behind it.
+        metrics: Updated once per request.
+        max_body_bytes: Maximum size of a request body.
+        draining: Returns whether the gateway is about to stop.
+        api_key: Bearer token that clients must send; None: none is needed.
     """
 
     app: ASGIApp
@@ -34,7 +36,7 @@ class Guard:
     api_key: str | None = field(repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -45,7 +47,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self.draining():
-                    # The client shall use another connection, to whoever answers after us.
+                    # Make the client open a new connection, to a server that keeps running.
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
@@ -72,7 +74,7 @@ class Guard:
 
     async def _body(self, receive: Receive) -> bytes:
         parts, size, more = [], 0, True
-        while more and size <= self.max_body_bytes * DISCARDED_BODIES:
+        while more and size <= self.max_body_bytes * DRAINED_BODIES:
             message = await receive()
             if message["type"] != "http.request":  # the client has gone
                 break
@@ -90,7 +92,7 @@ class Guard:
         return b"".join(parts)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        # FastAPI notes the route it found; paths as they come would let a stranger make endless time series.
+        # FastAPI puts the matched route into the ASGI scope; raw paths would let anyone create endless series.
         route: Any = scope.get("route")
         path = getattr(route, "path", "other")
         self.metrics.requests.labels(path, str(status)).inc()

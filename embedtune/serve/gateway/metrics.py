@@ -1,4 +1,4 @@
-"""What the gateway counts, in Prometheus' form. Each application has a registry of its own."""
+"""The gateway's Prometheus metrics. Each application has its own registry."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -6,7 +6,7 @@ BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Requests, how long they took, and what was embedded."""
+    """Counts and durations of requests, and counts of the texts and tokens embedded."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -28,5 +28,5 @@ class Metrics:
         self.tokens = Counter("embedtune_gateway_tokens", "Tokens embedded.", registry=self._registry)
 
     def render(self) -> bytes:
-        """Return the page that Prometheus scrapes."""
+        """Return the metrics in the text format that Prometheus scrapes."""
         return generate_latest(self._registry)

@@ -1,15 +1,12 @@
-"""The page at `/`: what base and tuned model find for one question, side by side."""
+"""The page at `/`: the passages that the base and the tuned model find for one question, side by side."""
 
 import asyncio
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
@@ -21,59 +18,61 @@ from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import InputError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import read_record
+from embedtune.core.records.playground import PlaygroundRecord
 from embedtune.core.retrieval.beir import read_records
-from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Ranking, compare
+from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.serve.gateway.refusal import RefusedError
 
 ABOUT_FILE, CORPUS_FILE = "playground.json", "corpus.jsonl"
-PROBES = 4  # passages whose vectors must be those of the served model
-MIN_COSINE = 0.95  # another precision of the same model stays above
-HOW = "start the gateway with --playground DIR, where `embedtune search WORK --playground DIR` wrote"
+PROBES = 4  # passages whose vectors must match those of the served model
+MIN_COSINE = 0.95  # the same model in another precision is above this
+HOW = "start the gateway with --playground DIR, a directory that `embedtune search WORK --playground DIR` wrote"
 
 Embed = Callable[[list[str], str], Awaitable[Vectors]]
 
 
 class Question(BaseModel):
-    """What is looked for."""
+    """A question to both models."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: str = Field(min_length=1, max_length=2000)
-    count: int = Field(default=10, ge=1, le=50, description="Results wanted of each model.")
+    count: int = Field(default=10, ge=1, le=50, description="Number of results per model.")
 
 
 class Playground:
-    """Passages with their vectors of both models, and the base model itself.
+    """Passages with their vectors from both models, and the base model itself.
 
     Args:
-        folder: What `embedtune search --playground` wrote.
-        embed: Texts and their input type to vectors of the served model.
+        folder: Directory that `embedtune search --playground` wrote.
+        embed: Embeds texts of an input type with the served model.
 
     Raises:
-        InputError: The folder lacks something.
+        InputError: The directory is not a playground.
+        ArtifactError: It was written by another version of embedtune.
     """
 
     def __init__(self, folder: Path, embed: Embed) -> None:
         if not (folder / ABOUT_FILE).is_file():
             raise InputError(f"{folder} is not a playground", expected=f"a file {ABOUT_FILE}", fix=HOW)
-        self.about: dict[str, Any] = json.loads((folder / ABOUT_FILE).read_text())
+        self.about = read_record(folder / ABOUT_FILE, PlaygroundRecord)
         self._passages = read_records(folder / CORPUS_FILE)
         self._vectors = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in (BASE, TUNED)}
         self._base = OnnxEncoder(folder / BASE, RuntimeSettings(device="cpu"))
         self._embed = embed
         self._checked = False
 
-    async def search(self, question: Question) -> dict[str, Any]:
+    async def search(self, question: Question) -> dict[str, list[Hit]]:
         """Return the first results of both models.
 
         Raises:
-            RefusedError: The model that is served is not the one whose vectors the playground holds.
+            RefusedError: The playground was written for another model than the served one.
         """
         await self._check()
         (query,) = await self._embed([question.query], "query")
         rankings = await asyncio.to_thread(self._rank, question.query, query)
-        found = compare(rankings, self._passages, question.count)
-        return {model: [asdict(hit) for hit in hits] for model, hits in found.items()}
+        return compare(rankings, self._passages, question.count)
 
     async def _check(self) -> None:
         if self._checked:
@@ -83,7 +82,7 @@ class Playground:
         if served.shape != stored.shape or (served * stored).sum(axis=1).min() < MIN_COSINE:
             raise RefusedError(
                 409,
-                "the playground holds vectors of another model than the one that is served: write it anew",
+                "the playground was written for another model than the one being served: write it again",
                 code="other_model",
             )
         self._checked = True
@@ -94,7 +93,7 @@ class Playground:
 
 
 def ranking(scores: Vectors) -> Ranking:
-    """Return the best places with their scores; of equal scores the lower place comes first."""
+    """Return the best places with their scores; equal scores are ordered by place."""
     places = np.arange(len(scores))
     if len(scores) > DEPTH:
         places = np.flatnonzero(scores >= np.partition(scores, -DEPTH)[-DEPTH])
@@ -103,18 +102,18 @@ def ranking(scores: Vectors) -> Ranking:
 
 
 def add_playground(app: FastAPI, playground: Playground | None) -> None:
-    """Add the page and what it asks.
+    """Add the page and the routes that it calls.
 
     Args:
         app: The gateway.
-        playground: What the page shows; None: it says how one is made.
+        playground: What the page shows; None: the page explains how to create one.
     """
     page = (resources.files(__package__) / "page.html").read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": security_policy(page), "Cache-Control": "no-cache"}
 
     def opened() -> Playground:
         if playground is None:
-            raise RefusedError(404, f"there is no playground here: {HOW}", code="no_playground")
+            raise RefusedError(404, f"this gateway has no playground: {HOW}", code="no_playground")
         return playground
 
     @app.get("/", include_in_schema=False)
@@ -122,16 +121,16 @@ def add_playground(app: FastAPI, playground: Playground | None) -> None:
         return HTMLResponse(page, headers=headers)
 
     @app.get("/playground", include_in_schema=False)
-    async def about() -> dict[str, Any]:
+    async def about() -> PlaygroundRecord:
         return opened().about
 
     @app.post("/playground", include_in_schema=False)
-    async def search(question: Question) -> dict[str, Any]:
+    async def search(question: Question) -> dict[str, list[Hit]]:
         return await opened().search(question)
 
 
 def security_policy(page: str) -> str:
-    """Return the policy under which a page may use its own script and style, ask this server, and nothing else."""
+    """Return a content security policy: the page's own script and style, and requests to this server only."""
     hashes = {}
     for tag in ("script", "style"):
         inline = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)

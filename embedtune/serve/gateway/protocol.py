@@ -1,4 +1,4 @@
-"""The bodies of `/v1/embeddings` and `/v1/models`, as OpenAI's clients send and read them."""
+"""Request and response bodies of `/v1/embeddings` and `/v1/models`, in OpenAI's wire format."""
 
 import base64
 import json
@@ -15,25 +15,26 @@ INPUT_TYPES = ("query", "passage")
 
 
 class EmbeddingRequest(BaseModel):
-    """Texts, and how their vectors are wanted."""
+    """The texts to embed, and the form of their vectors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: StrictStr | list[StrictStr] | list[StrictInt] | list[list[StrictInt]] = Field(
-        description="A text or several. Token ids (OpenAI's) are decoded where the gateway is configured to, "
-        "else refused."
+        description="One text or a list of texts. OpenAI's token ids are refused, unless the gateway was started "
+        "with --token-ids."
     )
     model: str = Field(
-        description="The model's name, with -query or -passage after it for clients that cannot send input_type."
+        description="Name of the model; clients that cannot send input_type append -query or -passage."
     )
     encoding_format: Literal["float", "base64"] = Field(
-        default="float", description="base64: the bytes of little-endian 32-bit floats."
+        default="float", description="base64: the encoded bytes of little-endian 32-bit floats."
     )
     dimensions: Annotated[int, Field(ge=1, lt=2**31, strict=True)] | None = Field(
-        default=None, description="One of the sizes that the model offers; without it, the full one."
+        default=None, description="One of the vector sizes that the model offers; default: the full size."
     )
     input_type: Literal["query", "passage"] | None = Field(
-        default=None, description="What the texts are; without it (and without a suffix), passages."
+        default=None,
+        description="Whether the texts are queries or passages; default: what the model name says, else passages.",
     )
     user: str | None = Field(default=None, description="Ignored.")
 
@@ -47,14 +48,14 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that the model read, prefixes included."""
+    """Number of tokens that the model read, including prefixes."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingList(BaseModel):
-    """The answer: one vector a text, in the texts' order."""
+    """The answer: one vector per text, in the order of the texts."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -63,7 +64,7 @@ class EmbeddingList(BaseModel):
 
 
 class Model(BaseModel):
-    """A name that `model` may have."""
+    """A valid value of `model`."""
 
     id: str
     object: Literal["model"] = "model"
@@ -72,7 +73,7 @@ class Model(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All of them."""
+    """All valid values of `model`."""
 
     object: Literal["list"] = "list"
     data: list[Model]
@@ -88,25 +89,25 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Every answer that is not a success."""
+    """Body of every answer that is not a success."""
 
     error: ErrorDetail
 
 
 def model_names(model: str) -> list[str]:
-    """Return the names that a client may ask for."""
+    """Return the model names that a client may send."""
     return [model, *(f"{model}-{kind}" for kind in INPUT_TYPES)]
 
 
 def require_model(name: str, model: str) -> None:
-    """Refuse a name that no model has here.
+    """Refuse a model name that is not served.
 
     Args:
-        name: What a client asks for.
-        model: The name of the model that is served.
+        name: The name that the client sent.
+        model: Name of the served model.
 
     Raises:
-        RefusedError: Lists the names.
+        RefusedError: There is no such model; the message lists the valid names.
     """
     if name not in model_names(model):
         raise RefusedError(
@@ -118,14 +119,14 @@ def require_model(name: str, model: str) -> None:
 
 
 def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
-    """Return whether a request's texts are queries or passages; None: it does not say.
+    """Return whether the texts of a request are queries or passages; None: the request does not say.
 
     Args:
         request: The request.
-        model: The name of the model that is served.
+        model: Name of the served model.
 
     Raises:
-        RefusedError: Another model is asked for, or name and `input_type` contradict each other.
+        RefusedError: There is no such model, or its name contradicts `input_type`.
     """
     require_model(request.model, model)
     named = request.model[len(model) + 1 :] or None
@@ -140,7 +141,7 @@ def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
 
 
 def answer_body(embedded: Embedded, request: EmbeddingRequest) -> bytes:
-    """Return the answer as JSON. Written by hand: validating each number again would cost more than the rest."""
+    """Return the answer as JSON, formatted by hand: validating every number would cost more than the rest."""
     encode = _base64 if request.encoding_format == "base64" else _floats
     vectors = np.ascontiguousarray(embedded.vectors, dtype="<f4")
     data = ",".join(

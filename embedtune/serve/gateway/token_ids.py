@@ -1,4 +1,4 @@
-"""Texts out of the token ids that OpenAI's clients send, where the table of that encoding is configured."""
+"""Decoding of the token ids that some OpenAI clients send, if the table of that encoding is configured."""
 
 import base64
 import binascii
@@ -9,19 +9,20 @@ from embedtune.core.errors import InputError
 from embedtune.serve.gateway.refusal import RefusedError, wrong_input
 
 NOT_CONFIGURED = (
-    "input holds token ids. They are of OpenAI's tokenizer, not of this model: send strings "
+    "input contains token ids of OpenAI's tokenizer, which mean nothing to this model: send strings "
     "(LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))"
 )
 
 
 class TokenIds:
-    """A tiktoken encoding: bytes by token id.
+    """A tiktoken encoding: maps token ids to bytes.
 
     Args:
-        file: A `.tiktoken` file, as OpenAI publishes them (cl100k_base.tiktoken): base64 and id a line.
+        file: A `.tiktoken` file as OpenAI publishes it (cl100k_base.tiktoken): per line a token in base64 and its
+            id.
 
     Raises:
-        InputError: It is not such a file.
+        InputError: The file is not in this format.
     """
 
     def __init__(self, file: Path) -> None:
@@ -34,7 +35,7 @@ class TokenIds:
             raise InputError(
                 f"{file} is not a table of token ids",
                 got=error,
-                expected="base64 and id a line (cl100k_base.tiktoken)",
+                expected="per line a token in base64 and its id (cl100k_base.tiktoken)",
             ) from error
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -46,20 +47,20 @@ class TokenIds:
         try:
             return b"".join(self._bytes[number] for number in ids).decode()
         except KeyError as error:
-            raise wrong_input(f"input holds an unknown token id, {error}") from error
+            raise wrong_input(f"input contains an unknown token id, {error}") from error
         except UnicodeDecodeError as error:
-            raise wrong_input("input holds token ids that do not spell valid UTF-8") from error
+            raise wrong_input("input contains token ids that do not decode to valid UTF-8") from error
 
 
 def texts_of(given: str | list[str] | list[int] | list[list[int]], table: TokenIds | None) -> list[str]:
-    """Return the texts that a request holds.
+    """Return the texts of a request.
 
     Args:
-        given: Its `input`.
+        given: The `input` of the request.
         table: Decodes token ids; None: they are refused.
 
     Raises:
-        RefusedError: It holds token ids that cannot be decoded, or nothing.
+        RefusedError: `input` is empty, or contains token ids that cannot be decoded.
     """
     if isinstance(given, str):
         return [given]

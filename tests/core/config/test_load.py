@@ -88,7 +88,7 @@ def test_an_unknown_key_names_the_one_that_is_meant(override, meant):
 def test_an_unknown_key_that_is_like_no_other_points_to_the_documentation():
     with pytest.raises(ConfigError, match="unknown key") as caught:
         load_config("minilm", ["zzz=1"])
-    assert caught.value.fix is not None and "docs/configuration.md" in caught.value.fix
+    assert caught.value.fix is not None and "docs/reference/configuration.md" in caught.value.fix
 
 
 def test_an_unknown_preset_names_the_known_ones_and_the_one_that_is_meant():

@@ -1,4 +1,4 @@
-"""A gateway over the real Triton."""
+"""A gateway in front of a real Triton."""
 
 from collections.abc import Iterator
 
@@ -26,6 +26,6 @@ def http(gateway: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def direct(triton: Triton) -> Iterator[InferenceServerClient]:
-    """Triton itself, whose vectors the gateway must hand on unchanged."""
+    """Triton itself, whose vectors the gateway must pass on unchanged."""
     with asking(triton) as client:
         yield client

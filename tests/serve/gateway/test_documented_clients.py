@@ -1,4 +1,4 @@
-"""The examples of docs/serving.md are what runs here, against a real gateway and a real Triton."""
+"""Runs the examples of docs/serving.md against a real gateway and a real Triton."""
 
 import json
 import re
@@ -20,7 +20,7 @@ QUESTION = "the press is stuck"
 
 
 def blocks(language: str) -> dict[str, str]:
-    """Return the page's code in a language, by the heading above it."""
+    """Return the code blocks of the page in one language, by the heading above them."""
     found, heading, lines = {}, "", None
     for line in PAGE.read_text().splitlines():
         if lines is not None:
@@ -40,7 +40,7 @@ PYTHON, SHELL = blocks("python"), blocks("sh")
 
 
 class Example:
-    """Runs an example as it stands on the page, but for the ports."""
+    """Runs an example exactly as on the page, except for the ports."""
 
     def __init__(self, gateway: str, triton: Triton) -> None:
         self._gateway = gateway
@@ -65,12 +65,12 @@ def example(gateway: str, triton: Triton) -> Example:
 
 @pytest.fixture
 def expected(direct: InferenceServerClient) -> np.ndarray:
-    """Scores of the two documents for the question: as Triton's own vectors have them."""
+    """Scores of the two documents for the question, computed from Triton's own vectors."""
     return embed(direct, DOCUMENTS, ["passage"] * 2) @ embed(direct, [QUESTION], ["query"])[0]
 
 
 def test_every_example_is_run_here() -> None:
-    assert set(PYTHON) == {"openai", "LangChain", "LlamaIndex", "Ask Triton"}
+    assert set(PYTHON) == {"openai", "LangChain", "LlamaIndex", "Send requests to Triton"}
 
 
 def test_openais_client(example: Example, expected: np.ndarray) -> None:
@@ -80,7 +80,7 @@ def test_openais_client(example: Example, expected: np.ndarray) -> None:
     assert names["question"].usage.prompt_tokens > 4
 
 
-def test_langchains_client_embeds_queries_and_passages_apart(
+def test_langchains_client_embeds_queries_and_passages_differently(
     example: Example, expected: np.ndarray, direct: InferenceServerClient
 ) -> None:
     pytest.importorskip("langchain_openai")
@@ -96,16 +96,16 @@ def test_langchains_client_embeds_queries_and_passages_apart(
     )
 
 
-def test_langchains_length_check_is_answered_by_the_switch_that_ends_it(gateway: str) -> None:
+def test_the_refusal_of_langchains_token_ids_names_the_option_that_avoids_them(gateway: str) -> None:
     langchain, openai = pytest.importorskip("langchain_openai"), pytest.importorskip("openai")
     client = langchain.OpenAIEmbeddings(model="embedtune-passage", base_url=f"{gateway}/v1", api_key="none")
-    # Its tokenizer would come from the internet; what it makes of a text is a list of token ids.
+    # Its tokenizer would be downloaded; it turns a text into a list of token ids like this one.
     with pytest.raises(openai.BadRequestError) as error:
         client.client.create(model="embedtune-passage", input=[[1820, 3577, 374, 16178]])
     assert "check_embedding_ctx_length=False" in str(error.value)
 
 
-def test_llamaindexs_client_embeds_queries_and_passages_apart(
+def test_llamaindexs_client_embeds_queries_and_passages_differently(
     example: Example, expected: np.ndarray, direct: InferenceServerClient
 ) -> None:
     pytest.importorskip("llama_index.embeddings.openai")
@@ -117,17 +117,17 @@ def test_llamaindexs_client_embeds_queries_and_passages_apart(
     )
 
 
-def test_tritons_client(example: Example, direct: InferenceServerClient) -> None:
-    assert len([line for line in PYTHON["Ask Triton"].splitlines() if line]) <= 10
-    names = example.run("Ask Triton")
+def test_tritons_grpc_client(example: Example, direct: InferenceServerClient) -> None:
+    assert len([line for line in PYTHON["Send requests to Triton"].splitlines() if line]) <= 10
+    names = example.run("Send requests to Triton")
     expected = embed(direct, ["the press is stuck", "how often is the kiln cleaned?"], ["query"] * 2)
     np.testing.assert_array_equal(names["vectors"], expected)
 
 
-def test_curl(example: Example, direct: InferenceServerClient) -> None:
+def test_the_curl_command(example: Example, direct: InferenceServerClient) -> None:
     if not shutil.which("curl"):
-        pytest.skip("no curl here")
-    command = example.here(SHELL["Ask the gateway"]).replace('"dimensions": 384', '"dimensions": 16')
+        pytest.skip("curl is not installed")
+    command = example.here(SHELL["Send requests to the gateway"]).replace('"dimensions": 384', '"dimensions": 16')
     reply = json.loads(subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout)
     given = np.float32(reply["data"][0]["embedding"])
     np.testing.assert_array_equal(given, embed(direct, [QUESTION], ["query"], [16])[0])

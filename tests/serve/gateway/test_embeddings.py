@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: the vectors are Triton's own, bit by bit, in the shape that OpenAI's clients read."""
+"""POST /v1/embeddings: the vectors are Triton's own, bit by bit, in the format that OpenAI's clients read."""
 
 import base64
 import logging
@@ -32,7 +32,7 @@ def vectors(reply: dict[str, Any]) -> np.ndarray:
     return np.array([item["embedding"] for item in reply["data"]], dtype=np.float32)
 
 
-def test_an_answer_has_the_shape_of_openais(http: httpx.Client) -> None:
+def test_an_answer_has_openais_format(http: httpx.Client) -> None:
     reply = ask(http, TEXTS)
     assert {key: value for key, value in reply.items() if key != "data"} == {
         "object": "list",
@@ -89,7 +89,7 @@ def test_query_and_passage_vectors_of_a_prefixed_model_differ(http: httpx.Client
     assert cosine.max() < 0.999
 
 
-def test_texts_of_no_type_are_passages_and_that_is_logged_once(
+def test_texts_without_a_type_are_passages_and_that_is_logged_once(
     triton: Triton, direct: InferenceServerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "embedtune")
@@ -103,12 +103,12 @@ def test_texts_of_no_type_are_passages_and_that_is_logged_once(
         for _ in range(3):
             np.testing.assert_array_equal(vectors(ask(http, TEXTS)), embed(direct, TEXTS, ["passage"] * 3))
     assert caplog.messages == [
-        "a request says neither input_type nor embedtune-query or embedtune-passage: its texts count as passages "
-        "(said once)"
+        "a request has neither an input_type nor the model name embedtune-query or embedtune-passage: "
+        "its texts are embedded as passages (logged once)"
     ]
 
 
-def test_more_texts_than_triton_takes_at_a_time_come_back_in_order(
+def test_more_texts_than_triton_accepts_at_once_come_back_in_order(
     http: httpx.Client, direct: InferenceServerClient
 ) -> None:
     texts = [f"valve {number}" for number in range(70)]  # 32 at a time
@@ -122,7 +122,7 @@ def test_more_texts_than_triton_takes_at_a_time_come_back_in_order(
     )
 
 
-def test_a_release_that_takes_fewer_texts_at_a_time_may_come_in_the_place_of_another(
+def test_a_release_may_be_replaced_by_one_that_accepts_fewer_texts_at_once(
     engine: Path, installation: Installation, tmp_path: Path
 ) -> None:
     releases = [build_release(engine, tmp_path, ServeSettings(max_batch_size=size)) for size in (32, 4)]
@@ -151,13 +151,13 @@ def test_usage_counts_the_tokens_that_the_model_read(http: httpx.Client) -> None
     assert ask(http, "press " * 5000)["usage"]["total_tokens"] == 64  # cut at the contract's max_length
 
 
-def test_token_ids_are_refused_by_a_message_that_names_the_clients_switch(http: httpx.Client) -> None:
+def test_the_refusal_of_token_ids_names_the_clients_option(http: httpx.Client) -> None:
     for given in ([15496, 995], [[15496, 995], [1]]):
         reply = http.post("/v1/embeddings", json={"model": "embedtune", "input": given})
         assert reply.status_code == 400
         assert reply.json()["error"] == {
-            "message": "input holds token ids. They are of OpenAI's tokenizer, not of this model: send strings "
-            "(LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            "message": "input contains token ids of OpenAI's tokenizer, which mean nothing to this model: send "
+            "strings (LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
             "type": "invalid_request_error",
             "param": "input",
             "code": "token_ids",
@@ -166,7 +166,7 @@ def test_token_ids_are_refused_by_a_message_that_names_the_clients_switch(http: 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table in tiktoken's form: the bytes 0 to 255 as ids 0 to 255, and one word of two tokens more."""
+    """A table in tiktoken's format: the bytes 0 to 255 as ids 0 to 255, and two longer tokens."""
     path = tmp_path_factory.mktemp("table") / "tiny.tiktoken"
     words = [*(bytes([number]) for number in range(256)), b"press", b" kiln"]
     path.write_text("".join(f"{base64.b64encode(word).decode()} {number}\n" for number, word in enumerate(words)))
@@ -185,9 +185,9 @@ def test_token_ids_are_decoded_where_their_table_is_configured(
         )
         np.testing.assert_array_equal(vectors(ask(http, ["press kiln"])), embed(direct, ["press kiln"]))
         for given, message in (
-            ([256, 258], "input holds an unknown token id, 258"),
-            ([256, -1], "input holds an unknown token id, -1"),
-            (umbrella[:2], "input holds token ids that do not spell valid UTF-8"),
+            ([256, 258], "input contains an unknown token id, 258"),
+            ([256, -1], "input contains an unknown token id, -1"),
+            (umbrella[:2], "input contains token ids that do not decode to valid UTF-8"),
             ([[256], []], "input[1] is empty"),
         ):
             reply = http.post("/v1/embeddings", json={"model": "embedtune", "input": given})

@@ -1,4 +1,4 @@
-"""What operators and programs ask of the gateway beside embeddings, and how it starts and ends."""
+"""The gateway's other routes (models, health, metrics, OpenAPI), its start and its shutdown."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from tests.support.triton_server import Triton
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
 
 
-def test_models_are_the_name_and_its_suffixes(http: httpx.Client) -> None:
+def test_models_lists_the_name_and_its_two_suffixed_forms(http: httpx.Client) -> None:
     reply = http.get("/v1/models").json()
     assert reply["object"] == "list"
     assert [model["id"] for model in reply["data"]] == ["embedtune", "embedtune-query", "embedtune-passage"]
@@ -55,7 +55,7 @@ def test_the_openapi_document_describes_the_request_and_every_refusal(http: http
     assert set(document["paths"]) == paths
 
 
-def test_an_answer_is_what_the_openapi_document_promises(http: httpx.Client) -> None:
+def test_an_answer_matches_the_openapi_document(http: httpx.Client) -> None:
     from embedtune.serve.gateway.protocol import EmbeddingList, ErrorBody
 
     for encoding in ("float", "base64"):
@@ -65,7 +65,7 @@ def test_an_answer_is_what_the_openapi_document_promises(http: httpx.Client) -> 
 
 
 def samples(url: str) -> dict[tuple[str, ...], float]:
-    """Return the metrics of a gateway: value by name and the values of its labels."""
+    """Return the metrics of a gateway: values by name and label values."""
     reply = httpx.get(f"{url}/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain; version=")
     return {
@@ -93,12 +93,12 @@ def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None
     assert {key: value for key, value in found.items() if key[0] == requests} == {
         (requests, "/v1/embeddings", "200"): 3,
         (requests, "/v1/embeddings", "400"): 1,
-        (requests, "other", "401"): 6,  # before its route is looked up, and one series for all paths
+        (requests, "other", "401"): 6,  # refused before the route is looked up: one series for all paths
     }
     assert found["embedtune_gateway_texts_total", "passage"] == 3
     assert found["embedtune_gateway_texts_total", "query"] == 3
     assert found["embedtune_gateway_tokens_total",] == tokens
-    assert found["embedtune_gateway_requests_in_progress",] == 1  # the one for the metrics
+    assert found["embedtune_gateway_requests_in_progress",] == 1  # the request for the metrics
     assert found[f"{seconds}_count", "/v1/embeddings"] == 4
     assert 0 < found[f"{seconds}_sum", "/v1/embeddings"] < 60
     assert found[f"{seconds}_bucket", "+Inf", "/v1/embeddings"] == 4
@@ -107,7 +107,7 @@ def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None
 
 @contextmanager
 def process(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `python -m embedtune.serve.gateway`; yields it and its address once it listens."""
+    """Run `python -m embedtune.serve.gateway`; yield the process and its address once it listens."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "embedtune.serve.gateway", f"--port={port}", *arguments]
     running = subprocess.Popen(
@@ -128,7 +128,7 @@ def process(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
         running.wait()
 
 
-def test_after_sigterm_it_says_so_answers_on_for_a_while_and_ends_without_dropping_a_request(
+def test_after_sigterm_health_is_503_and_no_request_is_dropped_while_it_drains(
     triton: Triton,
 ) -> None:
     statuses: list[tuple[int, str | None]] = []
@@ -151,7 +151,7 @@ def test_after_sigterm_it_says_so_answers_on_for_a_while_and_ends_without_droppi
             draining = httpx.get(f"{url}/health")
             assert (draining.status_code, draining.json()) == (503, {"status": "draining"})
             time.sleep(1.5)
-            ended.set()  # load balancers have gone elsewhere; what they sent before is answered
+            ended.set()  # by now load balancers send nothing; everything sent earlier is answered
             assert running.wait(30) == 0
             seconds = time.monotonic() - started
             for client in clients:
@@ -163,7 +163,7 @@ def test_after_sigterm_it_says_so_answers_on_for_a_while_and_ends_without_droppi
     assert statuses[-1][1] == "close"
 
 
-def test_a_request_under_way_is_finished_even_when_nothing_drains(triton: Triton) -> None:
+def test_a_request_in_progress_is_finished_even_without_draining(triton: Triton) -> None:
     texts = ["the seal of the pump " * 40] * 256
     with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=0") as (running, url):
         with ThreadPoolExecutor(1) as pool:
@@ -177,7 +177,7 @@ def test_a_request_under_way_is_finished_even_when_nothing_drains(triton: Triton
         assert running.wait(30) == 0
 
 
-def test_ctrl_c_ends_it_at_once(triton: Triton) -> None:
+def test_ctrl_c_stops_it_without_draining(triton: Triton) -> None:
     with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=60") as (running, url):
         assert httpx.get(f"{url}/health").status_code == 200
         running.send_signal(signal.SIGINT)
@@ -206,7 +206,7 @@ def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(tr
         (["--port={port}"], 1, "address already in use"),
     ],
 )
-def test_what_it_cannot_start_with_is_said_in_a_line(
+def test_a_failure_to_start_is_one_line_on_stderr(
     triton: Triton, tmp_path: Path, arguments: list[str], status: int, message: str
 ) -> None:
     given = [text.format(tmp_path, port=triton.http_port) for text in arguments]

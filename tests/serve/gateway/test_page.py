@@ -1,4 +1,4 @@
-"""The page at `/` in a real headless Chromium: base and tuned side by side, from this host alone."""
+"""The page at `/` in a real headless Chromium: base and tuned side by side, with no request to other hosts."""
 
 import base64
 import hashlib
@@ -51,7 +51,7 @@ def browser() -> Iterator[Any]:
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if not found:
-        pytest.skip("no Chromium here: install one, or set CHROMIUM to its path")
+        pytest.skip("Chromium not found: install it, or set CHROMIUM to its path")
     with playwright.sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield chromium
@@ -59,7 +59,7 @@ def browser() -> Iterator[Any]:
 
 
 class Page:
-    """A page of the browser, and what went wrong or out of it."""
+    """A page of the browser, the requests it sent and its error messages."""
 
     def __init__(self, browser: Any) -> None:
         self.page = browser.new_page(viewport={"width": 1000, "height": 700})
@@ -71,7 +71,7 @@ class Page:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def column(self, model: str) -> list[tuple[str, int, float, str]]:
-        """Return id, rank, score and what is said about the move, of each result of a model."""
+        """Return id, rank, score and move label of each result of a model."""
         return [
             (
                 item.get_attribute("data-id"),
@@ -120,7 +120,7 @@ def test_a_typed_question_shows_both_rankings_and_what_moved(page: Page, site: s
     moved = [row for row in tuned if row[3] != "="]
     assert moved
     assert page.page.text_content("#status") == (
-        f"{len(moved)} of the first 10 passages of the tuned model stand elsewhere with the base."
+        f"{len(moved)} of the tuned model's first 10 passages have another rank in the base model."
     )
     for (_, _, _, move), item in zip(tuned, page.page.query_selector_all(".tuned li"), strict=True):
         kind = {"=": "same", "▲": "up", "▼": "down"}[move[0]]
@@ -129,7 +129,7 @@ def test_a_typed_question_shows_both_rankings_and_what_moved(page: Page, site: s
     up, same = page.page.query_selector("li.up"), page.page.query_selector("li.same")
     assert up.evaluate(background) != "rgb(255, 255, 255)"
     assert same is None or same.evaluate(background) == "rgb(255, 255, 255)"
-    # A curve joins the two places of each passage that both columns show.
+    # A curve joins the two positions of each passage that both columns show.
     common = {row[0] for row in page.column("base")} & {row[0] for row in page.column("tuned")}
     assert len(page.page.query_selector_all("#links path")) == len(common) > 0
     assert page.complaints == []
@@ -147,13 +147,13 @@ def test_no_request_leaves_the_host(page: Page, site: str) -> None:
     script = reply.text.split("<script>")[1].split("</script>")[0]
     assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
     assert "http" not in reply.text.replace("http://www.w3.org/2000/svg", "")  # a name, not an address
-    # Even a page that was tampered with could not send anything elsewhere.
+    # Even a page that was tampered with could not send anything to another host.
     blocked = page.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'blocked')")
     assert blocked == "blocked"
     assert "violates the following Content Security Policy" in " ".join(page.complaints)
 
 
-def test_examples_are_questions_to_click_and_an_address_keeps_the_question(page: Page, site: str) -> None:
+def test_examples_can_be_clicked_and_the_url_keeps_the_question(page: Page, site: str) -> None:
     page.page.goto(site)
     page.page.click("#examples button:has-text('hoist chain')")
     page.page.wait_for_selector(".tuned li")
@@ -165,7 +165,7 @@ def test_examples_are_questions_to_click_and_an_address_keeps_the_question(page:
     assert page.column("tuned") == first
 
 
-def test_what_documents_hold_is_shown_as_text_and_opens_at_a_click(page: Page, site: str) -> None:
+def test_markup_in_documents_is_shown_as_text_and_a_click_opens_a_passage(page: Page, site: str) -> None:
     page.page.goto(site)
     page.page.wait_for_selector("#examples button")
     page.ask(MARKED)
@@ -178,7 +178,7 @@ def test_what_documents_hold_is_shown_as_text_and_opens_at_a_click(page: Page, s
     assert "open" in item.get_attribute("class").split()
 
 
-def test_a_key_is_asked_for_where_one_is_needed(page: Page, triton: Triton, playground: Path) -> None:
+def test_the_page_asks_for_the_api_key_if_one_is_needed(page: Page, triton: Triton, playground: Path) -> None:
     options = GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="s3cret", playground=playground)
     with serving(options) as url:
         page.page.goto(url)
@@ -195,16 +195,16 @@ def test_a_key_is_asked_for_where_one_is_needed(page: Page, triton: Triton, play
         assert len(page.column("tuned")) == 10
 
 
-def test_without_a_playground_the_page_says_how_one_is_made(page: Page, gateway: str) -> None:
+def test_without_a_playground_the_page_says_how_to_create_one(page: Page, gateway: str) -> None:
     page.page.goto(gateway)
     page.page.wait_for_selector("#status.wrong")
     assert page.page.text_content("#status") == (
-        "there is no playground here: start the gateway with --playground DIR, where "
+        "this gateway has no playground: start the gateway with --playground DIR, a directory that "
         "`embedtune search WORK --playground DIR` wrote"
     )
 
 
-def test_a_playground_of_another_model_is_not_shown(
+def test_a_playground_of_another_model_is_refused(
     triton: Triton, playground: Path, tmp_path: Path, page: Page
 ) -> None:
     import numpy as np
@@ -217,7 +217,7 @@ def test_a_playground_of_another_model_is_not_shown(
         assert (reply.status_code, reply.json()["error"]["code"]) == (409, "other_model")
         page.page.goto(f"{url}/?q=hoist")
         page.page.wait_for_selector("#status.wrong")
-        assert "vectors of another model" in page.page.text_content("#status")
+        assert "was written for another model" in page.page.text_content("#status")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,6 @@ def test_a_playground_of_another_model_is_not_shown(
         ({"query": "x", "count": 51}, "count: input should be less than or equal to 50"),
     ],
 )
-def test_wrong_questions_are_told_what_is_wrong(site: str, question: dict[str, Any], message: str) -> None:
+def test_an_invalid_question_is_refused_with_the_reason(site: str, question: dict[str, Any], message: str) -> None:
     reply = httpx.post(f"{site}/playground", json=question, timeout=30)
     assert (reply.status_code, reply.json()["error"]["message"]) == (400, message)

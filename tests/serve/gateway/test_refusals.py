@@ -1,4 +1,4 @@
-"""Wrong requests to the gateway: each gets OpenAI's error shape and is told what is wrong; good ones go on."""
+"""Invalid requests to the gateway get OpenAI's error format and the reason; valid ones keep being answered."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ TOO_LARGE = "the body is larger than 4000000 bytes: send fewer texts"
 
 
 def body(given: str, **fields: str) -> str:
-    """Return a request as JSON text; all values are JSON already."""
+    """Return a request as JSON text; all values are already JSON."""
     rest = "".join(f', "{name}": {value}' for name, value in fields.items())
     return f'{{"model": "embedtune", "input": {given}{rest}}}'
 
 
-# What is sent; status, param, and the message.
+# The request body, then the expected status, param and message.
 WRONG = {
     "empty string": (body('""'), 400, "input", "input[0] is empty"),
     "empty string among others": (body('["press", ""]'), 400, "input", "input[1] is empty"),
@@ -38,7 +38,7 @@ WRONG = {
         body(r'["press", "a\ud800"]'),
         400,
         "input",
-        "input[1] holds a lone surrogate, which is not valid Unicode",
+        "input[1] contains a lone surrogate, which is not valid Unicode",
     ),
     "megabyte": (body(f'"{"x" * 1_000_000}"'), 400, "input", "input[0] has 1000000 bytes; the limit is 65536"),
     "wrong text in the third request to Triton": (
@@ -138,7 +138,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_request_is_told_what_is_wrong_and_the_next_one_answered(http: httpx.Client, name: str) -> None:
+def test_an_invalid_request_is_refused_with_the_reason_and_the_next_one_answered(
+    http: httpx.Client, name: str
+) -> None:
     content, status, param, message = WRONG[name]
     reply = http.post("/v1/embeddings", content=content, headers={"Content-Type": "application/json"})
     error = reply.json()["error"]
@@ -148,7 +150,7 @@ def test_a_wrong_request_is_told_what_is_wrong_and_the_next_one_answered(http: h
     assert http.post("/v1/embeddings", json={"model": "embedtune", "input": "a"}).status_code == 200
 
 
-def test_a_form_is_told_to_be_json(http: httpx.Client) -> None:
+def test_a_form_is_refused_with_a_hint_to_send_json(http: httpx.Client) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl -d sends by itself
     reply = http.post("/v1/embeddings", content=body('"a"'), headers=headers)
     assert reply.status_code == 400
@@ -158,12 +160,12 @@ def test_a_form_is_told_to_be_json(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "message"),
     [
-        ("GET", "/v1/embeddings", 405, "this path does not take that method"),
+        ("GET", "/v1/embeddings", 405, "this path does not support that method"),
         ("POST", "/v1/completions", 404, "there is no such path"),
         ("GET", "/v1/models/embedtune/", 404, "there is no such path"),
     ],
 )
-def test_other_paths_and_methods_get_an_error_of_the_same_shape(
+def test_other_paths_and_methods_get_the_same_error_format(
     http: httpx.Client, method: str, path: str, status: int, message: str
 ) -> None:
     reply = http.request(method, path)
@@ -184,17 +186,17 @@ def test_limits_are_settings(triton: Triton) -> None:
         assert send(["a", "b"]) == (200, None)
         assert send(["a", "b", "c"]) == (400, "too_many_inputs")
         assert send(["a" * 1024]) == (413, "body_too_large")
-        # Without a Content-Length the size shows only as the body comes.
+        # Without a Content-Length the size is known only once the body has arrived.
         chunks = (part for part in (body('"a').encode()[:-1], *[b"x" * 100] * 20, b'"}'))
         reply = http.post("/v1/embeddings", content=chunks, headers={"Content-Type": "application/json"})
         assert reply.status_code == 413
 
 
-def test_the_models_name_is_a_setting_of_both(triton: Triton) -> None:
+def test_the_model_name_is_a_setting_of_the_gateway_and_of_the_release(triton: Triton) -> None:
     options = GatewayOptions(f"127.0.0.1:{triton.grpc_port}", ServeSettings(model_name="other"))
     with serving(options) as url, httpx.Client(base_url=url) as http:
         assert http.post("/v1/embeddings", json={"model": "embedtune", "input": "a"}).status_code == 404
-        # Triton serves no model of that name: the client can do nothing, and may find it a moment later.
+        # Triton serves no model of that name: not the client's mistake, and it may be there a moment later.
         reply = http.post("/v1/embeddings", json={"model": "other", "input": "a"})
         assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
         assert http.get("/health").status_code == 503
@@ -229,13 +231,13 @@ class TestAPIKey:
                 "code": "invalid_api_key",
             }
 
-    def test_the_key_opens(self, locked: str) -> None:
+    def test_the_right_key_is_accepted(self, locked: str) -> None:
         headers = {"Authorization": "bearer s3cret-ü".encode()}
         reply = httpx.post(f"{locked}/v1/embeddings", headers=headers, json={"model": "embedtune", "input": "a"})
         assert reply.status_code == 200
         assert httpx.get(f"{locked}/v1/models", headers=headers).status_code == 200
 
-    def test_probes_metrics_page_and_documentation_need_none(self, locked: str) -> None:
+    def test_probes_metrics_page_and_documentation_need_no_key(self, locked: str) -> None:
         for path in ("/health", "/health/live", "/metrics", "/", "/docs", "/openapi.json"):
             assert httpx.get(locked + path).status_code == 200, path
 
@@ -245,7 +247,7 @@ class TestFullQueue:
     def narrow(
         self, engine: Path, installation: Installation, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[str]:
-        """A gateway whose Triton lets two requests wait and takes two texts at a time."""
+        """A gateway whose Triton queues two requests and accepts two texts per request."""
         folder = tmp_path_factory.mktemp("narrow")
         release = build_release(engine, folder, ServeSettings(max_batch_size=2, max_queue_size=2))
         with (
@@ -254,7 +256,9 @@ class TestFullQueue:
         ):
             yield url
 
-    def test_requests_beyond_it_get_429_and_retry_after_and_the_others_their_vectors(self, narrow: str) -> None:
+    def test_requests_beyond_the_queue_get_429_with_retry_after_and_the_others_their_vectors(
+        self, narrow: str
+    ) -> None:
         with httpx.Client(base_url=narrow, timeout=60) as http, ThreadPoolExecutor(48) as pool:
             request = {"model": "embedtune", "input": ["press", "kiln"]}
             expected = http.post("/v1/embeddings", json=request).json()["data"]
@@ -278,7 +282,7 @@ class TestFullQueue:
             assert set(statuses) == {200, 429}
             assert http.post("/v1/embeddings", json=request).status_code == 200
 
-    def test_openais_client_waits_and_asks_again(self, narrow: str) -> None:
+    def test_openais_client_waits_and_retries(self, narrow: str) -> None:
         openai = pytest.importorskip("openai")
         client = openai.OpenAI(base_url=f"{narrow}/v1", api_key="none", max_retries=8)
         with ThreadPoolExecutor(12) as pool:
@@ -288,12 +292,12 @@ class TestFullQueue:
         assert {len(reply.data[0].embedding) for reply in replies} == {32}
 
 
-def test_without_triton_it_says_so_and_that_it_may_be_tried_again() -> None:
+def test_without_triton_the_gateway_answers_503_with_retry_after() -> None:
     with serving(GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}")) as url:
         reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"}, timeout=30)
         assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
         assert reply.json()["error"] == {
-            "message": "the model is not available now",
+            "message": "the model is not available at the moment",
             "type": "server_error",
             "param": None,
             "code": "unavailable",
@@ -301,7 +305,7 @@ def test_without_triton_it_says_so_and_that_it_may_be_tried_again() -> None:
         assert (httpx.get(f"{url}/health").status_code, httpx.get(f"{url}/health/live").status_code) == (503, 200)
 
 
-def test_an_answer_that_takes_too_long_is_given_up(triton: Triton) -> None:
+def test_a_slow_answer_of_triton_is_a_504(triton: Triton) -> None:
     with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", timeout_s=0.0001)) as url:
         reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (504, "timeout")

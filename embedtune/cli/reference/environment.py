@@ -1,0 +1,112 @@
+"""The table of all environment variables that embedtune reads, and the page on them."""
+
+# tests/cli/test_reference.py compares the table with the code.
+
+from dataclasses import dataclass
+
+from embedtune.cli.reference.markdown import page, table
+
+INTRODUCTION = """Settings belong in the configuration; environment variables hold credentials, and
+what Kubernetes tells a container. Only entry points read them. Empty counts as not set."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Args:
+        name: Its name.
+        read_by: The programs that read it.
+        meaning: What it says.
+        library: The library that reads it; None: embedtune's own code does.
+    """
+
+    name: str
+    read_by: str
+    meaning: str
+    library: str | None = None
+
+
+CREDENTIALS = (
+    Variable(
+        "OPENAI_API_KEY",
+        "generate, doctor",
+        "Key of the LLM endpoint; `generate.llm.api_key_env` and `generate.judge.api_key_env` can name another "
+        "variable.",
+    ),
+    Variable(
+        "OPENAI_BASE_URL",
+        "the command line",
+        "URL of the LLM endpoint, used when `generate.llm.base_url` is not set.",
+    ),
+    Variable("AWS_ACCESS_KEY_ID", "every command that reads `s3://`; the pods", "Access key of the object store."),
+    Variable("AWS_SECRET_ACCESS_KEY", "the same", "Secret key of the object store."),
+    Variable("HF_TOKEN", "whatever loads a base model", "Access token of the model hub.", "huggingface_hub"),
+    Variable(
+        "EMBEDTUNE_API_KEY",
+        "the gateway; deploy, evaluate, reindex, helm test",
+        "The gateway demands this key from its clients; the commands send it to the endpoint.",
+    ),
+)
+SERVING = (
+    Variable("EMBEDTUNE_TRITON", "the gateway", "host:port of Triton's gRPC; the same as `--triton`."),
+    Variable(
+        "TRT_VERSION",
+        "Triton's start, for releases with target tensorrt",
+        "Version of the TensorRT that this Triton has. NVIDIA's images and `triton-gpu` set it.",
+    ),
+    Variable("EMBEDTUNE_RELEASE", "the pod's download", "Id of the release. `embedtune deploy` sets it."),
+    Variable("EMBEDTUNE_RELEASES", "the pod's download", "s3://bucket/prefix of the releases."),
+    Variable("EMBEDTUNE_S3_ENDPOINT", "the pod's download", "host:port of the object store."),
+    Variable("EMBEDTUNE_S3_SECURE", "the pod's download", "`false`: plain HTTP instead of TLS."),
+    Variable("EMBEDTUNE_S3_REGION", "the pod's download", "Region, where the object store needs one."),
+    Variable(
+        "EMBEDTUNE_TARGET", "the pod's download", "What the pod can run; a release for another target is refused."
+    ),
+    Variable("CUDA_VISIBLE_DEVICES", "Triton, PyTorch", "GPUs to use."),
+)
+MACHINE = (
+    Variable("HF_HOME", "whatever loads a base model", "Where models from the hub are cached.", "huggingface_hub"),
+    Variable(
+        "KUBECONFIG", "deploy and release, with target kubernetes", "The cluster, outside a pod.", "kubernetes"
+    ),
+    Variable(
+        "KUBERNETES_SERVICE_HOST",
+        "the pipeline's prepare",
+        "Set by Kubernetes: tells that this is a pod, where a local Triton cannot be deployed.",
+    ),
+    Variable(
+        "JUDGE_API_KEY",
+        "generate, in a pipeline",
+        "Where pipelines put the key `judge-api-key` of the LLM Secret; set `generate.judge.api_key_env` to it.",
+    ),
+    Variable(
+        "_EMBEDTUNE_COMPLETE",
+        "the shell",
+        "Prints the completion script: `bash_source`, `zsh_source` or `fish_source`.",
+        "click",
+    ),
+)
+GROUPS = {
+    "Credentials and LLM endpoint": CREDENTIALS,
+    "Serving": SERVING,
+    "Machine, cluster and shell": MACHINE,
+}
+VARIABLES = tuple(variable for group in GROUPS.values() for variable in group)
+
+
+def render() -> str:
+    """Return the page."""
+    parts = [INTRODUCTION]
+    for title, group in GROUPS.items():
+        parts += [f"## {title}", table(("variable", "read by", "meaning"), [_row(variable) for variable in group])]
+    parts += [
+        "Variables for building images are listed at the top of `images/build`, those of the tests in "
+        "[CONTRIBUTING.md](../../CONTRIBUTING.md).",
+    ]
+    return page("Environment variables", "the table in `embedtune/cli/reference/environment.py`", parts)
+
+
+def _row(variable: Variable) -> tuple[str, str, str]:
+    reader = f"{variable.read_by} (through {variable.library})" if variable.library else variable.read_by
+    return f"`{variable.name}`", reader, variable.meaning

@@ -1,0 +1,227 @@
+"""Every command in the documents is run here, covered by a named test, or listed as not run with the reason.
+
+In addition, each `embedtune` command, each option and each `--set` key that the documents name has to exist.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from embedtune.cli import cli
+from embedtune.core.config.config import Config
+from embedtune.serve.gateway.__main__ import main as gateway
+from pipelines.compile import main as compile_pipelines
+from tests.support.markdown import ROOT, blocks, commands, documents, spans, words
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run here.
+
+    Args:
+        check: Runs the command.
+    """
+
+    check: Callable[[str, Path], None]
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Run by another test.
+
+    Args:
+        file: Its file.
+        word: Part of its name.
+    """
+
+    file: str
+    word: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Not run by any test; its options are checked all the same."""
+
+    reason: str
+
+
+def run_in_a_folder(command: str, folder: Path) -> None:
+    shell = f"PATH={Path(sys.executable).parent}:$PATH; {command}"
+    done = subprocess.run(["bash", "-c", shell], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def print_completion(command: str, folder: Path) -> None:
+    (shell,) = re.findall(r"_EMBEDTUNE_COMPLETE=(\w+)_source embedtune", command)
+    program = Path(sys.executable).with_name("embedtune")
+    variables = {**os.environ, "_EMBEDTUNE_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([program], env=variables, capture_output=True, text=True, check=True)
+    assert "_EMBEDTUNE_COMPLETE" in done.stdout
+    if shell == "bash":  # the others may not be installed
+        run_in_a_folder(command, folder)
+
+
+def is_a_make_target(command: str, _: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(command.split()[1:]) <= targets
+
+
+CLUSTER = Covered("tests/cluster/test_rollout.py", "release")
+# By the beginning of a command; the longest one that fits counts.
+TABLE: dict[str, Run | Covered | NotRun] = {
+    "make ": Run(is_a_make_target),
+    "source .venv/bin/activate": NotRun("changes the reader's shell"),
+    'eval "$(_EMBEDTUNE_COMPLETE=': Run(print_completion),
+    "_EMBEDTUNE_COMPLETE=": Run(print_completion),
+    "embedtune init": Run(run_in_a_folder),
+    "embedtune run": Covered("tests/e2e/test_interrupted_run.py", "run"),
+    "embedtune demo": NotRun("takes a quarter of an hour; the figures in the README come from it"),
+    "embedtune estimate": Covered("tests/cli/test_cli.py", "estimate"),
+    "embedtune doctor": Covered("tests/cli/test_cli.py", "doctor"),
+    "embedtune search": Covered("tests/local/test_search_index.py", "command"),
+    "embedtune export": Covered("tests/export/test_export_stage.py", "engine"),
+    "embedtune deploy": Covered("tests/deploy/test_deploy_local.py", "release"),
+    "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),
+    "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
+    "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
+    "python -m embedtune.serve.gateway": Covered("tests/serve/gateway/test_operations.py", "environment"),
+    "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
+    ".venv/bin/python -m pytest": NotRun("runs tests"),
+    "curl -s": Covered("tests/serve/gateway/test_documented_clients.py", "curl"),
+    "images/build": Covered("tests/images/test_build_script.py", "index"),
+    "BASE_IMAGE=": Covered("tests/images/test_build_script.py", "index"),
+    "kubectl": NotRun("needs a cluster; the cluster tests create the same objects"),
+    "helm install": CLUSTER,
+    "helm test": Covered("tests/cluster/test_rollout.py", "helm_test"),
+    "export ": NotRun("sets variables for the next command"),
+}
+
+
+def found() -> list[tuple[str, str]]:
+    return [(block.place, line) for path in documents() for block in blocks(path) for line in commands(block)]
+
+
+def entry(command: str) -> str:
+    """Return the key of the table that a command falls under."""
+    fits = [key for key in TABLE if command.startswith(key)]
+    assert fits, f"not in the table of tests/docs/test_commands.py: {command}"
+    return max(fits, key=len)
+
+
+@pytest.mark.parametrize(("place", "command"), found())
+def test_a_command_is_run_or_covered_or_listed(place: str, command: str, tmp_path: Path) -> None:
+    how = TABLE[entry(command)]
+    if isinstance(how, Run):
+        how.check(command, tmp_path)
+
+
+def test_the_table_lists_nothing_that_no_document_has() -> None:
+    assert TABLE.keys() - {entry(command) for _, command in found()} == set()
+
+
+@pytest.mark.parametrize("key", [key for key, how in TABLE.items() if isinstance(how, Covered)])
+def test_the_covering_test_exists(key: str) -> None:
+    how = TABLE[key]
+    assert isinstance(how, Covered)
+    tree = ast.parse((ROOT / how.file).read_text(encoding="utf-8"))
+    names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert any(name.startswith("test_") and how.word in name for name in names), names
+
+
+def mentioned() -> list[tuple[str, str]]:
+    """Return every command of ours that a document names, in a block or in its prose."""
+    ours = r"(embedtune|python -m (embedtune|pipelines)[\w.]*)( |$)"
+    inline = [
+        (str(path.relative_to(ROOT)), text)
+        for path in documents()
+        for span in spans(path)
+        for text in alternatives(span)
+        if re.match(ours, text) and "<" not in text
+    ]
+    return sorted({*inline, *((place, line) for place, line in found() if re.match(ours, line))})
+
+
+def alternatives(span: str) -> Iterator[str]:
+    """Write `release list|show` out as two commands."""
+    text = span.replace("\\|", "|")
+    match = re.search(r"\b[\w-]+(\|[\w-]+)+", text)
+    if match is None:
+        yield text
+    else:
+        yield from (text[: match.start()] + word + text[match.end() :] for word in match[0].split("|"))
+
+
+@pytest.mark.parametrize(("place", "command"), mentioned())
+def test_commands_options_and_settings_exist(place: str, command: str) -> None:
+    given = words(command)
+    if given[0] == "python":
+        modules = {"embedtune.serve.gateway": gateway, "pipelines.compile": compile_pipelines}
+        modules |= {"embedtune": cli, "embedtune.cli.reference": reference()}
+        program, rest = modules[given[2]], given[3:]
+    else:
+        program, rest = cli, given[1:]
+    while isinstance(program, click.Group) and rest and not rest[0].startswith("-"):
+        name, *rest = rest
+        context = click.Context(program)
+        assert name in program.list_commands(context), f"{place}: no command {name}"
+        found_command = program.get_command(context, name)
+        assert found_command is not None
+        program = found_command
+    known = {text for parameter in program.params for text in parameter.opts} | {"--help", "-h"}
+    unknown = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in known]
+    assert unknown == [], f"{place}: {unknown}"
+    for option, value in pairwise(rest):
+        if option == "--set":
+            require_setting(value.partition("=")[0])
+
+
+def reference() -> click.Command:
+    from embedtune.cli.reference.__main__ import main
+
+    return main
+
+
+def require_setting(key: str) -> None:
+    section, *names = key.split(".")
+    model = Config.model_fields[section].annotation
+    for name in names:
+        fields = getattr(model, "model_fields", {})
+        assert name in fields, f"there is no setting {key}"
+        model = fields[name].annotation
+
+
+def test_helm_commands_name_values_that_the_chart_has() -> None:
+    values = yaml.safe_load((ROOT / "charts/triton/values.yaml").read_text())
+    checked = 0
+    for _, command in found():
+        if not command.startswith("helm install"):
+            continue
+        given = words(command)
+        for option, value in pairwise(given):
+            if option == "--set":
+                here = values
+                for name in value.partition("=")[0].split("."):
+                    here = here[name]
+                checked += 1
+            elif option == "-f":
+                assert (ROOT / value).is_file()
+    assert checked > 0
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_blocks_are_valid_python(path: Path) -> None:
+    for block in blocks(path):
+        if block.language == "python":
+            ast.parse(block.text, block.place)
