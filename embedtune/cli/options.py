@@ -89,7 +89,13 @@ def work_option(default: str = "work") -> Callable[[Command], Command]:
 def last_stage_option(command: Command) -> Command:
     """Add --to."""
     return click.option(
-        "--to", "last", type=STAGE, metavar="STAGE", default=LAST, show_default=True, help="Last stage to run."
+        "--to",
+        "last",
+        type=STAGE,
+        metavar="STAGE",
+        default=LAST,
+        show_default=True,
+        help=f"Last stage to run: {', '.join(STAGE_NAMES)}.",
     )(command)
 
 

@@ -55,8 +55,8 @@ def init(path: Path, preset: str) -> None:
 def local_llm(model: Path, port: int, parallel: int) -> None:
     """Serve a GGUF model as a local LLM endpoint.
 
-    The endpoint is compatible with OpenAI's API and runs until Ctrl-C. MODEL is a GGUF file. Needs the package
-    xllamacpp.
+    The endpoint is compatible with OpenAI's API and runs until Ctrl-C. MODEL is a GGUF file. Needs the extra
+    local-llm (xllamacpp).
     """
     from embedtune.local.llm_server import serve
 
