@@ -93,7 +93,7 @@ class EncoderContract(BaseModel):
 
 
 def load_contract(directory: Path) -> EncoderContract:
-    """Read the contract that a model carries.
+    """Read the contract of a model.
 
     Raises:
         ContractError: The file is missing, damaged or of another version, or its hash does not match its content.
@@ -101,9 +101,9 @@ def load_contract(directory: Path) -> EncoderContract:
     path = directory / CONTRACT_FILE
     if not path.is_file():
         raise ContractError(
-            f"{directory} carries no encoder contract",
+            f"{directory} has no encoder contract",
             expected=f"a file {CONTRACT_FILE}",
-            fix="use a model directory that `embedtune train` wrote",
+            fix="use a model directory written by `embedtune train`",
         )
     again = "run `embedtune train` again"
     try:
