@@ -40,7 +40,7 @@ class EncoderContract(BaseModel):
     passage_prefix: str = Field(default="", description="Text put before each passage.")
     passage_template: str = Field(
         default="{heading}\n{text}",
-        description="What is embedded of a chunk; {heading} is its heading path joined by ' > '.",
+        description="Template of the text embedded for a chunk; {heading} is its heading path joined by ' > '.",
     )
     pooling: Pooling = Field(default="mean", description="How the token vectors are combined into one vector.")
     normalize: Literal[True] = Field(
