@@ -31,7 +31,7 @@ COMPONENTS = {
 PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
 
 
-def finetune(target: Target) -> Any:
+def finetune(target: Target) -> Any:  # KFP's decorator does not say what it returns
     """Return the pipeline for a kind of cluster, as KFP compiles and runs it.
 
     Args:
@@ -70,7 +70,7 @@ def finetune(target: Target) -> Any:
             eval_sets=eval_sets,
             champion=champion,
         )
-        # It looks at data outside KFP, so it always runs; the other tasks are cached on what it finds.
+        # It reads data outside KFP, so it always runs; the other tasks are cached on what it finds.
         given.set_caching_options(False)
         use = given.outputs
         chunks = task(

@@ -40,7 +40,7 @@ class EncoderContract(BaseModel):
     passage_prefix: str = Field(default="", description="Text put before each passage.")
     passage_template: str = Field(
         default="{heading}\n{text}",
-        description="What is embedded of a chunk; {heading} is its heading path joined by ' > '.",
+        description="Template of the text embedded for a chunk; {heading} is its heading path joined by ' > '.",
     )
     pooling: Pooling = Field(default="mean", description="How the token vectors are combined into one vector.")
     normalize: Literal[True] = Field(
@@ -93,7 +93,7 @@ class EncoderContract(BaseModel):
 
 
 def load_contract(directory: Path) -> EncoderContract:
-    """Read the contract that a model carries.
+    """Read the contract of a model.
 
     Raises:
         ContractError: The file is missing, damaged or of another version, or its hash does not match its content.
@@ -101,9 +101,9 @@ def load_contract(directory: Path) -> EncoderContract:
     path = directory / CONTRACT_FILE
     if not path.is_file():
         raise ContractError(
-            f"{directory} carries no encoder contract",
+            f"{directory} has no encoder contract",
             expected=f"a file {CONTRACT_FILE}",
-            fix="use a model directory that `embedtune train` wrote",
+            fix="use a model directory written by `embedtune train`",
         )
     again = "run `embedtune train` again"
     try:

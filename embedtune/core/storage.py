@@ -14,7 +14,7 @@ from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
-INDEX = ".objects.json"  # next to downloaded files: the etag of each one's object
+INDEX = ".objects.json"  # next to downloaded files: the etag of each one's object; read only by this module
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
     "AccessDenied": "allow these credentials to list and read the bucket, and for releases to write to it",

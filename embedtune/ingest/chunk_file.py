@@ -1,4 +1,4 @@
-"""The chunks of a corpus on disk between two passes over it: memory holds only where each of them begins."""
+"""The chunks of a corpus on disk between two passes over it: only their positions in the file are in memory."""
 
 import json
 from array import array

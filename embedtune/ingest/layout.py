@@ -11,7 +11,7 @@
 A chunk of several pieces exceeds neither max_words nor max_tokens. With best[stop] for the lowest cost of dividing
 the first `stop` pieces,
 
-    best[stop] = min over first < stop of best[first] + cost of the chunk of pieces first to stop - 1 + CUT at stop
+    best[stop] = min over first < stop of (best[first] + cost of the chunk pieces[first:stop] + CUT at stop)
 
 `_candidates` extends the chunk that begins at a piece until it exceeds a bound, `divide` scores each of these, and
 `_collect` reads the best division from its end. Costs are whole numbers and ties go to the earlier cut, so that
@@ -37,7 +37,7 @@ TOO_SMALL = 1000  # a chunk below min_words, plus as much again in proportion to
 SPAN = 100  # a chunk that continues past a heading …
 SPAN_HIGHER = 20  # … plus this for each level by which the heading is above the fourth …
 HEADING_LOST = 60  # … plus this if it began inside a section whose heading it then shows nowhere
-FULL = 90  # per cent of the tokens: a chunk that has so many is not too small (code has few words)
+FULL = 90  # per cent of max_tokens: a chunk with as many tokens is not too small (code has few words)
 DEVIATION = 60  # a chunk at either bound; closer to the middle the cost falls with the square of the distance
 NEVER = 1 << 62
 

@@ -13,7 +13,7 @@ from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.sources import Skipped
 from embedtune.ingest.splits import Membership
 
-ROWS = 1000  # held in memory at a time
+ROWS = 1000  # in memory at once
 CHUNKS = pa.schema(
     [
         ("chunk_id", pa.string()),

@@ -38,7 +38,7 @@ def edited(tmp_path: Path, **fields: object) -> None:
 
 
 def test_the_hash_is_the_same_in_every_version_of_embedtune():
-    # Vector caches are keyed by it, and models and releases carry it.
+    # It is part of the keys of vector caches, and is stored with models and releases.
     assert CONTRACT.hash == "ed9ca5b7bfb1801b"
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_json_object_is_damaged(tmp_path: Path, text):
 
 
 def test_a_directory_without_contract_is_refused(tmp_path):
-    with pytest.raises(ContractError, match="carries no encoder contract"):
+    with pytest.raises(ContractError, match="has no encoder contract"):
         load_contract(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_near_duplicates_share_a_group_and_a_split(docs: Path, tmp_path: Path) -
     assert all(group == chunk for group, chunk in smallest.items())
 
 
-def test_chunk_in_many_documents_is_boilerplate_and_joins_nothing(docs: Path, tmp_path: Path) -> None:
+def test_chunk_in_many_documents_is_boilerplate_and_connects_nothing(docs: Path, tmp_path: Path) -> None:
     for path in docs.iterdir():
         path.write_text(path.read_text() + f"\n# Licence\n\n{text(1000)}\n")
     report = ingest(docs, tmp_path)
@@ -151,7 +151,7 @@ def test_chunk_in_many_documents_is_boilerplate_and_joins_nothing(docs: Path, tm
     assert any("too many documents" in note for note in report.notes)
 
 
-def test_copies_that_hold_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
+def test_copies_that_make_up_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     for name in ("a", "b"):
@@ -162,7 +162,7 @@ def test_copies_that_hold_most_of_the_corpus_are_an_error(tmp_path: Path) -> Non
     assert not (tmp_path / "chunks").exists()
 
 
-def test_unreadable_files_are_listed_and_the_run_goes_on(docs: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_listed_and_the_run_continues(docs: Path, tmp_path: Path) -> None:
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
     (docs / "broken.docx").write_bytes(b"PK broken")
     (docs / "binary.txt").write_bytes(b"a\x00b")

@@ -28,7 +28,7 @@ def row(*pieces: tuple[str, Gap, int]) -> list[Piece]:
 
 
 def sizes(pieces: Sequence[Piece], limits: Bounds) -> list[int]:
-    """Return how many pieces each chunk holds."""
+    """Return the number of pieces in each chunk."""
     slices = divide(pieces, limits)
     starts, ends = [one.start for one in slices], [one.end for one in slices]
     return [sum(start <= piece.start < end for piece in pieces) for start, end in zip(starts, ends, strict=True)]
@@ -42,7 +42,7 @@ def test_short_document_is_one_chunk() -> None:
     assert sizes(row(("", Gap.SECTION, 3)), bounds(10, 20)) == [1]
 
 
-def test_sections_that_are_big_enough_stay_apart() -> None:
+def test_sections_that_are_big_enough_are_not_merged() -> None:
     pieces = row(("a", Gap.SECTION, 12), ("b", Gap.SECTION, 12))
     assert sizes(pieces, bounds(10, 30)) == [1, 1]
     assert [chunk.path for chunk in divide(pieces, bounds(10, 30))] == [("a",), ("b",)]
@@ -79,7 +79,7 @@ def test_remainder_below_the_minimum_is_balanced() -> None:
     assert sizes(pieces, bounds(30, 60)) in ([3, 4], [4, 3])
 
 
-def test_token_limit_binds_too_and_counts_the_heading_path() -> None:
+def test_token_limit_applies_too_and_includes_the_heading_path() -> None:
     pieces = row(("t", Gap.SECTION, 10), ("t", Gap.BLOCK, 10))
     assert sizes(pieces, bounds(5, 100, tokens=22)) == [2]
     assert sizes(pieces, bounds(5, 100, tokens=21)) == [1, 1]
@@ -111,7 +111,7 @@ def test_chunks_cover_every_piece_once_in_order_within_the_bounds(drawn: list[tu
 
 
 @given(st.lists(st.integers(1, 10), min_size=3, max_size=30).filter(lambda sizes: sum(sizes) >= 20))
-def test_no_chunk_is_too_small_where_sentences_can_be_divided(drawn: list[int]) -> None:
+def test_no_chunk_is_too_small_if_it_can_be_cut_between_sentences(drawn: list[int]) -> None:
     pieces = row(*[("", Gap.SENTENCE, words) for words in drawn])
     chunks = divide(pieces, bounds(20, 60))
     held = [sum(piece.words for piece in pieces if p.start <= piece.start < p.end) for p in chunks]

@@ -1,4 +1,4 @@
-"""Small documents for the tests, made here."""
+"""Makes small documents for tests."""
 
 import io
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ Line = tuple[int, str]
 
 
 def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
-    """Return a PDF in Helvetica: each line of a page with its letter size, from the top."""
+    """Return a PDF in Helvetica, given the lines of each page from the top, with their font sizes."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"",

@@ -44,7 +44,7 @@ class DeploySettings(Section):
         default=None,
         ge=0.0,
         le=1.0,
-        description="Lowest cosine between the endpoint's and the checkpoint's vector of each smoke test text. "
+        description="Lowest cosine allowed between the vectors of endpoint and checkpoint for a smoke test text. "
         "None: the limit that export sets for this precision.",
     )
     namespace: str = Field(default="default", description="Kubernetes namespace of the serving Deployment.")

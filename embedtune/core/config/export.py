@@ -49,12 +49,12 @@ class ExportSettings(Section):
         default=256, ge=256, description="Domain texts whose vectors are compared one by one."
     )
     min_cosine_fp32: Share = Field(
-        default=0.9999, description="Lowest cosine of any text with its PyTorch vector, at fp32."
+        default=0.9999, description="Lowest cosine allowed between a text's vector at fp32 and its PyTorch vector."
     )
-    min_cosine_fp16: Share = Field(default=0.999, description="The same at fp16.")
-    min_cosine_int8: Share = Field(default=0.97, description="The same at int8.")
+    min_cosine_fp16: Share = Field(default=0.999, description="Lowest cosine allowed at fp16.")
+    min_cosine_int8: Share = Field(default=0.97, description="Lowest cosine allowed at int8.")
     max_ndcg_drift: Share = Field(
-        default=0.005, description="Largest change of nDCG@10 on dev compared with PyTorch, in either direction."
+        default=0.005, description="Largest change allowed in nDCG@10 on dev compared with PyTorch, up or down."
     )
 
     @model_validator(mode="after")

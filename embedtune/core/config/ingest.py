@@ -15,14 +15,14 @@ class IngestSettings(Section):
         default=500, ge=10, description="Largest chunk in words; contract.max_length limits its tokens too."
     )
     min_document_words: int = Field(
-        default=10, ge=1, description="Shorter documents are skipped, and listed as skipped."
+        default=10, ge=1, description="Documents with fewer words are skipped, see skipped.parquet."
     )
-    max_file_mb: float = Field(default=64.0, gt=0, description="Larger files are skipped, and listed as skipped.")
+    max_file_mb: float = Field(default=64.0, gt=0, description="Larger files are skipped, see skipped.parquet.")
     near_duplicate_jaccard: Share = Field(
-        default=0.7, description="Jaccard similarity of word-5-grams from which two chunks are near-duplicates."
+        default=0.7, description="Chunks with this Jaccard similarity of word-5-grams or more are near-duplicates."
     )
     near_duplicate_containment: Share = Field(
-        default=0.8, description="Containment of word-5-grams from which they are near-duplicates too."
+        default=0.8, description="So are chunks with this containment of word-5-grams or more."
     )
     boilerplate_documents: int = Field(
         default=3,
@@ -30,12 +30,14 @@ class IngestSettings(Section):
         description="A chunk found in more documents than this is boilerplate: no questions are asked about it.",
     )
     max_component_share: Share = Field(
-        default=0.3, description="A family of documents with a greater share of the chunks stops the run."
+        default=0.3, description="Largest share of the chunks that a family of documents may have."
     )
-    train_share: Share = Field(default=0.7, description="Share of the chunks that the train split gets.")
-    dev_share: Share = Field(default=0.1, description="Share of the dev split, which chooses the best checkpoint.")
+    train_share: Share = Field(default=0.7, description="Share of the chunks in the train split.")
+    dev_share: Share = Field(
+        default=0.1, description="Share of the chunks in the dev split, which chooses the best checkpoint."
+    )
     test_share: Share = Field(
-        default=0.2, description="Share of the test split, which decides the verdict (recipe: 20 %)."
+        default=0.2, description="Share of the chunks in the test split, which decides the verdict (recipe: 20 %)."
     )
     limit: int | None = Field(default=None, ge=1, description="Read only the first N documents.")
 

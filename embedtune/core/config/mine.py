@@ -20,7 +20,7 @@ class MineSettings(Section):
         "positive (recipe: 0.05).",
     )
     max_short_share: Share = Field(
-        default=0.3, description="A greater share of queries with too few negatives stops the run."
+        default=0.3, description="Largest share of queries that may have too few negatives."
     )
     block: int = Field(default=50_000, ge=256, description="Passages held in memory at once (recipe: 50,000).")
 

@@ -25,7 +25,7 @@ class TrainSettings(Section):
     )
     temperature: float = Field(default=0.02, gt=0.0, le=1.0, description="Temperature of the loss (recipe: 0.02).")
     negatives: int = Field(
-        default=4, ge=0, le=64, description="Mined negatives used per row, the first ones (recipe: 4)."
+        default=4, ge=0, le=64, description="Number of mined negatives used per row, the first ones (recipe: 4)."
     )
     epochs: float = Field(default=3.0, gt=0, le=100, description="Passes over the train split (recipe: 3).")
     learning_rate: float = Field(default=1e-5, gt=0, le=1.0, description="Peak learning rate (recipe: 1e-5).")

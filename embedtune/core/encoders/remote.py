@@ -131,7 +131,7 @@ class EndpointEncoder:
     Args:
         url: http(s)://host:port, with or without /v1.
         contract: The size of the vectors.
-        model_name: Name of the model to ask for.
+        model_name: Name of the model to request.
         api_key: API key, or None for servers that require none.
     """
 

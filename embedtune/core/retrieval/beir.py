@@ -60,7 +60,7 @@ def _records(path: Path) -> Iterator[Record]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line)  # in BEIR's format
                 record = Record(
                     str(row["_id"]),
                     f"{row.get('title') or ''} {row['text']}".strip(),

@@ -1,4 +1,4 @@
-"""Which passages can be among the k best of a query? 8-bit products tell, within bounds that always hold.
+"""Finds the passages that can be among the k best of a query, by 8-bit products with strict bounds.
 
 For a query q and a passage p, rounded to 8 bits as q' and p', Cauchy and Schwarz bound the error of a product:
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-GROUP = 32  # passages that share a scale, and whose highest product is looked at first
+GROUP = 32  # passages that share a scale, and of which the highest product is compared first
 PASSAGES = 256 * GROUP  # in one block, so that its products fit into the processor's cache
 QUERIES = 512
 LEVELS = 127
@@ -100,12 +100,12 @@ def quantize(passages: Vectors) -> QuantizedPassages:
 
 @dataclass(frozen=True)
 class _Queries:
-    """Rounded queries: e(q, p) = `own` + `foreign` · |p - p'|, all of shape (n, 1) but `levels`."""
+    """Rounded queries: e(q, p) = `own` + `factor` · |p - p'|, all of shape (n, 1) except `levels`."""
 
     levels: "torch.Tensor"
     scale: "torch.Tensor"
     own: "torch.Tensor"
-    foreign: "torch.Tensor"
+    factor: "torch.Tensor"
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def _round_queries(queries: Vectors, passages: QuantizedPassages) -> _Queries:
 
     step = np.maximum(np.abs(queries).max(axis=1, keepdims=True), TINY) / LEVELS
     levels = np.rint(queries / step)
-    own, foreign = (torch.from_numpy(part) for part in _error(queries, levels * step, passages))
-    return _Queries(torch.from_numpy(levels.astype(np.int8)), torch.from_numpy(step), own, foreign)
+    own, factor = (torch.from_numpy(part) for part in _error(queries, levels * step, passages))
+    return _Queries(torch.from_numpy(levels.astype(np.int8)), torch.from_numpy(step), own, factor)
 
 
 def _multiply(queries: _Queries, passages: QuantizedPassages, start: int, memory: "torch.Tensor") -> _Block:
@@ -174,7 +174,7 @@ def _multiply(queries: _Queries, passages: QuantizedPassages, start: int, memory
     product = memory[: n * len(levels)].view(n, len(levels))
     torch._int_mm(queries.levels, levels.T, out=product)  # torch has no public 8-bit product on the CPU
     unit = queries.scale * passages.scale[groups]
-    error = queries.own + queries.foreign * passages.residual[groups]
+    error = queries.own + queries.factor * passages.residual[groups]
     return _Block(start, product.view(n, -1, GROUP), unit, error)
 
 

@@ -109,8 +109,8 @@ class _Index:
         for start in range(0, len(keys), BLOCK):
             block = (keys[start : start + BLOCK] & _LOW).astype(np.int64)
             held += np.bincount(block, minlength=len(sizes))
-        # Of a sketch that is the complete set, `least` must be contained. Of a sample, that holds on average; five
-        # standard deviations below lose one in a hundred thousand of the pairs that are just above the threshold.
+        # Of a complete set, the share `least` must be found. Of a sample, it is found on average: allowing five
+        # standard deviations less loses one in a hundred thousand of the pairs that are just above the threshold.
         expected = held * least
         sampled = np.floor(expected - 5 * np.sqrt(expected * (1 - least)))
         whole = np.ceil(expected - 1e-9)

@@ -78,7 +78,7 @@ def _join_label(box: nodes.container) -> None:
 
 def _text_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
-) -> Any:
+) -> Any:  # the signature is that of docutils, which is not typed
     return [nodes.inline(rawtext, role_text(name, utils.unescape(text)))], []
 
 

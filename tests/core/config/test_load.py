@@ -1,4 +1,4 @@
-"""The configuration is strict: what it does not know or allow, it refuses by name."""
+"""The configuration is strict: unknown keys and values out of range are refused by name."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_an_unknown_preset_names_the_known_ones_and_the_one_that_is_meant():
     assert caught.value.fix == "did you mean minilm?"
 
 
-def test_a_file_of_ones_own_is_loaded(tmp_path: Path):
+def test_a_configuration_file_is_loaded(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(MINIMAL | {"seed": 7}))
     assert load_config(str(path)).seed == 7

@@ -1,4 +1,4 @@
-"""Texts to vectors under a contract, and the cache that remembers them."""
+"""Texts to vectors under a contract, and the cache of vectors."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
     ("name", "error"),
     [("package:no_such_package", InputError), ("owner/model", ContractError), ("./nowhere", InputError)],
 )
-def test_a_base_that_is_not_there_or_not_pinned_is_refused(tmp_path, name, error):
+def test_a_base_that_does_not_exist_or_is_not_pinned_is_refused(tmp_path, name, error):
     with pytest.raises(error):
         locate(EncoderContract(base_model=name, dimensions=(8,)), tmp_path)
 
