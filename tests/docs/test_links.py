@@ -44,3 +44,13 @@ def test_settings_exist(path: Path) -> None:
             if key not in getattr(sections[section], "model_fields", {}) and key not in NOT_KEYS:
                 unknown.append(span)
     assert unknown == []
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    missing = {}
+    for folder in ("embedtune", "components", "pipelines", "images", "charts", "bench"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".yaml", ".tpl", ".txt", ".html", ".json"} and "sample" not in path.parts:
+                named = re.findall(r"(?<![\w/])docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+                missing |= {name: str(path.relative_to(ROOT)) for name in named if not (ROOT / name).exists()}
+    assert missing == {}
