@@ -1,0 +1,1 @@
+"""Stage deploy: which engine goes live, where, and the way back."""

@@ -1,0 +1,1 @@
+"""Stage export: the trained model as an engine that Triton can serve."""

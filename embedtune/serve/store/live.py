@@ -1,4 +1,4 @@
-"""Which release is live, and the lock that whoever changes it holds."""
+"""Which release is live, and the lock of the process that changes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -98,7 +98,7 @@ class Objects:
             condition: Write only if the object is `ABSENT` or has this etag; None: always.
 
         Raises:
-            ConflictError: The condition does not hold.
+            ConflictError: The condition is not met.
         """
         headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": "application/json"}
         if condition is not None:

@@ -74,13 +74,13 @@ def test_a_separate_encoder_gets_whole_batches_of_any_length() -> None:
     assert [(group.count, group.Kind.Name(group.kind)) for group in endpoint.instance_group] == [(3, "KIND_CPU")]
 
 
-def test_onnx_runtime_uses_a_gpu_where_there_is_one() -> None:
+def test_onnx_runtime_uses_a_gpu_if_there_is_one() -> None:
     config = parsed(encoder_config("onnxruntime", ServeSettings()))
     assert config.backend == "onnxruntime"
     assert config.instance_group[0].kind == proto.ModelInstanceGroup.KIND_AUTO
 
 
-def test_warm_up_stands_where_the_encoder_is() -> None:
+def test_warm_up_is_configured_where_the_encoder_is() -> None:
     settings = ServeSettings(max_batch_size=8)
     (text,) = parsed(endpoint_config("python-cpu", settings)).model_warmup
     assert text.inputs["TEXT"].input_data_file == "text"

@@ -99,7 +99,7 @@ def test_a_file_that_is_damaged_in_the_store_is_refused_at_download(
     assert not (tmp_path / "down" / published.id).exists()
 
 
-def test_a_download_that_was_damaged_on_disk_is_made_again(store: ReleaseStore, tmp_path: Path) -> None:
+def test_a_release_that_was_damaged_on_disk_is_downloaded_again(store: ReleaseStore, tmp_path: Path) -> None:
     published = publish(store, tmp_path, "one")
     file = store.download(published.id, tmp_path / "down").path / "reference.parquet"
     file.write_bytes(b"ROWS")

@@ -1,4 +1,4 @@
-"""What a real Triton answers: the vectors of the checkpoint, whatever requests it merges."""
+"""The vectors of a real Triton: those of the checkpoint, whatever requests it merges."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
