@@ -3,7 +3,7 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from embedtune.cli.shell import err, out, reporting, show
 from embedtune.core.errors import ConfigError
 from embedtune.core.retrieval.beir import read_records
 from embedtune.local.environment import secrets_of
+
+if TYPE_CHECKING:
+    from embedtune.core.records.deployment import EndpointDrift
 
 
 @click.group(
@@ -48,9 +51,12 @@ def list_(as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config, secrets_of(config, os.environ))
+        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
         found, live = store.releases(), store.live()
-    record = {"live": asdict(live) if live else None, "releases": [asdict(entry) for entry in found]}
+    record = {
+        "live": live.model_dump(mode="json") if live else None,
+        "releases": [{"id": entry.id, **entry.model_dump(mode="json")} for entry in found],
+    }
     show(record, as_json, lambda: out.print(views.releases_table(found, live)))
 
 
@@ -73,8 +79,10 @@ def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config, secrets_of(config, os.environ))
-        record = {**asdict(store.show(name)), "reindex": store.plan(name)}
+        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
+        found, plan = store.show(name), store.plan(name)
+        reindexing = plan.model_dump(mode="json") if plan else None
+        record = {"id": found.id, **found.model_dump(mode="json"), "reindex": reindexing}
     show(record, as_json, lambda: out.print_json(data=record))
 
 
@@ -95,13 +103,13 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
     again.
     """
     from embedtune.deploy.rollout import go_live
-    from embedtune.deploy.site import open_environment
+    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
-        smoke = go_live(environment, name, progress)
-    _say_live(name, smoke.record(), as_json)
+        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        smoke = go_live(site, site.find(name), progress)
+    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
 
 
 @release.command(
@@ -116,14 +124,14 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
 def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Make the previous live release live again."""
     from embedtune.deploy.rollout import go_live, previous
-    from embedtune.deploy.site import open_environment
+    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
-        name = previous(environment)
-        smoke = go_live(environment, name, progress, back=True)
-    _say_live(name, smoke.record(), as_json)
+        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        name = previous(site)
+        smoke = go_live(site, site.find(name), progress, back=True)
+    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
 
 
 @release.command(
@@ -150,7 +158,7 @@ def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        gone = open_store(config, secrets_of(config, os.environ)).prune(keep)
+        gone = open_store(config.release, config.storage, secrets_of(config, os.environ)).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
 
 
@@ -218,7 +226,7 @@ def reindex(
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        url = endpoint or endpoint_url(config)
+        url = endpoint or endpoint_url(config.deploy)
         key = secrets_of(config, os.environ).endpoint_api_key
         encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
         done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
@@ -230,6 +238,7 @@ def reindex(
     )
 
 
-def _say_live(name: str, drift: dict[str, Any], as_json: bool) -> None:
-    figures = f"{drift['texts']} texts, cosine similarity of at least {drift['cosine']['min']:.5f}"
-    show({"live": name, **drift}, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))
+def _say_live(name: str, drift: "EndpointDrift", as_json: bool) -> None:
+    figures = f"{drift.texts} texts, cosine similarity of at least {drift.cosine.min:.5f}"
+    record = {"live": name, **drift.model_dump(mode="json")}
+    show(record, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from embedtune.core.retrieval.comparison import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
-    from embedtune.serve.release.record import Live, Published
+    from embedtune.serve.store.records import Live, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
@@ -118,7 +118,7 @@ def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Tabl
             "live" if live and live.id == release.id else "before" if live and release.id in live.before else ""
         )
         size = f"{release.size / 1e6:.1f} MB"
-        rows.append([release.id, state, release.published[:19], str(release.about["target"]), size])
+        rows.append([release.id, state, release.published[:19], release.release.target, size])
     return table(["release", "", "published", "target", "size"], rows)
 
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show: vectors and neighbours as on the CPU, training in bf16, checkpoints that resume."""
+"""Tests that need a GPU: vectors and neighbours as on the CPU, training in bf16, resuming from checkpoints."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def on_gpu(config: Config, **train: object) -> Config:
 
 
 @pytest.mark.parametrize("make", [make_tiny_model, make_tiny_llama])
-def test_vectors_are_those_of_the_cpu(tmp_path: Path, make) -> None:
+def test_vectors_equal_those_of_the_cpu(tmp_path: Path, make) -> None:
     contract = tiny_contract(make(tmp_path / "base"))
     cpu, cuda = (
         TorchEncoder(tmp_path / "base", contract, RuntimeSettings(device=device)).encode_passages(
@@ -47,7 +47,7 @@ def test_vectors_are_those_of_the_cpu(tmp_path: Path, make) -> None:
     np.testing.assert_allclose(cuda, cpu, atol=1e-4)
 
 
-def test_neighbours_are_those_of_the_cpu() -> None:
+def test_neighbours_equal_those_of_the_cpu() -> None:
     import faiss
 
     if not hasattr(faiss, "StandardGpuResources"):
@@ -83,7 +83,7 @@ def test_training_in_bf16_with_gradient_checkpointing_learns_and_writes_float32(
     }
 
 
-def test_a_cut_off_run_goes_on_to_the_same_curve(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_on_the_same_curve(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world")
     config = on_gpu(tiny_config(world))
     whole = losses(train(world, tmp_path / "whole", config))
