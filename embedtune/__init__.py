@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from embedtune.core.errors import EmbedtuneError
     from embedtune.core.progress import LineProgress, Progress, SilentProgress
     from embedtune.core.records.base import read_record
+    from embedtune.core.records.deployment import Deployment, EndpointDrift, ReindexPlan
+    from embedtune.core.records.engine import Engine, Parity
     from embedtune.core.records.evaluation import Examples, Metrics, Slices, VerdictRecord
     from embedtune.core.secrets import Secrets
     from embedtune.core.stage import Context
@@ -63,14 +65,19 @@ __all__ = [
     "Comparisons",
     "Config",
     "Context",
+    "Deployment",
     "EmbedtuneError",
     "EncoderContract",
+    "EndpointDrift",
+    "Engine",
     "Examples",
     "LineProgress",
     "Manifest",
     "Metrics",
     "Model",
+    "Parity",
     "Progress",
+    "ReindexPlan",
     "Secrets",
     "SilentProgress",
     "Slices",
@@ -100,14 +107,19 @@ _HOMES = {
     "Comparisons": "embedtune.core.comparisons",
     "Config": "embedtune.core.config.config",
     "Context": "embedtune.core.stage",
+    "Deployment": "embedtune.core.records.deployment",
     "EmbedtuneError": "embedtune.core.errors",
     "EncoderContract": "embedtune.core.contract",
+    "EndpointDrift": "embedtune.core.records.deployment",
+    "Engine": "embedtune.core.records.engine",
     "Examples": "embedtune.core.records.evaluation",
     "LineProgress": "embedtune.core.progress",
     "Manifest": "embedtune.core.artifacts",
     "Metrics": "embedtune.core.records.evaluation",
     "Model": "embedtune.api",
+    "Parity": "embedtune.core.records.engine",
     "Progress": "embedtune.core.progress",
+    "ReindexPlan": "embedtune.core.records.deployment",
     "Secrets": "embedtune.core.secrets",
     "SilentProgress": "embedtune.core.progress",
     "Slices": "embedtune.core.records.evaluation",
