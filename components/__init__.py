@@ -1,1 +1,1 @@
-"""The stages as Kubeflow Pipelines components; what their thin bodies share stands in body.py and inputs.py."""
+"""The stages as components of Kubeflow Pipelines; body.py and inputs.py contain what their bodies share."""

@@ -1,4 +1,4 @@
-"""What the component bodies share: the context that a stage runs in, and how its report is shown."""
+"""What the bodies of the components share: they open a stage's context and show its report."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ from embedtune.core.stage import Context
 
 
 class FileOutput(Protocol):
-    """The part of `dsl.Markdown` that is used here; this module does without KFP."""
+    """The part of `dsl.Markdown` that is used here; this module does not import KFP."""
 
     path: str
 
@@ -31,21 +31,21 @@ class MetricsOutput(FileOutput, Protocol):
     """The part of `dsl.Metrics` that is used here."""
 
     def log_metric(self, metric: str, value: float) -> None:
-        """Record one figure."""
+        """Store one figure."""
 
 
 @contextmanager
 def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
-    """Open the context of one stage. From then on SIGTERM, by which a task is cancelled, raises KeyboardInterrupt.
+    """Open the context of one stage. From then on SIGTERM, which cancels a task, raises KeyboardInterrupt.
 
     Args:
         config_yaml: The configuration, as `prepare` wrote it.
-        cache_dir: Directory that survives the pod; empty: a temporary one.
+        cache_dir: Directory that outlives the pod; empty: a temporary directory.
 
     Raises:
         ConfigError: The configuration is not valid.
     """
-    # KFP's executor lets every library log at INFO: a line for each LLM call would hide the progress.
+    # KFP's executor lets every library log at INFO: one line per LLM call would drown the progress lines.
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("embedtune").setLevel(logging.INFO)
     interrupt_on_sigterm()
@@ -55,28 +55,28 @@ def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
 
 
 def environment_secrets(config: Config) -> Secrets:
-    """Read the credentials that Kubernetes Secrets put into the environment."""
+    """Read the credentials from the environment, where Kubernetes Secrets put them."""
     llm = config.generate.llm
     judge = config.generate.judge or llm
     return secrets_from(os.environ, llm_key_name=llm.api_key_env, judge_key_name=judge.api_key_env)
 
 
 def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
-    """Put a stage's report where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
+    """Write a stage's report to where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
     record = {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}
-    # KFP stores metrics as JSON numbers: text and NaN go into the page only.
+    # KFP stores metrics as JSON numbers, so text and NaN are only on the page.
     figures = {
         name: value for name, value in record.items() if not isinstance(value, str) and math.isfinite(value)
     }
     for name, value in figures.items():
         metrics.log_metric(name, value)
-    # KFP needs no file for metrics, but its local cache takes an output without one for lost.
+    # KFP needs no file for metrics, but its local cache treats an output without a file as lost.
     Path(metrics.path).write_text(json.dumps(figures), encoding="utf-8")
     Path(summary.path).write_text(markdown(report), encoding="utf-8")
 
 
 def markdown(report: StageReport) -> str:
-    """Return a report as Markdown without HTML, which the KFP UI does not render."""
+    """Return a report as Markdown, without HTML, which the KFP UI does not render."""
     rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in report.metrics.items()]
     lines = [f"# {report.stage}", "", "| figure | value |", "|---|---|", *rows, ""]
     lines += [f"- {note}" for note in report.notes]

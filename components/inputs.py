@@ -1,4 +1,4 @@
-"""The run's parameters, read: which configuration each stage gets, and which data it looks at."""
+"""Reads the parameters of a run: the configuration of each stage, and the data it works on."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from embedtune.core.comparisons import Comparisons
+from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import load_config
 from embedtune.core.config.machine import StorageSettings
@@ -17,8 +17,8 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
-# The sections that can change what a stage writes, its upstream's included. mine and train check each
-# other's number of negatives, so each sees both.
+# The sections that can change what a stage writes, including those of the stages before it. mine and train check
+# each other's number of negatives, so each gets both sections.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
     "generate": ("ingest", "generate"),
@@ -36,10 +36,10 @@ def read_config(config: str, overrides: str) -> Config:
 
     Args:
         config: Name of a preset, or the whole configuration as YAML text.
-        overrides: `section.key=value`, one a line.
+        overrides: `section.key=value`, one per line.
 
     Raises:
-        ConfigError: There is no such preset, or the configuration is not valid.
+        ConfigError: The preset does not exist, or the configuration is not valid.
     """
     changes = [line.strip() for line in overrides.splitlines() if line.strip()]
     if ":" not in config:
@@ -51,85 +51,76 @@ def read_config(config: str, overrides: str) -> Config:
 
 
 def stage_yaml(config: Config, stage: str) -> str:
-    """Return the configuration as one stage needs it, so that KFP's cache holds while other stages change."""
+    """Return the sections that one stage needs, so that KFP's cache stays valid when others change."""
     sections = {"seed", "contract", "storage", "runtime", *SECTIONS[stage]}
     return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
 
 
 def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
-    """Return the worst verdict that is deployed, or "never" where no store of releases is configured.
+    """Return the worst verdict that is still deployed, or "never" if no release store is configured.
 
     Args:
         config: The configuration.
-        environment: Usually `os.environ`; tells whether this is a pod.
+        environment: The process variables, usually `os.environ`; they show whether this is a pod.
 
     Raises:
-        ConfigError: A pod would start a Triton that ends with it.
+        ConfigError: A pod would start a local Triton, which would end with the pod.
     """
     if config.release.uri is None:
         return "never"
     if config.deploy.target == "local" and "KUBERNETES_SERVICE_HOST" in environment:
         raise ConfigError(
-            "a pipeline in a cluster deploys to the cluster",
+            "a pipeline that runs in a cluster can deploy only to a cluster",
             got="deploy.target=local",
             expected="deploy.target=kubernetes",
-            fix="add it to the overrides, with deploy.namespace and deploy.deployment",
+            fix="add deploy.target=kubernetes to the overrides, with deploy.namespace and deploy.deployment",
         )
     return config.deploy.accept
 
 
 def addresses(eval_sets: str) -> dict[str, str]:
-    """Read `NAME=ADDRESS` pairs, one a line.
+    """Return the address of each evaluation set by its name, from `NAME=ADDRESS` pairs, one per line.
 
     Raises:
-        ConfigError: A line is no such pair, or a name stands twice or is taken.
+        ConfigError: A line is not such a pair, or a name is used twice or reserved.
     """
-    sets: dict[str, str] = {}
-    for line in eval_sets.splitlines():
-        if not line.strip():
-            continue
-        name, separator, address = line.strip().partition("=")
-        if not separator or not name or not address:
-            raise ConfigError("not an evaluation set", got=line, expected="NAME=s3://bucket/prefix")
-        if name in sets or name == "synthetic":
-            raise ConfigError("the name of an evaluation set is taken", got=name, fix="choose another name")
-        sets[name] = address
-    return sets
+    lines = (line.strip() for line in eval_sets.splitlines())
+    return parse_eval_sets(filter(None, lines), expected="NAME=s3://bucket/prefix")
 
 
 def version(where: list[str], storage: StorageSettings, secrets: Secrets) -> str:
-    """Return a hash that changes when data at these addresses does, from listings alone.
+    """Return a hash that changes when the data at these addresses does, from listings alone.
 
     Args:
-        where: Directories and s3://bucket/prefix addresses, in an order that counts.
-        storage: The object store of the latter.
+        where: Directories and s3://bucket/prefix addresses; their order matters.
+        storage: The object store for s3:// addresses.
         secrets: Its credentials.
 
     Raises:
-        InputError: Nothing is there.
+        InputError: There is nothing at an address.
     """
     listings = [_listing(address, storage, secrets) for address in where]
     return hashlib.sha256(json.dumps(listings).encode()).hexdigest()[:16]
 
 
 def _listing(address: str, storage: StorageSettings, secrets: Secrets) -> list[tuple[str, int, str]]:
-    """Return name, size and version of each file; the version of a local one is its time of change."""
+    """Return the name, size and version of each file; the version of a local file is its modification time."""
     if address.startswith("s3://"):
         return [(item.name, item.size, item.etag) for item in list_prefix(address, storage, secrets)]
     folder = Path(address)
     files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     if not files:
-        raise InputError("there is nothing in this folder", got=address, fix="check the path, or use s3://")
+        raise InputError("there are no files in this folder", got=address, fix="check the path, or use s3://")
     return [(path.relative_to(folder).as_posix(), stat.st_size, str(stat.st_mtime_ns)) for path, stat in files]
 
 
 def comparisons(eval_sets: str, champion: str, context: Context) -> Comparisons:
-    """Fetch what the tuned model is compared on and with.
+    """Download the data sets and the model that the tuned model is compared on and with.
 
     Args:
-        eval_sets: `NAME=ADDRESS`, one a line; an address is a directory or s3://bucket/prefix.
+        eval_sets: `NAME=ADDRESS`, one per line; an address is a directory or s3://bucket/prefix.
         champion: Address of the live model, or empty.
-        context: Where and with which credentials to fetch.
+        context: The object store, its credentials, and the directory for downloads.
     """
     sets = {name: _local(address, context) for name, address in addresses(eval_sets).items()}
     return Comparisons(sets, _local(champion, context) if champion else None)

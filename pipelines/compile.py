@@ -1,4 +1,4 @@
-"""Compile the pipelines to `pipelines/compiled`, or check that what stands there is current."""
+"""Compiles the pipelines to `pipelines/compiled`, or checks that the files there are up to date."""
 
 import sys
 import tempfile
@@ -17,14 +17,14 @@ COMPILED = Path(__file__).resolve().parent / "compiled"
 
 
 def targets(registry: str, cache_claim: str | None = None) -> tuple[Target, Target]:
-    """Return the clusters that pipelines are compiled for."""
+    """Return the kinds of cluster that pipelines are compiled for."""
     tag = image_tag()
     gpu, cpu = (Target(kind, tag, registry, cache_claim=cache_claim) for kind in KINDS)
     return gpu, cpu
 
 
 def compile_all(folder: Path, registry: str, cache_claim: str | None = None) -> list[Path]:
-    """Write one YAML file a target into a folder and return their paths."""
+    """Write one YAML file per target into a folder and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for target in targets(registry, cache_claim):
@@ -45,22 +45,22 @@ def stale(folder: Path, registry: str) -> list[str]:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a committed file is stale.")
-@click.option("--registry", default="embedtune", show_default=True, help="Prefix of the images' names.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with status 1 if a file is stale.")
+@click.option("--registry", default="embedtune", show_default=True, help="Prefix of the image names.")
 @click.option(
     "--cache-claim",
     metavar="NAME",
-    help="PersistentVolumeClaim for what a second attempt resumes from. [default: none]",
+    help="PersistentVolumeClaim for the cache from which a retry resumes. [default: none]",
 )
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=COMPILED,
     show_default="pipelines/compiled",
-    help="Where the files stand.",
+    help="Directory to write the files to.",
 )
 def main(check: bool, registry: str, cache_claim: str | None, output: Path) -> None:
-    """Compile the pipelines; the tag of their images is the hash of the sources."""
+    """Compile the pipelines. The tag of their images is a hash of the sources."""
     if not check:
         for path in compile_all(output, registry, cache_claim):
             click.echo(f"{path} written")

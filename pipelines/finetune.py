@@ -1,4 +1,4 @@
-"""The pipeline: documents in, a tuned and evaluated model out, and live if it is better."""
+"""The pipeline: from documents to a tuned and evaluated model, which goes live if it is better."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ COMPONENTS = {
 PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
 
 
-def finetune(target: Target) -> Any:
-    """Return the pipeline for a cluster, as KFP compiles and runs it.
+def finetune(target: Target) -> Any:  # KFP's decorator does not say what it returns
+    """Return the pipeline for a kind of cluster, as KFP compiles and runs it.
 
     Args:
-        target: The cluster.
+        target: The kind of cluster.
     """
 
     def task(name: str, **arguments: Any) -> dsl.PipelineTask:
@@ -44,7 +44,7 @@ def finetune(target: Target) -> Any:
         return place(COMPONENTS[name](**arguments), name, target)
 
     @dsl.pipeline(
-        name=target.name, description="Documents in, a tuned and honestly evaluated embedding model out."
+        name=target.name, description="From documents to a tuned and honestly evaluated embedding model."
     )
     def pipeline(
         documents: str,
@@ -56,11 +56,11 @@ def finetune(target: Target) -> Any:
         """Fine-tune an embedding model on a folder of documents.
 
         Args:
-            documents: Folder (of a mounted volume) or s3://bucket/prefix with the documents.
+            documents: Folder (on a mounted volume) or s3://bucket/prefix that contains the documents.
             config: Name of a preset, or the whole configuration as YAML text.
-            overrides: Changes to the configuration, section.key=value, one a line.
-            eval_sets: Further evaluation sets in the BEIR layout, NAME=s3://bucket/prefix, one a line.
-            champion: Model that is live now, s3://bucket/prefix; empty if there is none.
+            overrides: Changes to the configuration, section.key=value, one per line.
+            eval_sets: Further evaluation sets in the BEIR layout, NAME=s3://bucket/prefix, one per line.
+            champion: s3://bucket/prefix of the model that is live now; empty if there is none.
         """
         given = task(
             "prepare",
@@ -70,7 +70,7 @@ def finetune(target: Target) -> Any:
             eval_sets=eval_sets,
             champion=champion,
         )
-        # It looks at data that KFP does not know; what follows is cached on what it finds.
+        # It reads data outside KFP, so it always runs; the other tasks are cached on what it finds.
         given.set_caching_options(False)
         use = given.outputs
         chunks = task(
@@ -106,7 +106,7 @@ def finetune(target: Target) -> Any:
         with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
             engine = task("export", config_yaml=use["export"], model=model, dataset=dataset).outputs["engine"]
             live = task("deploy", config_yaml=use["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
-            # It changes the world, and looks at it: what it did last time says nothing about today.
+            # It changes the live service, so it always runs: the result of the last time says nothing about today.
             live.set_caching_options(False)
 
     return pipeline

@@ -1,4 +1,4 @@
-"""The image tag: a hash of the sources. KFP caches on the image string, so equal tags must mean equal code."""
+"""The image tag: a hash of the sources. KFP's cache compares image names, so equal tags must mean equal code."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTEXT = ("components", "embedtune", "images", "pipelines", "requirements", "pyproject.toml")
-# Compiled pipelines hold the tag itself; the rest comes and goes by running things.
+# Compiled pipelines contain the tag itself; the other folders come and go when code is run.
 IGNORED = {"compiled", "__pycache__"}
 
 

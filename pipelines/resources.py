@@ -1,4 +1,4 @@
-"""Where each task runs and with what: requests, GPU nodes, secrets, timeouts; data, applied by `place`."""
+"""The resources, GPU nodes, secrets and time limit of each task, as data that `place` applies."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,8 +6,8 @@ from typing import Literal
 from kfp import dsl, kubernetes
 
 # Labels of NVIDIA's GPU feature discovery. gpu.memory is in MiB, as the driver reports it: cards sold with 80 GB
-# say 81,920 (A100) or 81,559 (H100), since the driver keeps a part; 79,000 leaves room for other driver versions
-# and lies well above the next smaller cards (72 GB: below 74,000). Capability 8.0 (A100) brought bfloat16.
+# report 81,920 (A100) or 81,559 (H100), since the driver reserves a part; 79,000 leaves a margin for other driver
+# versions and is well above the next smaller cards (72 GB: below 74,000). Capability 8.0 (A100) added bfloat16.
 # https://github.com/NVIDIA/k8s-device-plugin/tree/main/docs/gpu-feature-discovery
 GPU_NODE = [
     {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["79000"]},
@@ -19,7 +19,7 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, not a temporary file
 RETRIES = 2
 
 # Kubernetes Secrets by purpose: their keys, and the variables that the component bodies read. All are optional:
-# documents in a folder need no store, a local endpoint needs no key; what is missing is refused where it is used.
+# documents in a folder need no store, a local LLM needs no key; a missing key is an error where it is used.
 SECRETS = {
     "storage": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
     "llm": {"api-key": "OPENAI_API_KEY", "judge-api-key": "JUDGE_API_KEY"},
@@ -30,15 +30,15 @@ SECRETS = {
 
 @dataclass(frozen=True)
 class Need:
-    """What one task asks for.
+    """The resources of one task.
 
     Args:
-        cpu: Cores requested.
-        memory_gib: Memory requested, and the limit.
+        cpu: Number of cores requested.
+        memory_gib: Memory requested, which is also the limit.
         hours: Time after which the pod is stopped; waiting for a node does not count.
-        gpu: It runs on a GPU where the target has one.
-        secrets: Keys of `SECRETS`.
-        cache: It keeps state that a second attempt resumes from.
+        gpu: Run on a GPU if the cluster has one.
+        secrets: Keys of `SECRETS` that the task gets.
+        cache: The task keeps state from which a retry resumes.
     """
 
     cpu: float
@@ -49,8 +49,8 @@ class Need:
     cache: bool = False
 
 
-# gpu: a base model of a billion parameters, which generate embeds with on CPUs while the LLM works elsewhere.
-# cpu: one like all-MiniLM-L6-v2, on a node of two cores.
+# gpu: for a base model of a billion parameters; generate runs it on CPUs, since the LLM works elsewhere.
+# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage",)),
@@ -81,15 +81,15 @@ NEEDS: dict[str, dict[str, Need]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """The cluster that a pipeline is compiled for.
+    """The kind of cluster that a pipeline is compiled for.
 
     Args:
-        kind: With GPUs or without.
-        tag: Tag of the images; unique for each build.
-        registry: Prefix of the images' names.
-        secrets_named: Prefix of the Secrets' names: PREFIX-storage, PREFIX-llm, PREFIX-hub,
+        kind: A cluster with GPUs or without.
+        tag: Tag of the images, unique per build.
+        registry: Prefix of the image names.
+        secrets_named: Prefix of the names of the Secrets: PREFIX-storage, PREFIX-llm, PREFIX-hub,
             PREFIX-endpoint.
-        cache_claim: PersistentVolumeClaim for what a second attempt resumes from; None: nothing outlives a pod.
+        cache_claim: PersistentVolumeClaim for the cache from which a retry resumes; None: no cache.
     """
 
     kind: Literal["gpu", "cpu"]
@@ -100,7 +100,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Name of the pipeline."""
+        """The name of the pipeline."""
         return f"finetune-{self.kind}"
 
     @property
@@ -110,20 +110,20 @@ class Target:
 
 
 def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask:
-    """Give a task its image, requests, node, secrets, time and retries.
+    """Give a task its image, resources, node, secrets, time limit and retries.
 
     Args:
-        task: The task, as calling the component made it.
+        task: The task that calling the component returned.
         name: A key of `NEEDS`.
-        target: The cluster.
+        target: The kind of cluster.
     """
     need = NEEDS[target.kind][name]
     image = "gpu" if need.gpu else "cpu"
     task.set_container_image(f"{target.registry}/{image}:{target.tag}")
     task.set_cpu_request(str(need.cpu)).set_memory_request(f"{need.memory_gib}Gi")
     task.set_memory_limit(f"{need.memory_gib}Gi")
-    # Retries are for lost pods. A stage that fails by itself is not retried by KFP's stock configuration
-    # (retryPolicy OnError), and should not be: it retried its calls already, and says what is wrong.
+    # Retries are for lost pods. KFP's default (retryPolicy OnError) does not retry a stage that fails, and should
+    # not: the stage has already retried its calls, and its error says what is wrong.
     task.set_retry(num_retries=RETRIES, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.set_timeout(task, need.hours * 3600)
     for purpose in need.secrets:

@@ -1,0 +1,1 @@
+"""The stage deploy as a KFP component."""

@@ -13,16 +13,16 @@ def deploy(
     metrics: dsl.Output[dsl.Metrics],
     summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Publish the engine as a release, make it live, prove it through the endpoint; else go back.
+    """Publish the engine as a release, make it live and check it through the endpoint; if it fails, roll back.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        engine: What export wrote.
-        evaluation: What evaluate wrote: may this model go live?
-        dataset: What split wrote; the size of its corpus is in the re-index plan.
-        deployment: What is live now, the endpoint's drift from the checkpoint, and the re-index plan.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        engine: The artifact written by export.
+        evaluation: The artifact written by evaluate; its verdict decides whether the model may go live.
+        dataset: The artifact written by split; the re-index plan needs the size of its corpus.
+        deployment: The live release, the drift of its endpoint from the checkpoint, and the re-index plan.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
+        summary: The figures and warnings of the stage as a page.
     """
     from pathlib import Path
 

@@ -1,0 +1,1 @@
+"""The stage evaluate as a KFP component."""

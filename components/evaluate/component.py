@@ -17,23 +17,23 @@ def evaluate(
     summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> bool:
-    """Compare the tuned model with the base, BM25 and the live model, and give the verdict.
+    """Compare the tuned model with the base model, BM25 and the live model, and reach a verdict.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        eval_sets: Further evaluation sets, NAME=s3://bucket/prefix, one a line; the first one decides.
-        champion: Model that is live now, s3://bucket/prefix, or empty.
-        comparisons_version: Changes when eval_sets or champion do, so that KFP's cache notices.
-        deploy_if: The worst verdict that is deployed, win or marginal, or never.
-        dataset: What split wrote.
-        model: What train wrote.
-        evaluation: Metrics, metrics of each query, and the verdict.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        eval_sets: Further evaluation sets, NAME=s3://bucket/prefix, one per line; the first one decides.
+        champion: s3://bucket/prefix of the model that is live now; empty if there is none.
+        comparisons_version: Hash that changes with the data of eval_sets and champion, for KFP's cache.
+        deploy_if: Worst verdict that is still deployed: win, marginal or never.
+        dataset: The artifact written by split.
+        model: The artifact written by train.
+        evaluation: The metrics, overall and per query, and the verdict.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
 
     Returns:
-        Whether the model goes on to export and deploy.
+        Whether the model is exported and deployed.
     """
     from pathlib import Path
 

@@ -1,0 +1,1 @@
+"""The stage export as a KFP component."""

@@ -13,16 +13,16 @@ def export(
     summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
-    """Turn the model into an ONNX or TensorRT engine and prove that it gives the same vectors.
+    """Turn the model into an ONNX or TensorRT engine and prove that its vectors are the same.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        model: What train wrote.
-        dataset: What split wrote; its texts are the proof.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        model: The artifact written by train.
+        dataset: The artifact written by split; its texts are used for the proof.
         engine: The engine, its parity with PyTorch, and reference vectors.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
     """
     from pathlib import Path
 

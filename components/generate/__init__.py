@@ -1,0 +1,1 @@
+"""The stage generate as a KFP component."""

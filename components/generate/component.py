@@ -15,12 +15,12 @@ def generate(
     """Have an LLM write and judge questions about the chunks.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        chunks: What ingest wrote.
-        questions: The questions that are kept, and the rejected ones with the reason.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        chunks: The artifact written by ingest.
+        questions: The questions that were kept, and the rejected ones with the reason.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, so that no reply is paid twice; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, so that no reply is paid for twice; empty: temporary.
     """
     from pathlib import Path
 

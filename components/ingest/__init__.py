@@ -1,0 +1,1 @@
+"""The stage ingest as a KFP component."""

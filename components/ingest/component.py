@@ -16,13 +16,13 @@ def ingest(
     """Read documents and cut them into chunks.
 
     Args:
-        documents: Folder or s3://bucket/prefix with the documents.
-        documents_version: Changes when the documents do, so that KFP's cache notices.
-        config_yaml: Configuration of the stage as YAML text, from prepare.
+        documents: Folder or s3://bucket/prefix that contains the documents.
+        documents_version: Hash that changes with the documents, for KFP's cache.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
         chunks: The chunks, with their near-duplicate groups and splits.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, for resuming; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, for resuming; empty: a temporary directory.
     """
     from pathlib import Path
 

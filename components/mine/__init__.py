@@ -1,0 +1,1 @@
+"""The stage mine as a KFP component."""

@@ -12,15 +12,15 @@ def mine(
     summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
-    """Mine hard negatives for the train queries.
+    """Mine hard negatives for the queries of the train split.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        dataset: What split wrote.
-        triplets: Queries with their positives and negatives, and the audit.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        dataset: The artifact written by split.
+        triplets: The queries with their positives and negatives, and the audit.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
     """
     from pathlib import Path
 

@@ -1,0 +1,1 @@
+"""The component that checks the configuration, the first task of a run."""

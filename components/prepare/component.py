@@ -1,4 +1,4 @@
-"""The first component of a run: refuses a bad configuration before anything is spent."""
+"""The first component of a run: refuses a wrong configuration before it costs anything."""
 
 from typing import NamedTuple
 
@@ -22,17 +22,18 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
         ("deploy", str),
     ],
 ):
-    """Check the configuration and say what each stage depends on, for KFP's cache.
+    """Check the configuration, and find out what each stage depends on, for KFP's cache.
 
     Args:
-        documents: Folder or s3://bucket/prefix with the documents.
+        documents: Folder or s3://bucket/prefix that contains the documents.
         config: Name of a preset, or the whole configuration as YAML text.
-        overrides: Changes to it, section.key=value, one a line.
-        eval_sets: Further evaluation sets, NAME=s3://bucket/prefix, one a line.
-        champion: Model that is live now, s3://bucket/prefix, or empty.
+        overrides: Changes to the configuration, section.key=value, one per line.
+        eval_sets: Further evaluation sets, NAME=s3://bucket/prefix, one per line.
+        champion: s3://bucket/prefix of the model that is live now; empty if there is none.
 
     Returns:
-        Versions of the data that the run reads, what is deployed, and the configuration of each stage as YAML.
+        Versions of the data that the run reads, the verdict that is needed to deploy, and the configuration of
+        each stage as YAML text.
     """
     import os
 

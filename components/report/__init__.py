@@ -1,0 +1,1 @@
+"""The report as a KFP component, the last task of a run."""

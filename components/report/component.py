@@ -1,4 +1,4 @@
-"""The last component of a run: one page about all of it."""
+"""The last component of a run: one page about the whole run."""
 
 from kfp import dsl
 
@@ -13,15 +13,15 @@ def report(
     evaluation: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
 ) -> None:
-    """Render report.html from the artifacts of all stages.
+    """Render the report of the run from the artifacts of its stages.
 
     Args:
-        chunks: What ingest wrote.
-        questions: What generate wrote.
-        dataset: What split wrote.
-        triplets: What mine wrote.
-        model: What train wrote.
-        evaluation: What evaluate wrote.
+        chunks: The artifact written by ingest.
+        questions: The artifact written by generate.
+        dataset: The artifact written by split.
+        triplets: The artifact written by mine.
+        model: The artifact written by train.
+        evaluation: The artifact written by evaluate.
         page: The report, one self-contained file.
     """
     import shutil

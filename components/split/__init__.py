@@ -1,0 +1,1 @@
+"""The stage split as a KFP component."""

@@ -15,12 +15,12 @@ def split(
     """Build the retrieval dataset and prove that nothing leaks between its splits.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        chunks: What ingest wrote.
-        questions: What generate wrote.
-        dataset: The dataset in the BEIR layout, with its proofs.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        chunks: The artifact written by ingest.
+        questions: The artifact written by generate.
+        dataset: The dataset in the BEIR layout, with the proof that nothing leaks.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
+        summary: The figures and warnings of the stage as a page.
     """
     from pathlib import Path
 

@@ -16,13 +16,13 @@ def train(
     """Fine-tune the base model and keep the best checkpoint on dev.
 
     Args:
-        config_yaml: Configuration of the stage as YAML text, from prepare.
-        triplets: What mine wrote.
-        dataset: What split wrote; its dev queries choose the checkpoint.
+        config_yaml: Configuration of the stage as YAML text, written by prepare.
+        triplets: The artifact written by mine.
+        dataset: The artifact written by split; its dev queries choose the checkpoint.
         model: The tuned model, with its encoder contract and training curves.
         metrics: The figures of the stage.
-        summary: The figures and warnings of the stage, to read.
-        cache_dir: Directory that outlives the pod, for checkpoints; empty: a temporary one.
+        summary: The figures and warnings of the stage as a page.
+        cache_dir: Directory that outlives the pod, for checkpoints; empty: a temporary directory.
     """
     from pathlib import Path
 

@@ -1,6 +1,3 @@
-"""The command line. The only place in the library that prints or exits."""
+"""The command line. The only package of the library that prints, draws and exits."""
 
 from embedtune.cli.app import cli as cli
-from embedtune.cli.serving import add_serving_commands
-
-add_serving_commands(cli)

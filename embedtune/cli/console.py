@@ -1,4 +1,4 @@
-"""What the command line draws: live progress on a terminal, and tables."""
+"""Live progress and tables, drawn on a terminal."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from embedtune.core.progress import Task, rate_text
 
 
 class _RateColumn(TextColumn):
-    """Units a second, or seconds a unit when that reads better."""
+    """Units per second, or seconds per unit for slow work."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -37,7 +37,7 @@ class _BarTask:
 
 
 class TerminalProgress:
-    """Bars with rate and time left, on a terminal."""
+    """Progress bars with rate and remaining time."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
@@ -56,7 +56,7 @@ class TerminalProgress:
 
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
-        """Draw one bar while the task is open."""
+        """Show a bar while the task is open."""
         if self._open == 0:
             self._bars.start()
         self._open += 1
@@ -71,7 +71,7 @@ class TerminalProgress:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
-    """Return a table whose first column is text and whose other columns are figures."""
+    """Return a table: its first column is text, the others are figures."""
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, header in enumerate(headers):
         out.add_column(header, justify="left" if number == 0 else "right")

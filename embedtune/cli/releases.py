@@ -1,147 +1,232 @@
-"""The command line: `embedtune release …` and `embedtune reindex`."""
+"""The commands `embedtune release …` and `embedtune reindex`."""
 
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embedtune.cli import views
-from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of, work_option
+from embedtune.cli.help import OrderedGroup, examples
+from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
 from embedtune.cli.shell import err, out, reporting, show
 from embedtune.core.errors import ConfigError
 from embedtune.core.retrieval.beir import read_records
+from embedtune.local.environment import secrets_of
+
+if TYPE_CHECKING:
+    from embedtune.core.records.deployment import EndpointDrift
 
 
-@click.group()
+@click.group(
+    cls=OrderedGroup,
+    epilog=examples(
+        "embedtune release list --config embedtune.yaml",
+        "embedtune release promote 2a5a5a56c044ccb4 --config embedtune.yaml",
+    ),
+)
 def release() -> None:
-    """List, promote, roll back and prune what `embedtune deploy` published; stop the local service."""
+    """List, promote, roll back and prune releases.
+
+    `embedtune deploy` publishes releases; exactly one of them is live.
+    """
 
 
-@release.command("list")
+@release.command(
+    "list",
+    epilog=examples(
+        "embedtune release list --config embedtune.yaml",
+        "embedtune release list --set release.uri=s3://bucket/releases --json",
+    ),
+)
 @config_options
 @output_options
 def list_(as_json: bool, verbose: bool, **options: Any) -> None:
-    """List the published releases, the newest first, and mark the live one."""
+    """List the published releases.
+
+    The newest comes first; the live release and earlier live ones are marked.
+    """
     from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config, secrets_of(config, os.environ))
+        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
         found, live = store.releases(), store.live()
-    record = {"live": asdict(live) if live else None, "releases": [asdict(entry) for entry in found]}
+    record = {
+        "live": live.model_dump(mode="json") if live else None,
+        "releases": [{"id": entry.id, **entry.model_dump(mode="json")} for entry in found],
+    }
     show(record, as_json, lambda: out.print(views.releases_table(found, live)))
 
 
-@release.command("show")
+@release.command(
+    "show",
+    epilog=examples(
+        "embedtune release show 2a5a5a56c044ccb4 --config embedtune.yaml",
+        "embedtune release show 2a5a5a56c044ccb4 --set release.uri=s3://bucket/releases",
+    ),
+)
 @click.argument("name", metavar="ID")
 @config_options
 @output_options
 def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Show what the release ID is and holds, and its re-index plan."""
+    """Show a release and its re-index plan.
+
+    Prints as JSON what the release ID was made from, its files and their hashes.
+    """
     from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config, secrets_of(config, os.environ))
-        record = {**asdict(store.show(name)), "reindex": store.plan(name)}
+        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
+        found, plan = store.show(name), store.plan(name)
+        reindexing = plan.model_dump(mode="json") if plan else None
+        record = {"id": found.id, **found.model_dump(mode="json"), "reindex": reindexing}
     show(record, as_json, lambda: out.print_json(data=record))
 
 
-@release.command()
+@release.command(
+    epilog=examples(
+        "embedtune release promote 2a5a5a56c044ccb4 --config embedtune.yaml",
+        "embedtune release promote 2a5a5a56c044ccb4 --work demo",
+    )
+)
 @click.argument("name", metavar="ID")
 @config_options
 @work_option()
 @output_options
 def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Make the release ID the live one, whatever its verdict was: switch, smoke-test, record; else go back."""
+    """Make a release live.
+
+    The release ID goes live whatever its verdict was. If the smoke test fails, the previous release goes live
+    again.
+    """
     from embedtune.deploy.rollout import go_live
-    from embedtune.deploy.site import open_environment
+    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
-        smoke = go_live(environment, name, progress)
-    _say_live(name, smoke.record(), as_json)
+        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        smoke = go_live(site, site.find(name), progress)
+    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
 
 
-@release.command()
+@release.command(
+    epilog=examples(
+        "embedtune release rollback --config embedtune.yaml",
+        "embedtune release rollback --set release.uri=s3://bucket/releases --json",
+    )
+)
 @config_options
 @work_option()
 @output_options
 def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Make the release live that was live before the present one."""
+    """Make the previous live release live again."""
     from embedtune.deploy.rollout import go_live, previous
-    from embedtune.deploy.site import open_environment
+    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        environment = open_environment(config, secrets_of(config, os.environ), work / "cache")
-        name = previous(environment)
-        smoke = go_live(environment, name, progress, back=True)
-    _say_live(name, smoke.record(), as_json)
+        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        name = previous(site)
+        smoke = go_live(site, site.find(name), progress, back=True)
+    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
 
 
-@release.command()
-@click.option("--keep", type=click.IntRange(min=0), default=5, show_default=True, help="The newest that stay.")
+@release.command(
+    epilog=examples(
+        "embedtune release prune --config embedtune.yaml",
+        "embedtune release prune --keep 10 --config embedtune.yaml",
+    )
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Number of newest releases to keep.",
+)
 @config_options
 @output_options
 def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Delete old releases; the live one and the one before it stay in any case."""
+    """Delete old releases.
+
+    The live release and the one before it are always kept.
+    """
     from embedtune.deploy.site import open_store
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        gone = open_store(config, secrets_of(config, os.environ)).prune(keep)
+        gone = open_store(config.release, config.storage, secrets_of(config, os.environ)).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
 
 
-@release.command()
+@release.command(
+    epilog=examples(
+        "embedtune release stop",
+        "embedtune release stop --set deploy.port=9000",
+    )
+)
 @config_options
 @output_options
 def stop(as_json: bool, verbose: bool, **options: Any) -> None:
-    """Stop the Triton of this machine that deploy, promote or rollback left running."""
+    """Stop the Triton server on this machine.
+
+    Stops the server that deploy, promote or rollback started in the background.
+    """
     from embedtune.deploy.local import LocalTriton
 
     with reporting(verbose):
         settings = build_config(options, os.environ).deploy
         if settings.target != "local":
             raise ConfigError(
-                "only the Triton of this machine is stopped here",
+                "this command stops only the Triton server on this machine",
                 got=f"deploy.target={settings.target}",
-                fix="kubectl scale deployment, or helm uninstall",
+                fix="use `kubectl scale deployment` or `helm uninstall`",
             )
         triton = LocalTriton(settings.port, Path, settings.timeout_s)
         served = triton.current()
         triton.stop()
-    said = f"stopped, it served {served}" if served else f"nothing of embedtune runs on port {settings.port}"
+    said = (
+        f"stopped the server of release {served}"
+        if served
+        else f"no Triton server of embedtune runs on port {settings.port}"
+    )
     show({"stopped": served}, as_json, lambda: err.print(said, soft_wrap=True))
 
 
-@click.command()
-@click.option("--dataset", required=True, type=FOLDER, help="Dataset artifact or BEIR folder with the corpus.")
+@click.command(
+    epilog=examples(
+        "embedtune reindex --dataset work/dataset --to vectors.parquet --config embedtune.yaml",
+        "embedtune reindex --dataset work/dataset --to vectors.parquet --endpoint http://127.0.0.1:8080",
+    )
+)
+@click.option("--dataset", required=True, type=FOLDER, help="Dataset artifact or BEIR directory with the corpus.")
 @click.option(
     "--to",
     "output",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Parquet file to write: id, vector.",
+    help="Parquet file to write, with the columns id and vector.",
 )
-@click.option("--endpoint", help="Address of the live service. [default: the one that deploy smoke-tests]")
+@click.option("--endpoint", help="URL of the live service. [default: the one that deploy smoke-tests]")
 @config_options
 @output_options
 def reindex(
     dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
 ) -> None:
-    """Embed all passages through the live endpoint; interrupted and run again, it goes on."""
+    """Embed a corpus through the live endpoint.
+
+    Writes the vectors that a vector store needs after a new release. Interrupted and run again, it resumes.
+    """
     from embedtune.core.encoders.remote import open_endpoint
     from embedtune.deploy.reindex import reindex as embed
     from embedtune.deploy.site import endpoint_url
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        url = endpoint or endpoint_url(config)
+        url = endpoint or endpoint_url(config.deploy)
         key = secrets_of(config, os.environ).endpoint_api_key
         encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
         done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
@@ -153,6 +238,7 @@ def reindex(
     )
 
 
-def _say_live(name: str, drift: dict[str, Any], as_json: bool) -> None:
-    figures = f"{drift['texts']} texts, cosine similarity of at least {drift['cosine']['min']:.5f}"
-    show({"live": name, **drift}, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))
+def _say_live(name: str, drift: "EndpointDrift", as_json: bool) -> None:
+    figures = f"{drift.texts} texts, cosine similarity of at least {drift.cosine.min:.5f}"
+    record = {"live": name, **drift.model_dump(mode="json")}
+    show(record, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))

@@ -1,4 +1,4 @@
-"""The command line: `embedtune search`."""
+"""The command `embedtune search`."""
 
 import json
 import os
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.options import FOLDER, build_config, config_options, output_options, secrets_of
+from embedtune.cli.help import examples
+from embedtune.cli.options import FOLDER, build_config, config_options, output_options
 from embedtune.cli.shell import err, out, reporting
+from embedtune.local.environment import secrets_of
 
 if TYPE_CHECKING:
     from embedtune.local.search_index import SearchIndex
@@ -21,12 +23,23 @@ if TYPE_CHECKING:
 MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'embedtune search work "my rope is slipping on the hoist"',
+        "embedtune search work --playground play",
+    )
+)
 @click.argument("work", type=FOLDER)
 @click.argument("questions", nargs=-1)
-@click.option("--model", type=click.Choice(list(MODELS)), default="both", show_default=True, help="Who answers.")
-@click.option("-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Results wanted.")
-@click.option("--playground", type=FOLDER, help="Write here what the gateway's page shows, instead of answering.")
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), default="both", show_default=True, help="Model to search with."
+)
+@click.option(
+    "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
+)
+@click.option(
+    "--playground", type=FOLDER, help="Directory to write the data of the gateway's playground page to; no search."
+)
 @config_options
 @output_options
 def search(
@@ -39,7 +52,11 @@ def search(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Search the passages of WORK with base and tuned model; without QUESTIONS, answer them as they are typed."""
+    """Search with the base and the tuned model.
+
+    Shows for each of the QUESTIONS what the models find among the passages of WORK. Without QUESTIONS, reads them
+    from the terminal or stdin, one per line.
+    """
     with reporting(verbose) as progress:
         from embedtune.local.search_index import open_index, write_playground
 
@@ -47,7 +64,10 @@ def search(
         index = open_index(work, MODELS[model], config, secrets_of(config, os.environ), progress)
         if playground is not None:
             write_playground(index, playground)
-            err.print(f"to see it: python -m embedtune.serve.gateway --playground {playground}", soft_wrap=True)
+            err.print(
+                f"wrote {playground}; next: python -m embedtune.serve.gateway --playground {playground}",
+                soft_wrap=True,
+            )
             return
         for question in questions:
             _answer(index, question, count, as_json)
@@ -61,13 +81,13 @@ def _answer(index: "SearchIndex", question: str, count: int, as_json: bool) -> N
     found = index.search(question, count)
     record = {"query": question} | {name: [asdict(hit) for hit in hits] for name, hits in found.items()}
     if as_json:
-        click.echo(json.dumps(record))  # a line a question, also while more are typed
+        click.echo(json.dumps(record))  # one line per question, written before the next one is read
     else:
         out.print(views.search_table(question, found))
 
 
 def _typed() -> Iterator[str]:
-    """Yield lines until the input ends; ask for them where somebody sits before it."""
+    """Yield the lines of stdin that are not empty; show a prompt on a terminal."""
     while True:
         if sys.stdin.isatty():
             err.print("question: ", end="", style="bold")

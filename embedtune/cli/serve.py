@@ -1,27 +1,34 @@
-"""The command line: `embedtune serve`."""
+"""The command `embedtune serve`."""
 
 from pathlib import Path
 
 import click
 
+from embedtune.cli.help import examples
 from embedtune.cli.options import FOLDER
 from embedtune.cli.shell import err, reporting
 from embedtune.core.errors import EndpointError
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "embedtune serve work/cache/releases/2a5a5a56c044ccb4",
+        "embedtune serve work/cache/releases/2a5a5a56c044ccb4 --address 0.0.0.0 --http-port 9000",
+    )
+)
 @click.argument("release", type=FOLDER)
 @click.option(
-    "--http-port", default=8000, show_default=True, help="Also says whether it is ready: /v2/health/ready."
+    "--http-port", default=8000, show_default=True, help="HTTP port; /v2/health/ready says whether it is ready."
 )
-@click.option("--grpc-port", default=8001, show_default=True, help="What the gateway and clients use.")
-@click.option("--metrics-port", default=8002, show_default=True, help="Prometheus: /metrics.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
-@click.option("-v", "--verbose", is_flag=True, help="Log details of libraries too.")
+@click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
+@click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, those of libraries included.")
 def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, address: str, verbose: bool) -> None:
-    """Serve RELEASE (a directory) with Triton on this machine, until Ctrl-C or SIGTERM.
+    """Serve a release with Triton on this machine.
 
-    It is the tritonserver on the PATH, or else the one that nvidia-pytriton carries, installed apart at first use.
+    RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
+    the one from the package nvidia-pytriton, which is installed into its own environment at first use.
     """
     from embedtune.serve.release.record import read_release
     from embedtune.serve.triton.installation import find_installation
@@ -37,7 +44,7 @@ def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, addr
                     soft_wrap=True,
                 )
                 raise EndpointError(
-                    "Triton ended by itself", got=f"exit status {server.wait()}", fix="see its log"
+                    "Triton ended unexpectedly", got=f"exit status {server.wait()}", fix="see its log"
                 )
             except KeyboardInterrupt:
-                err.print("ending: requests under way are answered first")
+                err.print("stopping after the requests in progress are answered")

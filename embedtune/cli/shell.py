@@ -1,18 +1,17 @@
-"""What the commands share: where they print, how errors and signals become messages and exit codes."""
+"""What the commands share: where they print, and how errors and signals become messages and exit codes."""
 
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.logging import RichHandler
 
 from embedtune.cli.console import TerminalProgress
-from embedtune.core.errors import EmbedtuneError
+from embedtune.core.errors import ConfigError, EmbedtuneError, GateError
 from embedtune.core.progress import LineProgress, Progress
 from embedtune.core.signals import interrupt_on_sigterm
 
@@ -20,10 +19,17 @@ out = Console()
 err = Console(stderr=True)
 log = logging.getLogger("embedtune")
 INTERRUPTED = 130
+EXIT_CODES = {
+    0: "done",
+    EmbedtuneError.exit_code: "something failed, or doctor found a problem",
+    ConfigError.exit_code: "wrong usage: an option, a setting or a path",
+    GateError.exit_code: "a gate failed, or --fail-on refused the verdict",
+    INTERRUPTED: "interrupted; run the command again to resume",
+}
 
 
-def show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
-    """Print a result: as JSON, or as `draw` does."""
+def show(value: object, as_json: bool, draw: Callable[[], object]) -> None:
+    """Print a result: as JSON, or by calling `draw`."""
     if as_json:
         click.echo(json.dumps(value, indent=2, default=str))
     else:
@@ -32,14 +38,14 @@ def show(value: Any, as_json: bool, draw: Callable[[], object]) -> None:
 
 @contextmanager
 def reporting(verbose: bool) -> Iterator[Progress]:
-    """Set up logging and progress; turn errors into a message and an exit code."""
+    """Set up logging and progress; end the process with a message and an exit code on an error."""
     handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
-    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set DEBUG for themselves
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set their own level to DEBUG
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
-    if not verbose:  # it announces each retry; what comes of them is said in the error
+    if not verbose:  # it logs every retry; the error message gives the outcome
         logging.getLogger("urllib3").setLevel(logging.ERROR)
     interrupt_on_sigterm()
     try:
@@ -48,5 +54,5 @@ def reporting(verbose: bool) -> Iterator[Progress]:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("interrupted; run the same command again to go on from here")
+        err.print("interrupted; run the same command again to resume")
         sys.exit(INTERRUPTED)

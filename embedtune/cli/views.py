@@ -1,9 +1,9 @@
-"""What the command line shows: results as tables, lines and JSON. Makes them; `cli.py` prints them."""
+"""What the command line shows: results as tables, lines and JSON. The commands print what is returned here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from embedtune.core.retrieval.comparison import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
-    from embedtune.serve.release.record import Live, Published
+    from embedtune.serve.store.records import Live, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
@@ -29,7 +29,7 @@ WORSE_OR_EQUAL = {"marginal": {"MARGINAL", "REGRESSION"}, "regression": {"REGRES
 
 
 def stage_line(report: StageReport) -> Text:
-    """Return one line: what a stage did and how long it took."""
+    """Return one line for a stage: its main figures and its duration, then its notes."""
     figures = ", ".join(f"{key} {figure(value)}" for key, value in list(report.metrics.items())[:6])
     line = Text.assemble((f"{report.stage:<9}", "bold"), figures, (f"  {duration(report.seconds)}", "dim"))
     for note in report.notes:
@@ -39,7 +39,7 @@ def stage_line(report: StageReport) -> Text:
 
 @dataclass(frozen=True)
 class Summary:
-    """The end of a run: its stages, and the verdict if it got that far."""
+    """The outcome of a run: the reports of its stages, and the verdict if evaluate was among them."""
 
     work: Path
     reports: list[StageReport]
@@ -57,10 +57,10 @@ class Summary:
         return cls(work, reports, page, verdict, metrics)
 
     def fails(self, fail_on: str | None) -> bool:
-        """Tell whether the verdict is one that the user does not accept."""
+        """Return whether the verdict is as bad as `fail_on` or worse."""
         return fail_on is not None and self.verdict is not None and self.verdict.verdict in WORSE_OR_EQUAL[fail_on]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the summary as plain data."""
         return {
             "work": str(self.work),
@@ -71,7 +71,7 @@ class Summary:
         }
 
     def as_text(self) -> list[RenderableType]:
-        """Return what the terminal shows."""
+        """Return what is printed to the terminal."""
         parts: list[RenderableType] = []
         if self.metrics is not None and self.verdict is not None:
             parts += [metrics_table(name, entry) for name, entry in self.metrics.sets.items()]
@@ -83,7 +83,7 @@ class Summary:
 
 
 def metrics_table(name: str, entry: SetMetrics) -> Table:
-    """Return the table of one evaluation set: systems, and the difference with its interval."""
+    """Return the table of one evaluation set: the systems, and the difference with its confidence interval."""
     rows = [
         [system, *(f"{values[metric]:.4f}" for metric in SHOWN_METRICS)]
         for system, values in entry.systems.items()
@@ -96,14 +96,14 @@ def metrics_table(name: str, entry: SetMetrics) -> Table:
 
 def estimate_table(estimate: "RunEstimate") -> Table:
     """Return an estimate as a table."""
-    return table(["", "about"], [list(row) for row in estimate.rows()], title="Before anything is spent")
+    return table(["", "about"], [list(row) for row in estimate.rows()], title="Estimate")
 
 
 def findings_table(findings: "Sequence[Finding]") -> Table:
     """Return the findings of `embedtune doctor`."""
     marks = {"fine": "[green]fine[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
     out = Table(box=None, header_style="bold")
-    for header in ("", "checked", "found", "do"):
+    for header in ("", "check", "found", "fix"):
         out.add_column(header)
     for finding in findings:
         out.add_row(marks[finding.status], finding.checked, Text(finding.found), Text(finding.fix))
@@ -118,12 +118,12 @@ def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Tabl
             "live" if live and live.id == release.id else "before" if live and release.id in live.before else ""
         )
         size = f"{release.size / 1e6:.1f} MB"
-        rows.append([release.id, state, release.published[:19], str(release.about["target"]), size])
+        rows.append([release.id, state, release.published[:19], release.release.target, size])
     return table(["release", "", "published", "target", "size"], rows)
 
 
 def search_table(question: str, found: "Mapping[str, Sequence[Hit]]") -> Table:
-    """Return what each model found for a question, side by side; with two models, what moved is marked."""
+    """Return the hits of each model for a question, side by side; with two models, changes of rank are marked."""
     out = Table(
         title=Text(f"\n{question}", "bold"),
         title_justify="left",
@@ -147,7 +147,7 @@ def _hit_text(hit: "Hit", model: str) -> Text:
     if model:
         line.append(*_move(hit, model))
     place, cut, text = hit.text.partition("\n")
-    if cut:  # the first line says where it stands: document > chapter > section
+    if cut:  # the first line is the heading path: document > chapter > section
         *above, title = place.split(" > ")
         line.append(f"\n{title}", "bold").append(f" · {' > '.join(above)}" if above else "", "dim")
     words = (text if cut else place).split()
@@ -155,10 +155,10 @@ def _hit_text(hit: "Hit", model: str) -> Text:
 
 
 def _move(hit: "Hit", model: str) -> tuple[str, str]:
-    """Return what the tuned model did to a passage's rank, and its colour."""
+    """Return how the tuned model changed the rank of a passage, and the colour to show it in."""
     if hit.other_rank == hit.rank:
         return " =", "dim"
-    later = hit.other_rank is None or hit.other_rank > hit.rank  # it stands lower with the other model
+    later = hit.other_rank is None or hit.other_rank > hit.rank  # the other model ranks it lower
     where = "beyond 100" if hit.other_rank is None else str(hit.other_rank)
     rose, word = (not later, "to") if model == "base" else (later, "from")
     return f" {'▲' if rose else '▼'} {word} {where}", "green" if rose else "red"

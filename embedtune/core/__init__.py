@@ -1,1 +1,1 @@
-"""What all stages share: contracts, configuration, artifacts, encoders, the LLM client. Imports no stage."""
+"""What all stages share: configuration, artifacts and records, encoders, retrieval. It imports no stage."""

@@ -1,4 +1,4 @@
-"""What travels between stages: directories with a manifest, written once, read with every hash verified."""
+"""The artifacts between stages: directories with a manifest, written once, read with every hash verified."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import Part
 
 MANIFEST = "manifest.json"
-FORMAT = 2  # of manifest.json itself; format 1 kept the contract among the settings
-Settings = dict[str, JsonValue]  # of the stage, compared as a whole and never read by key
+FORMAT = 2  # the version of manifest.json; in format 1 the contract was among the settings
+Settings = dict[str, JsonValue]  # a stage's settings: compared as a whole and never read by key
 Figure = float | int | str
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Name, version and required files of one kind of artifact."""
+    """The name, version and required files of one kind of artifact, and the stage that writes it."""
 
     name: str
     version: int
@@ -54,7 +54,7 @@ SCHEMAS: dict[str, Schema] = {
 
 @dataclass(frozen=True)
 class StageReport:
-    """What a stage did, in figures; stored in the manifest, shown by the report."""
+    """The figures and remarks of one run of a stage; stored in the manifest, shown in the report."""
 
     stage: str
     metrics: dict[str, Figure] = field(default_factory=dict)
@@ -64,14 +64,14 @@ class StageReport:
 
 
 class FileRecord(Part):
-    """Size and hash of one file."""
+    """The size and hash of one file."""
 
     bytes: int
     sha256: str
 
 
 class Manifest(Part):
-    """Provenance of an artifact, and what the stage that wrote it reported."""
+    """The provenance of an artifact, the hashes of its files, and the report of the stage that wrote it."""
 
     format: int
     schema_name: str
@@ -88,7 +88,7 @@ class Manifest(Part):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content: equal files, equal fingerprint."""
+        """Identity of the content: artifacts with equal files have equal fingerprints."""
         record = {name: entry.sha256 for name, entry in sorted(self.files.items())}
         text = json.dumps([self.schema_name, self.schema_version, record])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -118,7 +118,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an output depends on: equal provenance means the stage need not run again."""
+    """What an output depends on: with equal provenance the stage need not run again."""
 
     seed: int
     contract: EncoderContract
@@ -128,19 +128,19 @@ class Provenance:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file in hex, read in blocks."""
+    """Return the SHA-256 of a file in hex, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iterator[Draft]:
-    """Write an artifact: into a temporary directory first, then renamed, so that none is ever half there.
+    """Write an artifact to a temporary directory, then rename it, so that a partial artifact is never visible.
 
     Args:
-        path: Where the artifact shall stand; an older one there is replaced.
+        path: Directory to write the artifact to; an older artifact there is replaced.
         schema_name: A key of `SCHEMAS`.
-        provenance: What it was made from.
+        provenance: What the artifact depends on.
 
     Raises:
         ArtifactError: A required file was not written.
@@ -153,7 +153,7 @@ def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iter
     yield draft
     missing = [name for name in schema.files if not (draft_path / name).is_file()]
     if missing:
-        raise ArtifactError(f"the {schema_name} artifact lacks files", got=missing, expected=schema.files)
+        raise ArtifactError(f"files of the {schema_name} artifact are missing", got=missing, expected=schema.files)
     files = {
         file.relative_to(draft_path).as_posix(): FileRecord(bytes=file.stat().st_size, sha256=file_sha256(file))
         for file in sorted(draft_path.rglob("*"))
@@ -179,7 +179,7 @@ def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iter
 
 
 def _replace(draft: Path, path: Path) -> None:
-    """Put `draft` in the place of `path`; at no moment is a half-written artifact there."""
+    """Move `draft` to `path`, so that a partial artifact is never there."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
@@ -192,7 +192,7 @@ def read_manifest(path: Path, schema_name: str) -> Manifest:
     """Read a manifest without hashing the files.
 
     Raises:
-        ArtifactError: There is none, it is damaged, or of another schema.
+        ArtifactError: The manifest is missing or damaged, or the artifact is of another schema.
     """
     schema = SCHEMAS[schema_name]
     again = f"run `embedtune {schema.stage}` again"
@@ -216,7 +216,7 @@ def read_manifest(path: Path, schema_name: str) -> Manifest:
     got = (manifest.schema_name, manifest.schema_version)
     if got != (schema.name, schema.version):
         raise ArtifactError(
-            f"{path} holds another kind of artifact",
+            f"{path} contains another kind of artifact",
             got=f"{got[0]} version {got[1]}",
             expected=f"{schema.name} version {schema.version}",
             fix=again,
@@ -228,7 +228,7 @@ def read_artifact(path: Path, schema_name: str) -> Artifact:
     """Open an artifact and verify the hash of each of its files.
 
     Raises:
-        ArtifactError: It is missing, of another schema, or a file differs from its hash.
+        ArtifactError: The artifact is missing or of another schema, or a file does not match its hash.
     """
     manifest = read_manifest(path, schema_name)
     again = f"remove {path} and run `embedtune {SCHEMAS[schema_name].stage}` again"
@@ -236,15 +236,17 @@ def read_artifact(path: Path, schema_name: str) -> Artifact:
         file = path / name
         if not file.is_file():
             raise ArtifactError(f"{file} is missing", fix=again)
-        if not os.access(file, os.R_OK):  # weights are written for their owner alone
-            raise ArtifactError(f"{file} may not be read by user {os.getuid()}", fix=f"chmod -R a+rX {path}")
+        if not os.access(file, os.R_OK):  # weights are readable only by the user who wrote them
+            raise ArtifactError(
+                f"user {os.getuid()} has no permission to read {file}", fix=f"chmod -R a+rX {path}"
+            )
         if file.stat().st_size != record.bytes or file_sha256(file) != record.sha256:
             raise ArtifactError(f"{file} was changed after it was written", expected=record.sha256, fix=again)
     return Artifact(path, manifest)
 
 
 def is_current(path: Path, schema_name: str, provenance: Provenance) -> bool:
-    """Tell whether a finished artifact with exactly this provenance stands at `path`."""
+    """Tell whether `path` contains a finished artifact with exactly this provenance."""
     try:
         manifest = read_manifest(path, schema_name)
     except ArtifactError:

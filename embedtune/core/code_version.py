@@ -1,4 +1,4 @@
-"""Which code decides what a stage writes: the modules that it imports, found from their import statements."""
+"""Finds the code that determines what a stage writes: the modules it imports, by their import statements."""
 
 import ast
 import hashlib
@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# A stage's own settings are compared by value, and the public names of embedtune/__init__ decide nothing.
+# Settings are compared by value, and the public names in embedtune/__init__ have no effect on any output.
 NOT_COUNTED = ("embedtune.core.config",)
 
 
@@ -15,10 +15,10 @@ NOT_COUNTED = ("embedtune.core.config",)
 def code_version(module: str, package: Path = PACKAGE) -> str:
     """Return a hash of the modules that `module` imports, directly or not, and of the data files next to them.
 
-    Imports inside functions count, those for type checkers do not. Nothing is imported: the files are read.
+    Imports inside functions count, imports for type checkers do not. The files are read, not imported.
 
     Args:
-        module: Dotted name of the module that does the work, such as `embedtune.train.stage`.
+        module: Dotted name of the module that does the work, for example `embedtune.train.stage`.
         package: The directory of the package `embedtune`.
     """
     digest = hashlib.sha256()
@@ -29,10 +29,10 @@ def code_version(module: str, package: Path = PACKAGE) -> str:
 
 
 def counted_files(module: str, package: Path = PACKAGE) -> list[Path]:
-    """Return the files whose content is the code version of a module, sorted.
+    """Return the files whose content makes up the code version of a module, sorted.
 
     Args:
-        module: Dotted name.
+        module: Dotted name of the module.
         package: The directory of the package `embedtune`.
     """
     modules = _reachable(module, package)
@@ -42,7 +42,7 @@ def counted_files(module: str, package: Path = PACKAGE) -> list[Path]:
 
 
 def _reachable(module: str, package: Path) -> set[Path]:
-    """Return the files of all modules that importing `module` and calling its functions can load."""
+    """Return the files of all modules that are loaded when `module` is imported or its functions are called."""
     found: set[Path] = set()
     waiting = [module]
     while waiting:
@@ -57,7 +57,7 @@ def _reachable(module: str, package: Path) -> set[Path]:
 
 
 def _file_of(name: str, package: Path) -> Path | None:
-    """Return the file of a module of this package, or None: it is another's, or `embedtune` itself."""
+    """Return the file of a module of this package; None for other packages and for `embedtune` itself."""
     first, *parts = name.split(".")
     if first != package.name or not parts:
         return None
@@ -69,7 +69,7 @@ def _file_of(name: str, package: Path) -> Path | None:
 
 
 def _imported(tree: ast.AST, name: str, *, is_package: bool) -> Iterator[str]:
-    """Yield the names that a module imports; `from a import b` may mean a module b, so both are tried."""
+    """Yield the names that a module imports; b in `from a import b` may be a module, so it is included."""
     for node in _run_time_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -81,7 +81,7 @@ def _imported(tree: ast.AST, name: str, *, is_package: bool) -> Iterator[str]:
 
 
 def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk a module without what only a type checker reads."""
+    """Yield the nodes of a module, except those that only a type checker reads."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -93,7 +93,7 @@ def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    """Yield the files next to modules that are not modules: prompts and templates, in folders without modules."""
+    """Yield the data files in a folder and in its subfolders without modules, such as prompts and templates."""
     for item in folder.iterdir():
         if item.is_dir() and item.name != "__pycache__" and not any(item.rglob("*.py")):
             yield from (file for file in item.rglob("*") if file.is_file())

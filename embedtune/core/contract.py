@@ -1,4 +1,4 @@
-"""The encoder contract: everything that must be equal wherever a text becomes a vector."""
+"""The encoder contract: everything that must be the same wherever a text is turned into a vector."""
 
 import hashlib
 import json
@@ -10,43 +10,48 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from embedtune.core.errors import ContractError
 
 CONTRACT_FILE = "embedtune.json"
+NAME, VERSION = "contract", 1  # of that file; the version is raised when a field is added, removed or changed
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
 
 class EncoderContract(BaseModel):
-    """How texts become vectors: one frozen record that mine, train, evaluate and serving all read."""
+    """How texts become vectors: one frozen record that mine, train, evaluate, export and serving all read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_model: str = Field(
         description="Hub id, local directory, s3://bucket/prefix, or package:NAME "
-        "(a Python package that carries a model directory)."
+        "(a Python package that contains a model directory)."
     )
     revision: str | None = Field(
-        default=None, description="Commit of the hub repository. Never invented: pin your own."
+        default=None, description="Commit of the hub repository. There is no default: pin the one you reviewed."
     )
     weights_sha256: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",
-        description="sha256 of model.safetensors; checked before the weights are used.",
+        description="SHA-256 of model.safetensors, checked before the weights are used.",
     )
     trust_remote_code: bool = Field(
         default=False,
-        description="Run Python code from the model repository; only of a pinned revision or a local copy.",
+        description="Run Python code from the model repository; needs a pinned revision or a local copy.",
     )
-    query_prefix: str = Field(default="", description="Put before each query.")
-    passage_prefix: str = Field(default="", description="Put before each passage.")
+    query_prefix: str = Field(default="", description="Text put before each query.")
+    passage_prefix: str = Field(default="", description="Text put before each passage.")
     passage_template: str = Field(
         default="{heading}\n{text}",
-        description="The embedded string of a chunk; {heading} is its heading path joined by ' > '.",
+        description="Template of the text embedded for a chunk; {heading} is its heading path joined by ' > '.",
     )
-    pooling: Pooling = Field(default="mean", description="How token vectors become one vector.")
-    normalize: Literal[True] = Field(default=True, description="Vectors have unit length (recipe: always).")
-    max_length: int = Field(default=512, ge=8, le=32768, description="Tokens a text is truncated to.")
-    dimensions: tuple[int, ...] = Field(description="Vector sizes that the model serves, the full one first.")
+    pooling: Pooling = Field(default="mean", description="How the token vectors are combined into one vector.")
+    normalize: Literal[True] = Field(
+        default=True, description="Scale vectors to unit length (always, as in the recipe)."
+    )
+    max_length: int = Field(
+        default=512, ge=8, le=32768, description="Maximum length of a text in tokens; longer texts are truncated."
+    )
+    dimensions: tuple[int, ...] = Field(description="Vector sizes that the model serves, the full size first.")
     similarity: Literal["dot"] = Field(
-        default="dot", description="Inner product; equals cosine, since vectors are normalised."
+        default="dot", description="Inner product; it equals the cosine, since vectors are normalised."
     )
 
     @model_validator(mode="after")
@@ -56,12 +61,12 @@ class EncoderContract(BaseModel):
         if not self.dimensions or any(d < 1 for d in self.dimensions):
             raise ValueError("dimensions must name at least one positive size")
         if list(self.dimensions) != sorted(set(self.dimensions), reverse=True):
-            raise ValueError("dimensions must fall strictly, the full size first")
+            raise ValueError("dimensions must be in strictly descending order, the full size first")
         return self
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits that change whenever a vector could change."""
+        """Sixteen hex digits that differ whenever the vectors could differ."""
         record = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(record.encode()).hexdigest()[:16]
 
@@ -77,46 +82,62 @@ class EncoderContract(BaseModel):
         return self.passage_template.replace("{heading}", heading).replace("{text}", text).strip()
 
     def save(self, directory: Path) -> None:
-        """Write the contract as `embedtune.json` beside a model."""
-        record = {"contract": self.model_dump(mode="json"), "contract_hash": self.hash}
-        (directory / CONTRACT_FILE).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        """Write the contract as `embedtune.json` next to a model."""
+        record = {
+            "schema_name": NAME,
+            "schema_version": VERSION,
+            "contract": self.model_dump(mode="json"),
+            "contract_hash": self.hash,
+        }
+        (directory / CONTRACT_FILE).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def load_contract(directory: Path) -> EncoderContract:
-    """Read the contract that a model carries.
+    """Read the contract of a model.
 
     Raises:
-        ContractError: The file is missing, or its hash does not match its content.
+        ContractError: The file is missing, damaged or of another version, or its hash does not match its content.
     """
     path = directory / CONTRACT_FILE
     if not path.is_file():
         raise ContractError(
-            f"{directory} carries no encoder contract",
+            f"{directory} has no encoder contract",
             expected=f"a file {CONTRACT_FILE}",
-            fix="use a model directory that `embedtune train` wrote",
+            fix="use a model directory written by `embedtune train`",
         )
-    record = json.loads(path.read_text())
-    contract = EncoderContract.model_validate(record["contract"])
-    if contract.hash != record["contract_hash"]:
-        raise ContractError(
-            f"{path} was edited", got=contract.hash, expected=record["contract_hash"], fix="run train again"
-        )
+    again = "run `embedtune train` again"
+    try:
+        record = json.loads(path.read_bytes())
+        # Files from before versions have the same fields, so models that were tuned then stay readable.
+        version = record.get("schema_version", VERSION)
+        if version != VERSION:
+            raise ContractError(
+                f"{path} was written by another version of embedtune",
+                got=f"{NAME} version {version}",
+                expected=f"{NAME} version {VERSION}",
+                fix=again,
+            )
+        contract, written = EncoderContract.model_validate(record["contract"]), record["contract_hash"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ContractError(f"{path} is damaged", got=str(error), fix=again) from error
+    if contract.hash != written:
+        raise ContractError(f"{path} was edited", got=contract.hash, expected=written, fix=again)
     return contract
 
 
 def require_same(expected: EncoderContract, got: EncoderContract, where: str) -> None:
-    """Refuse to go on when two contracts differ.
+    """Check that two contracts are the same.
 
     Raises:
-        ContractError: They differ; the message names the fields.
+        ContractError: They differ; the error names the fields.
     """
     if expected.hash == got.hash:
         return
     left, right = expected.model_dump(mode="json"), got.model_dump(mode="json")
     differing = sorted(key for key in left if left[key] != right[key])
     raise ContractError(
-        f"the encoder contract of {where} is not the configured one",
+        f"the encoder contract of {where} differs from the configuration",
         got={key: right[key] for key in differing},
         expected={key: left[key] for key in differing},
-        fix="use the configuration that made it, or make it again",
+        fix="use the configuration that it was made with, or make it again with this one",
     )

@@ -1,14 +1,14 @@
-"""The errors embedtune raises. Each says what happened, what was got, what was expected and what to do."""
+"""The errors that embedtune raises. Each says what happened, what was found, what was expected and what to do."""
 
 
 class EmbedtuneError(Exception):
-    """Something that the user can understand and act on.
+    """An error that the user can understand and act on.
 
     Args:
-        what: One sentence that says what happened.
-        got: The offending value, if there is one.
-        expected: What would have been right.
-        fix: What to do about it.
+        what: What happened, in one sentence.
+        got: The wrong value, if there is one.
+        expected: What would have been right, if that can be said.
+        fix: What to do about it, if that can be said.
     """
 
     exit_code = 1
@@ -26,13 +26,13 @@ class EmbedtuneError(Exception):
 
 
 class ConfigError(EmbedtuneError):
-    """A configuration value, key or combination is not allowed."""
+    """A key, value or combination of values in the configuration is not allowed."""
 
     exit_code = 2
 
 
 class InputError(EmbedtuneError):
-    """A path, document or dataset that the user named cannot be used."""
+    """A path, document or data set given by the user cannot be used."""
 
     exit_code = 2
 
@@ -42,7 +42,7 @@ class ArtifactError(EmbedtuneError):
 
 
 class ContractError(EmbedtuneError):
-    """Two parts disagree about the encoder contract."""
+    """An encoder contract is unreadable, or does not match the configuration or the model."""
 
 
 class EndpointError(EmbedtuneError):
@@ -54,6 +54,6 @@ class LLMEndpointError(EmbedtuneError):
 
 
 class GateError(EmbedtuneError):
-    """A quality gate failed: a leak, a bad audit, a cost ceiling, too many failed items."""
+    """A quality gate failed: a leak, a failed audit, a cost limit, or too many failed items."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""How long work tells how far it is. Stages report; only the command line draws."""
+"""Progress of long work: stages report it, only the command line draws it."""
 
 import logging
 import time
@@ -11,32 +11,32 @@ LINE_EVERY_S = 15.0
 
 
 class Task(Protocol):
-    """One piece of work that is under way."""
+    """One piece of work in progress."""
 
     def advance(self, n: int = 1) -> None:
-        """Say that `n` more units are done."""
+        """Report that `n` more units are done."""
 
     def note(self, text: str) -> None:
-        """Show a short changing remark beside the bar, such as a loss or a cost."""
+        """Show a short remark next to the bar, such as the current loss or cost."""
 
 
 class Progress(Protocol):
-    """Where a stage reports its work."""
+    """Receives the progress of a stage."""
 
     def task(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Task]:
-        """Open a task of `total` units (None: unknown), to be used in a `with` statement."""
+        """Open a task of `total` units (None: unknown) for use in a `with` statement."""
 
 
 class _SilentTask:
     def advance(self, n: int = 1) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 class SilentProgress:
-    """Draws nothing: for tests, components and library use."""
+    """Ignores progress: for tests and for use as a library."""
 
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
@@ -69,20 +69,21 @@ class _LineTask:
 
 
 class LineProgress:
-    """A log line every quarter of a minute: for logs, pipes and containers."""
+    """Logs a line every 15 seconds: for logs, pipes and containers."""
 
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
-        """Yield a task that logs."""
+        """Yield a task that logs its progress."""
         yield _LineTask(name, total, unit)
 
 
 def rate_text(speed: float | None, unit: str) -> str:
-    """Return a rate as text: "12.3 chunks/s" or "4.2 s a chunk"."""
+    """Return a rate as text: "12.3 chunks/s" or "4.2 s/chunk"."""
     if not speed:
         return ""
-    return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s a {_one(unit)}"
+    return f"{speed:.1f} {unit}/s" if speed >= 1 else f"{1 / speed:.1f} s/{_one(unit)}"
 
 
 def _one(unit: str) -> str:
+    """Return the singular of a unit."""
     return f"{unit.removesuffix('ies')}y" if unit.endswith("ies") else unit.removesuffix("s")

@@ -1,4 +1,4 @@
-"""Credentials, read from the environment by the entry points and handed down; never in config or artifacts."""
+"""Credentials: entry points read them from the environment and pass them on; no file ever contains them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Secrets:
-    """Credentials of one run. `repr` shows none of them."""
+    """The credentials of one run. `repr` shows none of them."""
 
     llm_api_key: str | None = field(default=None, repr=False)
     judge_api_key: str | None = field(default=None, repr=False)
@@ -16,12 +16,12 @@ class Secrets:
 
 
 def secrets_from(environment: Mapping[str, str], *, llm_key_name: str, judge_key_name: str) -> Secrets:
-    """Pick the credentials out of an environment.
+    """Read the credentials from environment variables.
 
     Args:
-        environment: Usually `os.environ`, passed by an entry point.
-        llm_key_name: Variable that holds the generator's API key (`generate.llm.api_key_env`).
-        judge_key_name: Variable that holds the judge's API key.
+        environment: The variables, usually `os.environ`.
+        llm_key_name: Name of the variable with the generator's API key (`generate.llm.api_key_env`).
+        judge_key_name: Name of the variable with the judge's API key (`generate.judge.api_key_env`).
     """
     return Secrets(
         llm_api_key=environment.get(llm_key_name),

@@ -1,4 +1,4 @@
-"""Being told to end: Kubernetes and service managers send SIGTERM where a terminal sends Ctrl-C."""
+"""Handles SIGTERM, which Kubernetes and service managers send to end a process, like Ctrl-C in a terminal."""
 
 import signal
 from types import FrameType
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 def interrupt_on_sigterm() -> None:
-    """Let SIGTERM raise KeyboardInterrupt in the main thread, so that what is under way is undone or kept."""
+    """Make SIGTERM raise KeyboardInterrupt in the main thread, so that work in progress is undone or saved."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 

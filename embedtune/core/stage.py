@@ -1,4 +1,4 @@
-"""The stages: their table, what each runs with, and what each does at its start and at its end."""
+"""The stages: their table, the context they run in, and the steps at the start and end of each."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage: its name, the artifact it writes, the artifacts it reads."""
+    """One stage: its name, the artifact it writes and the artifacts it reads."""
 
     name: str
     artifact: str
@@ -48,8 +48,6 @@ STAGES = (
     StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset")),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-
 ARTIFACT_OF = {stage.name: stage.artifact for stage in STAGES}
 
 
@@ -59,9 +57,9 @@ class Context:
 
     Args:
         config: The whole configuration.
-        secrets: Credentials of endpoints and object stores.
-        progress: Where the stage reports how far it is.
-        cache: Directory of what survives between runs: LLM replies, vectors, checkpoints, downloads.
+        secrets: Credentials for endpoints and object stores.
+        progress: Receives the progress of the stage.
+        cache: Directory for what is kept between runs: LLM replies, vectors, checkpoints, downloads.
     """
 
     config: Config
@@ -72,13 +70,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage wrote, in figures.
+    """What a stage reports about the artifact it wrote.
 
     Args:
-        counts: Of the artifact's main parts, for its manifest.
+        counts: Number of rows, files or the like, for the manifest.
         metrics: Figures for the report and the command line.
-        notes: Warnings and remarks, each a sentence.
-        cost_usd: What the LLM calls cost.
+        notes: Warnings and remarks, one sentence each.
+        cost_usd: Cost of the LLM calls.
     """
 
     counts: dict[str, int]
@@ -105,10 +103,10 @@ class StageRun:
     _started: float = field(default_factory=time.monotonic, repr=False)
 
     def read(self, **paths: Path) -> dict[str, Artifact]:
-        """Open and verify the input artifacts, by the name of their schema.
+        """Open and verify the input artifacts, given by the name of their schema.
 
         Raises:
-            ArtifactError: One is missing, damaged, or of another schema version.
+            ArtifactError: An artifact is missing, damaged, or of another schema or version.
         """
         return {name: read_artifact(path, name) for name, path in paths.items()}
 
@@ -116,7 +114,7 @@ class StageRun:
         """Return what the output depends on.
 
         Args:
-            inputs: By name an artifact, or the fingerprint of anything else.
+            inputs: The inputs by name: an artifact, or the fingerprint of anything else.
         """
         config = self.context.config
         prints = {name: one if isinstance(one, str) else one.fingerprint for name, one in inputs.items()}
@@ -129,12 +127,12 @@ class StageRun:
         *,
         reuse: bool = True,
     ) -> StageReport:
-        """Write the artifact, unless the one that is there was made from the same inputs, settings and code.
+        """Write the artifact, unless there is one that was made from the same inputs, settings and code.
 
         Args:
             inputs: What the output depends on, by name: artifacts, or fingerprints of anything else.
-            work: Writes the files into the directory it is given, and says what it wrote.
-            reuse: Whether an artifact that is up to date is kept.
+            work: Writes the files into the given directory and returns what to report.
+            reuse: Keep an artifact that is up to date.
         """
         artifact, provenance = ARTIFACT_OF[self.stage], self.provenance(inputs)
         if reuse and is_current(self.output, artifact, provenance):
@@ -154,8 +152,8 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 
     Args:
         stage: Name of the stage.
-        config: The whole configuration; only the stage's part and the contract count.
-        inputs: Fingerprint of each input, by name.
+        config: The whole configuration; only the stage's section, the contract and the seed count.
+        inputs: The fingerprint of each input, by name.
         module: Module of the stage's package that does the work.
     """
     return Provenance(
@@ -167,7 +165,7 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
     )
 
 
-# Where the LLM is served, how fast and at what price does not change which questions come out.
+# Where the LLM is served, how fast and at what price does not change the questions.
 VOLATILE_ENDPOINT = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
 VOLATILE: dict[str, IncEx] = {
     "generate": {
@@ -180,9 +178,9 @@ VOLATILE: dict[str, IncEx] = {
 
 
 def stage_settings(config: Config, stage: str) -> Settings:
-    """Return the settings that decide what `stage` writes, for its manifest."""
+    """Return the settings that determine what `stage` writes, for its manifest."""
     exclude = {stage: VOLATILE[stage]} if stage in VOLATILE else None
     data = config.model_dump(mode="json", include={stage}, exclude=exclude)
-    # Through JSON, so that it compares equal to what a manifest holds.
+    # Converted by way of JSON, so that they compare equal to the settings in a manifest.
     settings: Settings = json.loads(json.dumps(data))
     return settings

@@ -1,4 +1,4 @@
-"""Read an S3-compatible object store through the MinIO client: list a prefix, bring it to a local folder."""
+"""Reads an S3-compatible object store with the MinIO client: lists a prefix or downloads it to a local folder."""
 
 import json
 import logging
@@ -14,10 +14,10 @@ from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
-INDEX = ".objects.json"  # beside the downloads: which version of each object they are
+INDEX = ".objects.json"  # next to downloaded files: the etag of each one's object; read only by this module
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
-    "AccessDenied": "give these credentials the right to list and read the bucket, for releases to write too",
+    "AccessDenied": "allow these credentials to list and read the bucket, and for releases to write to it",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
 }
@@ -25,13 +25,13 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object under a prefix.
+    """An object below a prefix.
 
     Args:
-        key: Its whole key in the bucket.
+        key: Its full key in the bucket.
         name: Its key without the prefix.
-        size: Bytes.
-        etag: Changes with its content.
+        size: Its size in bytes.
+        etag: Its etag, which changes with its content.
     """
 
     key: str
@@ -41,16 +41,16 @@ class StoredObject:
 
 
 def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[StoredObject]:
-    """Return the objects under `s3://bucket/prefix`, sorted by name; the prefix ends at a slash.
+    """Return the objects below `s3://bucket/prefix/`, sorted by name.
 
     Args:
         uri: The address.
-        storage: Which store.
-        secrets: Its credentials; none for anonymous access.
+        storage: The object store.
+        secrets: Its credentials; without them access is anonymous.
 
     Raises:
         ConfigError: The store is not configured.
-        InputError: The address is wrong, the store refuses or does not answer, or nothing is there.
+        InputError: The address is wrong, the store refuses or does not answer, or there are no objects.
     """
     bucket, prefix = split_uri(uri)
     client = connect(storage, secrets)
@@ -64,25 +64,25 @@ def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[St
         if not item.object_name.endswith("/")
     ]
     if not objects:
-        raise InputError("there is nothing under this address", got=uri, fix="check bucket and prefix")
+        raise InputError("there are no objects at this address", got=uri, fix="check bucket and prefix")
     return sorted(objects, key=lambda item: item.name)
 
 
 def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Secrets) -> Path:
-    """Bring everything under `s3://bucket/prefix` to a folder below `into` and return that folder.
+    """Download everything below `s3://bucket/prefix/` to a folder below `into` and return that folder.
 
-    An object that is there already, with the same size and etag, is not fetched again; a file whose object is gone
-    is deleted. A cut download leaves no half file.
+    A file whose object has the same size and etag as before is not downloaded again; a file whose object is gone
+    is deleted. An interrupted download leaves no partial file.
 
     Args:
         uri: The address.
-        into: Where downloads are kept.
-        storage: Which store.
+        into: Directory for downloads.
+        storage: The object store.
         secrets: Its credentials.
 
     Raises:
         ConfigError: The store is not configured.
-        InputError: As `list_prefix`; or two objects cannot stand side by side as files.
+        InputError: As for `list_prefix`; or the name of an object is also that of a folder.
     """
     bucket, prefix = split_uri(uri)
     objects = list_prefix(uri, storage, secrets)
@@ -110,15 +110,15 @@ def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Sec
         have[item.name] = item.etag
         fetched += 1
         _write_index(folder, have)
-    log.info("%s: %d objects, %d fetched", uri, len(objects), fetched)
+    log.info("%s: %d objects, %d downloaded", uri, len(objects), fetched)
     return folder
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and prefix of an address; the prefix is empty or ends at a slash.
+    """Return the bucket and prefix of an address; the prefix is empty or ends with a slash.
 
     Raises:
-        InputError: It is not `s3://bucket/prefix`.
+        InputError: The address is not of the form `s3://bucket/prefix`.
     """
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
@@ -128,10 +128,10 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def connect(storage: StorageSettings, secrets: Secrets) -> Minio:
-    """Return a client of the configured store.
+    """Return a client for the configured object store.
 
     Raises:
-        ConfigError: None is configured, or its address is wrong.
+        ConfigError: No store is configured, or its address is wrong.
     """
     if not storage.endpoint:
         raise ConfigError(
@@ -152,12 +152,12 @@ def connect(storage: StorageSettings, secrets: Secrets) -> Minio:
 
 
 def explain(where: str, storage: StorageSettings, error: MinioException | HTTPError) -> InputError:
-    """Return what to tell the user about a refusal or a silence of the store.
+    """Return the error to raise when the store refuses a request or does not answer.
 
     Args:
-        where: The address that was asked for.
-        storage: The store.
-        error: What the client raised.
+        where: The address that was requested.
+        storage: The object store.
+        error: The error that the client raised.
     """
     if isinstance(error, S3Error):
         reason, fix = f"{error.code}: {error.message}", _FIXES.get(str(error.code))
@@ -172,7 +172,9 @@ def explain(where: str, storage: StorageSettings, error: MinioException | HTTPEr
 def _target(folder: Path, item: StoredObject, uri: str) -> Path:
     path = (folder / item.name).resolve()
     if not path.is_relative_to(folder.resolve()) or item.name == INDEX:
-        raise InputError("an object's key leads out of its folder", got=item.key, expected=f"keys below {uri}")
+        raise InputError(
+            "the key of an object leads out of its folder", got=item.key, expected=f"keys below {uri}"
+        )
     return path
 
 

@@ -1,4 +1,7 @@
-"""The serving Deployment: which release its pods get, and waiting until all of them have it."""
+"""The serving Deployment: which release its pods get, and waiting until all of them have it.
+
+`Any` and `dict[str, Any]` are objects of the Kubernetes API, whose client has no types.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from embedtune.core.errors import ConfigError, GateError, InputError
+from embedtune.serve.release.record import Release
 
 CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # as charts/triton has them
 ANNOTATION = "embedtune.dev/release"
 MANAGER = "embedtune-deploy"  # owner of the fields that deploy sets; Argo CD is told to leave them alone
-# Owner of what a withdrawal sets and sets back: Argo CD shall not leave that alone.
+# Owner of what a withdrawal sets and resets: Argo CD must not leave that alone.
 WITHDRAWAL = "embedtune-withdraw"
-RESTARTS = 3  # of the download in a new pod, after which the rollout has failed
-LOST_S = 30.0  # after its grace period, a pod that is still there is on a lost node
+RESTARTS = 3  # of a container in a new pod, after which the rollout has failed
+LOST_S = 30.0  # a pod that still exists so long after its grace period is on a lost node
 POLL_S = 2.0
 
 
@@ -22,13 +26,13 @@ class ServingDeployment:
     """The Deployment that serves releases.
 
     Args:
-        namespace: Where it is.
+        namespace: Its namespace.
         name: Its name.
         timeout_s: Seconds that a rollout may take.
-        owned: Its release is set here; False: by the chart's values, and only waited for here.
+        owned: Whether its release is set here; False: the chart's values set it, and here it is only waited for.
 
     Raises:
-        ConfigError: There is no client for Kubernetes, or no cluster is configured.
+        ConfigError: The Kubernetes client is not installed, or no cluster is configured.
     """
 
     def __init__(self, namespace: str, name: str, timeout_s: float, *, owned: bool = True) -> None:
@@ -45,42 +49,43 @@ class ServingDeployment:
                 values = [entry.value for entry in container.env or [] if entry.name == VARIABLE]
                 return values[0] or None if values else None
         raise InputError(
-            f"Deployment {self.namespace}/{self.name} serves no releases",
+            f"Deployment {self.namespace}/{self.name} does not serve releases",
             expected=f"an init container {CONTAINER}",
             fix="install charts/triton, or set deploy.deployment",
         )
 
-    def switch(self, release: str) -> None:
+    def switch(self, release: Release) -> None:
         """Give all pods a release and wait until they are ready with it.
-
-        Args:
-            release: Its id.
 
         Raises:
             GateError: The pods do not become ready with it.
-            InputError: The cluster refuses or does not answer.
+            InputError: The cluster refuses or does not answer, or the chart's values own the live release.
         """
+        self.restore(release.id)
+
+    def restore(self, name: str) -> None:
+        """Give all pods the release with this id; raises what `switch` does. The pods download it themselves."""
         current = self.current()
         if self._owned:
-            self._patch(release)
-        elif current != release:
+            self._patch(name)
+        elif current != name:
             raise InputError(
-                "the chart's values own the live release, and name another one",
+                "the chart's values own the live release, and they set another one",
                 got=current or "none",
-                expected=release,
-                fix=f"set release.id to {release} in the values, let it roll out, then run this again",
+                expected=name,
+                fix=f"set release.id to {name} in the values, let it roll out, then run this again",
             )
-        self._wait(release)
+        self._wait(name)
 
     def withdraw(self) -> None:
-        """Take the release away, and return when no pod can answer any more: new ones wait for a release.
+        """Remove the release, and return when no pod can answer any more: new ones wait for a release.
 
         Raises:
-            GateError: Pods that have one do not end.
+            GateError: Pods that have a release do not end.
             InputError: The cluster refuses or does not answer.
         """
         kept = self._read().spec.strategy.rolling_update.max_unavailable
-        # Pods without a release are never ready: a rolling update would keep those that answer for ever.
+        # Pods without a release are never ready: a rolling update would keep those that answer forever.
         self._allow_missing("100%")
         try:
             self._patch("")
@@ -106,10 +111,10 @@ class ServingDeployment:
             )
 
     def _wait_for_none(self, counted: Callable[[Any], bool]) -> None:
-        """Wait until there is no such pod with a release.
+        """Wait until no counted pod has a release.
 
         Args:
-            counted: Tells of a pod whether it counts.
+            counted: Tells whether a pod counts.
 
         Raises:
             GateError: That does not happen in time.
@@ -118,17 +123,17 @@ class ServingDeployment:
         while left := [pod for pod in self._pods(self._read()) if _release_of(pod) and counted(pod)]:
             if time.monotonic() >= deadline:
                 raise GateError(
-                    "pods with a release that was taken away still answer",
+                    "pods with a withdrawn release still answer",
                     got=", ".join(f"{pod.metadata.name} with {_release_of(pod)}" for pod in left),
                     fix=f"kubectl -n {self.namespace} scale deployment {self.name} --replicas 0",
                 )
             time.sleep(POLL_S)
 
     def _wait(self, release: str) -> None:
-        """Wait until every pod is of the current template and ready.
+        """Wait until every pod matches the current template and is ready.
 
         Args:
-            release: The release that they shall have.
+            release: Id of the release that they must have.
 
         Raises:
             GateError: That does not happen in time, or cannot.
@@ -146,7 +151,7 @@ class ServingDeployment:
                     f"the rollout of release {release} failed",
                     got=trouble or f"{state} after {self._timeout_s:.0f} s",
                     expected="all pods ready",
-                    fix=f"kubectl -n {self.namespace} describe pods shows why",
+                    fix=f"see kubectl -n {self.namespace} describe pods",
                 )
             time.sleep(POLL_S)
 
@@ -169,10 +174,10 @@ class ServingDeployment:
         try:
             yield
         except ApiException as error:
-            fixes = {403: "give this account the right to get and patch it (charts/triton, rbac)"}
+            fixes = {403: "allow this account to get and patch it (charts/triton, rbac)"}
             fixes |= {404: "install charts/triton, or set deploy.namespace and deploy.deployment"}
             raise InputError(
-                f"the cluster does not let us work on {where}",
+                f"the cluster refuses access to {where}",
                 got=f"{error.status} {error.reason}",
                 fix=fixes.get(error.status),
             ) from error
@@ -181,7 +186,7 @@ class ServingDeployment:
 
 
 def _progress(deployment: Any) -> str | None:
-    """Return what a rollout still waits for, or None when it is done: the rule of `kubectl rollout status`."""
+    """Return what a rollout is waiting for, or None when it is done; the same rule as `kubectl rollout status`."""
     status, wanted = deployment.status, deployment.spec.replicas
     updated, total, available = (
         getattr(status, name) or 0 for name in ("updated_replicas", "replicas", "available_replicas")
@@ -191,16 +196,16 @@ def _progress(deployment: Any) -> str | None:
     if updated < wanted:
         return f"{updated} of {wanted} pods are new"
     if total > updated:
-        return f"{total - updated} old pods still end"
+        return f"{total - updated} old pods are terminating"
     if available < updated:
         return f"{available} of {updated} new pods are ready"
     return None
 
 
 def _ending(pods: list[Any]) -> str | None:
-    """Return whether pods still end: the Deployment does not count them, but they may answer a smoke test yet."""
+    """Return how many pods are terminating: the Deployment does not count them, but they may still answer."""
     ending = [pod for pod in pods if not _stays(pod) and _there(pod)]
-    return f"{len(ending)} old pods still end" if ending else None
+    return f"{len(ending)} old pods are terminating" if ending else None
 
 
 def _stays(pod: Any) -> bool:
@@ -208,7 +213,7 @@ def _stays(pod: Any) -> bool:
 
 
 def _there(pod: Any) -> bool:
-    """Tell whether a pod can answer: one that should be gone for long hangs on a lost node, and answers nobody."""
+    """Tell whether a pod can answer: one that should have ended long ago is on a lost node, and cannot."""
     return _stays(pod) or bool(pod.metadata.deletion_timestamp > datetime.now(UTC) - timedelta(seconds=LOST_S))
 
 
@@ -217,7 +222,7 @@ def _release_of(pod: Any) -> str:
 
 
 def _trouble(pods: list[Any], release: str) -> str | None:
-    """Return why new pods cannot start, once one has tried often enough."""
+    """Return why new pods cannot start, once one has failed often enough."""
     for pod in pods:
         if _release_of(pod) != release:
             continue
@@ -242,8 +247,10 @@ def _connect() -> tuple[Any, Any]:
     try:
         from kubernetes import client, config
     except ImportError as error:
-        raise ConfigError("there is no client for Kubernetes", fix="pip install 'embedtune[cluster]'") from error
-    # Not load_config, which prints.
+        raise ConfigError(
+            "the Kubernetes client is not installed", fix="pip install 'embedtune[cluster]'"
+        ) from error
+    # Not load_config, which prints to stdout.
     try:
         config.load_incluster_config()
     except config.ConfigException:

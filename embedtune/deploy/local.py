@@ -1,7 +1,6 @@
-"""Triton on this machine: one a port, started in the background, switched by starting it on another release."""
+"""Triton on this machine: one per port, started in the background; a switch restarts it on another release."""
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -11,14 +10,35 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
-from embedtune.core.errors import GateError, InputError
+from embedtune.core.errors import ArtifactError, GateError, InputError
+from embedtune.core.records.base import JsonRecord, read_record, write_record
+from embedtune.serve.release.record import Release
 from embedtune.serve.triton.server import is_ready
 
-STATE = Path.home() / ".cache" / "embedtune" / "local"  # beside the server's environment; ports are the machine's
+# Next to the server's environment: ports belong to the machine.
+STATE = Path.home() / ".cache" / "embedtune" / "local"
 STOP_S = 30.0
 POLL_S = 0.2
+
+
+class LocalState(JsonRecord):
+    """What the Triton of one port serves; it counts as long as its process holds the lock file.
+
+    Attributes:
+        release: Id of the release.
+        pid: The process, which leads its process group.
+        path: Directory of the release.
+    """
+
+    NAME: ClassVar[str] = "local_triton"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune deploy"
+
+    release: str
+    pid: int
+    path: str
 
 
 @dataclass(frozen=True)
@@ -26,10 +46,10 @@ class LocalTriton:
     """The Triton that listens on one port of this machine.
 
     Args:
-        port: HTTP; gRPC and metrics listen on the next two.
-        path_of: Returns the directory of a release by its id.
-        timeout_s: Seconds that a start may take.
-        state: Folder that remembers what runs.
+        port: HTTP; gRPC and metrics use the next two.
+        path_of: Returns the directory of an earlier release, given its id.
+        timeout_s: Seconds that startup may take.
+        state: Folder for the lock file, the log and the state file of each port.
     """
 
     port: int
@@ -38,17 +58,33 @@ class LocalTriton:
     state: Path = STATE
 
     def current(self) -> str | None:
-        """Return the release that runs, or None."""
-        return self._record()["release"] if self._running() else None
+        """Return the id of the release that is running, or None.
 
-    def switch(self, release: str) -> None:
-        """Stop what runs and start another release.
+        Raises:
+            ArtifactError: One is running, but its state file is unreadable.
+        """
+        return self._read_state().release if self._running() else None
+
+    def switch(self, release: Release) -> None:
+        """Stop what is running and start another release.
 
         Raises:
             GateError: It does not become ready.
             InputError: Something else listens on the port.
+            ArtifactError: What is running has an unreadable state file.
         """
-        path = self.path_of(release).resolve()  # it is remembered, for whoever looks from another directory
+        self._start(release.id, release.path)
+
+    def restore(self, name: str) -> None:
+        """Start an earlier release again; raises what `switch` does."""
+        self._start(name, self.path_of(name))
+
+    def withdraw(self) -> None:
+        """Stop it."""
+        self.stop()
+
+    def _start(self, name: str, path: Path) -> None:
+        path = path.resolve()  # the state file is also read from other working directories
         self.stop()
         self.state.mkdir(parents=True, exist_ok=True)
         with self._file("lock").open("w") as lock, ExitStack() as stack:
@@ -56,37 +92,37 @@ class LocalTriton:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
-                    "another deploy starts a Triton on this machine", fix="wait for it and run the command again"
+                    "another process is starting a Triton on this machine",
+                    fix="wait for it and run the command again",
                 ) from None
-            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may be another one's
+            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may be another process's
             if is_ready(self.port):
-                raise InputError(f"something else listens on port {self.port}", fix="stop it, or set deploy.port")
+                raise InputError(
+                    f"something else listens on port {self.port}", fix="stop that process, or set deploy.port"
+                )
+            self._file("json").unlink(missing_ok=True)  # it describes a process that has ended
             process = subprocess.Popen(  # noqa: S603 - this program
                 _command(path, self.port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=(lock.fileno(),),  # the lock is held as long as the server lives, whoever started it
+                pass_fds=(lock.fileno(),),  # the server holds the lock as long as it runs
             )
-            record = {"release": release, "pid": process.pid, "path": str(path)}
-            self._file("json").write_text(json.dumps(record))
-            self._wait(process, release)
-
-    def withdraw(self) -> None:
-        """Stop it."""
-        self.stop()
+            write_record(self._file("json"), LocalState(release=name, pid=process.pid, path=str(path)))
+            self._wait(process, name)
 
     def stop(self) -> None:
-        """Stop what runs; nothing if nothing does.
+        """Stop what is running, if anything is.
 
         Raises:
             GateError: It does not end.
+            ArtifactError: Its state file is unreadable.
         """
         if not self._running():
             return
-        group = int(self._record()["pid"])
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        group = self._read_state().pid
+        with suppress(ProcessLookupError):  # it has ended in the meantime
             os.killpg(group, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
         while self._running():
@@ -96,7 +132,7 @@ class LocalTriton:
                 )
             time.sleep(POLL_S)
 
-    def _wait(self, process: subprocess.Popen[bytes], release: str) -> None:
+    def _wait(self, process: subprocess.Popen[bytes], name: str) -> None:
         deadline = time.monotonic() + self.timeout_s
         while not is_ready(self.port):
             ended = process.poll() is not None
@@ -106,20 +142,28 @@ class LocalTriton:
                     process.wait()
                 tail = self._file("log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise GateError(
-                    f"Triton does not start with release {release}",
+                    f"Triton does not start with release {name}",
                     got="\n".join(tail) or ("it ended" if ended else f"not ready after {self.timeout_s:.0f} s"),
-                    fix=f"{self._file('log')} has the whole log",
+                    fix=f"the complete log is {self._file('log')}",
                 )
             time.sleep(POLL_S)
 
     def _running(self) -> bool:
-        if not self._file("lock").is_file() or not self._file("json").is_file():
+        if not self._file("lock").is_file():
             return False
         with self._file("lock").open("r+") as lock:
             return not _try(lock)
 
-    def _record(self) -> dict[str, str]:
-        return dict(json.loads(self._file("json").read_text()))
+    def _read_state(self) -> LocalState:
+        try:
+            return read_record(self._file("json"), LocalState)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"a Triton is running on this machine, but which release it serves is not known: {error.what}",
+                got=error.got,
+                expected=error.expected,
+                fix=f"stop it (fuser -k {self._file('lock')}), then run `{LocalState.REMAKE}` again",
+            ) from error
 
     def _file(self, suffix: str) -> Path:
         return self.state / f"triton-{self.port}.{suffix}"

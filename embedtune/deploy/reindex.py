@@ -1,4 +1,4 @@
-"""Embed a corpus through the endpoint into one Parquet file, in parts, so that an interruption costs one part."""
+"""Embed a corpus through the endpoint into one Parquet file, in parts: an interruption costs at most one part."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,24 +15,43 @@ import pyarrow.parquet as pq
 
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.core.errors import GateError
+from embedtune.core.errors import ArtifactError, GateError
 from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.retrieval.beir import Record
 
 log = logging.getLogger(__name__)
 PART = 1000  # passages
-PROBES = 8  # passages, evenly spread, that tell one model from another
-SAME = 0.999  # cosine of each before and after, above which it is the same model; fp32 gives 1.0
+PROBES = 8  # evenly spread passages that distinguish one model from another
+SAME = 0.999  # least cosine of each probe before and after for it to be the same model; 1.0 in fp32
 STATE = "state.json"
+
+
+class ReindexState(JsonRecord):
+    """What the parts of an interrupted call were made from.
+
+    Attributes:
+        corpus: sha256 of all passages.
+        part: Passages per part.
+        probe: The vectors of the probes.
+    """
+
+    NAME: ClassVar[str] = "reindex_state"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune reindex"
+
+    corpus: str
+    part: int
+    probe: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class Reindexed:
-    """What was done.
+    """How many passages were embedded.
 
     Args:
-        passages: All in the file.
-        embedded: Of them, in this call.
+        passages: All passages in the file.
+        embedded: How many of them in this call.
     """
 
     passages: int
@@ -39,16 +59,16 @@ class Reindexed:
 
 
 def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: Progress) -> Reindexed:
-    """Write one row a passage: id, vector. Interrupted and called again, it goes on.
+    """Write one row per passage: id, vector. After an interruption, the next call resumes.
 
     Args:
-        corpus: The passages, as chunks were embedded.
+        corpus: The passages, exactly as the chunks were embedded.
         encoder: The endpoint.
-        output: The Parquet file.
-        progress: Where the work is reported.
+        output: The Parquet file to write.
+        progress: Updated once per part.
 
     Raises:
-        GateError: The endpoint began to serve another model; nothing of it was kept.
+        GateError: The endpoint started to serve another model; none of its vectors are kept.
     """
     parts = output.with_name(f".{output.name}.parts")
     probe = _probe(encoder, corpus)
@@ -61,7 +81,7 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
             file = parts / f"{start:09d}.parquet"
             if not file.is_file():
                 vectors = encoder.encode_passages([record.text for record in block], SilentProgress())
-                # Asked after the block: a model that was switched in between has shown itself by now.
+                # Probed after the block: if the model was switched during it, that shows now.
                 _require_same(probe, _probe(encoder, corpus))
                 _write(file, block, vectors)
                 embedded += len(block)
@@ -76,35 +96,42 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
 
 
 def _probe(encoder: Encoder, corpus: Sequence[Record]) -> Vectors:
-    """Return the vectors of a few passages, one a row."""
+    """Return the vectors of a few passages, one row each."""
     chosen = corpus[:: -(-len(corpus) // PROBES)]
     return encoder.encode_passages([record.text for record in chosen], SilentProgress())
 
 
 def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
-    """Keep the parts of an earlier call if they are of this corpus and this model; else begin anew."""
+    """Keep the parts of an earlier call if they are of this corpus and this model; otherwise start over."""
     digest = hashlib.sha256()
     for record in corpus:
         digest.update(json.dumps([record.id, record.text]).encode())
-    state = {"corpus": digest.hexdigest(), "part": PART, "probe": probe.tolist()}
-    file = parts / STATE
-    if file.is_file():
-        old = json.loads(file.read_text())
-        if (old["corpus"], old["part"]) == (state["corpus"], PART) and _same(np.asarray(old["probe"]), probe):
-            log.info("reindex: going on, %d parts are there", len(list(parts.glob("*.parquet"))))
+    state = ReindexState(corpus=digest.hexdigest(), part=PART, probe=tuple(map(tuple, probe.tolist())))
+    if parts.is_dir():
+        if _continues(parts / STATE, state):
+            log.info("reindex: resuming, %d parts are done", len(list(parts.glob("*.parquet"))))
             return
-        log.info("reindex: the corpus or the model is another one; beginning anew")
+        log.info("reindex: the earlier parts are of another corpus or model; starting over")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)
-    file.write_text(json.dumps(state))
+    write_record(parts / STATE, state)
+
+
+def _continues(file: Path, state: ReindexState) -> bool:
+    try:
+        old = read_record(file, ReindexState)
+    except ArtifactError:  # of another version, or not written completely
+        return False
+    same_input = (old.corpus, old.part) == (state.corpus, state.part)
+    return same_input and _same(np.asarray(old.probe), np.asarray(state.probe))
 
 
 def _require_same(before: Vectors, now: Vectors) -> None:
     if not _same(before, now):
         raise GateError(
-            "the endpoint serves another model than at the beginning",
-            fix="run the same command again: it begins anew with the new model. int8 vectors vary with the other "
-            "requests of a batch (cosine 0.99): re-index them while nobody else asks",
+            "the endpoint no longer serves the model that it served at the start",
+            fix="run the same command again: it starts over with the new model. int8 vectors vary with the other "
+            "requests in a batch (cosine 0.99): re-index them while there is no other traffic",
         )
 
 

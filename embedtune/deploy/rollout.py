@@ -1,19 +1,14 @@
-"""Going live: switch, prove, record; and back to what was live before when any of that fails."""
+"""Going live: switch, prove, record; and back to what was live before if any of these fails."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
-from embedtune.core.config.config import Config
-from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
+from embedtune.deploy.site import ServingSite
 from embedtune.deploy.smoke import Smoke, ask, read_reference, require
-from embedtune.serve.release.record import REFERENCE_FILE, Release, read_release
+from embedtune.serve.release.record import REFERENCE_FILE, Release
 from embedtune.serve.store.lease import Lease
 from embedtune.serve.store.objects import ConflictError
 from embedtune.serve.store.store import ReleaseStore
@@ -21,125 +16,53 @@ from embedtune.serve.store.store import ReleaseStore
 log = logging.getLogger(__name__)
 
 
-class Serving(Protocol):
-    """Where releases are served: this machine or a cluster."""
-
-    def current(self) -> str | None:
-        """Return the release that it serves, or None."""
-
-    def switch(self, release: str) -> None:
-        """Serve another release, and return when it is ready.
-
-        Raises:
-            EmbedtuneError: It does not become ready.
-        """
-
-    def withdraw(self) -> None:
-        """Stop serving a release that failed, where there is no earlier one, and return when nobody is served.
-
-        Raises:
-            EmbedtuneError: It does not stop.
-        """
-
-
-Connect = Callable[[EncoderContract, str], Encoder]
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Where a release goes live.
-
-    Args:
-        config: The configuration.
-        serving: What serves it.
-        releases: Folder with one directory a release, named by its id.
-        store: Where releases are published; None: only on this machine.
-        connect: Makes an encoder of the endpoint, from the contract and the name of the model.
-    """
-
-    config: Config
-    serving: Serving
-    releases: Path
-    store: ReleaseStore | None
-    connect: Connect
-
-    def release(self, name: str) -> Release:
-        """Return a release, verified; downloaded if it is not on this machine.
-
-        Raises:
-            InputError: It is nowhere.
-            ArtifactError: It is damaged.
-        """
-        path = self.releases / name
-        if self.store is not None and not path.is_dir():
-            path = self.store.download(name, self.releases)
-        if not path.is_dir():
-            raise InputError(f"there is no release {name} on this machine", expected=str(path))
-        return read_release(path)
-
-    def before(self) -> str | None:
-        """Return the release to go back to: the one recorded as live, else the one that is served."""
-        live = self.store.live() if self.store else None
-        return live.id if live else self.serving.current()
-
-    def champion(self) -> str | None:
-        """Return the fingerprint of the model recorded as live; None if none is, or nobody records.
-
-        What is merely served is no champion: nobody proved it.
-        """
-        live = self.store.live() if self.store else None
-        return self.store.show(live.id).origin.get("model") if self.store and live else None
-
-
-def go_live(environment: Environment, name: str, progress: Progress, *, back: bool = False) -> Smoke:
+def go_live(site: ServingSite, release: Release, progress: Progress, *, back: bool = False) -> Smoke:
     """Make a release the live one.
 
     Args:
-        environment: Where.
-        name: The release, published or on this machine.
-        progress: Told of the smoke test.
-        back: It was live before, and those since then are forgotten.
+        site: Where.
+        release: The release.
+        progress: Updated during the smoke test.
+        back: It was live before; those that were live since then are forgotten.
 
     Raises:
-        GateError: It does not become ready or gives wrong vectors; what was live before is live again, or nothing.
-        InputError: It is nowhere, its id is to be set elsewhere first (`release.owner=values`), or a store or
-            cluster refuses.
-        ArtifactError: It is damaged.
-        ConflictError: This process was taken for dead, and another one changes what is live.
+        GateError: It does not become ready or returns wrong vectors; what was live before is live again.
+        InputError: Its id has to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
+        ArtifactError: The record of what is live is unreadable.
+        ConflictError: This process was presumed dead, and another one is changing what is live.
     """
-    with _locked(environment.store) as lease:
-        environment.release(name)  # a mistyped id must not restart what serves
-        before = environment.before()
+    with _locked(site.store) as lease:
+        before, served = site.before(), site.serving.current()
         try:
-            if before != name or environment.serving.current() != name:
-                environment.serving.switch(name)
-            smoke = smoke_test(environment, name, progress)
-            if environment.store and lease:
+            if {before, served} != {release.id}:
+                site.serving.switch(release)
+            smoke = smoke_test(site, release, progress)
+            if site.store and lease:
                 lease.renew()
-                environment.store.set_live(name, back=back)
+                site.store.set_live(release.id, back=back)
         except BaseException as error:  # Ctrl-C too must not leave an unproven release live; raised again below
-            if environment.config.release.owner == "deploy" and before != name and not _lost(lease):
-                _go_back(environment, before, name, error)
+            if site.release.owner == "deploy" and before != release.id and not _lost(lease):
+                _go_back(site, before, release.id, error)
             raise
-    log.info("release %s is live", name)
+    log.info("release %s is live", release.id)
     return smoke
 
 
-def previous(environment: Environment) -> str:
-    """Return the release that was live before the present one and is still there.
+def previous(site: ServingSite) -> str:
+    """Return the id of the release that was live before the current one and still exists.
 
     Raises:
-        InputError: There is none, or no store remembers it.
+        InputError: There is none, or there is no store to record it.
     """
-    if environment.store is None:
+    if site.store is None:
         raise InputError(
-            "nobody remembers what was live before",
+            "no release history: without release.uri, embedtune does not record what was live",
             fix="embedtune release promote ID, one of those in cache/releases, or set release.uri",
         )
-    live = environment.store.live()
-    there = {release.id for release in environment.store.releases()}
+    live = site.store.live()
+    existing = {release.id for release in site.store.releases()}
     for name in reversed(live.before if live else ()):
-        if name in there:
+        if name in existing:
             return name
     raise InputError(
         "there is no release to go back to",
@@ -148,31 +71,30 @@ def previous(environment: Environment) -> str:
     )
 
 
-def smoke_test(environment: Environment, name: str, progress: Progress) -> Smoke:
-    """Compare what the endpoint gives with what the release's checkpoint gave.
+def smoke_test(site: ServingSite, release: Release, progress: Progress) -> Smoke:
+    """Compare the endpoint's vectors with those of the checkpoint that the release was made from.
 
     Raises:
         GateError: A text drifted further than `deploy.min_cosine`, or the precision, allows.
     """
-    release, settings = environment.release(name), environment.config.deploy
-    encoder = environment.connect(release.contract, release.model_name)
-    smoke = ask(encoder, read_reference(release.path / REFERENCE_FILE, settings.smoke_texts), progress)
-    limit = settings.min_cosine
-    require(smoke, environment.config.export.min_cosine(release.precision) if limit is None else limit)
+    encoder = site.connect(release.contract, release.model_name)
+    smoke = ask(encoder, read_reference(release.path / REFERENCE_FILE, site.deploy.smoke_texts), progress)
+    limit = site.deploy.min_cosine
+    require(smoke, site.export.min_cosine(release.record.precision) if limit is None else limit)
     return smoke
 
 
-def _go_back(environment: Environment, before: str | None, name: str, error: BaseException) -> None:
-    target = f"going back to {before}" if before else "taking it away"
-    log.warning("release %s is not live; %s", name, target)
+def _go_back(site: ServingSite, before: str | None, name: str, error: BaseException) -> None:
+    action = f"going back to {before}" if before else "withdrawing it"
+    log.warning("release %s is not live; %s", name, action)
     try:
         if before is None:
-            environment.serving.withdraw()
+            site.serving.withdraw()
         else:
-            environment.serving.switch(before)
+            site.serving.restore(before)
     except EmbedtuneError as second:
         raise GateError(
-            f"release {name} failed, and {target} failed too",
+            f"release {name} failed, and {action} failed too",
             got=f"{error}\nthen: {second}",
             fix=f"embedtune release promote {before}" if before else second.fix,
         ) from error
@@ -191,7 +113,7 @@ def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
 
 
 def _lost(lease: Lease | None) -> bool:
-    """Tell whether another process holds the lock now: what is served is for that one to say."""
+    """Tell whether another process holds the lock now and decides what is served."""
     try:
         if lease:
             lease.renew()
@@ -199,5 +121,5 @@ def _lost(lease: Lease | None) -> bool:
         log.warning("another process holds the lock now; what is served is left to it")
         return True
     except EmbedtuneError as error:
-        log.warning("the lock could not be renewed, but nobody else was seen to hold it: %s", error)
+        log.warning("the lock could not be renewed, but no other process is known to hold it: %s", error)
     return False

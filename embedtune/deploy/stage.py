@@ -1,22 +1,23 @@
-"""Stage deploy: build the release, publish it, make it live if it is better; back to the last one if it fails."""
+"""Stage deploy: build and publish a release, make it live if it is better, and go back if it fails."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from embedtune.core.artifacts import Artifact, StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.progress import Progress
+from embedtune.core.records.base import write_record
+from embedtune.core.records.deployment import DEPLOYMENT_FILE, DRIFT_FILE, REINDEX_FILE, Deployment, EndpointDrift
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.deploy.gate import Decision, decide
 from embedtune.deploy.reindex_plan import reindex_plan
-from embedtune.deploy.rollout import Environment, go_live
-from embedtune.deploy.site import endpoint_url, open_environment
+from embedtune.deploy.rollout import go_live
+from embedtune.deploy.site import ServingSite, endpoint_url, open_site
 from embedtune.deploy.smoke import Smoke
 from embedtune.serve.release.build import build_release
+from embedtune.serve.release.record import Release
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +27,22 @@ class Deployed:
     """A release that went live.
 
     Args:
-        release: Its id.
-        before: What was live before it.
-        smoke: What its endpoint gave.
+        release: The release.
+        before: Id of the release that was live before it; None if there was none.
+        smoke: The result of its smoke test.
+        drift: The same, for endpoint.json.
     """
 
-    release: str
+    release: Release
     before: str | None
     smoke: Smoke
+    drift: EndpointDrift
 
 
 def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
-    """Make an engine live, if its model is better than what is live, and say so in the deployment artifact.
+    """Make an engine live, if its model is better than what is live, and write the deployment artifact.
 
-    It looks at the world each time: an artifact of an earlier call does not show what is live now.
+    It checks what is live each time: the artifact of an earlier call does not show that.
 
     Args:
         engine: The engine artifact.
@@ -50,75 +53,67 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
 
     Raises:
         GateError: The release failed; what was live before is live again.
-        ArtifactError: The evaluation is about another model.
+        ArtifactError: The evaluation is about another model, or the record of what is live is unreadable.
     """
     this = StageRun("deploy", output, context)
     inputs = this.read(engine=engine, evaluation=evaluation, dataset=dataset)
     config = context.config
     require_same(config.contract, load_contract(engine), str(engine))
-    environment = open_environment(config, context.secrets, context.cache)
-    decision = decide(inputs["engine"], inputs["evaluation"], environment.champion(), config.deploy)
-    deployed = _deploy(inputs["engine"], environment, context.progress) if decision.deploy else None
+    site = open_site(config, context.secrets, context.cache)
+    decision = decide(inputs["engine"], inputs["evaluation"], site.champion(), config.deploy)
+    deployed = _deploy(inputs["engine"], site, config, context.progress) if decision.deploy else None
     passages = inputs["dataset"].manifest.counts["passages"]
-    return this.write(inputs, lambda path: _write(path, decision, deployed, environment, passages), reuse=False)
+
+    def write(path: Path) -> Outcome:
+        write_record(path / DEPLOYMENT_FILE, _record(decision, deployed, config))
+        if deployed:
+            write_record(path / DRIFT_FILE, deployed.drift)
+            _write_plan(path / REINDEX_FILE, site, deployed, passages)
+        return _outcome(decision, deployed)
+
+    return this.write(inputs, write, reuse=False)
 
 
-def _write(
-    path: Path, decision: Decision, deployed: Deployed | None, environment: Environment, passages: int
-) -> Outcome:
-    record = _record(decision, deployed, environment.config)
-    _write_json(path / "deployment.json", record)
-    if deployed:
-        _write_json(path / "endpoint.json", {"endpoint": record["endpoint"], **deployed.smoke.record()})
-        _write_json(path / "reindex.json", _plan(environment, deployed, passages))
-    return _outcome(decision, deployed)
+def _deploy(engine: Artifact, site: ServingSite, config: Config, progress: Progress) -> Deployed:
+    release = build_release(engine.path, site.releases, config.serve)
+    if site.store:
+        site.store.publish(release, engine.manifest.inputs["model"])
+    before = site.before()
+    smoke = go_live(site, release, progress)
+    drift = smoke.drift(endpoint_url(config.deploy))
+    return Deployed(release, before if before != release.id else None, smoke, drift)
 
 
-def _deploy(engine: Artifact, environment: Environment, progress: Progress) -> Deployed:
-    release = build_release(engine.path, environment.releases, environment.config.serve)
-    if environment.store:
-        origin = {"model": engine.manifest.inputs["model"], "engine": engine.fingerprint}
-        environment.store.publish(release.path, origin)
-    before = environment.before()
-    smoke = go_live(environment, release.id, progress)
-    return Deployed(release.id, before if before != release.id else None, smoke)
+def _write_plan(file: Path, site: ServingSite, deployed: Deployed, passages: int) -> None:
+    plan = reindex_plan(deployed.release, passages, deployed.smoke.passages_per_second, deployed.before)
+    if site.store:
+        site.store.add_plan(deployed.release.id, plan)
+    write_record(file, plan)
 
 
-def _plan(environment: Environment, deployed: Deployed, passages: int) -> dict[str, Any]:
-    release = environment.release(deployed.release)
-    plan = reindex_plan(release, passages, deployed.smoke.passages_per_second, deployed.before)
-    if environment.store:
-        environment.store.add_plan(deployed.release, plan)
-    return plan
-
-
-def _record(decision: Decision, deployed: Deployed | None, config: Config) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "deployed": decision.deploy,
-        "reason": decision.reason,
-        "target": config.deploy.target,
-        "endpoint": endpoint_url(config),
-        "releases": config.release.uri,
-    }
-    return record | ({"release": deployed.release, "before": deployed.before} if deployed else {})
+def _record(decision: Decision, deployed: Deployed | None, config: Config) -> Deployment:
+    return Deployment(
+        deployed=decision.deploy,
+        reason=decision.reason,
+        target=config.deploy.target,
+        endpoint=endpoint_url(config.deploy),
+        releases=config.release.uri,
+        release=deployed.release.id if deployed else None,
+        before=deployed.before if deployed else None,
+    )
 
 
 def _outcome(decision: Decision, deployed: Deployed | None) -> Outcome:
     counts = {"deployed": int(decision.deploy)}
     if deployed is None:
         return Outcome(counts, {"deployed": "no"}, (f"not deployed: {decision.reason}",))
-    drift = deployed.smoke.record()
     return Outcome(
         counts,
         {
             "deployed": "yes",
-            "release": deployed.release,
-            "smoke_texts": drift["texts"],
-            "min_cosine": drift["cosine"]["min"],
-            "passages_per_second": drift["passages_per_second"],
+            "release": deployed.release.id,
+            "smoke_texts": deployed.drift.texts,
+            "min_cosine": deployed.drift.cosine.min,
+            "passages_per_second": deployed.drift.passages_per_second,
         },
     )
-
-
-def _write_json(path: Path, data: object) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

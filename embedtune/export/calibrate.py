@@ -1,6 +1,6 @@
-"""int8 for TensorRT: the ranges of the activations, seen on the user's own passages, stand as scales in the graph.
+"""int8 for TensorRT: the ranges of the activations, measured on the user's own passages, are scales in the graph.
 
-TensorRT takes such a graph as it is (explicit quantisation), and ONNX Runtime can run it, so it is tested on CPUs.
+TensorRT reads such a graph as it is (explicit quantisation), and ONNX Runtime can run it, so it is tested on CPUs.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from embedtune.core.errors import EmbedtuneError
 from embedtune.export.int8 import megabytes, without_advice
 
 BATCH = 8
-# What TensorRT wants: symmetric, weights by output channel, each pair of operators its own.
+# What TensorRT requires: symmetric, weights by output channel, a dedicated pair of operators for each tensor.
 TENSORRT = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
     "AddQDQPairToWeight": True,
     "DedicatedQDQPair": True,
     "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-    "OpTypesToExcludeOutputQuantization": ["MatMul"],  # what a product gives goes on unrounded
+    "OpTypesToExcludeOutputQuantization": ["MatMul"],  # results of products are passed on unrounded
 }
 
 
 class Passages:
-    """Hands passages to ONNX Runtime's calibration, batch by batch.
+    """Passes texts to ONNX Runtime's calibration, batch by batch.
 
     Args:
         tokenizer: The engine's.
         texts: Passages with their prefix.
-        dimension: The full one.
+        dimension: The full dimension.
     """
 
     def __init__(self, tokenizer: Any, texts: Sequence[str], dimension: int) -> None:
@@ -50,26 +50,26 @@ class Passages:
 def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int, external_data_mb: float) -> None:
     """Write the int8 variant of an fp32 ONNX file with fixed scales.
 
-    A scale is the largest magnitude seen, divided by 127. The products that come back from the wide part of a
-    feed-forward layer stay in fp32: a few of their inputs are far larger than all others and would leave those
-    hardly a step (all-MiniLM-L6-v2: least cosine 0.981 so, 0.962 with all rounded). Where the sum around a layer
-    shares a rounded input, it takes the rounded one.
+    A scale is the largest magnitude seen, divided by 127. The products that read the wide part of a feed-forward
+    layer stay in fp32: a few of their inputs are so much larger than the others that those would lose nearly all
+    resolution (all-MiniLM-L6-v2: least cosine 0.981 this way, 0.962 with all products rounded). Where a residual
+    connection shares a rounded input, it uses the rounded one.
 
     Args:
         source: The fp32 graph.
-        target: The file to write; its weights go beside it when they are larger than `external_data_mb`.
-        passages: What the ranges are taken from.
-        hidden: Width of the model; what is wider is a feed-forward layer's.
-        external_data_mb: The limit, of the fp32 weights.
+        target: The file to write; weights larger than `external_data_mb` go into a file next to it.
+        passages: The texts to measure the ranges on.
+        hidden: Width of the model; wider inputs belong to feed-forward layers.
+        external_data_mb: The limit, for the size of the fp32 weights.
 
     Raises:
-        EmbedtuneError: The graph has no product with a weight.
+        EmbedtuneError: The graph has no product with weights.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     rounded = _rounded(source, hidden)
-    if not rounded:  # ONNX Runtime would take none for all
-        raise EmbedtuneError("the graph has no product that int8 could round", got=str(source))
+    if not rounded:  # ONNX Runtime would take an empty list to mean all products
+        raise EmbedtuneError("the graph has no matrix product that int8 could round", got=str(source))
     with without_advice():
         quantize_static(
             source,
@@ -88,7 +88,7 @@ def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int
 
 
 def _rounded(graph: Path, hidden: int) -> list[str]:
-    """Return the products with a weight that is not wider than the model: none of attention's own."""
+    """Return the products with weights whose input is not wider than the model; not those inside attention."""
     import onnx
 
     parts = onnx.load(graph, load_external_data=False).graph

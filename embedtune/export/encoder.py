@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class EncoderGraph(nn.Module):
-    """Token ids in, unit vectors out; what is exported.
+    """Token ids in, unit vectors out; this module is what is exported.
 
     Args:
-        body: A transformer whose first output holds one vector a token.
+        body: A transformer whose first output contains one vector per token.
         pooling: How these become one vector.
-        token_types: The body knows token types; ours are all 0.
+        token_types: Whether the body takes token types; ours are all 0.
     """
 
     def __init__(self, body: nn.Module, pooling: Pooling, token_types: bool) -> None:
@@ -27,15 +27,15 @@ class EncoderGraph(nn.Module):
         self.token_types = token_types
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, dimensions: Tensor) -> Tensor:
-        """Return one vector a row.
+        """Return one vector per row.
 
         Args:
             input_ids: Shape (batch, length).
-            attention_mask: The same shape: 1 for a token, 0 for padding.
-            dimensions: Shape (batch): how many leading dimensions of each row are wanted.
+            attention_mask: The same shape: 1 for tokens, 0 for padding.
+            dimensions: Shape (batch): how many leading dimensions each row keeps.
 
         Returns:
-            Shape (batch, dimension): 0 from the wanted dimension on, the rest of unit length.
+            Shape (batch, dimension): 0 beyond the kept dimensions, which have unit length.
         """
         types = {"token_type_ids": torch.zeros_like(input_ids)} if self.token_types else {}
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **types)
@@ -47,40 +47,40 @@ def encoder_graph(model: "SentenceTransformer", pooling: Pooling) -> EncoderGrap
     """Return the graph of a loaded model, in fp32 and ready to be traced.
 
     Args:
-        model: What `core.encoders.load_model` returned: its first module is the transformer.
+        model: As `load_model` returned it: its first module is the transformer.
         pooling: The contract's.
     """
     body: Any = model[0].auto_model
-    # Eager attention takes any mask as a tensor; SDPA would have "causal or not" decided at the traced length.
+    # Eager attention accepts any mask as a tensor; SDPA would decide at the traced length whether it is causal.
     body.set_attn_implementation("eager")
     token_types = getattr(body.config, "type_vocab_size", 0) > 0
     return EncoderGraph(body.float().cpu(), pooling, token_types).eval()
 
 
 def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """Return one vector a row of token vectors; padding may stand on either side.
+    """Pool the token vectors of each row into one vector; padding may be on either side.
 
     Args:
         hidden: Shape (batch, length, dimension).
         mask: Shape (batch, length).
-        pooling: Mean of the tokens, the first or the last of them.
+        pooling: The mean of the tokens, the first token or the last one.
     """
     if pooling == "mean":
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
     places = torch.arange(mask.shape[1], device=mask.device)
-    # As float32: runtimes have no arg-max of 64-bit integers. Exact up to 2^24 tokens.
+    # As float32: runtimes have no argmax for 64-bit integers. Exact up to 2^24 tokens.
     rank = (mask * (places + 1)).float() if pooling == "lasttoken" else (mask * (mask.shape[1] - places)).float()
     index = rank.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
     return hidden.gather(1, index).squeeze(1)
 
 
 def truncated(vectors: Tensor, dimensions: Tensor) -> Tensor:
-    """Set every row to 0 from its own dimension on."""
+    """Set each row to 0 beyond its own dimension."""
     columns = torch.arange(vectors.shape[1], device=vectors.device)
     return vectors * (columns.unsqueeze(0) < dimensions.unsqueeze(1)).to(vectors.dtype)
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Return the rows at unit length; a row of zeros stays one."""
+    """Return the rows at unit length; a row of zeros stays zero."""
     return vectors / vectors.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)

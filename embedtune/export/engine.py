@@ -1,10 +1,9 @@
 """The engine directory: graph, tokenizer and contract, complete enough to be served."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedtune.core.config.export import ExportSettings
 from embedtune.core.config.machine import RuntimeSettings
@@ -12,11 +11,13 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.onnx import MODEL_FILE, TOKENIZER_FILE, load_tokenizer
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ContractError
+from embedtune.core.records.base import write_record
+from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.export.calibrate import Passages, write_calibrated
 from embedtune.export.encoder import encoder_graph
 from embedtune.export.half import halve
 from embedtune.export.onnx_file import write_onnx
-from embedtune.export.tensorrt import PLAN_FILE, Profile, build_plan
+from embedtune.export.tensorrt import PLAN_FILE, BuiltPlan, Profile, build_plan
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,18 +32,18 @@ def export_engine(
 ) -> None:
     """Write graph, tokenizer.json, embedtune.json and engine.json into a directory.
 
-    An ONNX engine is written in fp32; `write_int8` makes the other variant from it. A TensorRT engine is built in
-    its own precision.
+    An ONNX engine is written in fp32; `write_int8` makes the int8 variant from it. A TensorRT engine is built in
+    the configured precision.
 
     Args:
         model: A directory with safetensors weights.
-        contract: How its vectors are made.
+        contract: How it turns texts into vectors.
         output: An existing directory.
-        settings: Target, precision, opset, and the size above which weights stand in a file of their own.
-        passages: Without prefix; int8 for TensorRT is calibrated on them.
+        settings: Target, precision, opset, and the size above which weights are written to a separate file.
+        passages: Calibration texts of int8 for TensorRT, without prefix.
 
     Raises:
-        ContractError: The model cannot read texts as long as the contract says, or its tokenizer is not portable.
+        ContractError: The model reads shorter texts than the contract allows, or its tokenizer is not portable.
         EmbedtuneError: TensorRT cannot build the engine.
     """
     loaded = load_model(model, contract, RuntimeSettings(device="cpu"))
@@ -52,7 +53,7 @@ def export_engine(
     limits = (settings.opset, contract.max_length, settings.external_data_mb)
     if settings.target != "tensorrt":
         write_onnx(graph, output / MODEL_FILE, *limits)
-        write_record(output, settings, contract.dimensions[0])
+        write_record(output / ENGINE_FILE, _onnx_engine(settings, contract))
         return
     if settings.precision == "fp16":
         halve(graph.body)
@@ -67,12 +68,12 @@ def export_engine(
             write_calibrated(
                 Path(folder) / MODEL_FILE, file, read, contract.dimensions[0], settings.external_data_mb
             )
-        more = build_plan(file, output / PLAN_FILE, profile)
-    write_record(output, settings, contract.dimensions[0], **more)
+        built = build_plan(file, output / PLAN_FILE, profile)
+    write_record(output / ENGINE_FILE, _tensorrt_engine(settings, contract, built))
 
 
 def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, output: Path) -> None:
-    """Write tokenizer.json, which cuts and pads by itself as the trained model's did.
+    """Write tokenizer.json, which truncates and pads on its own, as the trained model's tokenizer did.
 
     Raises:
         ContractError: The model has no fast tokenizer.
@@ -83,7 +84,7 @@ def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, out
         raise ContractError(
             "the model's tokenizer cannot be served",
             got=type(tokenizer).__name__,
-            expected="a fast tokenizer, one that has a tokenizer.json",
+            expected="a fast tokenizer, which has a tokenizer.json",
             fix="load it with transformers.AutoTokenizer and save it again: that writes tokenizer.json",
         )
     backend.enable_truncation(contract.max_length)
@@ -92,23 +93,24 @@ def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, out
     backend.save(str(output / TOKENIZER_FILE))
 
 
-def write_record(output: Path, settings: ExportSettings, hidden: int, **more: Any) -> None:
-    """Write engine.json.
+def _onnx_engine(settings: ExportSettings, contract: EncoderContract) -> Engine:
+    return Engine(
+        target=settings.target,
+        precision=settings.precision,
+        opset=settings.opset,
+        file=MODEL_FILE,
+        hidden=contract.dimensions[0],
+    )
 
-    Args:
-        output: The engine directory.
-        settings: Target, precision and opset.
-        hidden: The full dimension.
-        more: Values that differ from those of an ONNX engine.
-    """
-    record = {
-        "target": settings.target,
-        "precision": settings.precision,
-        "opset": settings.opset,
-        "file": MODEL_FILE,
-        "tensorrt_version": None,
-        "compute_capability": None,
-        "max_batch_size": None,
-        "hidden": hidden,
-    }
-    (output / "engine.json").write_text(json.dumps(record | more, indent=1) + "\n", encoding="utf-8")
+
+def _tensorrt_engine(settings: ExportSettings, contract: EncoderContract, built: BuiltPlan) -> Engine:
+    return Engine(
+        target=settings.target,
+        precision=settings.precision,
+        opset=settings.opset,
+        file=PLAN_FILE,
+        hidden=contract.dimensions[0],
+        tensorrt_version=built.tensorrt_version,
+        compute_capability=built.compute_capability,
+        max_batch_size=built.max_batch_size,
+    )

@@ -1,6 +1,6 @@
-"""fp16 inside the graph itself: products in half precision, what adds up many numbers in single precision.
+"""fp16 inside the graph: matrix products in half precision, sums over many numbers in single precision.
 
-TensorRT builds strongly typed networks, so a precision is a property of the graph, and ONNX Runtime can check it.
+TensorRT builds strongly typed networks, so precision is a property of the graph, and ONNX Runtime can check it.
 """
 
 from torch import Tensor, nn
@@ -24,15 +24,15 @@ class FullNorm(nn.Module):
 
 
 def halve(body: nn.Module) -> int:
-    """Turn the weights of a transformer into fp16 in place, its norms excepted; pooling is not part of it.
+    """Convert the weights of a transformer to fp16 in place, except its norms; pooling is not part of it.
 
     Args:
         body: The transformer.
 
     Returns:
-        How many norms stay in fp32.
+        The number of norms that stay in fp32.
     """
-    # Parameters only: buffers hold rotary frequencies, which half precision would bend.
+    # Parameters only: buffers hold rotary frequencies, which half precision would distort.
     for parameter in body.parameters():
         parameter.data = parameter.data.half()
     norms = [

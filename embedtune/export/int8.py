@@ -1,4 +1,4 @@
-"""Dynamic int8 for CPUs: weights rounded once, by output channel; activations rounded as they come."""
+"""Dynamic int8 for CPUs: weights are rounded once, by output channel; activations are rounded at run time."""
 
 import logging
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from pathlib import Path
 def write_int8(source: Path, target: Path, external_data_mb: float) -> None:
     """Write the int8 variant of an fp32 ONNX file.
 
-    Pooling and normalisation hold no weights and stay in fp32.
+    Pooling and normalisation have no weights and stay in fp32.
 
     Args:
         source: The fp32 graph.
-        target: The file to write; its weights go beside it when they are larger than `external_data_mb`.
-        external_data_mb: The limit, of the fp32 weights.
+        target: The file to write; weights larger than `external_data_mb` go into a file next to it.
+        external_data_mb: The limit, for the size of the fp32 weights.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -31,7 +31,7 @@ def write_int8(source: Path, target: Path, external_data_mb: float) -> None:
 
 @contextmanager
 def without_advice() -> Iterator[None]:
-    """Keep ONNX Runtime's quantisation from advising a preprocessing that changes nothing here."""
+    """Silence ONNX Runtime's advice to preprocess the graph before quantisation, which changes nothing here."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -47,5 +47,5 @@ def megabytes(path: Path) -> float:
 
 
 def graph_files(path: Path) -> list[Path]:
-    """Return an ONNX file and, where its weights stand outside it, their file."""
+    """Return an ONNX file and, if its weights are outside it, their file."""
     return [file for file in (path, path.with_name(f"{path.name}.data")) if file.is_file()]

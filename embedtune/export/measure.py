@@ -1,4 +1,4 @@
-"""Run an engine and its variants on the texts and the dev questions, beside PyTorch."""
+"""Run an engine and its variants on the texts and the dev questions, for comparison with PyTorch."""
 
 import shutil
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.config.config import Config
-from embedtune.core.config.export import Precision
+from embedtune.core.config.export import ExportSettings, Precision
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.onnx import MODEL_FILE, OnnxEncoder, OnnxGraph
 from embedtune.core.encoders.vector_cache import Vectors
@@ -25,11 +25,11 @@ from embedtune.export.texts import Sample
 
 @dataclass(frozen=True)
 class Case:
-    """What every variant is held against.
+    """What every variant is compared with.
 
     Args:
         samples: Texts in mixed order.
-        expected: PyTorch's vectors of them, of full dimension.
+        expected: PyTorch's vectors for them, of full dimension.
         dev: Questions and corpus.
     """
 
@@ -38,20 +38,22 @@ class Case:
     dev: RetrievalSet
 
 
-def compare_variants(engine: Path, config: Config, case: Case, progress: Progress) -> list[Variant]:
-    """Measure what an engine holds; on ONNX Runtime also its int8 variant, which takes its place if configured.
+def compare_variants(
+    engine: Path, settings: ExportSettings, runtime: RuntimeSettings, case: Case, progress: Progress
+) -> list[Variant]:
+    """Measure an engine; on ONNX Runtime also its int8 variant, which replaces it if int8 is configured.
 
     Args:
         engine: Directory that `export_engine` wrote.
-        config: The whole configuration.
-        case: What to hold it against.
-        progress: Told of encoding.
+        settings: Target and shipped precision.
+        runtime: Device and batch size.
+        case: What to compare it with.
+        progress: Updated as texts are encoded.
     """
-    settings, runtime = config.export, config.runtime
     if settings.target == "tensorrt":
         batch = min(runtime.encode_batch_size, settings.tensorrt_batch)
         runtime = runtime.model_copy(update={"encode_batch_size": batch})
-        graph = TensorrtGraph(engine / PLAN_FILE, config.contract.dimensions[0])
+        graph = TensorrtGraph(engine / PLAN_FILE, case.expected.shape[1])
         encoder = OnnxEncoder(engine, runtime, graph)
         return [_measure(settings.precision, encoder, [engine / PLAN_FILE], batch, case, progress)]
     full, small = engine / MODEL_FILE, engine / "int8" / MODEL_FILE
@@ -84,7 +86,7 @@ def _measure(
 
 
 def reference_vectors(encoder: Encoder, samples: Sequence[Sample], progress: Progress) -> Vectors:
-    """Return PyTorch's vectors of all samples, at the full dimension."""
+    """Return PyTorch's vectors for all samples, at the full dimension."""
     queries = [number for number, sample in enumerate(samples) if sample.kind == "query"]
     passages = [number for number, sample in enumerate(samples) if sample.kind == "passage"]
     by_query = encoder.encode_queries([samples[number].text for number in queries], progress)
@@ -99,7 +101,7 @@ def text_cosines(
 ) -> npt.NDArray[np.float64]:
     """Return the cosine of each sample with its expected vector, truncated to the sample's dimension.
 
-    The batches are what a server would get: long and short texts, queries, passages and dimensions mixed.
+    The batches are like those of a server: long and short texts, queries, passages and dimensions mixed.
 
     Args:
         encoder: The engine.
@@ -118,7 +120,7 @@ def text_cosines(
 
 
 def _cosine(got: npt.NDArray[np.float64], full: npt.NDArray[np.float64], dimension: int) -> float:
-    """Return the cosine with the truncated vector; -1 if the row is no unit vector of this dimension."""
+    """Return the cosine with the truncated vector; -1 if the row is not a unit vector of this dimension."""
     if not np.isfinite(got).all() or got[dimension:].any() or abs(np.linalg.norm(got) - 1) > 1e-3:
         return -1.0
     expected = full[:dimension]
@@ -126,7 +128,7 @@ def _cosine(got: npt.NDArray[np.float64], full: npt.NDArray[np.float64], dimensi
 
 
 def dev_ndcg(encoder: Encoder, data: RetrievalSet, progress: Progress) -> float | None:
-    """Return nDCG@10 over the dev questions and the whole corpus; None if there is no question."""
+    """Return nDCG@10 over the dev questions and the whole corpus; None if there are no questions."""
     if not data.queries:
         return None
     queries = encoder.encode_queries([query.text for query in data.queries], progress)

@@ -1,4 +1,4 @@
-"""The encoder as an ONNX file: dynamic batch and length, weights beside it when they are large."""
+"""The encoder as an ONNX file: dynamic batch and length, large weights in a file next to it."""
 
 import logging
 import warnings
@@ -17,19 +17,19 @@ def write_onnx(graph: EncoderGraph, path: Path, opset: int, max_length: int, ext
 
     Args:
         graph: The encoder.
-        path: The file.
+        path: The file to write.
         opset: ONNX operator set.
-        max_length: Longest input in tokens.
-        external_data_mb: An ONNX file itself cannot hold more than 2 GB.
+        max_length: Longest input, in tokens.
+        external_data_mb: The limit; an ONNX file itself cannot contain more than 2 GB.
     """
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1, max=max_length)
-    rows, width = 2, min(7, max_length)  # neither is 0 or 1: torch would take those for constants
+    rows, width = 2, min(7, max_length)  # neither is 0 or 1: torch would treat those as constants
     example = (
         torch.ones((rows, width), dtype=torch.int64),
         torch.ones((rows, width), dtype=torch.int64),
         torch.ones(rows, dtype=torch.int64),
     )
-    # The exporter warns about its own internals, and that torchvision is missing.
+    # The exporter warns about its own internals and about torchvision being absent.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.artifacts import Figure
 from embedtune.core.config.export import ExportSettings, Precision
 from embedtune.core.errors import GateError
+from embedtune.core.records.engine import ComparedText, Parity, TokenRange, VariantParity
 from embedtune.export.texts import Sample
 
 METRIC = "ndcg@10"
@@ -17,10 +18,10 @@ WORST = 5
 
 @dataclass(frozen=True)
 class Variant:
-    """What came out for one precision.
+    """The measurements of one precision.
 
     Args:
-        precision: Of its weights and products.
+        precision: Of its weights and matrix products.
         megabytes: Size of the graph with its weights.
         cosines: Of each sample with PyTorch; -1 for a vector that is not finite or not of unit length.
         ndcg: nDCG@10 on dev; None without dev questions.
@@ -33,15 +34,15 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Parity:
-    """The comparison of an engine and its variants with PyTorch.
+class Measurements:
+    """The measurements of an engine and its variants, next to PyTorch's.
 
     Args:
         settings: Target, shipped precision and limits.
-        samples: What was compared.
-        queries: Dev questions.
+        samples: The compared texts.
+        queries: Number of dev questions.
         ndcg: PyTorch's nDCG@10 on them; None if there are none.
-        variants: What was measured, the shipped precision among them.
+        variants: The measured variants, the shipped precision among them.
     """
 
     settings: ExportSettings
@@ -50,53 +51,53 @@ class Parity:
     ndcg: float | None
     variants: Sequence[Variant]
 
-    def record(self) -> dict[str, Any]:
-        """Return what parity.json holds."""
+    def record(self) -> Parity:
+        """Return the content of parity.json."""
         tokens = [sample.tokens for sample in self.samples]
-        return {
-            "target": self.settings.target,
-            "precision": self.settings.precision,
-            "texts": len(self.samples),
-            "tokens": {"least": min(tokens), "most": max(tokens)},
-            "dimensions": sorted({sample.dimension for sample in self.samples}, reverse=True),
-            "dev_queries": self.queries,
-            "max_ndcg_drift": self.settings.max_ndcg_drift,
-            "pytorch": {METRIC: self.ndcg},
-            "variants": {variant.precision: self._variant_record(variant) for variant in self.variants},
-        }
+        return Parity(
+            target=self.settings.target,
+            precision=self.settings.precision,
+            texts=len(self.samples),
+            tokens=TokenRange(least=min(tokens), most=max(tokens)),
+            dimensions=tuple(sorted({sample.dimension for sample in self.samples}, reverse=True)),
+            dev_queries=self.queries,
+            max_ndcg_drift=self.settings.max_ndcg_drift,
+            pytorch_ndcg=self.ndcg,
+            variants={variant.precision: self._variant_record(variant) for variant in self.variants},
+        )
 
-    def _variant_record(self, variant: Variant) -> dict[str, Any]:
-        return {
-            "megabytes": round(variant.megabytes, 2),
-            "required_cosine": self.settings.min_cosine(variant.precision),
-            "min_cosine": float(variant.cosines.min()),
-            "mean_cosine": float(variant.cosines.mean()),
-            METRIC: variant.ndcg,
-            "ndcg_cost": self.cost(variant),
-            "passed": not self.complaints(variant),
-            "worst": self.worst(variant),
-        }
+    def _variant_record(self, variant: Variant) -> VariantParity:
+        return VariantParity(
+            megabytes=round(variant.megabytes, 2),
+            required_cosine=self.settings.min_cosine(variant.precision),
+            min_cosine=float(variant.cosines.min()),
+            mean_cosine=float(variant.cosines.mean()),
+            ndcg=variant.ndcg,
+            ndcg_cost=self.cost(variant),
+            passed=not self.complaints(variant),
+            worst=tuple(self.worst(variant)),
+        )
 
     def cost(self, variant: Variant) -> float | None:
         """Return how much nDCG@10 a variant loses against PyTorch."""
         return None if self.ndcg is None or variant.ndcg is None else self.ndcg - variant.ndcg
 
-    def worst(self, variant: Variant) -> list[dict[str, Any]]:
-        """Return the samples of the lowest cosine."""
+    def worst(self, variant: Variant) -> list[ComparedText]:
+        """Return the texts with the lowest cosine, the worst first."""
         order = np.argsort(variant.cosines, kind="stable")[:WORST].tolist()
         return [
-            {
-                "cosine": float(variant.cosines[number]),
-                "kind": self.samples[number].kind,
-                "tokens": self.samples[number].tokens,
-                "dimension": self.samples[number].dimension,
-                "text": self.samples[number].text[:200],
-            }
+            ComparedText(
+                cosine=float(variant.cosines[number]),
+                kind=self.samples[number].kind,
+                tokens=self.samples[number].tokens,
+                dimension=self.samples[number].dimension,
+                text=self.samples[number].text[:200],
+            )
             for number in order
         ]
 
     def complaints(self, variant: Variant) -> list[str]:
-        """Say what is wrong with a variant; nothing if it may be shipped."""
+        """Return what is wrong with a variant; nothing if it may be shipped."""
         required, cost = self.settings.min_cosine(variant.precision), self.cost(variant)
         below = int((variant.cosines < required).sum())
         complaints = [f"{below} of {len(variant.cosines)} texts below cosine {required}"] if below else []
@@ -104,9 +105,9 @@ class Parity:
             complaints.append(f"{METRIC} on dev {variant.ndcg:.4f} instead of {self.ndcg:.4f}")
         return complaints
 
-    def metrics(self) -> dict[str, float | int | str]:
+    def metrics(self) -> dict[str, Figure]:
         """Return the figures of the report."""
-        figures: dict[str, float | int | str] = {
+        figures: dict[str, Figure] = {
             "target": self.settings.target,
             "precision": self.settings.precision,
             "megabytes": round(self.shipped.megabytes, 1),
@@ -121,7 +122,7 @@ class Parity:
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader of the report should know."""
-        notes = [] if self.queries else ["there are no dev questions: what the engine costs in nDCG is unmeasured"]
+        notes = [] if self.queries else ["there are no dev questions: the engine's cost in nDCG was not measured"]
         notes += [
             f"{variant.precision} may not be shipped: {'; '.join(complaints)}"
             for variant in self.variants
@@ -131,32 +132,32 @@ class Parity:
 
     @property
     def shipped(self) -> Variant:
-        """The variant that the engine holds."""
+        """The variant of the configured precision."""
         return next(variant for variant in self.variants if variant.precision == self.settings.precision)
 
 
-def require_parity(parity: Parity) -> None:
-    """Stop an engine whose vectors are not the model's.
+def require_parity(found: Measurements) -> None:
+    """Refuse an engine whose vectors are not the model's.
 
     Raises:
-        GateError: A text is too far off, or retrieval changed; the worst texts are named.
+        GateError: A text is below its limit, or retrieval changed; the message names the worst texts.
     """
-    variant = parity.shipped
-    complaints = parity.complaints(variant)
+    variant = found.shipped
+    complaints = found.complaints(variant)
     if not complaints:
         return
     worst = "".join(
-        f"\n    {entry['cosine']:.6f} {entry['kind']} of {entry['tokens']} tokens at {entry['dimension']} "
-        f"dimensions: {entry['text'][:60]!r}"
-        for entry in parity.worst(variant)
+        f"\n    {entry.cosine:.6f} {entry.kind} of {entry.tokens} tokens at {entry.dimension} "
+        f"dimensions: {entry.text[:60]!r}"
+        for entry in found.worst(variant)
     )
-    settings = parity.settings
+    settings = found.settings
     raise GateError(
-        f"the exported {variant.precision} encoder does not give the model's vectors",
+        f"the exported {variant.precision} encoder does not return the model's vectors",
         got="; ".join(complaints) + worst,
-        expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(parity.samples)} texts, "
+        expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(found.samples)} texts, "
         f"{METRIC} within {settings.max_ndcg_drift}",
-        fix="export.precision=fp32 is exact; a limit is yours to loosen knowingly (export.min_cosine_int8)"
+        fix="export.precision=fp32 is exact; loosen a limit only knowingly (export.min_cosine_int8)"
         if variant.precision != "fp32"
         else "please report this model: its graph computes something else than its PyTorch code",
     )

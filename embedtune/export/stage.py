@@ -1,6 +1,5 @@
-"""The model as an engine, and the proof: every variant against PyTorch, text by text and in nDCG@10."""
+"""Stage export: write the model as an engine, and prove its vectors against PyTorch, by text and by nDCG@10."""
 
-import json
 import logging
 import random
 from pathlib import Path
@@ -13,11 +12,13 @@ from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.encoders.onnx import load_tokenizer
 from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.records.base import write_record
+from embedtune.core.records.engine import PARITY_FILE
 from embedtune.core.retrieval.beir import RetrievalSet, read_records, read_retrieval_set
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.export.engine import export_engine
 from embedtune.export.measure import Case, compare_variants, dev_ndcg, reference_vectors
-from embedtune.export.parity import Parity, require_parity
+from embedtune.export.parity import Measurements, require_parity
 from embedtune.export.tensorrt import require_tensorrt
 from embedtune.export.texts import Draw, draw_samples
 
@@ -29,12 +30,12 @@ def run(model: Path, dataset: Path, output: Path, context: Context) -> StageRepo
 
     Args:
         model: The model artifact.
-        dataset: The dataset artifact: the texts and the dev questions of the comparison.
+        dataset: The dataset artifact, which provides the texts and the dev questions of the comparison.
         output: Directory to write the engine artifact to.
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        ConfigError: This machine cannot build for `export.target`.
+        ConfigError: This machine cannot build an engine for `export.target`.
         ContractError: The model was made under another encoder contract, or cannot be served under it.
         GateError: The exported vectors are not the model's.
     """
@@ -56,13 +57,12 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
     case = Case(samples, reference_vectors(torch, samples, progress), dev)
     _write_reference(path / "reference.parquet", case)
     ndcg = dev_ndcg(torch, dev, progress)
-    variants = compare_variants(path, config, case, progress)
-    parity = Parity(config.export, samples, len(dev.queries), ndcg, variants)
-    record = json.dumps(parity.record(), indent=1, ensure_ascii=False) + "\n"
-    (path / "parity.json").write_text(record, encoding="utf-8")
-    require_parity(parity)
-    log.info("export: %s for %s: %s", config.export.precision, config.export.target, parity.metrics())
-    return Outcome({"texts": len(samples), "dev_queries": len(dev.queries)}, parity.metrics(), parity.notes())
+    variants = compare_variants(path, config.export, config.runtime, case, progress)
+    found = Measurements(config.export, samples, len(dev.queries), ndcg, variants)
+    write_record(path / PARITY_FILE, found.record())
+    require_parity(found)
+    log.info("export: %s for %s: %s", config.export.precision, config.export.target, found.metrics())
+    return Outcome({"texts": len(samples), "dev_queries": len(dev.queries)}, found.metrics(), found.notes())
 
 
 def _draw(engine: Path, dataset: Path, dev: RetrievalSet, config: Config) -> Draw:

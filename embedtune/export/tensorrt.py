@@ -1,4 +1,4 @@
-"""A TensorRT engine: built on the GPU that serves it, from a graph that carries its precision."""
+"""A TensorRT engine: built on the GPU that serves it, from a graph that contains its precision."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ConfigError, EmbedtuneError
 
 PLAN_FILE = "model.plan"
-TYPICAL_BATCH, TYPICAL_LENGTH = 8, 128  # what the kernels are chosen for
+TYPICAL_BATCH, TYPICAL_LENGTH = 8, 128  # the kernels are optimised for these
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Shapes that an engine takes: from one text of one token to the largest batch of the longest texts."""
+    """Shapes that an engine accepts: from one text of one token to the largest batch of the longest texts."""
 
     max_batch: int
     max_length: int
@@ -28,8 +28,23 @@ class Profile:
         return (1, 1), typical, (self.max_batch, self.max_length)
 
 
+@dataclass(frozen=True)
+class BuiltPlan:
+    """What an engine was built with.
+
+    Args:
+        tensorrt_version: Of the TensorRT that built it.
+        compute_capability: Of the GPU that built it.
+        max_batch_size: Largest batch that it accepts.
+    """
+
+    tensorrt_version: str
+    compute_capability: str
+    max_batch_size: int
+
+
 def require_tensorrt() -> None:
-    """Refuse early where no TensorRT engine can be built.
+    """Refuse early if no TensorRT engine can be built here.
 
     Raises:
         ConfigError: There is no NVIDIA GPU, or TensorRT is not installed.
@@ -37,26 +52,23 @@ def require_tensorrt() -> None:
     import torch
 
     lacking = [] if torch.cuda.is_available() else ["no NVIDIA GPU"]
-    lacking += [] if importlib.util.find_spec("tensorrt") else ["no package tensorrt"]
+    lacking += [] if importlib.util.find_spec("tensorrt") else ["no tensorrt package"]
     if lacking:
         raise ConfigError(
             "a TensorRT engine cannot be built on this machine",
             got=" and ".join(lacking),
-            expected="the GPU that will serve it, and the tensorrt that its Triton image has",
+            expected="the GPU that will serve it, and the tensorrt version of its Triton image",
             fix="export in the gpu image, or set export.target=python-cpu and export.precision=fp32",
         )
 
 
-def build_plan(graph: Path, plan: Path, profile: Profile) -> dict[str, Any]:
+def build_plan(graph: Path, plan: Path, profile: Profile) -> BuiltPlan:
     """Build an engine from an ONNX file.
 
     Args:
-        graph: The encoder; fp16 or fp32 is what stands in it.
-        plan: Where the engine shall stand.
-        profile: Shapes that it must take.
-
-    Returns:
-        What engine.json says of it.
+        graph: The encoder; the precision is the one in the graph.
+        plan: File to write the engine to.
+        profile: Shapes that it must accept.
 
     Raises:
         EmbedtuneError: TensorRT cannot read the graph or build the engine.
@@ -65,36 +77,31 @@ def build_plan(graph: Path, plan: Path, profile: Profile) -> dict[str, Any]:
 
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
-    # On by default from TensorRT 11; before that it has to be asked for.
+    # The default from TensorRT 11 on; earlier versions need the flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(graph)):  # from the file, so that it finds weights beside it
+    if not parser.parse_from_file(str(graph)):  # from the file, so that it finds weights next to it
         errors = [str(parser.get_error(number)) for number in range(parser.num_errors)]
         raise EmbedtuneError("TensorRT cannot read the graph", got="; ".join(errors[:3]))
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, profile))
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise EmbedtuneError("TensorRT built no engine", got="its errors stand in the log above")
+        raise EmbedtuneError("TensorRT built no engine", fix="see its errors in the log above")
     plan.write_bytes(bytes(engine))
-    return plan_record(profile)
+    return describe_plan(profile)
 
 
-def plan_record(profile: Profile) -> dict[str, Any]:
-    """Return what engine.json says of an engine built here: version, GPU generation and largest batch."""
+def describe_plan(profile: Profile) -> BuiltPlan:
+    """Return what an engine is built with on this machine."""
     import tensorrt as trt
     import torch
 
     major, minor = torch.cuda.get_device_capability()
-    return {
-        "file": PLAN_FILE,
-        "tensorrt_version": str(trt.__version__),
-        "compute_capability": f"{major}.{minor}",
-        "max_batch_size": profile.max_batch,
-    }
+    return BuiltPlan(str(trt.__version__), f"{major}.{minor}", profile.max_batch)
 
 
-def _profile(builder: Any, profile: Profile) -> Any:
+def _profile(builder: Any, profile: Profile) -> Any:  # TensorRT's own objects
     record = builder.create_optimization_profile()
     shapes = profile.shapes()
     for name in INPUTS[:2]:
@@ -107,24 +114,24 @@ class TensorrtGraph:
     """Runs an engine on this GPU, to compare it with PyTorch.
 
     Args:
-        plan: The engine.
-        dimension: Of its vectors.
+        plan: File of the engine.
+        dimension: Size of its vectors.
     """
 
     def __init__(self, plan: Path, dimension: int) -> None:
         import tensorrt as trt
 
-        # Kept: TensorRT does not hold them itself.
+        # Kept alive: TensorRT holds no references to them.
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         if self._engine is None:
-            raise EmbedtuneError("TensorRT cannot load its engine", got=str(plan))
+            raise EmbedtuneError("TensorRT cannot load the engine it built", got=str(plan))
         self._context = self._engine.create_execution_context()
         self._dimension = dimension
 
     def __call__(self, input_ids: Integers, attention_mask: Integers, dimensions: Integers) -> Vectors:
-        """Return one unit vector a row."""
+        """Return one unit vector per row."""
         import torch
 
         arrays = (input_ids, attention_mask, dimensions)

@@ -1,4 +1,4 @@
-"""The texts on which an engine is compared with PyTorch: the user's own, from one token to the maximum."""
+"""The texts on which an engine is compared with PyTorch: the user's own, from one token to the maximum length."""
 
 import random
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.retrieval.beir import Record
 
 Kind = Literal["query", "passage"]
-LADDER_SHARE = 3  # a third of the texts are cut to lengths from one token to the maximum
+CUT_SHARE = 3  # a third of the texts are cut to lengths from one token to the maximum
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Sample:
     """One text to compare.
 
     Args:
-        kind: Decides on the prefix.
+        kind: Determines the prefix.
         text: Without the prefix.
-        tokens: What the encoder reads of it, prefix and special tokens included.
-        dimension: How many dimensions are asked for.
+        tokens: How many tokens the encoder reads, prefix and special tokens included.
+        dimension: Size of the vector to compare.
     """
 
     kind: Kind
@@ -29,20 +29,20 @@ class Sample:
     dimension: int
 
     def prefixed(self, contract: EncoderContract) -> str:
-        """Return what is tokenized."""
+        """Return the text with its prefix, as it is tokenised."""
         return (contract.query_prefix if self.kind == "query" else contract.passage_prefix) + self.text
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What samples are drawn from.
+    """The source of the samples.
 
     Args:
         corpus: Passages of the dataset.
         queries: Queries of the dataset.
         tokenizer: The engine's.
         contract: Prefixes, maximum length and dimensions.
-        seed: Orders what is drawn.
+        seed: Determines which texts are drawn and in which order.
     """
 
     corpus: Sequence[Record]
@@ -55,22 +55,22 @@ class Draw:
 def draw_samples(draw: Draw, count: int) -> list[Sample]:
     """Return at least `count` samples in an order that mixes lengths, kinds and dimensions.
 
-    A third are passages cut to a ladder of lengths, from one token to beyond the maximum; the others are whole
-    passages and queries. A small dataset gives more of the ladder, each rung from another place.
+    A third are passages cut to evenly spread lengths, from one token to beyond the maximum; the others are whole
+    passages and queries. A small dataset yields fewer of those, and more cut texts take their place.
 
     Args:
         draw: What to draw from.
-        count: Samples wanted.
+        count: How many samples.
     """
-    source = random.Random(draw.seed)
-    rungs = max(count // LADDER_SHARE, 2)
+    rng = random.Random(draw.seed)
+    cut = max(count // CUT_SHARE, 2)
     whole: list[tuple[Kind, str]] = []
     queries, passages = _texts(draw.queries), _texts(draw.corpus)
-    half = (count - rungs) // 2
-    whole += [("query", text) for text in source.sample(queries, min(half, len(queries)))]
-    whole += [("passage", text) for text in source.sample(passages, min(count - rungs - half, len(passages)))]
-    texts = whole + _ladder(draw, passages, count - len(whole), source)
-    source.shuffle(texts)
+    half = (count - cut) // 2
+    whole += [("query", text) for text in rng.sample(queries, min(half, len(queries)))]
+    whole += [("passage", text) for text in rng.sample(passages, min(count - cut - half, len(passages)))]
+    texts = whole + _cut_texts(draw, passages, count - len(whole), rng)
+    rng.shuffle(texts)
     sizes = draw.contract.dimensions
     return [
         Sample(kind, text, _tokens(draw, kind, text), sizes[number % len(sizes)])
@@ -82,19 +82,19 @@ def _texts(records: Sequence[Record]) -> list[str]:
     return sorted({record.text for record in records if record.text.strip()})
 
 
-def _ladder(draw: Draw, passages: Sequence[str], rungs: int, source: random.Random) -> list[tuple[Kind, str]]:
+def _cut_texts(draw: Draw, passages: Sequence[str], count: int, rng: random.Random) -> list[tuple[Kind, str]]:
     """Cut domain text to lengths evenly spread from 1 token to a few beyond the maximum."""
     longest = draw.contract.max_length + 8
-    lengths = [1 + round(rung * (longest - 1) / max(rungs - 1, 1)) for rung in range(rungs)]
+    lengths = [1 + round(number * (longest - 1) / max(count - 1, 1)) for number in range(count)]
     kinds: tuple[Kind, Kind] = ("passage", "query")
     return [
-        (kinds[rung % 2], _cut(draw.tokenizer, passages, source.randrange(len(passages)), length))
-        for rung, length in enumerate(lengths)
+        (kinds[number % 2], _cut(draw.tokenizer, passages, rng.randrange(len(passages)), length))
+        for number, length in enumerate(lengths)
     ]
 
 
 def _cut(tokenizer: Any, passages: Sequence[str], start: int, length: int) -> str:
-    """Return the first `length` tokens of a passage; where it is too short, of it and those that follow."""
+    """Return the first `length` tokens of a passage; if it is too short, also of the passages after it."""
     text, number = "", start
     while True:
         text = f"{text} {passages[number % len(passages)]}".strip()
@@ -105,7 +105,7 @@ def _cut(tokenizer: Any, passages: Sequence[str], start: int, length: int) -> st
 
 
 def _uncut(tokenizer: Any, text: str) -> list[tuple[int, int]]:
-    """Return where each token of a text stands, special tokens and truncation aside."""
+    """Return the position of each token in a text, without special tokens and truncation."""
     truncation = tokenizer.truncation
     tokenizer.no_truncation()
     encoding = tokenizer.encode(text, add_special_tokens=False)

@@ -1,1 +1,1 @@
-"""Stage 1: documents in, chunks with structure, near-duplicate groups and split membership out."""
+"""Stage 1: turn documents into chunks, with structure, near-duplicate groups and splits."""

@@ -1,4 +1,4 @@
-"""The common form of every document: a list of blocks, and the extracted text that they make up."""
+"""The common form of every document: a list of blocks, and the text extracted from them."""
 
 import re
 import textwrap
@@ -11,16 +11,16 @@ from embedtune.core.errors import InputError
 from embedtune.core.retrieval.shingles import words
 
 Kind = Literal["heading", "paragraph", "list", "code", "table"]
-LONGEST_HEADING = 30  # words; what is longer is a paragraph that somebody made bold
-# Control characters, soft hyphens, zero-width spaces, byte-order marks, lone surrogates (PDF fonts yield them).
+LONGEST_HEADING = 30  # words; anything longer is a paragraph that somebody set in bold
+# Control characters, soft hyphens, zero-width spaces, byte-order marks, lone surrogates (from PDF fonts).
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u2060\ufeff\ud800-\udfff]")
 
-# Rulers of tables and listings: they say nothing, and cost a token a character.
+# Rulers of tables and listings: they carry no meaning, and cost one token per character.
 _RULER = re.compile(r"([-=_*~#.+])\1{7,}")
 
 
 class UnreadableError(InputError):
-    """One document cannot be used; the run goes on without it. `what` is the reason."""
+    """One document cannot be used; the run continues without it. `what` is the reason."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Block:
     """A piece of a document.
 
     Args:
-        kind: What it is; each list item is a block of its own.
-        text: Its text; lines matter in code and tables only.
-        level: Of a heading, 1 is the outermost; of a list item, how deep it is nested, from 0.
+        kind: The kind of block; each list item is a separate block.
+        text: Its text; line ends matter in code and tables only.
+        level: For a heading its level, 1 being the outermost; for a list item its nesting depth, from 0.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Part:
-    """A block and where it stands: `text[start:end]` of its document."""
+    """A block as a span of its document: `text[start:end]`."""
 
     kind: Kind
     start: int
@@ -54,14 +54,14 @@ class Extract:
 
     Args:
         text: The cleaned text of all blocks, one after the other.
-        parts: Where each block stands in it.
+        parts: The span of each block in it.
     """
 
     text: str
     parts: tuple[Part, ...]
 
     def title(self, otherwise: str) -> str:
-        """Return the outermost heading that comes first, or `otherwise` where there is none."""
+        """Return the first of the outermost headings, or `otherwise` if there are no headings."""
         headings = [part for part in self.parts if part.kind == "heading"]
         if not headings:
             return otherwise
@@ -70,7 +70,7 @@ class Extract:
 
 
 def assemble(blocks: Iterable[Block]) -> Extract:
-    """Clean the blocks and join them: list items by a line end, everything else by an empty line."""
+    """Clean the blocks and join them: list items with a line break, everything else with an empty line."""
     pieces: list[str] = []
     parts: list[Part] = []
     length = 0
@@ -102,7 +102,7 @@ def _clean(block: Block) -> str:
 
 
 def table_block(rows: Iterable[Sequence[str]]) -> Block:
-    """Return a table as one line a row, cells divided by bars; empty rows are left out."""
+    """Return a table as one line per row, with bars between the cells; empty rows are left out."""
     lines = []
     for row in rows:
         cells = [" ".join(cell.split()) for cell in row]
@@ -112,17 +112,17 @@ def table_block(rows: Iterable[Sequence[str]]) -> Block:
 
 
 def with_title(blocks: list[Block], title: str | None) -> list[Block]:
-    """Put a title that stands in the metadata of a document before its blocks, unless they have one."""
+    """Put the title from the metadata of a document before its blocks, unless they have a title."""
     if not title or any(block.kind == "heading" and block.level == 1 for block in blocks):
         return blocks
     return [Block("heading", title, 1), *blocks]
 
 
 def decode(data: bytes) -> str:
-    """Decode text: by its byte-order mark, else UTF-8, else Windows-1252.
+    """Decode text by its byte-order mark, else as UTF-8, else as Windows-1252.
 
     Raises:
-        UnreadableError: It is none of these, or binary.
+        UnreadableError: The data is none of these, or binary.
     """
     for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
@@ -131,7 +131,7 @@ def decode(data: bytes) -> str:
             except UnicodeDecodeError as error:
                 raise UnreadableError(f"not valid {encoding}: {error.reason}") from error
     if b"\x00" in data:
-        raise UnreadableError("binary content: it holds NUL bytes")
+        raise UnreadableError("binary content: it contains NUL bytes")
     for encoding in ("utf-8-sig", "cp1252"):
         try:
             return data.decode(encoding)

@@ -1,4 +1,4 @@
-"""The first pass: read each document once, spool its chunks, keep numbers and sketches in memory."""
+"""The first pass: read each document once, write its chunks to disk, keep numbers and sketches in memory."""
 
 import hashlib
 import logging
@@ -15,10 +15,10 @@ from embedtune.core.retrieval.near_duplicates import Sketches, Thresholds, group
 from embedtune.core.retrieval.shingles import shingles, words
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.blocks import UnreadableError
-from embedtune.ingest.chunker import Chunker
+from embedtune.ingest.chunk_file import ChunkFile, ChunkRow
+from embedtune.ingest.chunker import Chunk, Chunker
 from embedtune.ingest.reading import read_document
 from embedtune.ingest.sources import Listing, Skipped, Source
-from embedtune.ingest.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +36,21 @@ class Document:
 
 @dataclass
 class Corpus:
-    """All documents, and of each chunk, in order, what later passes need: 160 bytes.
+    """All documents, and what later passes need to know of each chunk, in order: 160 bytes per chunk.
 
     Args:
-        spool: The chunks themselves.
-        documents: What was read, by path.
-        skipped: What was not, and why.
+        chunks: The chunks themselves, on disk.
+        documents: The documents that were read, by path.
+        skipped: The files that were not read, and why.
         owners: Number of the document of each chunk.
-        ids: Its chunk_id as a number.
-        keys: Equal for texts with the same shingles.
-        words: Its words.
-        tokens: Its tokens.
-        sketches: For near-duplicates.
+        ids: The chunk_id of each chunk as a number.
+        keys: A number per chunk that is equal for texts with the same shingles.
+        words: Number of words of each chunk.
+        tokens: Number of tokens of each chunk.
+        sketches: The sketch of each chunk, for finding near-duplicates.
     """
 
-    spool: Spool
+    chunks: ChunkFile
     documents: list[Document] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     owners: "array[int]" = field(default_factory=lambda: array("I"))
@@ -62,18 +62,18 @@ class Corpus:
 
     def text(self, number: int) -> str:
         """Return the text of a chunk."""
-        return str(self.spool[number]["text"])
+        return self.chunks[number]["text"]
 
     def add(self, source: Source, chunker: Chunker, settings: IngestSettings) -> None:
-        """Read one document and spool its chunks.
+        """Read one document and store its chunks.
 
         Raises:
-            UnreadableError: It cannot be read, or is too short.
+            UnreadableError: The document cannot be read, or is too short.
         """
         extract = read_document(source.path)
         n_words = len(words(extract.text))
         if n_words < settings.min_document_words:
-            raise UnreadableError(f"too short: {n_words} words, at least {settings.min_document_words}")
+            raise UnreadableError(f"too short: {n_words} words, at least {settings.min_document_words} are needed")
         title = extract.title(source.path.stem)
         for position, chunk in enumerate(chunker.chunks(extract)):
             found = shingles(chunk.text)
@@ -84,27 +84,48 @@ class Corpus:
             self.ids.append(int(chunk.chunk_id, 16))
             self.words.append(chunk.n_words)
             self.tokens.append(chunk.n_tokens)
-            self.spool.append({**vars(chunk), "doc_id": source.doc_id, "position": position})
+            self.chunks.append(_row(chunk, source.doc_id, position))
         self.documents.append(Document(source.doc_id, source.name, source.sha256, title, n_words))
 
 
+def _row(chunk: Chunk, doc_id: str, position: int) -> ChunkRow:
+    return {
+        "chunk_id": chunk.chunk_id,
+        "doc_id": doc_id,
+        "text": chunk.text,
+        "heading_path": list(chunk.heading_path),
+        "position": position,
+        "char_start": chunk.char_start,
+        "char_end": chunk.char_end,
+        "n_words": chunk.n_words,
+        "n_tokens": chunk.n_tokens,
+    }
+
+
 def read_corpus(
-    listing: Listing, chunker: Chunker, spool: Spool, settings: IngestSettings, progress: Progress
+    listing: Listing, chunker: Chunker, chunks: ChunkFile, settings: IngestSettings, progress: Progress
 ) -> Corpus:
-    """Read every document; those that cannot be read are listed.
+    """Read every document; those that cannot be read are listed as skipped.
+
+    Args:
+        listing: The documents.
+        chunker: Cuts them into chunks.
+        chunks: The file to store the chunks in.
+        settings: The shortest document that is used.
+        progress: Updated once per document.
 
     Raises:
-        InputError: None can be read.
+        InputError: No document can be read.
     """
-    corpus = Corpus(spool, skipped=list(listing.skipped))
+    corpus = Corpus(chunks, skipped=list(listing.skipped))
     with progress.task("read documents", len(listing.sources), "documents") as task:
         for source in listing.sources:
             try:
                 corpus.add(source, chunker, settings)
             except UnreadableError as error:
-                log.warning("%s is skipped: %s", source.name, error.what)
+                log.warning("skipped %s: %s", source.name, error.what)
                 corpus.skipped.append(Skipped(source.name, error.what))
-            task.note(f"{len(spool)} chunks")
+            task.note(f"{len(chunks)} chunks")
             task.advance()
     if not corpus.documents:
         reasons = Counter(item.reason for item in corpus.skipped).most_common(3)
@@ -117,12 +138,14 @@ def read_corpus(
 
 
 def near_duplicates(corpus: Corpus, settings: IngestSettings, progress: Progress) -> Labels:
-    """Return the cluster of near-duplicates of each chunk. Texts with equal shingles are compared once.
+    """Return the cluster of near-duplicates that each chunk belongs to.
+
+    Texts with equal shingles are compared only once.
 
     Args:
-        corpus: From the first pass.
+        corpus: The result of the first pass.
         settings: The thresholds.
-        progress: Where to report.
+        progress: Updated once per batch of chunks.
     """
     keys = np.frombuffer(corpus.keys, dtype=np.uint64)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Files to extracted text: the table of formats."""
+"""Reads files to extracted text, by the table of formats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Reader:
     """How one format is read.
 
     Args:
-        read: Bytes of a file to blocks.
-        failures: What its library raises on damaged input.
+        read: Turns the bytes of a file into blocks.
+        failures: The exceptions that its library raises on damaged input.
     """
 
     read: Callable[[bytes], list[Block]]
@@ -44,7 +44,7 @@ def read_document(path: Path) -> Extract:
         path: A file with one of the extensions in `READERS`.
 
     Raises:
-        UnreadableError: It cannot be read; `what` is the reason.
+        UnreadableError: The document cannot be read; `what` is the reason.
     """
     reader = READERS[path.suffix.lower()]
     try:

@@ -1,10 +1,10 @@
-"""Where sentences end."""
+"""Finds where sentences end."""
 
 import re
 
 Span = tuple[int, int]
 # A mark that may end a sentence, with the quotes and brackets that close after it. The full-width marks of Chinese
-# and Japanese need no blank after them.
+# and Japanese are not followed by a blank.
 _CLOSING = "\"'\u201d\u2019)\\]\u00bb"
 _WIDE_CLOSING = "\u300d\u300f\u201d\u2019\uff09"
 _END = re.compile(
@@ -21,12 +21,12 @@ _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 
 
 def sentence_spans(text: str, start: int, end: int) -> list[Span]:
-    """Return the spans of the sentences in `text[start:end]`; they hold everything but the blanks between them.
+    """Return the spans of the sentences in `text[start:end]`: everything except the white space between them.
 
     Args:
         text: The text of a document.
-        start: Where a paragraph begins in it.
-        end: Where the paragraph ends.
+        start: Position where a paragraph begins in it.
+        end: Position where the paragraph ends.
     """
     spans = []
     begin = start
@@ -51,7 +51,7 @@ def _is_end(text: str, begin: int, mark: str, stop: int) -> bool:
         return False
     last = _LAST_WORD.search(text, max(begin, stop - 24), stop)
     word = last.group().casefold() if last else ""
-    # An abbreviation, an initial ("J. Smith"), or the number of an item or step at its beginning ("1. Open").
+    # No end: an abbreviation, an initial ("J. Smith"), or the number at the beginning of a step ("1. Open").
     lone = len(word) == 2 and word[0].isalpha()
     number = word.rstrip(".").isdigit() and stop - len(word) == begin
     return not (word in _ABBREVIATIONS or lone or number)

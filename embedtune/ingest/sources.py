@@ -1,4 +1,4 @@
-"""Which files are documents: those below a folder that a reader knows, by path, each with its hash."""
+"""Finds the documents below a folder: the files whose format is known, by path, each with its hash."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ class Source:
 
     Args:
         name: Its path relative to the folder, with slashes.
-        path: Where it is.
-        sha256: Hash of its content.
+        path: Its path on this machine.
+        sha256: The hash of its content.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Source:
 
     @property
     def doc_id(self) -> str:
-        """Twelve hex digits of the hash of its relative path."""
+        """The first twelve hex digits of the hash of its relative path."""
         return hashlib.sha256(self.name.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is no document, and why."""
+    """A file that is not read, and why."""
 
     path: str
     reason: str
@@ -44,32 +44,32 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listing:
-    """What stands below a folder."""
+    """The files found below a folder."""
 
     sources: list[Source]
     skipped: list[Skipped]
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a document is added, removed, renamed or edited, or a file is newly skipped."""
+        """A hash that changes when a document is added, removed, renamed or edited, or another file is skipped."""
         record = [[[item.name, item.sha256] for item in self.sources], [item.path for item in self.skipped]]
         return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def list_sources(folder: Path, settings: IngestSettings, progress: Progress) -> Listing:
-    """Return the documents below a folder, by path. Hidden files are ignored, links out of it never followed.
+    """Return the documents below a folder, by path. Hidden files are ignored, links out of it are not followed.
 
     Args:
-        folder: Where to look.
-        settings: Largest file, and how many documents at most.
-        progress: Where to report.
+        folder: The folder to search.
+        settings: The largest file and the largest number of documents.
+        progress: Updated once per document.
 
     Raises:
-        InputError: There is no such folder.
+        InputError: The folder does not exist.
     """
     if not folder.is_dir():
         raise InputError(
-            "there is no folder of documents here", got=str(folder), expected="a folder or s3://bucket/prefix"
+            "the folder of documents does not exist", got=str(folder), expected="a folder or s3://bucket/prefix"
         )
     chosen: list[tuple[str, Path]] = []
     skipped: list[Skipped] = []
@@ -113,5 +113,5 @@ def _refusal(folder: Path, path: Path, settings: IngestSettings) -> str | None:
         return f"format {path.suffix.lower() or '(no extension)'} is not supported"
     size = path.stat().st_size
     if size > settings.max_file_mb * (1 << 20):
-        return f"too large: {size / (1 << 20):.1f} MB, at most {settings.max_file_mb:g}"
+        return f"too large: {size / (1 << 20):.1f} MB, at most {settings.max_file_mb:g} MB are allowed"
     return None

@@ -1,10 +1,10 @@
-"""Which split a document belongs to: whole families of documents, so that nothing leaks.
+"""Decides which split a document belongs to: families of documents stay together, so that nothing leaks.
 
-Documents that share a near-duplicate chunk form a family (a connected component) and stay together. Families are
-put in the order of a hash of their smallest document id and the seed, and cut by cumulative share of chunks: first
-test, then dev, the rest is train. The order depends on nothing but names and seed, so adding documents moves only
-families near the two cuts. A split takes families while that brings it nearer to its share; it never stays empty
-where there are three families or more (with two there is no dev, with one only train).
+Documents that share a near-duplicate chunk form a family (a connected component). Families are sorted by a hash of
+their smallest document id and the seed, and divided by cumulative share of chunks: first test, then dev; the rest
+is train. The order depends only on names and seed, so adding documents moves only families near the two cuts. A
+split takes families as long as that brings it closer to its share; no split is empty if there are at least three
+families (with two there is no dev split, with one only train).
 """
 
 import hashlib
@@ -27,32 +27,32 @@ class Occurrences:
     """Every chunk of the corpus as numbers, shape (n,).
 
     Args:
-        documents: The document of each chunk, numbered by path.
-        groups: Its cluster of near-duplicates.
+        documents: The number of each chunk's document, in the order of paths.
+        groups: The cluster of near-duplicates of each chunk.
     """
 
     documents: Labels
     groups: Labels
 
     def shared(self) -> Labels:
-        """Return each (group, document) once, by group, shape (m, 2)."""
+        """Return each pair (group, document) once, sorted by group, shape (m, 2)."""
         shared: Labels = np.unique(np.stack([self.groups, self.documents], axis=1), axis=0)
         return shared
 
     def boilerplate(self, limit: int) -> Labels:
-        """Return the groups that stand in more than `limit` documents."""
+        """Return the groups that are found in more than `limit` documents."""
         groups, counts = np.unique(self.shared()[:, 0], return_counts=True)
         return groups[counts > limit]
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Where everything belongs.
+    """The result of splitting.
 
     Args:
-        boilerplate: Groups that stand in too many documents.
+        boilerplate: The groups that are found in too many documents.
         family: The family of each document.
-        splits: Its split.
+        splits: The split of each document.
     """
 
     boilerplate: Labels
@@ -61,7 +61,7 @@ class Membership:
 
 
 def families(occurrences: Occurrences, boilerplate: Labels, documents: int) -> Labels:
-    """Return the family of each document: joined by chunks that are near-duplicates and not boilerplate."""
+    """Return the family of each document; near-duplicate chunks that are not boilerplate connect documents."""
     joined = UnionFind(documents)
     for left, right in _joins(occurrences, boilerplate):
         joined.union(left, right)
@@ -69,7 +69,7 @@ def families(occurrences: Occurrences, boilerplate: Labels, documents: int) -> L
 
 
 def _joins(occurrences: Occurrences, boilerplate: Labels) -> list[tuple[int, int]]:
-    """Return pairs of documents, one for each group that they share, each document with the group's first."""
+    """Return pairs of documents that share a group: for each group, its first document with every other."""
     shared = occurrences.shared()
     shared = shared[~np.isin(shared[:, 0], boilerplate)]
     if not len(shared):
@@ -88,18 +88,18 @@ def refuse_giant(
     paths: Sequence[str],
     text_of: Callable[[int], str],
 ) -> None:
-    """Stop if one family of several documents holds too much of the corpus to be split off.
+    """Check that no family of several documents is too large a part of the corpus.
 
     Args:
         occurrences: All chunks.
-        boilerplate: Groups that join nothing.
+        boilerplate: The groups that do not connect documents.
         family: The family of each document.
-        limit: Largest share of the chunks.
+        limit: The largest share of the chunks that is allowed.
         paths: The path of each document.
-        text_of: Reads a chunk by its number.
+        text_of: Returns the text of a chunk by its number.
 
     Raises:
-        GateError: It does; the error names the pairs of documents that share most, with an excerpt.
+        GateError: One is; the error names the pairs of documents that share the most, with an excerpt.
     """
     sizes = np.bincount(family[occurrences.documents], minlength=len(family))
     largest = int(sizes.argmax())
@@ -114,12 +114,12 @@ def refuse_giant(
         shared = np.setdiff1d(shared, boilerplate)
         in_right = (occurrences.documents == right) & np.isin(occurrences.groups, shared)
         excerpt = " ".join(text_of(int(np.flatnonzero(in_right)[0])).split())[:EXCERPT]
-        lines.append(f"    {paths[left]} and {paths[right]} share {count} passages, such as: {excerpt} ...")
+        lines.append(f"    {paths[left]} and {paths[right]} share {count} passages, such as: {excerpt} …")
     raise GateError(
-        f"{members} documents that share near-duplicate passages hold {share:.0%} of the corpus, too much for a "
-        "split unit; they are joined by\n" + "\n".join(lines),
+        f"{members} documents connected by near-duplicate passages make up {share:.0%} of the corpus, too much to "
+        "keep in one split; they are connected by\n" + "\n".join(lines),
         expected=f"at most {limit:.0%} (ingest.max_component_share)",
-        fix="leave out copies and old versions of documents, or raise ingest.max_component_share",
+        fix="remove copies and old versions of documents, or raise ingest.max_component_share",
     )
 
 
@@ -135,10 +135,10 @@ def assign(
 
     Args:
         family: The family of each document.
-        chunks: How many chunks each document has.
+        chunks: The number of chunks of each document.
         doc_ids: The id of each document.
         settings: The shares.
-        seed: Another seed, another order.
+        seed: Determines the order of the families.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for document, name in enumerate(family.tolist()):
@@ -161,7 +161,7 @@ def _rank(doc_id: str, seed: int) -> str:
 
 
 def _take(order: list[int], sizes: dict[int, int], target: float, spare: int) -> list[int]:
-    """Return the first families that come nearest to a size, at most `spare`; too large ones are passed over."""
+    """Return the first families that come closest to a size, at most `spare`; too large ones are skipped."""
     taken: list[int] = []
     total = 0
     for name in order:

@@ -10,11 +10,11 @@ from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.core.storage import download_prefix
+from embedtune.ingest.chunk_file import ChunkFile
 from embedtune.ingest.chunker import Chunker
 from embedtune.ingest.corpus import Corpus, near_duplicates, read_corpus
 from embedtune.ingest.sources import Listing, list_sources
 from embedtune.ingest.splits import Membership, Occurrences, assign, families, refuse_giant
-from embedtune.ingest.spool import Spool
 from embedtune.ingest.summary import summarise
 from embedtune.ingest.tables import write_tables
 from embedtune.ingest.tokens import TokenCounter
@@ -29,8 +29,8 @@ def run(source: str, output: Path, context: Context) -> StageReport:
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        InputError: The source is not there, or nothing in it can be read.
-        GateError: Near-duplicates join too much of the corpus for it to be split.
+        InputError: The source does not exist, or nothing in it can be read.
+        GateError: Near-duplicates connect too much of the corpus for it to be split.
     """
     this = StageRun("ingest", output, context)
     config = context.config
@@ -45,13 +45,13 @@ def _ingest(listing: Listing, path: Path, context: Context) -> Outcome:
     config, progress = context.config, context.progress
     base = resolve_base(config.contract, context.cache, config.storage, context.secrets)
     chunker = Chunker(config.ingest, config.contract, TokenCounter(base, config.contract))
-    with Spool(context.cache / "ingest" / "chunks.jsonl") as spool:
-        corpus = read_corpus(listing, chunker, spool, config.ingest, progress)
+    with ChunkFile(context.cache / "ingest" / "chunks.jsonl") as chunks:
+        corpus = read_corpus(listing, chunker, chunks, config.ingest, progress)
         groups = near_duplicates(corpus, config.ingest, progress)
         membership = _membership(corpus, groups, config)
         write_tables(path, corpus, groups, membership)
         metrics, notes = summarise(corpus, groups, membership, config)
-        counts = {"documents": len(corpus.documents), "chunks": len(spool), "skipped": len(corpus.skipped)}
+        counts = {"documents": len(corpus.documents), "chunks": len(chunks), "skipped": len(corpus.skipped)}
         return Outcome(counts, metrics, notes)
 
 

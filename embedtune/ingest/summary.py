@@ -1,16 +1,17 @@
-"""What the ingest stage did, in figures and in warnings."""
+"""The figures and warnings that the ingest stage reports."""
 
 from collections import Counter
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from embedtune.core.artifacts import Figure
 from embedtune.core.config.config import Config
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.splits import Membership
 
-Metrics = dict[str, float | int | str]
+Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2
 PERCENTILES = (5, 50, 95)
 
@@ -21,10 +22,10 @@ def summarise(
     """Return the metrics and the notes of a run.
 
     Args:
-        corpus: From the first pass.
-        groups: Cluster of each chunk.
+        corpus: The result of the first pass.
+        groups: The cluster of near-duplicates of each chunk.
         membership: Boilerplate, families and splits.
-        config: For the bounds that chunks are compared with.
+        config: The bounds that the chunks are compared with.
     """
     words = np.frombuffer(corpus.words, dtype=np.uint32)
     tokens = np.frombuffer(corpus.tokens, dtype=np.uint32)
@@ -67,14 +68,16 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        notes.append(f"{len(corpus.skipped)} files are not in it, see skipped.parquet: {listed}")
+        notes.append(f"{len(corpus.skipped)} files were skipped, see skipped.parquet: {listed}")
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")
     if float(metrics["boilerplate_share"]) > MUCH_BOILERPLATE:
         notes.append(
-            f"{metrics['boilerplate_share']:.0%} of the chunks stand in too many documents and get no questions "
-            "(ingest.boilerplate_documents)"
+            f"{metrics['boilerplate_share']:.0%} of the chunks are found in too many documents and get no "
+            "questions (ingest.boilerplate_documents)"
         )
     if int(metrics["families"]) < 3:
-        notes.append("fewer than three unrelated documents: there is no dev split, with one no test split either")
+        notes.append(
+            "fewer than three unrelated documents: there is no dev split, and with only one no test split either"
+        )
     return notes

@@ -1,6 +1,6 @@
 """The tables of the chunks artifact."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.sources import Skipped
 from embedtune.ingest.splits import Membership
-from embedtune.ingest.spool import Row
 
-ROWS = 1000  # in memory at a time
+ROWS = 1000  # in memory at once
 CHUNKS = pa.schema(
     [
         ("chunk_id", pa.string()),
@@ -48,10 +47,10 @@ def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membe
     """Write the three tables.
 
     Args:
-        folder: Where.
-        corpus: From the first pass.
-        groups: Cluster of each chunk.
-        membership: Boilerplate and splits.
+        folder: Directory to write the tables to.
+        corpus: The result of the first pass.
+        groups: The cluster of near-duplicates of each chunk.
+        membership: Which chunks are boilerplate, and the split of each document.
     """
     documents = (
         {**vars(item), "split": split} for item, split in zip(corpus.documents, membership.splits, strict=True)
@@ -65,11 +64,11 @@ def _by_path(item: Skipped) -> str:
     return item.path
 
 
-def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[Row]:
+def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[Mapping[str, object]]:
     smallest = np.full(int(groups.max()) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(smallest, groups, np.frombuffer(corpus.ids, dtype=np.uint64))
     common = np.isin(groups, membership.boilerplate)
-    for number, row in enumerate(corpus.spool):
+    for number, row in enumerate(corpus.chunks):
         yield {
             **row,
             "group_id": f"{int(smallest[groups[number]]):016x}",
@@ -78,7 +77,7 @@ def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Itera
         }
 
 
-def _write(path: Path, schema: pa.Schema, rows: Iterable[Row]) -> None:
+def _write(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, object]]) -> None:
     remaining = iter(rows)
     with pq.ParquetWriter(path, schema) as writer:
         while batch := list(islice(remaining, ROWS)):

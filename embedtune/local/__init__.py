@@ -1,1 +1,1 @@
-"""One machine: the runner of the stages, and the tools around it. The twin of pipelines/."""
+"""Running the stages on one machine, without KFP, and the tools for it. The twin of pipelines/."""

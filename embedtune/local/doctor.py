@@ -1,4 +1,4 @@
-"""Is this machine ready? Checks that say what was found and what to do about it."""
+"""Checks whether this machine is ready for a run: what was found, and how to fix what is wrong."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ from embedtune.llm.probe import LLMEndpointReport, probe_llm_endpoint
 
 GIB = 1024**3
 MIN_DISK_GIB = 5.0
-# Weights, gradients and two Adam moments in fp32, with as much again for activations.
+# Weights, gradients and two Adam moments in fp32, and the same amount again for activations.
 TRAINING_COPIES = 8
 RECIPE_GPU_GIB = 75.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was looked at, what was found, what to do."""
+    """The result of one check: what was checked, what was found, how to fix it."""
 
     status: Literal["fine", "note", "wrong"]
     checked: str
@@ -34,11 +34,11 @@ class Finding:
 
 
 def examine(config: Config, secrets: Secrets, work: Path) -> list[Finding]:
-    """Check the model, the LLM endpoints, GPU, memory and disk for a configuration.
+    """Check the base model, the LLM endpoints, GPU, memory and disk for a configuration.
 
     Args:
-        config: What a run would use.
-        secrets: Credentials of the endpoints and the store.
+        config: The configuration that a run would use.
+        secrets: Credentials of the LLM endpoints and of the object store.
         work: Directory that the run would write to.
     """
     findings, weights = _check_model(config, secrets, work)
@@ -57,7 +57,7 @@ def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Fin
     except EmbedtuneError as error:
         return [Finding("wrong", "base model", f"{error.what}: {error.got or name}", error.fix or "")], 0
     weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-    found = f"{name}, {weights / 1e6:.0f} MB, vectors of {shape[1]}"
+    found = f"{name}, {weights / 1e6:.0f} MB, {shape[1]} dimensions"
     return [Finding("fine", "base model", found)], weights
 
 
@@ -67,7 +67,9 @@ def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
             recording_path(config.generate)
         except EmbedtuneError as error:
             return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
-        return [Finding("note", "LLM endpoint", f"not used: {config.generate.recording} is replayed")]
+        return [
+            Finding("note", "LLM endpoint", f"not used: the recording {config.generate.recording} is replayed")
+        ]
     findings = [_check_endpoint("generator", config.generate.llm, secrets.llm_api_key)]
     if config.generate.judge is not None:
         findings.append(_check_endpoint("judge", config.generate.judge, secrets.judge_api_key))
@@ -87,10 +89,11 @@ def _check_endpoint(role: str, settings: LLMEndpointSettings, key: str | None) -
         return Finding(
             "note",
             role,
-            f"{found}; does not honour JSON schema",
-            "it works, with the schema in the prompt and more repairs; a server with guided decoding is better",
+            f"{found}; does not enforce JSON schemas",
+            "usable: the schema goes into the prompt, and more replies need repair; "
+            "a server with guided decoding is better",
         )
-    return Finding("fine", role, f"{found}; honours JSON schema")
+    return Finding("fine", role, f"{found}; enforces JSON schemas")
 
 
 def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointReport) -> str:
@@ -98,10 +101,10 @@ def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointR
     if not report.reachable:
         return f"start the server, or set {section}.base_url"
     if report.key_ok is False:
-        return f"put the right key into the variable {settings.api_key_env}"
+        return f"set the environment variable {settings.api_key_env} to a valid key"
     if report.model_known is False:
-        return f"set {section}.model to a model that the server has"
-    return "see the server's log"
+        return f"set {section}.model to a model that the server offers"
+    return "check the log of the server"
 
 
 def _check_gpu(config: Config) -> Finding:
@@ -110,29 +113,31 @@ def _check_gpu(config: Config) -> Finding:
     if not torch.cuda.is_available():
         status: Literal["note", "wrong"] = "wrong" if config.runtime.device == "cuda" else "note"
         return Finding(
-            status, "GPU", "none: everything runs on the CPU", "fine for MiniLM; a 1B model needs a GPU"
+            status, "GPU", "none; everything runs on the CPU", "sufficient for MiniLM; a 1B model needs a GPU"
         )
     properties = torch.cuda.get_device_properties(0)
     memory = properties.total_memory / GIB
     found = f"{properties.name}, {memory:.0f} GiB, compute capability {properties.major}.{properties.minor}"
     if properties.major < 8:
-        return Finding("note", "GPU", found, "below 8.0: set train.precision=fp32, bf16 is emulated")
+        return Finding(
+            "note", "GPU", found, "compute capability below 8.0: set train.precision=fp32, since bf16 is emulated"
+        )
     if memory < RECIPE_GPU_GIB:
-        return Finding("note", "GPU", found, "below the recipe's 80 GB: lower train.micro_batch_size")
+        return Finding("note", "GPU", found, "less memory than the recipe's 80 GB: lower train.micro_batch_size")
     return Finding("fine", "GPU", found)
 
 
 def _check_memory(weights: int) -> Finding:
     available = _available_bytes() / GIB
     needed = 2.0 + TRAINING_COPIES * weights / GIB
-    found = f"{available:.1f} GiB free, a training on the CPU needs about {needed:.1f}"
+    found = f"{available:.1f} GiB free; training on the CPU needs about {needed:.1f} GiB"
     if available < needed:
         return Finding("note", "memory", found, "close other programs, or train on a GPU")
     return Finding("fine", "memory", found)
 
 
 def _available_bytes() -> int:
-    """Return what programs can still get: on Linux with the page cache, which `SC_AVPHYS_PAGES` leaves out."""
+    """Return the available memory; on Linux this includes the page cache, which `SC_AVPHYS_PAGES` leaves out."""
     meminfo = Path("/proc/meminfo")
     for line in meminfo.read_text().splitlines() if meminfo.is_file() else ():
         if line.startswith("MemAvailable:"):
@@ -146,9 +151,9 @@ def _check_disk(work: Path, weights: int) -> Finding:
         folder = folder.parent
     free = shutil.disk_usage(folder).free / GIB
     needed = MIN_DISK_GIB + TRAINING_COPIES * weights / GIB
-    found = f"{free:.0f} GiB free in {folder}, a run needs about {needed:.0f}"
+    found = f"{free:.0f} GiB free in {folder}; a run needs about {needed:.0f} GiB"
     if not os.access(folder, os.W_OK):
         return Finding("wrong", "disk", f"{folder} is not writable", "choose another --work directory")
     if free < needed:
-        return Finding("wrong", "disk", found, "free some, or choose another --work directory")
+        return Finding("wrong", "disk", found, "free some space, or choose another --work directory")
     return Finding("fine", "disk", found)

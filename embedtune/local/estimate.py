@@ -1,4 +1,4 @@
-"""What a run would cost, before anything is spent: counted where it can be, measured where it must be."""
+"""What a run would cost, before anything is spent: counted where possible, otherwise measured or assumed."""
 
 import time
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from embedtune.local.runner import Job, run
 from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds
 
-# Share of written questions that survive judge and filters: 61 % on NVIDIA's documentation, 75 % on the handbook
-# (docs/experiments.md); the lower one.
+# Share of the written questions that judge and filters keep: 61 % on NVIDIA's documentation, 75 % on the handbook
+# (docs/experiments.md); this is the lower one.
 KEPT_SHARE = 0.6
 PROBE_PASSAGES = 64
-# generate, mine and evaluate embed with the base (once, thanks to the cache), evaluate again with the tuned model.
+# Once with the base model, whose vectors are cached for all stages, and once with the tuned model in evaluate.
 EMBED_PASSES = 2
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The expected cost of a run; times hold for this machine."""
+    """The expected cost of a run; times are for this machine."""
 
     documents: int
     chunks: int
@@ -43,35 +43,35 @@ class RunEstimate:
     device: str
 
     def rows(self) -> Sequence[tuple[str, str]]:
-        """Return label and value of each line that a person reads."""
+        """Return the lines that are shown, each with its label and its value."""
         return (
             ("documents", f"{self.documents:,}"),
             ("chunks", f"{self.chunks:,}"),
             ("words", f"{self.words:,}"),
             ("LLM calls", f"{self.llm_calls:,}"),
             ("prompt tokens (counted on a sample)", f"{self.prompt_tokens:,}"),
-            ("completion tokens (at an assumed length)", f"{self.completion_tokens:,}"),
-            ("price at the given rates", self._price()),
+            ("completion tokens (assumed length)", f"{self.completion_tokens:,}"),
+            ("price of the LLM calls", self._price()),
             (f"train rows ({KEPT_SHARE:.0%} of the questions kept)", f"{self.train_rows:,}"),
             ("train steps", f"{self.train_steps:,}"),
-            (f"training on {self.device} (probed)", _minutes(self.train_seconds)),
-            (f"embedding on {self.device} (probed)", _minutes(self.embed_seconds)),
+            (f"training on {self.device} (measured)", _minutes(self.train_seconds)),
+            (f"embedding on {self.device} (measured)", _minutes(self.embed_seconds)),
         )
 
     def _price(self) -> str:
         if self.cost_usd or not self.llm_calls:
             return f"{self.cost_usd:.2f} USD"
-        return "no rates: set generate.llm.price_in and price_out"
+        return "unknown: set generate.llm.price_in and generate.llm.price_out"
 
 
 def estimate_run(job: Job, progress: Progress) -> RunEstimate:
-    """Ingest the documents, then count and measure; calls no endpoint.
+    """Ingest the documents, then count and measure; no LLM is called.
 
     Args:
         job: A job whose last stage is ingest.
-        progress: Where ingest reports.
+        progress: Where ingest reports its progress.
     """
-    run(job, progress, before=lambda stage, progress: None, after=lambda report: None)
+    run(job, progress)
     config = job.config
     cache = job.work / "cache"
     calls = estimate_calls(job.work / "chunks", config, job.secrets, cache)
@@ -81,7 +81,7 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
     base = resolve_base(config.contract, cache, config.storage, job.secrets)
     step_seconds = measure_step_seconds(base, config, max(rows, 1))
     steps = plan_training(max(rows, 1), config.train, config.seed).steps
-    embed = _seconds_a_passage(base, config, chunks["text"].to_pylist()) * unique * EMBED_PASSES
+    embed = _seconds_per_passage(base, config, chunks["text"].to_pylist()) * unique * EMBED_PASSES
     return RunEstimate(
         documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
         chunks=unique,
@@ -99,10 +99,10 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
     )
 
 
-def _seconds_a_passage(base: Path, config: Config, texts: list[str]) -> float:
+def _seconds_per_passage(base: Path, config: Config, texts: list[str]) -> float:
     encoder = TorchEncoder(base, config.contract, config.runtime)
     sample = texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES]
-    encoder.encode_passages(sample[:4], SilentProgress())  # loads the model; not what is measured
+    encoder.encode_passages(sample[:4], SilentProgress())  # loads the model, which is not measured
     began = time.perf_counter()
     encoder.encode_passages(sample, SilentProgress())
     return (time.perf_counter() - began) / len(sample)

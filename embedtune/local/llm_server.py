@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on this machine, from a GGUF file: llama.cpp by the extra `local-llm`."""
+"""An OpenAI-compatible LLM server on this machine: llama.cpp, installed by the extra `local-llm`."""
 
 import os
 import threading
@@ -6,27 +6,27 @@ from pathlib import Path
 
 from embedtune.core.errors import InputError
 
-CONTEXT_TOKENS = 4096  # a prompt with three passages and its reply fit
+CONTEXT_TOKENS = 4096  # enough for a prompt with three passages and its reply
 
 
 def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
-    """Serve a model until `stop` is set; JSON schemas are enforced by grammar.
+    """Serve a model until `stop` is set; JSON schemas are enforced by a grammar.
 
     Args:
-        model: A GGUF file; its file name without the ending is the model's name.
-        port: On 127.0.0.1.
-        parallel: Requests at a time; each has a context of its own.
-        stop: Ends the server.
+        model: A GGUF file; the model is named like the file, without its suffix.
+        port: Port on 127.0.0.1.
+        parallel: Number of requests answered at the same time; each has its own context.
+        stop: Set it to stop the server.
 
     Raises:
-        InputError: The extra is not installed, or there is no such file.
+        InputError: The extra is not installed, or the file does not exist.
     """
     try:
         import xllamacpp
     except ImportError as error:
         raise InputError("xllamacpp is not installed", fix="pip install xllamacpp") from error
     if not model.is_file():
-        raise InputError("there is no such model file", got=str(model), expected="a GGUF file")
+        raise InputError("the model file does not exist", got=str(model), expected="a GGUF file")
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     # In some releases these two are strings, in others collections.

@@ -1,4 +1,4 @@
-"""Checks before the first stage: what a late stage would refuse after hours of work and paid calls."""
+"""Checks before the first stage: they find early what a late stage would refuse after hours and paid LLM calls."""
 
 from collections.abc import Set as AbstractSet
 
@@ -6,27 +6,29 @@ from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 
 
-def check_before_start(config: Config, comparisons: Comparisons, stages: AbstractSet[str], *, asks: bool) -> None:
-    """Refuse a run that one of its stages would refuse.
+def check_before_start(
+    config: Config, comparisons: Comparisons, stages: AbstractSet[str], *, asks_llm: bool
+) -> None:
+    """Raise the errors that the stages of a run would raise later.
 
     Args:
         config: The configuration.
-        comparisons: Further sets and models that evaluate looks at.
+        comparisons: Further evaluation sets and models to compare with.
         stages: Names of the stages that will run.
-        asks: Whether generate will run: finished questions need nobody to write them.
+        asks_llm: Whether generate will call the LLM; it will not if its questions are finished.
 
     Raises:
-        ConfigError: A label of the proportions is unknown, or no evaluated set has the name that decides.
+        ConfigError: A label in the question proportions is unknown, or evaluate.decide_on is not an evaluated set.
         LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
-    # Imported here: a run that starts at train does not need what writes questions.
+    # Imported here, so that a run that starts at train does not load the modules that write questions.
     if "generate" in stages:
         from embedtune.generate.question_slots import require_known_labels
         from embedtune.generate.reply_source import require_reply_source
 
         require_known_labels(config.generate)
-        if asks:
+        if asks_llm:
             require_reply_source(config.generate)
     if "evaluate" in stages:
         from embedtune.core.contract import load_contract

@@ -1,7 +1,6 @@
 """The local runner: the stages in order on one machine, resumable at any point."""
 
 import fcntl
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,28 +15,24 @@ from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.local.preflight import check_before_start
-from embedtune.split.labelled import import_labelled
 
-log = logging.getLogger(__name__)
-
-
-LAST = "evaluate"  # of a run that names no last stage: what follows changes what is live
+LAST = "evaluate"  # the default last stage, since deploy changes what is live
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one run is to do.
+    """What a run has to do.
 
     Args:
-        work: Directory with one directory an artifact, the report and the cache.
+        work: Directory for the artifacts (one directory each), the report and the cache.
         config: The configuration.
         secrets: Credentials.
-        source: Documents: a folder or s3://bucket/prefix; needed when ingest is among the stages.
-        dataset: A BEIR directory of the user's own, instead of ingest, generate and split.
+        source: Documents: a folder or s3://bucket/prefix; required if ingest is among the stages.
+        dataset: The user's labelled data in BEIR format; replaces ingest, generate and split.
         first: First stage to run.
         last: Last stage to run.
-        force: Run the stages even when their outputs are up to date.
-        comparisons: Further sets and models that evaluate looks at.
+        force: Run the stages even if their outputs are up to date.
+        comparisons: Further evaluation sets and models to compare with.
     """
 
     work: Path
@@ -54,49 +49,55 @@ class Job:
         """Return the stages to run, in order.
 
         Raises:
-            ConfigError: The range is empty, or a user's dataset meets a stage that would make one.
+            ConfigError: The range is empty, or it contains stages that the user's dataset replaces.
         """
         first, last = STAGE_NAMES.index(self.first), STAGE_NAMES.index(self.last)
         if first > last:
-            raise ConfigError("no stage to run", got=f"--from {self.first} --to {self.last}")
+            raise ConfigError("there is no stage to run", got=f"--from {self.first} --to {self.last}")
         if self.dataset is not None and first <= STAGE_NAMES.index("split"):
             raise ConfigError(
-                "a dataset of your own takes the place of ingest, generate and split",
+                "--dataset replaces the stages ingest, generate and split",
                 got=f"--from {self.first} --dataset",
                 fix="start with --from mine",
             )
         if first == 0 and self.source is None:
-            raise InputError("no documents", expected="a folder or s3://bucket/prefix")
+            raise InputError("no documents were given", expected="a folder or s3://bucket/prefix")
         return STAGES[first : last + 1]
 
 
 OnStage = Callable[[StageSpec, Progress], None]
 
 
-def run(job: Job, progress: Progress, before: OnStage, after: Callable[[StageReport], None]) -> list[StageReport]:
+def run(
+    job: Job, progress: Progress, before: OnStage | None = None, after: Callable[[StageReport], None] | None = None
+) -> list[StageReport]:
     """Run the stages of a job.
 
     Args:
         job: What to do.
-        progress: Where the stages report.
-        before: Called before each stage; may raise to stop the run (a question was answered with no).
+        progress: Where the stages report their progress.
+        before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
         after: Called with each stage's report.
     """
     stages = job.stages()
-    asks = job.force or not (job.work / "questions").exists()
-    check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks=asks)
+    asks_llm = job.force or not (job.work / "questions").exists()
+    check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks_llm=asks_llm)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         context = Context(job.config, job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
+            from embedtune.split.labelled import import_labelled
+
             import_labelled(job.dataset, job.work / "dataset", context)
         at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
         reports = []
         for stage in stages:
-            before(stage, progress)
+            if before:
+                before(stage, progress)
             with _forced(job, stage):
                 reports.append(run_stage(stage.name, at, context, job.source, job.comparisons))
-            after(reports[-1])
+            if after:
+                after(reports[-1])
         return reports
 
 
@@ -111,12 +112,12 @@ def run_stage(
 
     Args:
         name: The stage.
-        at: Directory of each artifact, by its name: those it reads and the one it writes.
-        context: The configuration and everything else that the stage runs with.
+        at: Directory of each artifact that the stage reads or writes, by the artifact's name.
+        context: The configuration and everything else the stage runs with.
         source: The documents, for ingest.
-        comparisons: Further sets and models, for evaluate.
+        comparisons: Further evaluation sets and models to compare with, for evaluate.
     """
-    # Imported one by one: `embedtune ingest` need not wait for torch.
+    # Imported one by one, so that `embedtune ingest` does not wait for torch.
     match name:
         case "ingest":
             from embedtune.ingest import stage as ingest
@@ -150,17 +151,17 @@ def run_stage(
             from embedtune.deploy import stage as deploy
 
             return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
-    raise ConfigError("no such stage", got=name, expected=", ".join(STAGE_NAMES))
+    raise ConfigError("there is no such stage", got=name, expected=", ".join(STAGE_NAMES))
 
 
 @contextmanager
 def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
-    """With --force, hide the stage's old output while it runs, and give it back if the run fails."""
+    """With --force, move the stage's old output away while it runs, and restore it if the stage fails."""
     output = job.work / stage.artifact
     if not job.force or not output.exists():
         yield
         return
-    # Checkpoints would make the stage resume at its end; replies of the LLM are paid for and stay.
+    # With its checkpoints, the stage would resume at its end. LLM replies are kept elsewhere: they are paid for.
     shutil.rmtree(job.work / "cache" / stage.name, ignore_errors=True)
     aside = job.work / f".{stage.artifact}.forced"
     shutil.rmtree(aside, ignore_errors=True)
@@ -176,12 +177,12 @@ def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """Hold the work directory for one run; the lock ends with the process, however it ends."""
+    """Lock the work directory for one run; the lock ends with the process, however it ends."""
     with (work / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"another run works in {work}", fix="wait for it, or use another --work directory"
+                f"another run is using {work}", fix="wait for it, or use another --work directory"
             ) from error
         yield

@@ -1,4 +1,4 @@
-"""Searching the passages of a work directory: FAISS indexes of the base and the tuned model."""
+"""Searching the passages of a work directory with FAISS indexes of the base and the tuned model."""
 
 import logging
 import shutil
@@ -32,14 +32,14 @@ EXAMPLE_LENGTH = 90
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """The passages of a work directory and a FAISS index of each model.
+    """The passages of a work directory and a FAISS index per model.
 
     Args:
         work: The work directory.
         contract: How texts become vectors.
-        passages: What is found.
-        encoders: By model: base, tuned or both.
-        indexes: By model.
+        passages: The passages that are searched.
+        encoders: Encoder of each model: base, tuned or both.
+        indexes: Index of each model.
     """
 
     work: Path
@@ -49,11 +49,11 @@ class SearchIndex:
     indexes: Mapping[str, faiss.Index]
 
     def search(self, question: str, count: int) -> dict[str, list[Hit]]:
-        """Return the first results of each model.
+        """Return the best results of each model.
 
         Args:
-            question: What is looked for.
-            count: Results wanted.
+            question: The question to search for.
+            count: Number of results per model.
         """
         depth = min(DEPTH, len(self.passages))
         rankings: dict[str, Ranking] = {}
@@ -67,17 +67,17 @@ class SearchIndex:
 def open_index(
     work: Path, models: Sequence[str], config: Config, secrets: Secrets, progress: Progress
 ) -> SearchIndex:
-    """Open the indexes of a work directory; those that are missing or stale are built first.
+    """Open the indexes of a work directory; missing and stale ones are built first.
 
     Args:
-        work: Where a run wrote `dataset/` and `model/`.
-        models: base, tuned or both.
+        work: Directory where a run wrote `dataset/` and `model/`.
+        models: Names of the models: base, tuned or both.
         config: Runtime and object store; the contract is the model's own.
-        secrets: For a base model in an object store.
-        progress: Told of embedding.
+        secrets: Credentials for a base model in an object store.
+        progress: Updated while passages are embedded.
 
     Raises:
-        ArtifactError: Dataset or model are missing or damaged.
+        ArtifactError: The dataset or the model is missing or damaged.
     """
     dataset, model = read_artifact(work / "dataset", "dataset"), read_artifact(work / "model", "model")
     contract = load_contract(model.path)
@@ -100,7 +100,7 @@ def open_index(
 def _index(
     path: Path, origin: str, encoder: Encoder, passages: Sequence[Record], progress: Progress
 ) -> faiss.Index:
-    """Return the index at `path`, built anew when it was not made from `origin`."""
+    """Return the index at `path`; build it again if it was not made from `origin`."""
     note = path.with_suffix(".origin")
     if path.is_file() and note.is_file() and note.read_text() == origin:
         return faiss.read_index(str(path))
@@ -111,21 +111,21 @@ def _index(
     path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     faiss.write_index(index, str(path))
-    note.write_text(origin)  # last: an index without it is built again
+    note.write_text(origin)  # written last: an index without this note is built again
     return index
 
 
 def write_playground(index: SearchIndex, folder: Path) -> None:
-    """Write what the gateway's page shows: passages, their vectors, and the base model as ONNX.
+    """Write the data of the gateway's page: passages, their vectors, and the base model as ONNX.
 
     Args:
-        index: With both models.
-        folder: Where it shall stand; an older one there is replaced.
+        index: An index of both models.
+        folder: Directory to write to; it is replaced if it exists.
     """
     from embedtune.export.engine import export_engine
 
     base = index.encoders[BASE]
-    assert isinstance(base, TorchEncoder)  # noqa: S101 - `open_index` made it
+    assert isinstance(base, TorchEncoder)  # noqa: S101 - made by `open_index`
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     (draft / BASE).mkdir(parents=True)
@@ -149,7 +149,7 @@ def _vectors(index: faiss.Index) -> Vectors:
 
 
 def example_questions(dataset: Path) -> list[str]:
-    """Return a few short test questions: no model was trained on them, and they are not chosen by success."""
+    """Return a few short test questions: no model was trained on them, and they are not selected by result."""
     asked = read_qrels(dataset / "qrels" / "test.tsv")
     texts = [record.text for record in read_records(dataset / "queries.jsonl") if record.id in asked]
     return [text for text in texts if len(text) <= EXAMPLE_LENGTH][:EXAMPLES]

@@ -42,7 +42,7 @@ class MiningSet:
         return MiningProblem(
             queries=encoder.encode_queries([query.text for query in self.queries], progress),
             passages=encoder.encode_passages([passage.text for passage in self.passages], progress),
-            groups=_numbered([passage.metadata["group_id"] for passage in self.passages]),
+            groups=_numbered([str(passage.metadata["group_id"]) for passage in self.passages]),
             same_text=_numbered([normalised(query.text) for query in self.queries]),
             pair_query=pair_query,
             pair_passage=pair_passage,

@@ -11,6 +11,8 @@ from embedtune.core.artifacts import SCHEMAS, Settings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.audit import AUDIT_FILE, REASON_TEXTS, Audit
+from embedtune.core.records.base import read_record
+from embedtune.core.records.engine import PARITY_FILE, Parity
 from embedtune.core.records.questions import rejection_text
 from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
@@ -107,15 +109,18 @@ def mining(work: Work) -> MiningSection | None:
 
 def parity(work: Work) -> dict[str, Any] | None:
     """Return how near each exported variant comes to PyTorch, and what it costs in nDCG@10 on dev."""
-    record = work.data("engine", "parity.json")
-    if record is None:
+    if "engine" not in work.manifests:
         return None
-    variants = [
-        {**variant, "name": name, "shipped": name == record["precision"], "ndcg": variant[METRIC]}
-        for name, variant in record["variants"].items()
-    ]
-    whole = {key: record[key] for key in ("target", "texts", "tokens", "dimensions", "dev_queries")}
-    return {**whole, "variants": variants, "pytorch": record["pytorch"][METRIC]}
+    record = read_record(work.path / "engine" / PARITY_FILE, Parity)
+    # A dictionary, as Jinja reads it.
+    return {
+        **record.model_dump(include={"target", "texts", "tokens", "dimensions", "dev_queries"}),
+        "pytorch": record.pytorch_ndcg,
+        "variants": [
+            {**variant.model_dump(), "name": name, "shipped": name == record.precision}
+            for name, variant in record.variants.items()
+        ],
+    }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The sample handbook of an invented kelp works, with questions written by hand, for the demo and the tests."""
+"""The sample handbook of a fictional kelp works, with handwritten questions, for the demo and the tests."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,10 @@ RECORDING = HERE / "recording.jsonl.gz"
 
 
 def build_handwritten_set(work: Path) -> Path:
-    """Resolve the hand-written questions to the chunks in `work` and return the BEIR directory.
+    """Build a BEIR set from the handwritten questions and return its directory.
 
     Args:
-        work: A work directory whose `chunks` were made from the handbook.
+        work: A work directory whose `chunks` artifact was made from the handbook.
     """
     from embedtune.evaluate.quoted import build_quoted_set
 

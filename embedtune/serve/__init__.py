@@ -1,0 +1,1 @@
+"""Serving: releases, the release store, Triton, the gateway, and the entry points of the containers."""

@@ -1,6 +1,6 @@
-"""Server entry point `python -m embedtune.serve.fetch DIR`: bring one release, for the init container of a pod.
+"""Server entry point `python -m embedtune.serve.fetch DIR`: download one release, for a pod's init container.
 
-The environment says which: EMBEDTUNE_RELEASE (its id), EMBEDTUNE_RELEASES (s3://bucket/prefix),
+It is configured by the environment: EMBEDTUNE_RELEASE (its id), EMBEDTUNE_RELEASES (s3://bucket/prefix),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (what this pod can run); for TensorRT also TRT_VERSION, which the image
 sets. Triton serves DIR/current/repository.
@@ -24,13 +24,13 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
     """Download and verify the release that the environment names, and return its directory.
 
     Args:
-        into: Folder for it; `current` in there points to it.
+        into: Folder to download it to; the link `current` in it points to the release.
         environment: Usually `os.environ`.
 
     Raises:
         ConfigError: A variable is missing, or the release is for another target.
         InputError: The store has no such release, or does not answer, or the release needs another TensorRT.
-        ArtifactError: A file differs from its hash.
+        ArtifactError: A file differs from its hash, or a record is of another version.
     """
     name = _variable(environment, "EMBEDTUNE_RELEASE", "`embedtune deploy` sets it, or release.id in the values")
     storage = StorageSettings(
@@ -40,19 +40,19 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
     )
     uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases")
     store = ReleaseStore(uri, storage, secrets_from(environment, llm_key_name="", judge_key_name=""))
-    about = store.show(name).about
-    wanted, target = environment.get("EMBEDTUNE_TARGET"), about["target"]
+    found = store.show(name).release
+    wanted, target = environment.get("EMBEDTUNE_TARGET"), found.target
     if wanted and target != wanted:
         raise ConfigError(
             f"release {name} is for another target",
             got=target,
             expected=wanted,
-            fix="export with export.target of this installation, or install the chart for that target",
+            fix="export with the export.target of this installation, or install the chart for that target",
         )
     if target == "tensorrt":
-        # This container has no GPU: the one that starts Triton has it, and asks.
-        require_same_gpu(about, tensorrt_version(environment), capability=None)
-    release = store.download(name, into)
+        # This container has no GPU; the one that starts Triton does, and compares its generation.
+        require_same_gpu(found, tensorrt_version(environment), capability=None)
+    release = store.download(name, into).path
     link = into / f".{CURRENT}"
     link.unlink(missing_ok=True)
     link.symlink_to(release.name)
@@ -67,13 +67,13 @@ def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
 
 
 def main() -> None:
-    """Fetch, or say why not on stderr, where Kubernetes looks for the reason."""
+    """Fetch the release, or print the reason for a failure to stderr, where Kubernetes looks for it."""
     try:
         release = fetch(Path(sys.argv[1]), os.environ)
     except EmbedtuneError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    sys.stderr.write(f"release {release.name} is verified\n")
+    sys.stderr.write(f"release {release.name} is downloaded and verified\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton on the release that `fetch` brought there.
+"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton, serving the release from `fetch`.
 
-For a container: Triton listens on all addresses, takes over this process, and so gets its signals.
+For a container: Triton listens on all addresses and replaces this process, so that it receives its signals.
 """
 
 import os
@@ -14,14 +14,14 @@ from embedtune.serve.release.record import read_release
 from embedtune.serve.triton.installation import find_installation
 from embedtune.serve.triton.server import Ports, server_command, server_environment
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - a pod's network, where a policy decides who gets in
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a pod, a NetworkPolicy decides who may connect
 
 
 def pod_command(folder: Path, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Return the command that serves the current release, and its variables.
+    """Return the command that serves the current release, and its environment variables.
 
     Args:
-        folder: Where `fetch` put the release.
+        folder: The folder that `fetch` downloaded the release to.
         environment: Usually `os.environ`.
 
     Raises:
@@ -35,7 +35,7 @@ def pod_command(folder: Path, environment: Mapping[str, str]) -> tuple[list[str]
 
 
 def main() -> None:
-    """Become Triton, or say why not on stderr."""
+    """Become Triton, or print the reason for a failure to stderr."""
     try:
         command, environment = pod_command(Path(sys.argv[1]), os.environ)
     except EmbedtuneError as error:

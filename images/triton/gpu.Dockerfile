@@ -1,12 +1,12 @@
-# Serving on GPUs: NVIDIA's Triton with its ONNX Runtime and TensorRT backends, the gateway, the download of releases.
+# Serving on GPUs: NVIDIA's Triton with its ONNX Runtime and TensorRT backends, the gateway, and the download of releases.
 #   images/build triton-gpu
-# A TensorRT engine runs only on the TensorRT that built it: TENSORRT_VERSION is that of images/gpu.
+# A TensorRT engine runs only with the TensorRT version that built it, so TENSORRT_VERSION is the same as in images/gpu.
 ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.10-py3
 
 FROM ${TRITON_IMAGE} AS base
 
 FROM base AS build
-# An index for pip and uv; without one, they use their own default.
+# Package index for pip and uv; without one they use their own default.
 ARG PACKAGE_INDEX
 ARG UV_VERSION
 ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
@@ -30,8 +30,8 @@ FROM base
 ARG VERSION=unknown
 ARG TENSORRT_VERSION=10.13.3
 RUN find / -xdev -name "libnvinfer.so.${TENSORRT_VERSION}*" | grep . \
- || { echo "this Triton image has another TensorRT than ${TENSORRT_VERSION}" >&2; exit 1; }
-# What releases are compared with; NVIDIA's images set it too, this one has just been proven.
+ || { echo "this Triton image does not contain TensorRT ${TENSORRT_VERSION}" >&2; exit 1; }
+# Releases are checked against this version. NVIDIA's images set it too; here it has just been verified.
 ENV TRT_VERSION=${TENSORRT_VERSION}
 LABEL org.opencontainers.image.title="embedtune triton-gpu" \
       org.opencontainers.image.description="Triton on GPUs and the gateway, serving releases of embedtune" \
@@ -41,6 +41,6 @@ COPY --from=build /opt/embedtune /opt/embedtune
 ENV PATH=/opt/embedtune/bin:/opt/tritonserver/bin:${PATH} HOME=/tmp PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8000 8001 8002 8080
-# Not NVIDIA's entry point: it prints a banner and sources scripts, and would stand between Kubernetes and Triton.
+# Without NVIDIA's entry point, which prints a banner, sources scripts and would be in between Kubernetes and Triton.
 ENTRYPOINT []
 CMD ["python", "-m", "embedtune.serve.pod", "/release"]

@@ -1,4 +1,4 @@
-"""The commands beside `run`: what they print, and what they refuse."""
+"""The commands other than `run`: what they print, and what they refuse."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.cli.options import stage_command
+from embedtune.cli.stages import STAGE_COMMANDS
 from embedtune.cli.views import Summary
 from embedtune.core.config.load import load_config, preset_text
 from embedtune.core.progress import rate_text
@@ -42,29 +42,22 @@ def tiny(tmp_path_factory):
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
-def test_every_command_explains_itself(invoke, name):
-    result = invoke(name, "--help")
-    assert result.exit_code == 0
-    assert "Usage:" in result.output and len(result.output.splitlines()) > 5
-
-
 def test_every_stage_has_a_command_with_its_inputs_and_output():
-    for stage in STAGES:
-        options = {parameter.name for parameter in stage_command(stage, lambda stage, options: None).params}
+    for stage, command in zip(STAGES, STAGE_COMMANDS, strict=True):
+        options = {parameter.name for parameter in command.params}
         assert {*stage.inputs, "output", "cache"} <= options
 
 
-def test_init_writes_a_commented_configuration_and_never_over_one(invoke, tmp_path):
+def test_init_writes_a_commented_configuration_and_never_overwrites_one(invoke, tmp_path):
     path = tmp_path / "mine.yaml"
     assert invoke("init", str(path), "--preset", "minilm").exit_code == 0
     assert path.read_text() == preset_text("minilm")
     assert load_config(str(path)) == load_config("minilm")
     again = invoke("init", str(path))
-    assert again.exit_code == 2 and "is there already" in again.output
+    assert again.exit_code == 2 and "already exists" in again.output
 
 
-def test_ingest_alone_writes_the_artifact_and_says_what_it_did(invoke, tmp_path, tiny):
+def test_ingest_alone_writes_the_artifact_and_reports_what_it_did(invoke, tmp_path, tiny):
     documents = write_documents(tmp_path / "documents")
     result = invoke("ingest", str(documents), "--output", str(tmp_path / "chunks"), "--json", *tiny)
     assert result.exit_code == 0, result.output
@@ -79,7 +72,7 @@ def test_a_folder_without_documents_is_refused(invoke, tmp_path, tiny):
     assert not (tmp_path / "chunks").exists()
 
 
-def test_an_estimate_counts_without_calling_anybody(invoke, tmp_path, tiny):
+def test_an_estimate_calls_no_llm(invoke, tmp_path, tiny):
     documents = write_documents(tmp_path / "documents")
     with OpenAIServer() as server:
         result = invoke(
@@ -100,13 +93,13 @@ def test_an_estimate_counts_without_calling_anybody(invoke, tmp_path, tiny):
         assert server.stats()["calls"] == 0
     found = json.loads(result.stdout)
     assert (found["documents"], found["chunks"]) == (12, 48)
-    # A sheet a chunk and 0.4 bundles a chunk, each written and judged.
+    # One call per chunk and 0.4 bundles per chunk, each written and judged.
     assert 2 * 48 <= found["llm_calls"] <= 2 * 48 * 1.8
     assert found["cost_usd"] == pytest.approx(found["prompt_tokens"] / 1e6)
     assert found["train_steps"] > 0 and found["seconds_per_step"] > 0 and found["embed_seconds"] > 0
 
 
-def test_a_large_sum_is_asked_for_once(invoke, tmp_path, tiny):
+def test_a_large_cost_is_confirmed_once(invoke, tmp_path, tiny):
     documents = write_documents(tmp_path / "documents")
     chunks, questions = str(tmp_path / "chunks"), str(tmp_path / "questions")
     assert invoke("ingest", str(documents), "--output", chunks, *tiny).exit_code == 0
@@ -126,7 +119,7 @@ def test_a_large_sum_is_asked_for_once(invoke, tmp_path, tiny):
         assert invoke(*command, "--yes").exit_code == 0
         paid = server.stats()["calls"]
         assert paid > 0
-        # What is paid is not asked for again, even where the stage has to run again.
+        # Calls that were paid for are not confirmed again, even if the stage has to run again.
         shutil.rmtree(questions)
         again = invoke(*command)
         assert again.exit_code == 0, again.output
@@ -147,7 +140,7 @@ def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
     assert finding["status"] == "wrong" and finding["fix"]
 
 
-def test_the_doctor_finds_that_a_recording_is_not_there(invoke, tmp_path, tiny):
+def test_the_doctor_finds_that_a_recording_is_missing(invoke, tmp_path, tiny):
     sets = [*tiny, "--set", "generate.recording=nowhere.gz"]
     result = invoke("doctor", "--work", str(tmp_path), "--json", *sets)
     assert result.exit_code == 1
@@ -165,7 +158,7 @@ def test_the_doctor_finds_that_a_recording_is_not_there(invoke, tmp_path, tiny):
         ("REGRESSION", None, False),
     ],
 )
-def test_fail_on_refuses_a_verdict_or_a_worse_one(verdict, fail_on, fails):
+def test_fail_on_refuses_the_given_verdict_and_worse_ones(verdict, fail_on, fails):
     summary = Summary(Path("work"), [], Path("report.html"), make_verdict(verdict), None)
     assert summary.fails(fail_on) is fails
 
@@ -175,10 +168,10 @@ def test_fail_on_without_a_verdict_is_refused(invoke, tmp_path):
     assert result.exit_code == 2 and "--to train" in result.output
 
 
-@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s a chunk"), (None, "")])
-def test_rates_read_as_people_say_them(speed, text):
+@pytest.mark.parametrize(("speed", "text"), [(12.34, "12.3 chunks/s"), (0.25, "4.0 s/chunk"), (None, "")])
+def test_rates_are_shown_in_words(speed, text):
     assert rate_text(speed, "chunks") == text
 
 
-def test_a_slow_rate_is_of_one_query():
-    assert rate_text(0.5, "queries") == "2.0 s a query"
+def test_a_slow_rate_is_given_per_query():
+    assert rate_text(0.5, "queries") == "2.0 s/query"

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from embedtune.cli.reference.__main__ import main
 from embedtune.cli.reference.environment import VARIABLES
-from embedtune.cli.reference.exit_codes import MEANINGS, error_classes
+from embedtune.cli.reference.exit_codes import error_classes
+from embedtune.cli.shell import EXIT_CODES
 from embedtune.serve.gateway.refusal import REFUSAL_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def test_the_table_of_environment_variables_is_what_the_code_reads():
 
 
 def test_every_error_class_has_an_exit_code_of_the_table():
-    assert {kind.exit_code for kind in error_classes()} <= MEANINGS.keys()
+    assert {kind.exit_code for kind in error_classes()} <= EXIT_CODES.keys()
 
 
 def test_the_table_of_refusals_is_what_the_gateway_sends():

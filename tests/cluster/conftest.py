@@ -1,8 +1,8 @@
-"""The chart in a namespace of a real cluster, and releases of tiny models in an object store that its pods reach.
+"""The chart in a namespace of a real cluster, and tiny releases in an object store that its pods can reach.
 
 KUBECONFIG names the cluster, EMBEDTUNE_TEST_IMAGE the image `triton` that its nodes have, and
-EMBEDTUNE_TEST_CLUSTER_S3 a MinIO as host:port for pods and for here; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
-are its credentials.
+EMBEDTUNE_TEST_CLUSTER_S3 a MinIO as host:port that pods and this machine reach; AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY are its credentials.
 """
 
 import os
@@ -18,10 +18,9 @@ import pytest
 from embedtune.core.artifacts import write_artifact
 from embedtune.core.config.load import parse_config
 from embedtune.core.config.serve import ServeSettings
-from embedtune.deploy.rollout import Environment
-from embedtune.deploy.site import open_environment
+from embedtune.deploy.site import ServingSite, open_site
 from embedtune.serve.release.build import build_release
-from embedtune.serve.release.record import REFERENCE_FILE
+from embedtune.serve.release.record import REFERENCE_FILE, Release
 from embedtune.serve.store.store import ReleaseStore
 from tests.charts.conftest import CHART, find_tool
 from tests.support.cluster_load import Text, read_texts
@@ -36,33 +35,33 @@ KEY = "sesame"
 
 @dataclass(frozen=True)
 class World:
-    """A namespace with the chart, and what `embedtune deploy` works with.
+    """A namespace with the chart, and what `embedtune deploy` needs.
 
     Args:
         namespace: The namespace; pods must meet the Pod Security Standard "restricted" in it.
-        environment: Of deploy.
+        site: Where releases go live.
         store: Holds the releases.
-        texts: Each with the vector that each release gives.
+        texts: Each with the vector that each release returns.
         good: Two releases.
         damaged: One with a file that was changed in the bucket.
         wrong: One whose vectors are not those of its checkpoint.
     """
 
     namespace: str
-    environment: Environment
+    site: ServingSite
     store: ReleaseStore
     texts: list[Text]
-    good: tuple[str, str]
-    damaged: str
-    wrong: str
+    good: tuple[Release, Release]
+    damaged: Release
+    wrong: Release
 
     @property
     def url(self) -> str:
         """The gateway, through its Service."""
-        return str(self.environment.config.deploy.endpoint)
+        return str(self.site.deploy.endpoint)
 
     def pods(self) -> dict[str, str]:
-        """Return the release of each pod, "" for none; those that end included."""
+        """Return the release of each pod, "" for none; terminating pods are included."""
         path = "{range .items[*]}{.metadata.name} {.metadata.annotations.embedtune\\.dev/release}{'\\n'}{end}"
         selector = "app.kubernetes.io/component=server"
         lines = kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", f"jsonpath={path}")
@@ -101,24 +100,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "deploy": {"target": "kubernetes", "namespace": namespace, "endpoint": url, "timeout_s": 240},
             }
         )
-        environment = open_environment(config, replace(SECRETS, endpoint_api_key=KEY), folder)
-        yield make_world(namespace, environment, bucket, folder)
+        site = open_site(config, replace(SECRETS, endpoint_api_key=KEY), folder)
+        yield make_world(namespace, site, bucket, folder)
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
         bucket.remove()
 
 
-def make_world(namespace: str, environment: Environment, bucket: Bucket, folder: Path) -> World:
+def make_world(namespace: str, site: ServingSite, bucket: Bucket, folder: Path) -> World:
     store, engines = (
-        environment.store,
+        site.store,
         [make_tiny_engine(folder / f"engine-{seed}", seed=seed) for seed in range(4)],
     )
     assert store is not None
     wrong = with_reference(engines[3], engines[0] / REFERENCE_FILE, folder / "engine-wrong")
-    names = [publish(environment, engine) for engine in (*engines[:3], wrong)]
-    texts = read_texts({name: engine / REFERENCE_FILE for name, engine in zip(names, engines, strict=True)})
-    change_a_byte(store, bucket, names[2])
-    return World(namespace, environment, store, texts, (names[0], names[1]), damaged=names[2], wrong=names[3])
+    made = [publish(site, engine) for engine in (*engines[:3], wrong)]
+    pairs = zip(made, engines, strict=True)
+    texts = read_texts({release.id: engine / REFERENCE_FILE for release, engine in pairs})
+    change_a_byte(store, bucket, made[2].id)
+    return World(namespace, site, store, texts, (made[0], made[1]), damaged=made[2], wrong=made[3])
 
 
 def install(namespace: str, bucket: Bucket) -> str:
@@ -147,15 +147,15 @@ def install(namespace: str, bucket: Bucket) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def publish(environment: Environment, engine: Path) -> str:
-    release = build_release(engine, environment.releases, ServeSettings())
-    assert environment.store is not None
-    environment.store.publish(release.path, {"model": engine.name})
-    return release.id
+def publish(site: ServingSite, engine: Path) -> Release:
+    release = build_release(engine, site.releases, ServeSettings())
+    assert site.store is not None
+    site.store.publish(release, engine.name)
+    return release
 
 
 def with_reference(engine: Path, reference: Path, path: Path) -> Path:
-    """Write an engine again, with the reference of another one."""
+    """Write a copy of an engine with the reference of another one."""
     with write_artifact(path, "engine", provenance()) as draft:
         shutil.copytree(engine, draft.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
         shutil.copyfile(reference, draft.path / REFERENCE_FILE)

@@ -1,4 +1,4 @@
-"""Rollouts of the chart on a real Kubernetes, with real Triton, under load: what fails is taken back by itself."""
+"""Rollouts of the chart on a real Kubernetes, with real Triton, under load: failures are rolled back."""
 
 import json
 import random
@@ -26,60 +26,62 @@ def require_live(world: World, name: str) -> None:
     live = world.store.live()
     assert live is not None
     assert live.id == name
-    assert world.environment.serving.current() == name
+    assert world.site.serving.current() == name
     assert set(world.pods().values()) == {name}
     assert len(world.pods()) == 2
 
 
 @pytest.fixture
 def one(world: World) -> str:
-    """The first release, live."""
-    go_live(world.environment, world.good[0], SilentProgress())
-    return world.good[0]
+    """The id of the first release, which is live."""
+    go_live(world.site, world.good[0], SilentProgress())
+    return world.good[0].id
 
 
-def test_a_first_release_with_wrong_vectors_serves_nobody_and_the_next_one_may_come(world: World) -> None:
-    with pytest.raises(GateError, match=r"nothing is live(.|\n)*does not give the trained vectors"):
-        go_live(world.environment, world.wrong, SilentProgress())
-    assert world.environment.serving.current() is None
-    assert world.environment.champion() is None
+def test_a_first_release_with_wrong_vectors_serves_no_client_and_does_not_block_the_next(world: World) -> None:
+    with pytest.raises(GateError, match=r"nothing is live(.|\n)*does not return the trained vectors"):
+        go_live(world.site, world.wrong, SilentProgress())
+    assert world.site.serving.current() is None
+    assert world.site.champion() is None
     assert set(world.pods().values()) == {""}
 
 
 def test_the_first_release_goes_live_and_helm_test_passes(world: World) -> None:
-    assert world.environment.serving.current() is None
-    smoke = go_live(world.environment, world.good[0], SilentProgress())
+    assert world.site.serving.current() is None
+    smoke = go_live(world.site, world.good[0], SilentProgress())
     assert smoke.cosines.min() > 0.9999
-    require_live(world, world.good[0])
+    require_live(world, world.good[0].id)
     assert "Succeeded" in world.helm("test", "embedtune")
 
 
 def test_a_rolling_update_under_load_fails_no_request(world: World, one: str) -> None:
     other = world.good[1]
     with loaded(world.texts, impatient(world)) as load:
-        go_live(world.environment, other, SilentProgress())
+        go_live(world.site, other, SilentProgress())
         after = time.monotonic()
         time.sleep(2)
     assert load.failures == []
-    assert load.releases() == {one, other}
-    assert load.releases(since=after) == {other}
+    assert load.releases() == {one, other.id}
+    assert load.releases(since=after) == {other.id}
     assert len(load.answers) > 100
-    require_live(world, other)
+    require_live(world, other.id)
 
 
-def test_a_release_that_was_damaged_in_the_bucket_is_taken_back_and_serves_nobody(world: World, one: str) -> None:
+def test_a_release_that_was_damaged_in_the_bucket_is_rolled_back_and_serves_no_client(
+    world: World, one: str
+) -> None:
     said = rf"{one} is live again(.|\n)*damaged in the store(.|\n)*model.onnx"
     with loaded(world.texts, impatient(world)) as load, pytest.raises(GateError, match=said):
-        go_live(world.environment, world.damaged, SilentProgress())
+        go_live(world.site, world.damaged, SilentProgress())
     assert load.failures == []
     assert load.releases() == {one}
     require_live(world, one)
 
 
-def test_a_release_with_wrong_vectors_is_taken_back_without_a_failed_request(world: World, one: str) -> None:
+def test_a_release_with_wrong_vectors_is_rolled_back_without_a_failed_request(world: World, one: str) -> None:
     with loaded(world.texts, impatient(world)) as load:
-        with pytest.raises(GateError, match=rf"{one} is live again(.|\n)*does not give the trained vectors"):
-            go_live(world.environment, world.wrong, SilentProgress())
+        with pytest.raises(GateError, match=rf"{one} is live again(.|\n)*does not return the trained vectors"):
+            go_live(world.site, world.wrong, SilentProgress())
         after = time.monotonic()
         time.sleep(2)
     assert load.failures == []
@@ -91,16 +93,16 @@ def test_an_upgrade_of_the_chart_keeps_the_live_release(world: World, one: str) 
     world.helm(
         "upgrade", "embedtune", str(CHART), "--reuse-values", "--set", "podAnnotations.team=search", "--wait"
     )
-    assert world.environment.serving.current() == one
+    assert world.site.serving.current() == one
     assert set(world.pods().values()) == {one}
     manifest = world.helm("get", "manifest", "embedtune")
     assert "team: search" in manifest
     assert one in manifest
 
 
-def test_what_deploy_sets_belongs_to_it_alone(world: World, one: str) -> None:
-    # Argo CD and Helm are told by this name which fields to leave alone.
-    go_live(world.environment, world.good[1], SilentProgress())
+def test_deploy_is_the_only_owner_of_the_fields_it_sets(world: World, one: str) -> None:
+    # By this name Argo CD and Helm know which fields to leave alone.
+    go_live(world.site, world.good[1], SilentProgress())
     where = ("-n", world.namespace, "get", "deploy/embedtune-triton", "-o", "json", "--show-managed-fields")
     fields = json.loads(kubectl(*where))["metadata"]["managedFields"]
     template = {entry["manager"]: entry["fieldsV1"] for entry in fields}["embedtune-deploy"]["f:spec"][
@@ -117,7 +119,7 @@ def test_ten_pods_are_deleted_under_load_and_patient_clients_get_no_wrong_answer
         for number in range(10):
             how = ["--grace-period=0", "--force"] if number % 2 else ["--wait=false"]
             pod = rng.choice(sorted(world.pods()))
-            # It may be gone by then.
+            # It may have ended by then.
             command = ["kubectl", "-n", world.namespace, "delete", "pod", pod, "--ignore-not-found", *how]
             subprocess.run(command, check=True, capture_output=True)
             time.sleep(rng.uniform(1, 8))

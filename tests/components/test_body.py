@@ -1,4 +1,4 @@
-"""The context that component bodies open, and what they show of a stage's report."""
+"""The context that component bodies open, and how they show a stage's report."""
 
 import signal
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_bad_configuration_is_refused() -> None:
         pass
 
 
-def test_metrics_hold_the_finite_figures_and_the_page_holds_all(tmp_path: Path) -> None:
+def test_metrics_contain_the_finite_figures_and_the_page_contains_all(tmp_path: Path) -> None:
     report = StageReport(
         "mine", {"kept": 3, "verdict": "WIN", "share": 0.25, "ratio": float("nan")}, ("few",), 2.5, 0.125
     )

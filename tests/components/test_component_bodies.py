@@ -25,7 +25,7 @@ from tests.support.tiny_run import overrides, write_documents
 
 
 class Run:
-    """The artifacts of one run, made one component at a time."""
+    """The artifacts of one run, one component after the other."""
 
     def __init__(self, work: Path, server: OpenAIServer) -> None:
         self.work, self.server = work, server
@@ -117,7 +117,11 @@ def test_evaluate(run: Run) -> None:
     better = evaluate.python_func(run.prepared().evaluate, "", champion, "", "win", *inputs, **outputs)
     check(run, "evaluate", "evaluation")
     promotion = json.loads((run.work / "evaluation" / "verdict.json").read_text())["promotion"]
-    assert promotion == {**promotion, "against": "champion", "verdict": "MARGINAL"}  # it is the champion itself
+    assert promotion == {
+        **promotion,
+        "against": "champion",
+        "verdict": "MARGINAL",
+    }  # the model is compared with itself
     assert better is False
     for accept, expected in (("marginal", True), ("never", False)):
         again = evaluate.python_func(run.prepared().evaluate, "", champion, "", accept, *inputs, **outputs)
@@ -143,7 +147,7 @@ def test_export(run: Run) -> None:
     assert any(cache.iterdir())
 
 
-def test_deploy_keeps_back_what_is_not_better(run: Run) -> None:
+def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
     inputs = run.artifacts["engine"], run.artifacts["evaluation"], run.artifacts["dataset"]
     deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
     check(run, "deploy", "deployment")

@@ -114,7 +114,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "docs"
 
 
-def test_a_version_repeats_and_is_not_the_place(folder: Path) -> None:
+def test_a_version_is_reproducible_and_does_not_depend_on_the_folder(folder: Path) -> None:
     before = folder_version(folder)
     assert folder_version(folder) == before
     assert folder_version(folder.rename(folder.with_name("moved"))) == before
@@ -134,10 +134,10 @@ def test_a_version_changes_with_a_file_that_is_gone(folder: Path) -> None:
 
 
 def test_the_order_of_evaluation_sets_counts(folder: Path) -> None:
-    # The first one decides.
+    # The first one decides the verdict.
     assert folder_version(folder, folder / "deep") != folder_version(folder / "deep", folder)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing in this folder"):
+    with pytest.raises(InputError, match="no files in this folder"):
         folder_version(tmp_path)

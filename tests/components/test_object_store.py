@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(ENDPOINT is None, reason="no S3 server: EMBEDTUN
 
 
 class Bucket:
-    """A bucket of its own for one test."""
+    """A new bucket for one test."""
 
     def __init__(self) -> None:
         key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
@@ -50,7 +50,7 @@ def context() -> Iterator[Context]:
         yield opened
 
 
-def test_a_version_changes_with_an_object_and_with_nothing_beside_the_prefix(
+def test_a_version_changes_with_an_object_and_with_nothing_outside_the_prefix(
     bucket: Bucket, context: Context
 ) -> None:
     def now() -> str:
@@ -64,7 +64,7 @@ def test_a_version_changes_with_an_object_and_with_nothing_beside_the_prefix(
     assert now() != before
 
 
-def test_an_address_with_nothing_is_refused(bucket: Bucket, context: Context) -> None:
+def test_an_address_without_objects_is_refused(bucket: Bucket, context: Context) -> None:
     with pytest.raises(InputError, match=bucket.name):
         version([f"s3://{bucket.name}/docs"], context.config.storage, context.secrets)
 

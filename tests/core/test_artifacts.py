@@ -1,4 +1,4 @@
-"""Artifacts are whole or absent, and notice every change."""
+"""Artifacts are complete or absent, and every change to them is noticed."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_an_interrupted_writer_leaves_the_old_artifact(tmp_path):
 
 def test_a_missing_file_is_refused_at_writing(tmp_path):
     with (
-        pytest.raises(ArtifactError, match="lacks files"),
+        pytest.raises(ArtifactError, match="triplets artifact are missing"),
         write_artifact(tmp_path / "x", "triplets", FROM) as draft,
     ):
         (draft.path / "audit.json").write_text("{}")
@@ -78,7 +78,7 @@ def test_damage_is_noticed_and_says_what_to_run(tmp_path, damage):
         path = tmp_path / "nowhere"
     with pytest.raises(ArtifactError, match="embedtune mine") as caught:
         read_artifact(path, "triplets")
-    assert "--force" not in str(caught.value)  # which the command of a stage does not have
+    assert "--force" not in str(caught.value)  # the command of a stage has no such option
 
 
 def test_another_schema_or_version_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Which edits make which stages run again: found from the imports, not from a list of names."""
+"""Which stages run again after which edits, as found from their imports."""
 
 import shutil
 from pathlib import Path
@@ -16,13 +16,13 @@ def versions(package: Path) -> dict[str, str]:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """Return a copy of the package's code, to edit."""
+    """Return a copy of the package's code that can be edited."""
     leave_out = shutil.ignore_patterns("__pycache__", "sample")
     return Path(shutil.copytree(PACKAGE, tmp_path / "embedtune", ignore=leave_out))
 
 
 def rerun(package: Path, edited: str) -> set[str]:
-    """Edit a file of the copy; return the stages whose outputs are then out of date."""
+    """Edit a file of the copy and return the stages whose outputs are then out of date."""
     before = versions(package)
     file = package / edited
     file.write_text(file.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")

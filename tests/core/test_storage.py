@@ -90,7 +90,7 @@ def test_damaged_local_copy_is_fetched_again(bucket: Bucket, tmp_path: Path) -> 
 
 @needs_server
 def test_nothing_under_the_prefix(bucket: Bucket) -> None:
-    with pytest.raises(InputError, match="nothing under"):
+    with pytest.raises(InputError, match="no objects at this address"):
         list_prefix(f"s3://{bucket.name}/docs", STORAGE, SECRETS)
 
 

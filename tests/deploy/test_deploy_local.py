@@ -1,6 +1,7 @@
-"""`deploy` on this machine: a real Triton, a real object store, two tiny models and a release that lies."""
+"""`deploy` on this machine: a real Triton and object store, two tiny models and one with a wrong reference."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.core.artifacts import StageReport, read_artifact, write_artifact
+from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.contract import load_contract
@@ -24,6 +25,8 @@ from embedtune.core.records.base import render_record
 from embedtune.core.retrieval.beir import Record, write_records
 from embedtune.deploy import stage
 from embedtune.deploy.local import LocalTriton
+from embedtune.serve.release import build, record
+from embedtune.serve.store import store
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
 from tests.support.context import context, provenance
@@ -132,32 +135,51 @@ def trained(engine: Path) -> np.ndarray:
     return encoder.encode_passages([record.text for record in CORPUS], SilentProgress())
 
 
-def test_the_first_release_goes_live_and_its_drift_and_the_plan_are_written(place: Place) -> None:
+@pytest.fixture
+def hashed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often this process hashes each file of a release, by its path in the release directory."""
+    releases, count = place.work / "cache" / "releases", Counter[str]()
+
+    def counting(path: Path) -> str:
+        if path.is_relative_to(releases):
+            count["/".join(path.relative_to(releases).parts[1:])] += 1
+        return file_sha256(path)
+
+    for module in (record, build, store):
+        monkeypatch.setattr(module, "file_sha256", counting)
+    return count
+
+
+def test_the_first_release_goes_live_and_its_drift_and_plan_are_written(
+    place: Place, hashed: Counter[str]
+) -> None:
     engine = place.engine("one", 0)
     report = place.deploy(engine, against="base")
     assert report.metrics["deployed"] == "yes"
+    # The server process verifies them once more.
+    assert {"release.json", "reference.parquet", "repository/embedtune/1/model.onnx"} <= set(hashed)
+    assert set(hashed.values()) == {1}
     assert np.allclose(served(place, engine), trained(engine), atol=1e-4)
-    record = place.written("deployment.json")
-    assert (record["deployed"], record["before"]) == (True, None)
+    deployment = place.written("deployment.json")
+    assert (deployment["deployed"], deployment["before"]) == (True, None)
     drift = place.written("endpoint.json")
     assert (drift["texts"], drift["queries"]) == (32, 16)
     assert drift["cosine"]["min"] > 0.9999
     plan = place.written("reindex.json")
-    assert (plan["release"], plan["chunks"], plan["dimensions"]) == (record["release"], 40, [32, 16])
+    assert (plan["release"], plan["chunks"], plan["dimensions"]) == (deployment["release"], 40, [32, 16])
     assert plan["estimated_seconds"] == pytest.approx(40 / drift["passages_per_second"], rel=0.1)
     listed = place.command("release", "list", engine=engine)
-    assert listed["live"]["id"] == record["release"]
-    shown = place.command("release", "show", record["release"], engine=engine)
-    assert shown["reindex"] == plan
+    assert listed["live"]["id"] == deployment["release"]
+    shown = place.command("release", "show", deployment["release"], engine=engine)
+    assert {"schema_name": "reindex_plan", "schema_version": 1, **shown["reindex"]} == plan
 
 
-def test_a_better_model_takes_its_place(place: Place) -> None:
+def test_a_better_model_replaces_it(place: Place) -> None:
     before = place.written("deployment.json")["release"]
     engine = place.engine("two", 1)
     place.deploy(engine)
     assert np.allclose(served(place, engine), trained(engine), atol=1e-4)
-    record = place.written("deployment.json")
-    assert record["before"] == before
+    assert place.written("deployment.json")["before"] == before
     assert place.written("reindex.json")["replaces"] == before
 
 
@@ -175,7 +197,7 @@ def test_a_challenger_that_is_not_better_than_the_champion_is_not_deployed(
     assert len(place.command("release", "list", engine=live)["releases"]) == 2
 
 
-def test_a_release_whose_vectors_are_not_the_trained_ones_is_taken_back(place: Place) -> None:
+def test_a_release_whose_vectors_are_not_the_trained_ones_is_rolled_back(place: Place) -> None:
     live = place.engine("two", 1)
     lying = place.engine("lying", 3)
     table = pq.read_table(lying / "reference.parquet")
@@ -187,7 +209,7 @@ def test_a_release_whose_vectors_are_not_the_trained_ones_is_taken_back(place: P
                 (draft.path / file.name).write_bytes(file.read_bytes())
         pq.write_table(table.set_column(2, "vector", column), draft.path / "reference.parquet")
     before = place.command("release", "list", engine=live)["live"]
-    with pytest.raises(GateError, match=rf"{before['id']} is live again(.|\n)*does not give the trained vectors"):
+    with pytest.raises(GateError, match=rf"{before['id']} is live again(.|\n)*not return the trained vectors"):
         place.deploy(place.work / "lying2")
     assert np.allclose(served(place, live), trained(live), atol=1e-4)
     assert place.command("release", "list", engine=live)["live"] == before
@@ -214,11 +236,22 @@ def test_rolling_back_and_promoting_switch_the_service(place: Place) -> None:
     assert np.allclose(served(place, two), trained(two), atol=1e-4)
 
 
-def test_pruning_leaves_what_is_live_and_what_was_before(place: Place) -> None:
+def test_a_mistyped_id_does_not_touch_the_service(place: Place) -> None:
+    two = place.engine("two", 1)
+    file = place.work / "config.yaml"
+    wrong = CliRunner().invoke(
+        cli, ["release", "promote", "0000", "--work", str(place.work), "--config", str(file)]
+    )
+    assert wrong.exit_code == 2
+    assert "no such release" in wrong.output
+    assert np.allclose(served(place, two), trained(two), atol=1e-4)
+
+
+def test_pruning_keeps_the_live_release_and_the_one_before_it(place: Place) -> None:
     two = place.engine("two", 1)
     live = place.command("release", "list", engine=two)["live"]
     gone = place.command("release", "prune", "--keep", "0", engine=two)["deleted"]
-    assert len(gone) == 1  # the one that lied
+    assert len(gone) == 1  # the one with the wrong reference
     left = {release["id"] for release in place.command("release", "list", engine=two)["releases"]}
     assert left == {live["id"], *live["before"]}
 

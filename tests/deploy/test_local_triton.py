@@ -1,4 +1,4 @@
-"""The local Triton outlives who started it, is switched, and is stopped; a small HTTP server stands in for it."""
+"""The local Triton outlives its starter, is switched, and is stopped; a small HTTP server stands in for it."""
 
 import fcntl
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from embedtune.core.errors import GateError, InputError
+from embedtune.core.errors import ArtifactError, GateError, InputError
 from embedtune.deploy import local as module
 from embedtune.deploy.local import LocalTriton
 from embedtune.serve.triton.server import is_ready
@@ -58,9 +58,9 @@ def test_nothing_runs_at_first(triton: LocalTriton) -> None:
     triton.stop()
 
 
-def test_a_switch_replaces_what_runs(triton: LocalTriton, port: int) -> None:
+def test_a_switch_replaces_what_is_running(triton: LocalTriton, port: int) -> None:
     for name in ("one", "two"):
-        triton.switch(name)
+        triton.restore(name)
         assert (triton.current(), answer(port)) == (name, name)
     triton.stop()
     assert triton.current() is None
@@ -76,48 +76,82 @@ from pathlib import Path
 from embedtune.deploy import local
 local._command = lambda path, port: {[sys.executable, "-c", STAND_IN]!r} + [str(path), str(port)]
 work = Path({str(tmp_path)!r})
-local.LocalTriton({port}, lambda name: work / name, 10, work / "state").switch("one")
+local.LocalTriton({port}, lambda name: work / name, 10, work / "state").restore("one")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (triton.current(), answer(port)) == ("one", "one")
 
 
-def test_what_does_not_start_says_why_and_is_not_current(triton: LocalTriton) -> None:
+def test_a_failed_start_reports_the_reason_and_is_not_current(triton: LocalTriton) -> None:
     with pytest.raises(GateError, match=r"does not start with release broken(.|\n)*cannot load the model"):
-        triton.switch("broken")
+        triton.restore("broken")
     assert triton.current() is None
 
 
-def test_what_is_not_ready_in_time_is_stopped(triton: LocalTriton, port: int, tmp_path: Path) -> None:
+def test_a_server_that_is_not_ready_in_time_is_stopped(triton: LocalTriton, port: int, tmp_path: Path) -> None:
     hasty = LocalTriton(port, triton.path_of, 1, tmp_path / "state")
     with pytest.raises(GateError, match="not ready after 1 s"):
-        hasty.switch("slow")
+        hasty.restore("slow")
     assert triton.current() is None
 
 
-def test_a_port_of_somebody_else_is_left_alone(triton: LocalTriton, port: int) -> None:
+def test_a_port_of_another_program_is_left_alone(triton: LocalTriton, port: int) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", STAND_IN, "stranger", str(port)])
     try:
         while not is_ready(port):
             pass
         with pytest.raises(InputError, match=r"something else listens(.|\n)*deploy\.port"):
-            triton.switch("one")
+            triton.restore("one")
         assert answer(port) == "stranger"
     finally:
         stranger.kill()
         stranger.wait()
 
 
-def test_two_switches_at_a_time_are_refused_and_the_log_of_the_other_stays(
+def test_of_two_switches_at_once_one_is_refused_and_the_log_of_the_other_stays(
     triton: LocalTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        LocalTriton, "stop", lambda self: None
-    )  # it saw nothing that runs; then the other was faster
+    # It saw nothing running; then the other was faster.
+    monkeypatch.setattr(LocalTriton, "stop", lambda self: None)
     triton.state.mkdir(parents=True)
     triton._file("log").write_text("the other's")
     with triton._file("lock").open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another deploy"):
-            triton.switch("one")
+        with pytest.raises(InputError, match="another process is starting"):
+            triton.restore("one")
     assert triton._file("log").read_text() == "the other's"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (None, "cannot be read"),
+        ("{", "is damaged"),
+        ('{"release": "one", "pid": 1, "path": "/"}', "local_triton version 0"),
+    ],
+)
+def test_an_unreadable_state_of_a_running_server_stops_a_switch(
+    triton: LocalTriton, port: int, state: str | None, reason: str
+) -> None:
+    triton.restore("one")
+    file = triton._file("json")
+    good = file.read_text()
+    file.unlink()
+    if state is not None:
+        file.write_text(state)
+    said = rf"which release it serves is not known(.|\n)*{reason}(.|\n)*fuser -k .*lock"
+    for attempt in (triton.current, triton.stop, lambda: triton.restore("two")):
+        with pytest.raises(ArtifactError, match=said):
+            attempt()
+    assert answer(port) == "one"
+    file.write_text(good)
+    assert triton.current() == "one"
+
+
+def test_the_state_of_a_server_that_has_ended_does_not_matter(triton: LocalTriton) -> None:
+    triton.restore("one")
+    triton.stop()
+    triton._file("json").write_text("{")
+    assert triton.current() is None
+    triton.restore("two")
+    assert triton.current() == "two"

@@ -1,6 +1,5 @@
-"""The re-index: every passage once, in order, of one model, whatever interrupts."""
+"""The re-index: every passage once, in order, from one model, whatever interrupts it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,18 +10,20 @@ import pytest
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import parse_record, render_record
+from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.retrieval.beir import Record
 from embedtune.deploy import reindex as module
 from embedtune.deploy.reindex import Reindexed, reindex
 from embedtune.deploy.reindex_plan import reindex_plan
-from embedtune.serve.release.record import Release, read_release
+from embedtune.serve.release.record import Release
 from tests.support.serving_world import CONTRACT, make_release, vector
 
 CORPUS = [Record(f"p{number}", f"passage {number}") for number in range(25)]
 
 
 class Endpoint:
-    """Serves a model; can fail or change it after some calls."""
+    """Serves a model; can fail or change the model after some calls."""
 
     fingerprint = "test"
 
@@ -57,12 +58,12 @@ def check(output: Path, model: str) -> None:
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
-def test_every_passage_stands_there_once_in_order(tmp_path: Path) -> None:
+def test_every_passage_is_written_once_in_order(tmp_path: Path) -> None:
     assert reindex(CORPUS, Endpoint(), tmp_path / "v.parquet", SilentProgress()) == Reindexed(25, 25)
     check(tmp_path / "v.parquet", "one")
 
 
-def test_an_interrupted_call_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_interrupted_call_is_resumed(tmp_path: Path) -> None:
     output = tmp_path / "v.parquet"
     with pytest.raises(KeyboardInterrupt):
         reindex(CORPUS, Endpoint(fail_at=4), output, SilentProgress())  # in the second part
@@ -75,16 +76,16 @@ def test_an_interrupted_call_is_gone_on_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change_at", [3, 4, 5])
-def test_a_model_that_is_switched_in_between_leaves_no_mixed_file(tmp_path: Path, change_at: int) -> None:
+def test_a_model_that_is_switched_meanwhile_leaves_no_mixed_file(tmp_path: Path, change_at: int) -> None:
     output = tmp_path / "v.parquet"
-    with pytest.raises(GateError, match="another model"):
+    with pytest.raises(GateError, match="no longer serves the model"):
         reindex(CORPUS, Endpoint(change_at=change_at), output, SilentProgress())
     assert not output.exists()
     assert reindex(CORPUS, Endpoint("changed"), output, SilentProgress()) == Reindexed(25, 25)
     check(output, "changed")
 
 
-def test_a_model_that_differs_on_some_passages_only_is_another_one(tmp_path: Path) -> None:
+def test_a_model_that_differs_only_on_some_passages_is_another_one(tmp_path: Path) -> None:
     class Retrained(Endpoint):
         """The same for the first passage."""
 
@@ -100,7 +101,7 @@ def test_a_model_that_differs_on_some_passages_only_is_another_one(tmp_path: Pat
     assert done == Reindexed(25, 25)
 
 
-def test_another_corpus_begins_anew(tmp_path: Path) -> None:
+def test_another_corpus_starts_over(tmp_path: Path) -> None:
     output = tmp_path / "v.parquet"
     with pytest.raises(KeyboardInterrupt):
         reindex([Record("x", "other"), *CORPUS], Endpoint(fail_at=4), output, SilentProgress())
@@ -108,26 +109,35 @@ def test_another_corpus_begins_anew(tmp_path: Path) -> None:
     check(output, "one")
 
 
+def test_a_state_of_another_version_starts_over(tmp_path: Path) -> None:
+    output = tmp_path / "v.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        reindex(CORPUS, Endpoint(fail_at=4), output, SilentProgress())
+    (tmp_path / ".v.parquet.parts" / "state.json").write_text('{"corpus": "", "part": 10, "probe": []}')
+    assert reindex(CORPUS, Endpoint(), output, SilentProgress()) == Reindexed(25, 25)
+    check(output, "one")
+
+
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    return read_release(tmp_path / make_release(tmp_path, "one"))
+    return make_release(tmp_path, "one")
 
 
 def test_the_plan_says_what_a_vector_store_must_do(release: Release) -> None:
     plan = reindex_plan(release, 1000, 50.0, "old")
-    assert json.loads(json.dumps(plan)) == plan
+    assert parse_record(render_record(plan), ReindexPlan, "plan") == plan
     wanted = {
         "release": release.id,
         "model_name": "embedtune",
         "replaces": "old",
         "contract_hash": CONTRACT.hash,
-        "dimensions": [8, 4],
+        "dimensions": (8, 4),
         "similarity": "dot",
         "chunks": 1000,
         "estimated_seconds": 20.0,
-        "bytes_float32": {"8": 32_000, "4": 16_000},
+        "bytes_float32": {8: 32_000, 4: 16_000},
     }
-    assert {key: plan[key] for key in wanted} == wanted
+    assert plan.model_dump(include=set(wanted)) == wanted
 
 
 def test_a_plan_needs_a_measured_rate(release: Release) -> None:

@@ -1,4 +1,4 @@
-"""The smoke test sees an endpoint that serves something else, in any of the ways in which it can."""
+"""The smoke test detects an endpoint that serves something else, in every way in which it can."""
 
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import pytest
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.deployment import DriftedText
 from embedtune.deploy.smoke import Reference, ask, read_reference, require
 
 
 class Endpoint:
-    """Gives these vectors by text."""
+    """Returns these vectors, by text."""
 
     fingerprint = "test"
 
@@ -58,9 +59,10 @@ def test_the_worst_text_is_named_and_one_is_enough() -> None:
     require(smoke, 0.6)
     with pytest.raises(GateError, match=r"1 of 3 texts(.|\n)*0\.60000 passage 'c'"):
         require(smoke, 0.61)
-    assert smoke.record()["cosine"] == {"min": 0.6, "mean": pytest.approx(2.6 / 3)}
-    assert smoke.record()["worst"][0] == {"cosine": 0.6, "kind": "passage", "text": "c"}
-    assert (smoke.record()["texts"], smoke.record()["queries"]) == (3, 1)
+    drift = smoke.drift("grpc://here:1")
+    assert (drift.cosine.min, drift.cosine.mean) == (0.6, pytest.approx(2.6 / 3))
+    assert drift.worst[0] == DriftedText(cosine=0.6, kind="passage", text="c")
+    assert (drift.endpoint, drift.texts, drift.queries) == ("grpc://here:1", 3, 1)
 
 
 def reference_file(path: Path, queries: int, passages: int) -> Path:
@@ -81,7 +83,7 @@ def test_texts_are_chosen_evenly_over_lengths_and_kinds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("queries", "passages", "count", "chosen"), [(0, 5, 32, 5), (3, 50, 7, 6), (3, 2, 32, 5)])
-def test_fewer_texts_than_wanted_are_all_taken(
+def test_if_there_are_fewer_texts_than_wanted_all_are_taken(
     tmp_path: Path, queries: int, passages: int, count: int, chosen: int
 ) -> None:
     assert len(read_reference(reference_file(tmp_path, queries, passages), count).texts) == chosen

@@ -1,4 +1,4 @@
-"""A whole run through the command line, killed at random points and started again: as if nothing had happened."""
+"""A whole run through the command line, killed at random points and started again, with the same result."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.openai_replies import now_and_then
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import overrides, write_documents
 
-RUN = STAGES[: [stage.name for stage in STAGES].index(LAST) + 1]  # what a run without --to does
+RUN = STAGES[: [stage.name for stage in STAGES].index(LAST) + 1]  # the stages of a run without --to
 
 FAULTS = ("429", "500", "503", "short_body", "invalid_json", "truncated", "wrong_schema")
 KILLS = 4
@@ -56,7 +56,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(world):
-    """One run that nobody disturbs, and what it wrote."""
+    """An uninterrupted run and what it wrote."""
     folder, documents = world
     with OpenAIServer(faults=now_and_then(0.2, FAULTS), api_key="test-key-7") as server:
         settings = overrides(folder, server.url)
@@ -87,7 +87,7 @@ def test_the_key_is_in_no_artifact(world, whole):
     assert [path for path in files if b"test-key-7" in path.read_bytes()] == []
 
 
-def test_killed_at_random_points_and_resumed_it_gives_the_same(world, whole):
+def test_a_run_killed_at_random_points_and_resumed_gives_the_same_result(world, whole):
     folder, documents = world
     settings, _, seconds, undisturbed = whole
     source = random.Random(11)
@@ -98,7 +98,7 @@ def test_killed_at_random_points_and_resumed_it_gives_the_same(world, whole):
             assert killed.returncode in (-signal.SIGKILL, 0)
         last = run(arguments)
         assert last.returncode == 0, last.stderr
-        # Only calls that were under way at a kill may have been answered twice.
+        # Only calls that were in progress at a kill may have been answered twice.
         assert server.stats()["repeated"] - undisturbed["repeated"] <= KILLS * CONCURRENCY
     assert fingerprints(folder / "killed") == fingerprints(folder / "whole")
 
@@ -144,7 +144,7 @@ def test_wrong_usage_exits_with_2_and_says_why(tmp_path, more, code, says):
     assert says in done.stderr
 
 
-def test_documents_without_an_endpoint_name_the_ways_out(world, tmp_path):
+def test_documents_without_an_endpoint_are_refused_with_the_alternatives(world, tmp_path):
     _, documents = world
     settings = overrides(tmp_path, "null").replace("generate.llm.model=test", "generate.llm.model=''")
     done = run(command(documents, tmp_path / "work", settings))

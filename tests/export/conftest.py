@@ -1,4 +1,4 @@
-"""Exported once for all tests: tracing a model takes seconds."""
+"""Engines that are exported once for all tests: tracing a model takes seconds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ SIZES = (32, 16, 8)
 
 @dataclass(frozen=True)
 class Exported:
-    """A model and what was exported from it."""
+    """A model and the engine that was exported from it."""
 
     base: Path
     engine: Path
@@ -51,7 +51,7 @@ def bert(tmp_path_factory) -> Exported:
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory) -> Exported:
-    """Bidirectional, pooled at the last token, weights beside the graph."""
+    """A bidirectional model with mean pooling, whose weights are in a file next to the graph."""
     root = tmp_path_factory.mktemp("llama")
     base = make_tiny_llama(root / "base", bidirectional=True)
     return export(root, base, ExportSettings(external_data_mb=0, opset=18), pooling="mean")

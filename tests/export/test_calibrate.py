@@ -1,4 +1,4 @@
-"""int8 for TensorRT in the graph itself: what is rounded, by which scale, and how near the vectors stay."""
+"""int8 for TensorRT: what is rounded in the graph, by which scale, and how close the vectors stay."""
 
 import numpy as np
 import onnx
@@ -36,7 +36,7 @@ def llama_file(llama, tmp_path_factory):
 
 @pytest.fixture(params=["bert", "llama"])
 def both(request):
-    """What was exported, and its calibrated graph."""
+    """An exported model and its calibrated graph."""
     return request.getfixturevalue(request.param), request.getfixturevalue(f"{request.param}_file")
 
 
@@ -45,7 +45,7 @@ def weights_of(model):
 
 
 def products_with_weights(model):
-    """Return the weight that each product with one ends in, through its pair of operators if it has one."""
+    """Return the products with weights, by the weight's name; it may be behind a pair of rounding operators."""
     made_by = {output: node for node in model.graph.node for output in node.output}
     weights, found = weights_of(model), {}
     for node in model.graph.node:
@@ -59,14 +59,14 @@ def products_with_weights(model):
     return found
 
 
-def test_every_product_is_rounded_but_those_from_the_wide_part(both):
+def test_every_product_is_rounded_except_those_that_read_the_wide_part(both):
     shapes = products_with_weights(onnx.load(both[1])).values()
     assert {rounded for (width, _), rounded, _ in shapes if width <= HIDDEN} == {True}
     wide = [rounded for (width, _), rounded, _ in shapes if width > HIDDEN]
-    assert wide == [False, False]  # one a layer
+    assert wide == [False, False]  # one per layer
 
 
-def test_nothing_is_rounded_but_products_with_weights_and_the_sums_that_share_their_input(both):
+def test_only_products_with_weights_and_sums_that_share_their_input_are_rounded(both):
     model = onnx.load(both[1])
     products = {node.name for _, _, node in products_with_weights(model).values()}
     made_by = {output: node for node in model.graph.node for output in node.output}
@@ -101,7 +101,7 @@ def test_a_scale_is_the_largest_magnitude_seen_divided_by_127(bert, bert_file):
     assert scale == pytest.approx(seen / 127, rel=1e-5)
 
 
-def test_other_passages_give_other_scales(bert, bert_file, tmp_path):
+def test_different_passages_give_different_scales(bert, bert_file, tmp_path):
     def scales(model):
         return sorted(
             float(numpy_helper.to_array(t))
@@ -115,7 +115,7 @@ def test_other_passages_give_other_scales(bert, bert_file, tmp_path):
     assert here != there
 
 
-def test_the_vectors_stay_near(both):
+def test_the_vectors_stay_close(both):
     exported, path = both
     small = OnnxEncoder(exported.engine, RUNTIME, OnnxGraph(path))
     sizes = [HIDDEN, 16, 8]
@@ -126,7 +126,7 @@ def test_the_vectors_stay_near(both):
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
 
 
-def test_weights_above_the_limit_stand_in_a_file_of_their_own(bert, tmp_path):
+def test_weights_above_the_limit_are_in_a_separate_file(bert, tmp_path):
     calibrated(bert, tmp_path / "int8.onnx", external_data_mb=0)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["int8.onnx", "int8.onnx.data"]
     OnnxGraph(tmp_path / "int8.onnx")

@@ -1,6 +1,4 @@
-"""The stage as a whole, on a tiny random model: what it writes, what it refuses, and that it resumes."""
-
-import json
+"""The whole stage on a tiny random model: what it writes, what it refuses, and that it reuses its output."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +9,8 @@ from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.base import read_record
+from embedtune.core.records.engine import PARITY_FILE, Parity
 from tests.support.export_case import make_export_case
 
 
@@ -24,20 +24,20 @@ def report(case):
     return case.run()
 
 
-def test_the_engine_gives_the_models_vectors_and_parity_says_so(case, report):
+def test_the_engine_returns_the_models_vectors_and_parity_json_says_so(case, report):
     engine = read_artifact(case.root / "engine", "engine")
-    record = json.loads((engine.path / "parity.json").read_text())
-    assert (record["texts"], record["dev_queries"]) == (256, 6)
-    assert record["tokens"]["most"] == case.config().contract.max_length
-    full = record["variants"]["fp32"]
-    assert full["passed"] is True
-    assert full["min_cosine"] >= 0.9999
-    assert full["ndcg@10"] == pytest.approx(record["pytorch"]["ndcg@10"], abs=0.005)
-    assert report.metrics["min_cosine_fp32"] == round(full["min_cosine"], 6)
+    record = read_record(engine.path / PARITY_FILE, Parity)
+    assert (record.texts, record.dev_queries) == (256, 6)
+    assert record.tokens.most == case.config().contract.max_length
+    full = record.variants["fp32"]
+    assert full.passed is True
+    assert full.min_cosine >= 0.9999
+    assert full.ndcg == pytest.approx(record.pytorch_ndcg, abs=0.005)
+    assert report.metrics["min_cosine_fp32"] == round(full.min_cosine, 6)
     assert engine.manifest.counts == {"texts": 256, "dev_queries": 6}
 
 
-def test_the_reference_holds_pytorchs_vectors(case, report):
+def test_the_reference_contains_pytorchs_vectors(case, report):
     rows = pq.read_table(case.root / "engine" / "reference.parquet").to_pylist()
     assert len(rows) == 256
     queries = [row for row in rows if row["kind"] == "query"]
@@ -48,13 +48,13 @@ def test_the_reference_holds_pytorchs_vectors(case, report):
     np.testing.assert_allclose(np.array([row["vector"] for row in queries]), expected, atol=1e-6)
 
 
-def test_what_is_up_to_date_is_not_exported_again(case, report):
+def test_an_engine_that_is_up_to_date_is_not_exported_again(case, report):
     before = (case.root / "engine" / "model.onnx").stat().st_mtime_ns
     assert case.run().metrics == report.metrics
     assert (case.root / "engine" / "model.onnx").stat().st_mtime_ns == before
 
 
-def test_int8_takes_the_place_of_fp32_where_it_is_configured(case, report):
+def test_int8_replaces_fp32_if_it_is_configured(case, report):
     case.run("small", precision="int8", min_cosine_int8=0.5, max_ndcg_drift=1.0)
     assert not (case.root / "small" / "int8").exists()
     config = case.config()
@@ -65,18 +65,18 @@ def test_int8_takes_the_place_of_fp32_where_it_is_configured(case, report):
     )
     cosines = (full * small).sum(axis=1)
     assert (cosines > 0.5).all()
-    assert (cosines < 1 - 1e-6).all()  # it is the other graph
+    assert (cosines < 1 - 1e-6).all()  # it is the int8 graph
 
 
-def test_an_engine_that_is_not_near_enough_fails_the_stage_and_leaves_nothing(case):
+def test_an_engine_that_is_not_close_enough_fails_the_stage_and_leaves_nothing(case):
     with pytest.raises(
-        GateError, match=r"int8 encoder does not give the model's vectors(.|\n)*of 256 texts below"
+        GateError, match=r"int8 encoder does not return the model's vectors(.|\n)*of 256 texts below"
     ):
         case.run("refused", precision="int8", min_cosine_int8=1.0)
     assert not (case.root / "refused").exists()
 
 
-def test_tensorrt_is_refused_at_once_where_it_cannot_be_built(case):
+def test_tensorrt_is_refused_at_once_if_it_cannot_be_built(case):
     from embedtune.export import tensorrt
 
     try:

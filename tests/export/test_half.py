@@ -1,4 +1,4 @@
-"""fp16 in the graph itself: which weights are halved, and how near the vectors stay."""
+"""fp16 in the graph: which weights are halved, and how close the vectors stay."""
 
 import numpy as np
 import onnx
@@ -27,7 +27,7 @@ def half_graph(exported):
 
 def test_all_norms_stay_in_single_precision(exported, request):
     graph, norms = half_graph(exported)
-    # BERT: the embeddings' and two a layer; Llama: two a layer and the last.
+    # BERT: one for the embeddings and two per layer; Llama: two per layer and the final one.
     assert norms == 5
     inside = {id(p) for module in graph.modules() if isinstance(module, FullNorm) for p in module.parameters()}
     kinds = {(id(p) in inside, p.dtype) for p in graph.parameters()}
@@ -59,7 +59,7 @@ def test_the_graph_multiplies_in_half_and_norms_and_pools_in_single_precision(ex
     assert kinds["embeddings"] == onnx.TensorProto.FLOAT
 
 
-def test_the_vectors_stay_within_what_fp16_is_allowed(exported, tmp_path):
+def test_the_vectors_stay_within_the_limit_for_fp16(exported, tmp_path):
     graph, _ = half_graph(exported)
     write_onnx(graph, tmp_path / "model.onnx", 20, 64, 100)
     half = OnnxEncoder(exported.engine, RUNTIME, OnnxGraph(tmp_path / "model.onnx"))

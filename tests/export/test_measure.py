@@ -1,4 +1,4 @@
-"""How an engine is measured: against truncated PyTorch vectors, and what counts as no vector at all."""
+"""How an engine is measured: against truncated PyTorch vectors, and which vectors count as invalid."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SAMPLES = [
 ]
 
 
-def test_reference_vectors_stand_in_the_order_of_the_samples_each_with_its_prefix(bert):
+def test_reference_vectors_are_in_the_order_of_the_samples_each_with_its_prefix(bert):
     vectors = reference_vectors(bert.torch, SAMPLES, SilentProgress())
     for sample, vector in zip(SAMPLES, vectors, strict=True):
         encode = bert.torch.encode_queries if sample.kind == "query" else bert.torch.encode_passages
@@ -33,14 +33,14 @@ def test_a_faithful_engine_has_cosine_1_at_every_dimension(bert, batch):
 
 
 def spoiled(bert, spoil):
-    """Return the cosines of an engine whose vectors are spoiled on their way."""
+    """Return the cosines of an engine whose vectors are modified by `spoil`."""
     graph = bert.onnx._graph
     encoder = OnnxEncoder(bert.engine, RUNTIME, lambda ids, mask, sizes: spoil(graph(ids, mask, sizes).copy()))
     expected = reference_vectors(bert.torch, SAMPLES, SilentProgress())
     return text_cosines(encoder, SAMPLES, expected, 8).round(4).tolist()
 
 
-def test_what_is_no_unit_vector_counts_as_the_opposite(bert):
+def test_a_row_that_is_not_a_unit_vector_counts_as_the_opposite(bert):
     def not_a_number(vectors):
         vectors[0, 3] = np.nan
         return vectors
@@ -58,7 +58,7 @@ def test_what_is_no_unit_vector_counts_as_the_opposite(bert):
     assert spoiled(bert, beyond_its_dimension) == [1, 1, -1, 1]
 
 
-def test_rows_in_the_wrong_order_are_found(bert):
+def test_rows_in_the_wrong_order_are_detected(bert):
     assert max(spoiled(bert, lambda vectors: vectors[::-1])) < 0.99
 
 

@@ -1,6 +1,5 @@
-"""The exported file: its inputs, its weights, and that ONNX Runtime gives PyTorch's vectors."""
+"""The exported file: its inputs, its weights, and that ONNX Runtime returns PyTorch's vectors."""
 
-import json
 import subprocess
 import sys
 
@@ -14,6 +13,8 @@ from embedtune.core.contract import load_contract
 from embedtune.core.encoders.onnx import OnnxEncoder, OnnxGraph, load_tokenizer
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ConfigError, ContractError
+from embedtune.core.records.base import read_record
+from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.export.engine import export_engine, write_tokenizer
 from embedtune.export.int8 import graph_files, write_int8
 from tests.export.conftest import RUNTIME
@@ -53,7 +54,7 @@ def test_the_opset_is_the_configured_one(name, opset, request):
     engine = request.getfixturevalue(name).engine
     model = onnx.load(engine / "model.onnx", load_external_data=False)
     assert {entry.domain: entry.version for entry in model.opset_import}[""] == opset
-    assert json.loads((engine / "engine.json").read_text())["opset"] == opset
+    assert read_record(engine / ENGINE_FILE, Engine).opset == opset
 
 
 def test_the_vectors_are_those_of_pytorch(exported, progress):
@@ -70,7 +71,7 @@ def test_queries_and_passages_get_their_prefixes(exported, progress):
     assert not np.allclose(direct[0], direct[1], atol=1e-3)
 
 
-def test_the_vectors_stand_in_the_order_of_the_texts_whatever_their_length(exported, progress):
+def test_the_vectors_are_in_the_order_of_the_texts_whatever_their_length(exported, progress):
     texts = [" ".join(["valve"] * n) + f" {n}" for n in (30, 1, 9, 40, 2, 17, 5, 33, 3, 21)]
     together = exported.onnx.encode_passages(texts, progress)
     alone = np.concatenate([exported.onnx.encode_passages([text], progress) for text in texts])
@@ -106,7 +107,7 @@ def test_a_llama_attends_as_its_checkpoint_says(tmp_path, bidirectional):
     assert np.allclose(first, second, atol=1e-5) is not bidirectional
 
 
-def test_weights_above_the_limit_stand_in_a_file_of_their_own(bert, llama):
+def test_weights_above_the_limit_are_in_a_separate_file(bert, llama):
     assert [file.name for file in graph_files(bert.engine / "model.onnx")] == ["model.onnx"]
     graph, weights = graph_files(llama.engine / "model.onnx")
     assert weights.name == "model.onnx.data"
@@ -116,28 +117,28 @@ def test_weights_above_the_limit_stand_in_a_file_of_their_own(bert, llama):
     assert graph.stat().st_size + weights.stat().st_size >= parameters
 
 
-def test_the_engine_carries_contract_and_record(llama):
+def test_the_engine_contains_contract_and_record(llama):
     assert load_contract(llama.engine) == llama.contract
-    assert json.loads((llama.engine / "engine.json").read_text()) == {
-        "target": "python-cpu",
-        "precision": "fp32",
-        "opset": 18,
-        "file": "model.onnx",
-        "tensorrt_version": None,
-        "compute_capability": None,
-        "max_batch_size": None,
-        "hidden": 32,
-    }
+    assert read_record(llama.engine / ENGINE_FILE, Engine) == Engine(
+        target="python-cpu",
+        precision="fp32",
+        opset=18,
+        file="model.onnx",
+        hidden=32,
+        tensorrt_version=None,
+        compute_capability=None,
+        max_batch_size=None,
+    )
 
 
-def test_the_tokenizer_cuts_at_the_maximum_and_pads_to_the_longest_by_itself(bert):
+def test_the_tokenizer_truncates_at_the_maximum_and_pads_to_the_longest_on_its_own(bert):
     long, short = load_tokenizer(bert.engine).encode_batch(["oil " * 100, "oil"])
     assert len(long.ids) == len(short.ids) == 64
     assert sum(short.attention_mask) == 3
     assert len(load_tokenizer(bert.engine).encode("oil").ids) == 3
 
 
-def test_a_model_that_reads_less_than_the_contract_says_is_refused(tmp_path):
+def test_a_model_that_reads_shorter_texts_than_the_contract_allows_is_refused(tmp_path):
     base = make_tiny_model(tmp_path / "base")  # 256 positions
     contract = tiny_contract(base).model_copy(update={"max_length": 300})
     with pytest.raises(ContractError, match=r"(?s)contract.max_length 300.*at most 256"):
@@ -174,12 +175,12 @@ def test_int8_weights_are_rounded_by_channel_and_pooling_stays_exact(name, reque
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
 
 
-def test_other_weights_and_other_contracts_have_other_fingerprints(bert, llama, tmp_path):
+def test_different_weights_and_contracts_have_different_fingerprints(bert, llama, tmp_path):
     assert bert.onnx.fingerprint == bert.onnx.fingerprint
     assert bert.onnx.fingerprint != llama.onnx.fingerprint
 
 
-def test_a_gpu_is_refused_where_onnx_runtime_has_none(bert):
+def test_a_gpu_is_refused_if_onnx_runtime_cannot_use_one(bert):
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():

@@ -1,11 +1,13 @@
-"""The gate: which engines are refused, and what is written down of them."""
+"""The gate: which engines are refused, and what is recorded about them."""
 
 import numpy as np
 import pytest
 
 from embedtune.core.config.export import ExportSettings
 from embedtune.core.errors import GateError
-from embedtune.export.parity import Parity, Variant, require_parity
+from embedtune.core.records.base import parse_record, render_record
+from embedtune.core.records.engine import ComparedText, Parity
+from embedtune.export.parity import Measurements, Variant, require_parity
 from embedtune.export.texts import Sample
 
 SAMPLES = [
@@ -21,14 +23,14 @@ def variant(precision="fp32", cosines=EXACT, ndcg: float | None = 0.8, megabytes
 
 
 def parity(*variants, ndcg: float | None = 0.8, queries=12, **settings):
-    return Parity(ExportSettings(**settings), SAMPLES, queries, ndcg, variants or (variant(),))
+    return Measurements(ExportSettings(**settings), SAMPLES, queries, ndcg, variants or (variant(),))
 
 
-def test_an_engine_that_gives_the_same_vectors_passes():
+def test_an_engine_with_the_same_vectors_passes():
     found = parity()
     require_parity(found)
     assert found.complaints(found.shipped) == []
-    assert found.record()["variants"]["fp32"]["passed"] is True
+    assert found.record().variants["fp32"].passed is True
 
 
 @pytest.mark.parametrize(
@@ -65,22 +67,22 @@ def test_retrieval_may_change_by_the_limit_in_either_direction(ndcg, passes):
 def test_without_dev_questions_the_texts_alone_decide_and_a_note_says_so():
     found = parity(variant(ndcg=None), ndcg=None, queries=0)
     require_parity(found)
-    assert found.record()["variants"]["fp32"]["ndcg_cost"] is None
-    assert found.notes() == ("there are no dev questions: what the engine costs in nDCG is unmeasured",)
+    assert found.record().variants["fp32"].ndcg_cost is None
+    assert found.notes() == ("there are no dev questions: the engine's cost in nDCG was not measured",)
     with pytest.raises(GateError):
         require_parity(parity(variant(cosines=(1.0, 0.5, 1.0), ndcg=None), ndcg=None, queries=0))
 
 
-def test_a_variant_that_is_not_shipped_fails_nothing_but_is_noted():
+def test_a_variant_that_is_not_shipped_may_fail_and_is_noted():
     found = parity(variant(), variant("int8", (1.0, 0.9, 0.8), ndcg=0.7))
     require_parity(found)
     assert found.notes() == (
         "int8 may not be shipped: 2 of 3 texts below cosine 0.97; ndcg@10 on dev 0.7000 instead of 0.8000",
     )
-    assert found.record()["variants"]["int8"]["passed"] is False
+    assert found.record().variants["int8"].passed is False
 
 
-def test_the_shipped_variant_is_the_one_that_decides():
+def test_only_the_shipped_variant_decides():
     wrong, right = variant(cosines=(0.5, 0.5, 0.5)), variant("int8")
     require_parity(parity(wrong, right, precision="int8"))
     with pytest.raises(GateError, match=r"3 of 3 texts below cosine 0\.9999"):
@@ -97,36 +99,32 @@ def test_the_message_names_the_worst_texts_first_and_what_can_be_done():
     assert "export.precision=fp32" in text
 
 
-def test_parity_json_holds_every_variant_with_its_price():
+def test_parity_json_contains_every_variant_with_its_cost():
     record = parity(variant(), variant("int8", (0.99, 0.98, 1.0), ndcg=0.797, megabytes=2.5)).record()
-    assert {key: record[key] for key in record.keys() - {"variants"}} == {
+    assert parse_record(render_record(record), Parity, "parity.json") == record
+    assert record.model_dump(exclude={"variants"}) == {
         "target": "python-cpu",
         "precision": "fp32",
         "texts": 3,
         "tokens": {"least": 3, "most": 64},
-        "dimensions": [32, 16],
+        "dimensions": (32, 16),
         "dev_queries": 12,
         "max_ndcg_drift": 0.005,
-        "pytorch": {"ndcg@10": 0.8},
+        "pytorch_ndcg": 0.8,
     }
-    small = record["variants"]["int8"]
-    assert small["megabytes"] == 2.5
-    assert small["required_cosine"] == 0.97
-    assert small["min_cosine"] == 0.98
-    assert small["mean_cosine"] == pytest.approx(0.99)
-    assert small["ndcg_cost"] == pytest.approx(0.003)
-    assert small["passed"] is True
-    assert [entry["cosine"] for entry in small["worst"]] == [0.98, 0.99, 1.0]
-    assert small["worst"][0] == {
-        "cosine": 0.98,
-        "kind": "passage",
-        "tokens": 20,
-        "dimension": 16,
-        "text": SAMPLES[1].text,
-    }
+    small = record.variants["int8"]
+    assert (small.megabytes, small.required_cosine, small.min_cosine) == (2.5, 0.97, 0.98)
+    assert small.mean_cosine == pytest.approx(0.99)
+    assert small.ndcg == 0.797
+    assert small.ndcg_cost == pytest.approx(0.003)
+    assert small.passed is True
+    assert [entry.cosine for entry in small.worst] == [0.98, 0.99, 1.0]
+    assert small.worst[0] == ComparedText(
+        cosine=0.98, kind="passage", tokens=20, dimension=16, text=SAMPLES[1].text
+    )
 
 
-def test_the_report_gets_one_figure_a_variant():
+def test_the_report_gets_one_figure_per_variant():
     metrics = parity(variant(), variant("int8", (0.99, 0.98, 1.0), ndcg=0.797)).metrics()
     assert metrics == {
         "target": "python-cpu",

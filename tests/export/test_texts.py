@@ -1,4 +1,4 @@
-"""What is compared: domain texts of every length, kind and dimension, in mixed order."""
+"""The compared texts: domain texts of every length, kind and dimension, in mixed order."""
 
 from collections import Counter
 
@@ -22,11 +22,11 @@ def draw(bert):
     return Draw(records(PASSAGES), records(QUERIES), load_tokenizer(bert.engine), bert.contract, seed=1)
 
 
-def test_there_are_as_many_as_asked_for_a_third_of_them_cut_to_length(draw):
+def test_the_wanted_number_is_drawn_and_a_third_of_it_is_cut_to_length(draw):
     samples = draw_samples(draw, 96)
     assert len(samples) == 96
     whole = [sample for sample in samples if sample.text in {*PASSAGES, *QUERIES}]
-    assert 64 <= len(whole) <= 68  # a rung may happen to be a whole passage
+    assert 64 <= len(whole) <= 68  # a cut text may happen to be a whole passage
     assert sum(sample.text in set(QUERIES) for sample in whole) == 32
 
 
@@ -40,7 +40,7 @@ def test_lengths_reach_from_one_token_to_the_maximum_and_beyond(draw, bert):
     ]
     assert min(own) == 1
     assert max(own) == bert.contract.max_length + 8
-    assert len(set(own)) >= 28  # evenly spread, hardly a length twice
+    assert len(set(own)) >= 28  # evenly spread, hardly any length twice
 
 
 def test_tokens_are_counted_as_the_encoder_reads_them(draw, bert):
@@ -68,11 +68,11 @@ def test_the_same_seed_draws_the_same_texts(draw):
     assert draw_samples(other, 48) != draw_samples(draw, 48)
 
 
-def test_a_dataset_with_few_texts_gives_more_lengths_instead(bert):
+def test_a_dataset_with_few_texts_yields_more_cut_texts_instead(bert):
     few = Draw(records(PASSAGES[:2]), records(["oil"]), load_tokenizer(bert.engine), bert.contract, seed=1)
     samples = draw_samples(few, 60)
     assert len(samples) == 60
-    assert len({sample.text for sample in samples}) > 40  # each rung is another text
+    assert len({sample.text for sample in samples}) > 40  # each cut text is different
 
 
 def test_blank_texts_are_not_drawn(bert):

@@ -1,4 +1,4 @@
-"""What only a GPU can show: vectors and neighbours as on the CPU, training in bf16, checkpoints that resume."""
+"""Tests that need a GPU: vectors and neighbours as on the CPU, training in bf16, resuming from checkpoints."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def on_gpu(config: Config, **train: object) -> Config:
 
 
 @pytest.mark.parametrize("make", [make_tiny_model, make_tiny_llama])
-def test_vectors_are_those_of_the_cpu(tmp_path: Path, make) -> None:
+def test_vectors_equal_those_of_the_cpu(tmp_path: Path, make) -> None:
     contract = tiny_contract(make(tmp_path / "base"))
     cpu, cuda = (
         TorchEncoder(tmp_path / "base", contract, RuntimeSettings(device=device)).encode_passages(
@@ -43,7 +43,7 @@ def test_vectors_are_those_of_the_cpu(tmp_path: Path, make) -> None:
     np.testing.assert_allclose(cuda, cpu, atol=1e-4)
 
 
-def test_neighbours_are_those_of_the_cpu() -> None:
+def test_neighbours_equal_those_of_the_cpu() -> None:
     import faiss
 
     if not hasattr(faiss, "StandardGpuResources"):

@@ -1,4 +1,4 @@
-"""images/build with a builder and a debootstrap that only write down how they were called."""
+"""images/build with a builder and a debootstrap that only record how they were called."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def build(tools: Path, image: str, **variables: str) -> str:
-    """How the tools were called."""
+    """The recorded calls of the tools."""
     inherited = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     environment = inherited | {"PATH": f"{tools}:{os.environ['PATH']}", "BUILDER": "podman"} | variables
     subprocess.run([ROOT / "images/build", image], env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The image `triton` as it was built: EMBEDTUNE_TEST_IMAGE names it, buildah opens it."""
+"""The built image `triton`: EMBEDTUNE_TEST_IMAGE is its name, buildah opens it."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_it_is_small(root: Path) -> None:
     assert sum(file.st_size for file in files) < 700e6
 
 
-def test_it_has_what_serves_and_nothing_that_trains(root: Path) -> None:
+def test_it_contains_what_serving_needs_and_nothing_for_training(root: Path) -> None:
     packages = {path.name for path in root.glob("opt/embedtune/lib/python3*/site-packages/*")}
     assert {"embedtune", "fastapi", "onnxruntime", "tokenizers", "tritonclient"} <= packages
     assert not packages & {"torch", "transformers", "sentence_transformers", "datasets", "faiss", "pytriton"}
@@ -49,7 +49,7 @@ def test_it_has_what_serves_and_nothing_that_trains(root: Path) -> None:
     assert not list(root.glob("usr/bin/gcc*"))
 
 
-def test_it_holds_no_secret_of_the_build(root: Path) -> None:
+def test_it_contains_no_secret_of_the_build(root: Path) -> None:
     assert not list(root.glob("run/secrets/*"))
     assert not list(root.rglob("pip.conf"))
     assert not list(root.rglob("with-ca"))

@@ -1,4 +1,4 @@
-"""What images/ holds: stages, locked packages, no root, no secret, labels; each image can be built by name."""
+"""The Dockerfiles: stages, locked packages, no root, no secret, labels; each image can be built by name."""
 
 import os
 import re
@@ -17,14 +17,14 @@ FILES = {
     "triton": "images/triton/Dockerfile",
     "triton-gpu": "images/triton/gpu.Dockerfile",
 }
-# What a RUN instruction hands to pip or uv.
+# The arguments that a RUN instruction passes to pip or uv.
 PACKAGE_INDEX = '${PACKAGE_INDEX:+--index-url "$PACKAGE_INDEX"}'
 SECRET = re.compile(r"key|token|secret|password|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction and the stage that it stands in (0: before the first FROM)."""
+    """One instruction and the number of its stage (0: before the first FROM)."""
 
     name: str
     text: str
@@ -54,13 +54,13 @@ def requirements(name: str) -> list[str]:
 
 @pytest.mark.parametrize("image", FILES)
 def test_it_runs_as_a_user_that_is_not_root_and_is_known_by_number(image: str) -> None:
-    # Kubernetes cannot tell for a name whether it is root (runAsNonRoot).
+    # From a name Kubernetes cannot tell whether the user is root (runAsNonRoot).
     (user,) = [item.text for item in last_stage(image) if item.name == "USER"]
     assert user == "10001:10001"
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_what_builds_it_stays_behind(image: str) -> None:
+def test_build_tools_are_not_in_the_image(image: str) -> None:
     instructions = read(image)
     stages = [item.text for item in instructions if item.name == "FROM"]
     assert len(stages) == 3
@@ -81,7 +81,7 @@ def test_no_secret_can_get_into_a_layer(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_whatever_asks_a_package_index_trusts_the_certificates_of_the_build_secret(image: str) -> None:
+def test_whatever_uses_a_package_index_trusts_the_certificates_of_the_build_secret(image: str) -> None:
     asking = [item.text for item in read(image) if item.name == "RUN" and re.search(r"pip install", item.text)]
     assert len(asking) >= 3
     for text in asking:
@@ -98,10 +98,10 @@ def test_only_indexes_that_pip_and_uv_do_not_know_have_a_default(image: str) -> 
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_every_install_heeds_the_package_index(image: str) -> None:
+def test_every_install_uses_the_package_index(image: str) -> None:
     runs = [item.text for item in read(image) if item.name == "RUN"]
     installs = [part for text in runs for part in text.split(" && ") if re.search(r"pip install|\$install", part)]
-    # The words that the cpu and gpu images repeat are kept in a variable, which is no install itself.
+    # The cpu and gpu images keep the repeated part of the command in a variable, which is not an install itself.
     installs = [part for part in installs if not part.startswith("install=")]
     assert len(installs) >= 3
     for part in installs:
@@ -136,7 +136,7 @@ def test_without_an_index_of_its_own_torch_comes_from_that_of_the_packages(
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_packages_are_installed_from_a_lock_and_nothing_beside_it(image: str) -> None:
+def test_packages_are_installed_from_a_lock_and_nothing_else(image: str) -> None:
     for item in read(image):
         for install in re.findall(r"uv pip install[^&;]*", item.text):
             assert "--no-deps" in install, install
@@ -157,7 +157,7 @@ def test_base_image_and_package_index_can_be_chosen(image: str) -> None:
     assert {"PACKAGE_INDEX", "UV_VERSION", "VERSION"} <= arguments
     assert arguments & {"BASE_IMAGE", "TRITON_IMAGE"}
     assert ("TORCH_INDEX" in arguments) == (image == "cpu")
-    # An argument counts only in the stage that names it.
+    # An argument is valid only in the stage that declares it.
     used = {item.stage: set() for item in read(image)}
     for item in read(image):
         names = set(re.findall(r"\$\{?(\w+)", item.text)) & arguments
@@ -167,7 +167,7 @@ def test_base_image_and_package_index_can_be_chosen(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_it_says_what_it_is(image: str) -> None:
+def test_its_labels_describe_it(image: str) -> None:
     (labels,) = [item.text for item in last_stage(image) if item.name == "LABEL"]
     assert f'org.opencontainers.image.title="embedtune {image}"' in labels
     assert 'org.opencontainers.image.version="${VERSION}"' in labels
@@ -182,14 +182,14 @@ def test_a_read_only_root_is_enough(image: str) -> None:
     assert compiled
 
 
-def test_serving_images_are_without_torch() -> None:
+def test_serving_images_contain_no_torch() -> None:
     names = {re.split(r"[=\[ ]", line)[0] for line in requirements("serve.txt")}
     assert names >= {"fastapi", "minio", "onnxruntime", "tokenizers", "tritonclient"}
     assert not names & {"torch", "transformers", "sentence-transformers", "datasets", "faiss-cpu", "pyarrow"}
 
 
 def test_serving_images_have_the_numpy_that_pytritons_backend_reads() -> None:
-    # With numpy 2 its Python backend gets the first byte of a tensor again and again.
+    # With numpy 2 its Python backend reads the first byte of a tensor over and over.
     for lock in ("serve.txt", "triton.txt"):
         (numpy,) = [line for line in requirements(lock) if line.startswith("numpy==")]
         assert numpy.startswith("numpy==1."), lock
@@ -201,7 +201,7 @@ def test_the_stages_and_the_serving_pods_run_the_same_versions() -> None:
     assert differing == set()
 
 
-def test_the_build_context_is_what_the_image_tag_is_made_of() -> None:
+def test_the_build_context_is_what_the_image_tag_hashes() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
     assert "*" in ignored

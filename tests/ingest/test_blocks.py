@@ -3,18 +3,18 @@ import pytest
 from embedtune.ingest.blocks import Block, UnreadableError, assemble, decode, table_block, with_title
 
 
-def test_text_holds_every_block_at_its_part() -> None:
+def test_text_contains_every_block_at_its_span() -> None:
     extract = assemble([Block("heading", "A", 1), Block("paragraph", "b  c\nd"), Block("code", "x\n  y\n")])
     assert extract.text == "A\n\nb c d\n\nx\n  y"
     assert [extract.text[part.start : part.end] for part in extract.parts] == ["A", "b c d", "x\n  y"]
 
 
-def test_list_items_stand_on_neighbouring_lines_indented_by_depth() -> None:
+def test_list_items_are_on_consecutive_lines_indented_by_depth() -> None:
     items = [Block("list", "- a"), Block("list", "- b", 1), Block("paragraph", "end")]
     assert assemble(items).text == "- a\n  - b\n\nend"
 
 
-def test_blank_blocks_vanish() -> None:
+def test_blank_blocks_are_removed() -> None:
     assert assemble([Block("paragraph", " \n"), Block("code", "\n\n"), Block("list", "  ", 2)]).parts == ()
 
 
@@ -28,7 +28,7 @@ def test_blank_blocks_vanish() -> None:
         ("+----------------+", "+----+"),
     ],
 )
-def test_what_nobody_sees_is_removed(raw: str, clean: str) -> None:
+def test_invisible_characters_are_removed(raw: str, clean: str) -> None:
     assert assemble([Block("paragraph", raw)]).text == clean
 
 
@@ -46,13 +46,13 @@ def test_title_is_the_outermost_heading_that_comes_first() -> None:
     assert assemble([Block("paragraph", "text")]).title("file") == "file"
 
 
-def test_metadata_title_is_used_only_where_the_text_has_none() -> None:
+def test_metadata_title_is_used_only_if_the_text_has_none() -> None:
     assert with_title([Block("heading", "Sub", 2)], "T")[0] == Block("heading", "T", 1)
     assert with_title([Block("heading", "Own", 1)], "T") == [Block("heading", "Own", 1)]
     assert with_title([], None) == []
 
 
-def test_table_is_one_line_a_row_without_empty_rows() -> None:
+def test_table_is_one_line_per_row_without_empty_rows() -> None:
     assert table_block([["a", "b\nc"], ["", " "], ["d", ""]]).text == "a | b c\nd | "
 
 

@@ -13,7 +13,7 @@ from embedtune.ingest.chunker import Chunk, Chunker
 
 
 class WordCounter:
-    """A tokenizer that makes two tokens of each word, and two special ones of a passage."""
+    """A tokenizer with two tokens per word, and two special tokens per passage."""
 
     def pieces(self, texts: Sequence[str]) -> list[int]:
         return [2 * len(text.split()) for text in texts]
@@ -23,7 +23,7 @@ class WordCounter:
 
 
 class GluedCounter(WordCounter):
-    """A tokenizer whose whole has more tokens than its parts: one more for each line end."""
+    """A tokenizer that counts more tokens in a whole text than in its parts: one more per line end."""
 
     def passages(self, texts: Sequence[str]) -> list[int]:
         return [count + text.count("\n") for count, text in zip(super().passages(texts), texts, strict=True)]
@@ -81,7 +81,7 @@ def test_merged_sections_keep_their_headings_as_lines() -> None:
     assert chunk.text.split("\n\n") == ["A", prose(1), "B", prose(1)]
 
 
-def test_heading_over_nothing_is_text() -> None:
+def test_heading_without_text_below_is_text() -> None:
     blocks = [
         Block("heading", "Empty", 2),
         Block("heading", "Full", 2),
@@ -93,7 +93,7 @@ def test_heading_over_nothing_is_text() -> None:
 
 
 @pytest.mark.parametrize("kind", ["code", "table"])
-def test_code_and_tables_stay_whole_while_they_fit(kind: str) -> None:
+def test_code_and_tables_stay_whole_if_they_fit(kind: str) -> None:
     lines = "\n".join("a b c d e" for _ in range(6))
     made = chunks([Block("paragraph", prose(4)), Block(kind, lines), Block("paragraph", prose(4))])  # type: ignore[arg-type]
     assert sum(lines in chunk.text for chunk in made) == 1
@@ -105,7 +105,7 @@ def test_too_large_table_is_cut_at_line_ends() -> None:
     assert [line for chunk in made for line in chunk.text.split("\n")] == lines
 
 
-def test_sentences_are_not_cut_while_they_fit() -> None:
+def test_sentences_are_not_cut_if_they_fit() -> None:
     made = chunks([Block("paragraph", prose(17))])
     assert all(chunk.text.startswith("Word") and chunk.text.endswith("end.") for chunk in made)
 
@@ -141,7 +141,7 @@ def test_prefix_that_takes_most_of_the_length_is_refused() -> None:
         Chunker(IngestSettings(), contract(16), PrefixCounter())
 
 
-def test_whole_longer_than_its_parts_still_fits() -> None:
+def test_text_with_more_tokens_than_its_parts_still_fits() -> None:
     items = [Block("list", f"- item {n}") for n in range(60)]
     made = chunks(items, low=10, high=200, max_length=64, counter=GluedCounter())
     assert max(chunk.n_tokens for chunk in made) <= 64

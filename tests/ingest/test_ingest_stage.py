@@ -69,7 +69,14 @@ def test_every_format_becomes_chunks(tmp_path: Path) -> None:
         **{f"documents_{suffix}": 1 for suffix in ("docx", "html", "md", "pdf", "rst", "txt")},
     }
     titles = {row["path"]: row["title"] for row in table(tmp_path, "documents")}
-    assert titles == {"a.md": "A", "b.rst": "B", "c.txt": "c", "d.html": "D", "e.pdf": "E", "f.docx": "Pump sheet"}
+    assert titles == {
+        "a.md": "A",
+        "b.rst": "B",
+        "c.txt": "c",
+        "d.html": "D",
+        "e.pdf": "E",
+        "f.docx": "Pump manual",
+    }
     assert {row["doc_id"] for row in table(tmp_path, "chunks")} == {
         row["doc_id"] for row in table(tmp_path, "documents")
     }
@@ -132,7 +139,7 @@ def test_near_duplicates_share_a_group_and_a_split(docs: Path, tmp_path: Path) -
     assert all(group == chunk for group, chunk in smallest.items())
 
 
-def test_chunk_in_many_documents_is_boilerplate_and_joins_nothing(docs: Path, tmp_path: Path) -> None:
+def test_chunk_in_many_documents_is_boilerplate_and_connects_nothing(docs: Path, tmp_path: Path) -> None:
     for path in docs.iterdir():
         path.write_text(path.read_text() + f"\n# Licence\n\n{text(1000)}\n")
     report = ingest(docs, tmp_path)
@@ -144,7 +151,7 @@ def test_chunk_in_many_documents_is_boilerplate_and_joins_nothing(docs: Path, tm
     assert any("too many documents" in note for note in report.notes)
 
 
-def test_copies_that_hold_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
+def test_copies_that_make_up_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     for name in ("a", "b"):
@@ -155,7 +162,7 @@ def test_copies_that_hold_most_of_the_corpus_are_an_error(tmp_path: Path) -> Non
     assert not (tmp_path / "chunks").exists()
 
 
-def test_unreadable_files_are_listed_and_the_run_goes_on(docs: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_listed_and_the_run_continues(docs: Path, tmp_path: Path) -> None:
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
     (docs / "broken.docx").write_bytes(b"PK broken")
     (docs / "binary.txt").write_bytes(b"a\x00b")
@@ -164,7 +171,7 @@ def test_unreadable_files_are_listed_and_the_run_goes_on(docs: Path, tmp_path: P
     report = ingest(docs, tmp_path)
     skipped = {row["path"]: row["reason"] for row in table(tmp_path, "skipped")}
     assert list(skipped) == ["binary.txt", "broken.docx", "broken.pdf", "picture.png", "short.md"]
-    assert skipped["short.md"] == "too short: 2 words, at least 10"
+    assert skipped["short.md"] == "too short: 2 words, at least 10 are needed"
     assert "NUL" in skipped["binary.txt"]
     assert report.metrics["documents"] == 8
     assert report.metrics["skipped_files"] == 5

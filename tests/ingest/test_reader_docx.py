@@ -13,8 +13,8 @@ from tests.support.ingest_files import make_docx
 
 def test_structure() -> None:
     assert docx.read(make_docx()) == [
-        Block("heading", "Pump sheet", 1),
-        Block("paragraph", "The pump stands in the hall."),
+        Block("heading", "Pump manual", 1),
+        Block("paragraph", "The pump is in the hall."),
         Block("heading", "Limits", 2),
         Block("table", "Item | Value\nFlow | 8 l/s"),
         Block("heading", "Start", 2),

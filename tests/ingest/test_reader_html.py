@@ -36,7 +36,7 @@ def test_declared_encoding_is_used() -> None:
     assert read(page) == [Block("paragraph", "\u0141\u00f3d\u017a")]
 
 
-def test_layout_tables_are_walked_through() -> None:
+def test_tables_for_layout_are_read_as_text() -> None:
     page = b"<table><tr><td><ul><li>a</li></ul></td><td>b</td></tr></table>"
     assert read(page) == [Block("list", "- a"), Block("paragraph", "b")]
 

@@ -13,7 +13,7 @@ def test_structure() -> None:
     ]
 
 
-def test_list_items_keep_marker_and_depth_and_code_stands_between() -> None:
+def test_list_items_keep_marker_and_depth_with_code_between_them() -> None:
     text = "1. Open.\n\n   ```\n   go\n   ```\n\n   Wait.\n2. Close.\n   - a\n"
     assert markdown_blocks(text) == [
         Block("list", "1. Open."),

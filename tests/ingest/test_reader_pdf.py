@@ -10,7 +10,7 @@ from tests.support.ingest_files import make_pdf
 LONG = "The wash line has two kinds of spray bar and the numbers are easily swapped on"
 
 
-def test_headings_by_letter_size_and_paragraphs_by_full_lines() -> None:
+def test_headings_by_font_size_and_paragraphs_by_full_lines() -> None:
     page = [(18, "Spray bars"), (13, "Which goes where"), (10, LONG), (10, "a docket."), (10, "Item  Value")]
     assert read(make_pdf([page])) == [
         Block("heading", "Spray bars", 1),
@@ -20,12 +20,12 @@ def test_headings_by_letter_size_and_paragraphs_by_full_lines() -> None:
     ]
 
 
-def test_paragraph_goes_on_over_a_page_and_running_heads_are_dropped() -> None:
+def test_paragraph_continues_on_the_next_page_without_running_headers() -> None:
     pages = [[(10, "Works manual"), (10, LONG), (10, f"Page {number}")] for number in range(1, 4)]
     assert read(make_pdf(pages)) == [Block("paragraph", f"{LONG} {LONG} {LONG}")]
 
 
-def test_word_cut_at_a_line_end_is_joined() -> None:
+def test_hyphenated_word_at_a_line_end_is_joined() -> None:
     lines = [
         (10, LONG + " gal-"),
         (10, "vanised steel bars of the older kind that were fitted before the new drum came"),

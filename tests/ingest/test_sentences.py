@@ -30,7 +30,7 @@ def test_sentences(text: str, sentences: list[str]) -> None:
 
 
 @given(st.text(alphabet="ab.!? \n。\"'1A", max_size=60))
-def test_only_blanks_stand_between_sentences(text: str) -> None:
+def test_only_white_space_is_between_sentences(text: str) -> None:
     position = 0
     for start, end in sentence_spans(text, 0, len(text)):
         assert not text[position:start].strip()

@@ -27,7 +27,7 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_documents_come_by_path_with_their_hashes(docs: Path) -> None:
+def test_documents_are_listed_by_path_with_their_hashes(docs: Path) -> None:
     found = listing(docs)
     assert [item.name for item in found.sources] == ["Z.html", "a.rst", "b.md", "sub/a.TXT"]
     assert found.sources[2].sha256 == hashlib.sha256(b"b.md").hexdigest()
@@ -39,7 +39,7 @@ def test_limit_takes_the_first_by_path(docs: Path) -> None:
     assert [item.name for item in listing(docs, limit=2).sources] == ["Z.html", "a.rst"]
 
 
-def test_what_is_no_document_is_listed_and_hidden_files_are_not(docs: Path) -> None:
+def test_other_files_are_listed_as_skipped_and_hidden_files_are_not(docs: Path) -> None:
     (docs / "logo.png").write_bytes(b"x")
     (docs / "LICENSE").write_text("x")
     (docs / "large.md").write_bytes(b"x" * 2**20)
@@ -50,7 +50,7 @@ def test_what_is_no_document_is_listed_and_hidden_files_are_not(docs: Path) -> N
     assert reasons(listing(docs, max_file_mb=0.5)) == {
         "logo.png": "format .png is not supported",
         "LICENSE": "format (no extension) is not supported",
-        "large.md": "too large: 1.0 MB, at most 0.5",
+        "large.md": "too large: 1.0 MB, at most 0.5 MB are allowed",
         "pipe.md": "not a regular file, or a broken link",
     }
 
@@ -72,7 +72,7 @@ def test_links_out_of_the_folder_are_not_followed(docs: Path, tmp_path: Path) ->
     }
 
 
-def test_fingerprint_follows_names_and_content_not_the_place(docs: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_names_and_content_not_on_the_folder(docs: Path, tmp_path: Path) -> None:
     first = listing(docs).fingerprint
     moved = docs.rename(tmp_path / "elsewhere")
     assert listing(moved).fingerprint == first
@@ -83,5 +83,5 @@ def test_fingerprint_follows_names_and_content_not_the_place(docs: Path, tmp_pat
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="does not exist"):
         listing(tmp_path / "nowhere")

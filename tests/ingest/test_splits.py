@@ -23,11 +23,11 @@ def ids(count: int) -> list[str]:
 
 
 def splits_of(sizes: list[int], seed: int = 42) -> list[str]:
-    """Return the split of unrelated documents with so many chunks each."""
+    """Return the splits of unrelated documents with the given numbers of chunks."""
     return assign(np.arange(len(sizes)), np.array(sizes), ids(len(sizes)), IngestSettings(), seed)
 
 
-def test_boilerplate_stands_in_more_documents_than_allowed() -> None:
+def test_boilerplate_is_in_more_documents_than_allowed() -> None:
     chunks = occurrences((0, 7), (1, 7), (2, 7), (0, 8), (0, 8), (0, 8))
     assert chunks.boilerplate(2).tolist() == [7]
     assert chunks.boilerplate(3).tolist() == []
@@ -38,7 +38,7 @@ def test_documents_that_share_a_group_are_a_family_in_chains() -> None:
     assert families(chunks, NOTHING, 4).tolist() == [0, 0, 2, 0]
 
 
-def test_boilerplate_joins_nothing() -> None:
+def test_boilerplate_connects_nothing() -> None:
     chunks = occurrences((0, 1), (1, 1), (2, 1))
     assert families(chunks, np.array([1]), 3).tolist() == [0, 1, 2]
 
@@ -49,7 +49,7 @@ def refuse(chunks: Occurrences, limit: float) -> None:
     refuse_giant(chunks, NOTHING, family, limit, ["a.md", "b.md", "c.md"], texts.__getitem__)
 
 
-def test_family_that_is_too_large_names_what_joins_it() -> None:
+def test_family_that_is_too_large_names_what_connects_it() -> None:
     chunks = occurrences((0, 1), (0, 2), (1, 1), (1, 2), (2, 9))
     with pytest.raises(GateError) as caught:
         refuse(chunks, 0.3)
@@ -60,7 +60,7 @@ def test_family_that_is_too_large_names_what_joins_it() -> None:
 
 
 def test_large_single_document_is_no_error_and_neither_is_a_share_at_the_limit() -> None:
-    assert refuse(occurrences((0, 1), (0, 2), (0, 3), (1, 4)), 0.3) is None  # it raises nothing
+    assert refuse(occurrences((0, 1), (0, 2), (0, 3), (1, 4)), 0.3) is None  # no error is raised
     assert refuse(occurrences((0, 1), (1, 1), (2, 2), (2, 3)), 0.5) is None
 
 
@@ -70,7 +70,7 @@ def test_shares_are_met_on_a_large_corpus() -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=40), st.integers(0, 99))
-def test_no_split_is_empty_where_there_are_three_families(sizes: list[int], seed: int) -> None:
+def test_no_split_is_empty_if_there_are_three_families(sizes: list[int], seed: int) -> None:
     assert set(splits_of(sizes, seed)) == {"train", "dev", "test"}
 
 
@@ -80,7 +80,7 @@ def test_few_documents() -> None:
 
 
 @given(st.lists(st.integers(1, 20), min_size=30, max_size=60), st.integers(0, 9))
-def test_shares_are_near_where_families_are_small(sizes: list[int], seed: int) -> None:
+def test_shares_are_close_if_families_are_small(sizes: list[int], seed: int) -> None:
     splits = splits_of(sizes, seed)
     for split, share in (("test", 0.2), ("dev", 0.1)):
         held = sum(size for size, name in zip(sizes, splits, strict=True) if name == split)
@@ -98,7 +98,7 @@ def test_other_seed_other_membership() -> None:
     assert splits_of([1] * 50, 1) == splits_of([1] * 50, 1)
 
 
-def test_new_documents_move_few_of_the_old() -> None:
+def test_new_documents_move_few_of_the_old_ones() -> None:
     before = splits_of([5] * 500)
     after = splits_of([5] * 550)[:500]
     moved = sum(left != right for left, right in zip(before, after, strict=True))

@@ -1,4 +1,4 @@
-"""The local runner: which stages a job means, and what it does to a work directory."""
+"""The local runner: which stages it runs for a job, and what it does to a work directory."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def job(config, work: Path, **change) -> Job:
     return Job(**({"work": work, "config": config, "secrets": Secrets(), "source": "docs"} | change))
 
 
-def test_each_stage_reads_only_what_an_earlier_one_wrote():
+def test_each_stage_reads_only_what_an_earlier_stage_wrote():
     written: set[str] = set()
     for stage in STAGES:
         assert set(stage.inputs) <= written
@@ -27,13 +27,13 @@ def test_each_stage_reads_only_what_an_earlier_one_wrote():
     assert STAGE_NAMES == ("ingest", "generate", "split", "mine", "train", "evaluate", "export", "deploy")
 
 
-def test_from_and_to_bound_the_stages(config, tmp_path):
+def test_a_job_runs_from_its_first_to_its_last_stage(config, tmp_path):
     assert [s.name for s in job(config, tmp_path, first="mine", last="train").stages()] == ["mine", "train"]
     with pytest.raises(ConfigError, match="no stage to run"):
         job(config, tmp_path, first="train", last="mine").stages()
 
 
-def test_a_run_that_names_no_last_stage_changes_nothing_that_is_live(config, tmp_path):
+def test_by_default_a_run_changes_nothing_that_is_live(config, tmp_path):
     assert [stage.name for stage in job(config, tmp_path).stages()][-1] == "evaluate"
 
 
@@ -43,7 +43,7 @@ def test_ingest_needs_documents(config, tmp_path):
     assert job(config, tmp_path, source=None, first="mine").stages()
 
 
-def test_a_dataset_of_ones_own_starts_at_mine(config, tmp_path):
+def test_a_run_on_a_users_dataset_starts_at_mine(config, tmp_path):
     with pytest.raises(ConfigError, match="--from mine"):
         job(config, tmp_path, dataset=tmp_path).stages()
     assert job(config, tmp_path, dataset=tmp_path, first="mine").stages()
@@ -60,7 +60,7 @@ def test_a_dataset_of_ones_own_starts_at_mine(config, tmp_path):
         (ENDPOINT, {"champion": Path("nowhere")}, "no encoder contract"),
     ],
 )
-def test_what_a_late_stage_would_refuse_is_refused_before_the_first(config, tmp_path, settings, comparisons, says):
+def test_errors_of_late_stages_are_raised_before_the_first_stage(config, tmp_path, settings, comparisons, says):
     changed = parse_config(config.model_dump(exclude=set(settings)) | settings)
     wanted = job(changed, tmp_path / "work", source=str(tmp_path), comparisons=Comparisons(**comparisons))
     with pytest.raises(EmbedtuneError, match=says):
@@ -69,7 +69,7 @@ def test_what_a_late_stage_would_refuse_is_refused_before_the_first(config, tmp_
 
 
 def no_stage(*_: object) -> None:
-    pytest.fail("a stage was begun")
+    pytest.fail("a stage was started")
 
 
 def test_two_runs_do_not_share_a_work_directory(tmp_path):
@@ -80,7 +80,7 @@ def test_two_runs_do_not_share_a_work_directory(tmp_path):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_force_hides_the_old_output_and_gives_it_back_if_the_run_fails(config, tmp_path, fails):
+def test_force_moves_the_old_output_away_and_restores_it_if_the_stage_fails(config, tmp_path, fails):
     output = tmp_path / "triplets"
     output.mkdir()
     (output / "old").touch()

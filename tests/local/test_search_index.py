@@ -1,4 +1,4 @@
-"""Searching a work directory: both models' rankings are exact, indexes are kept, and what moved is said."""
+"""Searching a work directory: rankings are exact, indexes are reused, and changes of rank are shown."""
 
 import io
 import json
@@ -52,7 +52,7 @@ def test_each_model_ranks_by_the_inner_product_of_its_own_vectors(work: Path) ->
         assert found[model][0].text == PASSAGES[order[0]].text
 
 
-def test_each_hit_says_where_the_other_model_has_it(work: Path) -> None:
+def test_each_hit_contains_its_rank_with_the_other_model(work: Path) -> None:
     found = opened(work).search("the hoist", len(PASSAGES))
     ranks = {model: {hit.id: hit.rank for hit in hits} for model, hits in found.items()}
     assert ranks["base"] != ranks["tuned"]
@@ -60,7 +60,7 @@ def test_each_hit_says_where_the_other_model_has_it(work: Path) -> None:
     assert all(hit.other_rank == ranks["base"][hit.id] for hit in found["tuned"])
 
 
-def test_comparison_says_none_beyond_its_depth_and_of_one_model_alone() -> None:
+def test_the_other_rank_is_none_beyond_the_depth_and_for_a_single_model() -> None:
     passages = PASSAGES[:3]
     both = compare({"base": [(0, 0.9), (1, 0.8)], "tuned": [(2, 0.7), (0, 0.6)]}, passages, 1)
     assert both == {
@@ -70,7 +70,7 @@ def test_comparison_says_none_beyond_its_depth_and_of_one_model_alone() -> None:
     assert compare({"tuned": [(1, 0.8)]}, passages, 5)["tuned"] == [Hit(1, None, 0.8, "p0", passages[1].text)]
 
 
-def test_indexes_are_kept_until_passages_or_model_change(tmp_path: Path, work: Path) -> None:
+def test_indexes_are_reused_until_passages_or_model_change(tmp_path: Path, work: Path) -> None:
     copy = tmp_path / "work"
     shutil.copytree(work, copy, ignore=shutil.ignore_patterns("index", "cache"))
 
@@ -84,11 +84,11 @@ def test_indexes_are_kept_until_passages_or_model_change(tmp_path: Path, work: P
     make_searchable_work(copy, PASSAGES[:20])
     assert len(opened(copy, "tuned").search("the hoist", 50)["tuned"]) == 20
     assert written("tuned") > times["tuned"]
-    assert written("base") == times["base"]  # nobody asked for it
+    assert written("base") == times["base"]  # it was not opened
     assert len(opened(copy).search("the hoist", 50)["base"]) == 20
 
 
-def test_a_model_alone_can_be_asked(work: Path) -> None:
+def test_a_single_model_can_be_searched(work: Path) -> None:
     assert set(opened(work, "tuned").search("the hoist", 3)) == {"tuned"}
 
 
@@ -101,15 +101,15 @@ def test_examples_are_short_test_questions(work: Path) -> None:
     assert example_questions(work / "dataset") == ["how do I clean the kiln?", "hoist chain"]
 
 
-def test_a_playground_holds_passages_vectors_and_the_base_model(work: Path, tmp_path: Path) -> None:
+def test_a_playground_contains_passages_vectors_and_the_base_model(work: Path, tmp_path: Path) -> None:
     from embedtune.core.encoders.onnx import OnnxEncoder
 
     folder = tmp_path / "play"
     folder.mkdir()
-    (folder / "of an older one").touch()
+    (folder / "old-file").touch()
     index = opened(work)
     write_playground(index, folder)
-    assert not (folder / "of an older one").exists()
+    assert not (folder / "old-file").exists()
     assert read_record(folder / "playground.json", PlaygroundRecord) == PlaygroundRecord(
         base_model=str(work / "base"), passages=41, examples=("how do I clean the kiln?", "hoist chain")
     )
@@ -126,7 +126,7 @@ def asked(work: Path, *arguments: str, typed: str | None = None):
     return CliRunner().invoke(cli, ["search", str(work), "--set", "runtime.device=cpu", *arguments], input=typed)
 
 
-def test_the_command_answers_each_question_as_a_line_of_json(work: Path) -> None:
+def test_the_command_prints_one_line_of_json_per_question(work: Path) -> None:
     done = asked(work, "the hoist", "the kiln", "-k", "3", "--json")
     assert done.exit_code == 0, done.output
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -135,7 +135,7 @@ def test_the_command_answers_each_question_as_a_line_of_json(work: Path) -> None
     assert set(records[0]["base"][0]) == {"rank", "other_rank", "score", "id", "text"}
 
 
-def test_the_command_answers_what_is_typed_until_the_input_ends(work: Path) -> None:
+def test_the_command_reads_questions_from_stdin_until_it_ends(work: Path) -> None:
     done = asked(work, "-k", "2", "--json", "--model", "tuned", typed="the hoist\n\n  the kiln  \n")
     assert done.exit_code == 0, done.output
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -143,14 +143,14 @@ def test_the_command_answers_what_is_typed_until_the_input_ends(work: Path) -> N
     assert set(records[0]) == {"query", "tuned"}
 
 
-def test_the_command_says_what_a_directory_lacks(tmp_path: Path) -> None:
+def test_the_command_names_what_is_missing_in_a_directory(tmp_path: Path) -> None:
     done = asked(tmp_path, "the hoist")
     assert done.exit_code == 1
     assert "dataset" in done.stderr
     assert "Traceback" not in done.output
 
 
-def test_the_table_shows_place_title_and_what_moved() -> None:
+def test_the_table_shows_heading_title_and_changes_of_rank() -> None:
     found = {
         "base": [
             Hit(1, 1, 0.91, "a", "Book > Chapter 1\nText one"),
@@ -181,7 +181,7 @@ def test_the_table_shows_place_title_and_what_moved() -> None:
     assert "3. 0.700 ▼ to beyond 100                3. 0.700 ▼ from 2" in lines
 
 
-def test_ctrl_c_ends_the_asking_quietly(work: Path) -> None:
+def test_ctrl_c_ends_a_search_without_an_error(work: Path) -> None:
     opened(work, "tuned")
     command = [sys.executable, "-m", "embedtune", "search", str(work), "--model", "tuned", "-k", "1", "--json"]
     asking = subprocess.Popen(

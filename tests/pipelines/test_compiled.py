@@ -1,4 +1,4 @@
-"""What the compiled pipelines say: edges, GPU nodes, secrets, images."""
+"""The compiled pipelines: edges, GPU nodes, secrets, images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from embedtune.core.stage import STAGES
 from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
 
-FRAME = {"prepare", "report"}  # what a pipeline has beside the stages
+FRAME = {"prepare", "report"}  # the tasks of a pipeline in addition to the stages
 BEHIND_THE_VERDICT = {"export", "deploy"}
 TAG = "0123456789ab"
 REGISTRY = "registry.example/team"
@@ -20,7 +20,7 @@ GPU_STAGES = {"mine", "train", "evaluate", "export"}
 
 
 class Compiled:
-    """One compiled file, read."""
+    """One compiled pipeline."""
 
     def __init__(self, path: Path) -> None:
         self.text = path.read_text()
@@ -33,7 +33,7 @@ class Compiled:
         self.kubernetes: dict[str, Any] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
     def _inside(self, condition: dict[str, Any]) -> dict[str, Any]:
-        """Return the tasks of a condition, their inputs from outside as if they stood there."""
+        """Return the tasks inside a condition, with their inputs as outside of it."""
         tasks: dict[str, Any] = self.spec["components"][condition["componentRef"]["name"]]["dag"]["tasks"]
         for task in tasks.values():
             for kind, key in (("artifacts", "componentInputArtifact"), ("parameters", "componentInputParameter")):
@@ -48,7 +48,7 @@ class Compiled:
 
 @pytest.fixture(autouse=True, scope="module")
 def tag() -> Iterator[None]:
-    # Sources that change while the tests run shall not make them fail.
+    # Sources that change while the tests run must not make them fail.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.compile.image_tag", lambda: TAG)
         yield
@@ -89,7 +89,7 @@ def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
             assert edge["taskOutputArtifact"]["outputArtifactKey"] == name
 
 
-def test_only_what_changes_the_live_service_stands_behind_the_verdict(each: Compiled) -> None:
+def test_only_what_changes_the_live_service_depends_on_the_verdict(each: Compiled) -> None:
     assert set(each.inner) == BEHIND_THE_VERDICT
     assert each.condition["taskInfo"]["name"] == "better"
     name = "pipelinechannel--evaluate-Output"
@@ -110,12 +110,12 @@ def test_each_stage_gets_its_own_configuration(each: Compiled) -> None:
         assert edge == {"outputParameterKey": stage.name, "producerTask": "prepare"}
 
 
-def test_only_what_looks_at_the_outside_is_never_cached(each: Compiled) -> None:
+def test_only_tasks_that_read_or_change_the_outside_are_never_cached(each: Compiled) -> None:
     cached = {name for name, task in each.tasks.items() if task["cachingOptions"].get("enableCache")}
     assert set(each.tasks) - cached == {"prepare", "deploy"}
 
 
-def test_gpu_stages_ask_for_one_gpu_on_a_node_that_is_big_and_new_enough(gpu: Compiled) -> None:
+def test_gpu_stages_request_one_gpu_that_is_large_and_new_enough(gpu: Compiled) -> None:
     for name in GPU_STAGES:
         accelerator = gpu.container(name)["resources"]["accelerator"]
         assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
@@ -134,19 +134,19 @@ def test_gpu_stages_ask_for_one_gpu_on_a_node_that_is_big_and_new_enough(gpu: Co
 @pytest.mark.parametrize(
     ("mib", "fits"), [(81920, True), (81559, True), (95830, True), (73728, False), (46068, False)]
 )
-def test_the_memory_limit_parts_80_gb_cards_from_smaller_ones(gpu: Compiled, mib: int, fits: bool) -> None:
+def test_the_memory_limit_separates_80_gb_cards_from_smaller_ones(gpu: Compiled, mib: int, fits: bool) -> None:
     rules = gpu.kubernetes["exec-train"]["nodeAffinity"][0]["matchExpressions"]
     assert (mib > int(rules[0]["values"][0])) is fits
 
 
-def test_nothing_but_the_gpu_stages_holds_a_gpu(gpu: Compiled) -> None:
+def test_only_the_gpu_stages_request_a_gpu(gpu: Compiled) -> None:
     for name in set(gpu.tasks) - GPU_STAGES:
         assert "accelerator" not in gpu.container(name)["resources"]
         assert not {"nodeAffinity", "tolerations", "emptyDirMounts"} & gpu.kubernetes[f"exec-{name}"].keys()
         assert "/cpu:" in gpu.container(name)["image"]
 
 
-def test_the_cpu_pipeline_knows_no_gpu(cpu: Compiled) -> None:
+def test_the_cpu_pipeline_requests_no_gpu(cpu: Compiled) -> None:
     assert "nvidia" not in cpu.text.replace("nvidia/", "")
     assert "/gpu:" not in cpu.text
     assert "/dev/shm" not in cpu.text
@@ -193,7 +193,7 @@ def test_no_parameter_takes_a_credential(each: Compiled) -> None:
 
 def test_every_parameter_is_described_and_they_are_few(each: Compiled) -> None:
     inputs = [each.spec["root"]["inputDefinitions"]]
-    # What a condition hands in has no words of its own.
+    # Parameters that a condition passes on have no description.
     ours = [component for component in each.spec["components"].values() if "dag" not in component]
     inputs += [component.get("inputDefinitions", {}) for component in ours]
     for group in inputs:
@@ -211,7 +211,7 @@ def test_every_task_has_requests_a_time_limit_and_retries(each: Compiled) -> Non
         assert task["retryPolicy"]["maxRetryCount"] == 2
 
 
-def test_needs_stand_for_every_task_of_either_target(each: Compiled) -> None:
+def test_every_task_of_both_targets_has_its_needs(each: Compiled) -> None:
     for needs in NEEDS.values():
         assert set(needs) == set(each.tasks)
 
@@ -226,7 +226,7 @@ def test_the_command_writes_what_its_check_accepts(folder: Path, tmp_path: Path)
     assert command("--check", "--output", str(tmp_path)).exit_code == 0
 
 
-def test_the_check_names_changed_and_missing_files_and_mends_nothing(folder: Path, tmp_path: Path) -> None:
+def test_the_check_names_changed_and_missing_files_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
     changed = (folder / "finetune-gpu.yaml").read_text().replace("'79000'", "'1'")
     (tmp_path / "finetune-gpu.yaml").write_text(changed)
     result = command("--check", "--output", str(tmp_path))
@@ -244,7 +244,7 @@ def read_all(path: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in path.iterdir()}
 
 
-def test_a_claim_for_the_cache_is_mounted_where_an_attempt_resumes(tmp_path: Path) -> None:
+def test_a_claim_for_the_cache_is_mounted_in_the_tasks_that_resume(tmp_path: Path) -> None:
     arguments = ["--cache-claim", "ours", "--output", str(tmp_path)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     found = Compiled(tmp_path / "finetune-cpu.yaml")

@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_tag_is_twelve_hex_digits_and_repeats(checkout: Path) -> None:
+def test_a_tag_is_twelve_hex_digits_and_reproducible(checkout: Path) -> None:
     assert re.fullmatch("[0-9a-f]{12}", image_tag(checkout))
     assert image_tag(checkout) == image_tag(checkout)
 

@@ -1,4 +1,4 @@
-"""The whole pipeline under KFP's local runner: one process a task, artifacts handed over by KFP."""
+"""The whole pipeline under KFP's local runner: one process per task, artifacts passed on by KFP."""
 
 import json
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from tests.support.object_store import ENDPOINT, a_bucket, needs_server
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import overrides, write_documents
 
-# KFP says of each task that the local runner has no pods to give memory to, and no image named python.
+# KFP warns for each task that the local runner has no pods to give memory to, and no image called python.
 pytestmark = pytest.mark.filterwarnings("ignore:Task '.*have no effect", "ignore:You may be attemping")
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a tiny model gains nothing from more
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a tiny model is no faster with more
     path = tmp_path / "root"
     runner = local.SubprocessRunner(use_venv=False)
     local.init(runner=runner, pipeline_root=str(path), raise_on_error=True, enable_caching=True)
@@ -35,19 +35,19 @@ def artifacts(root: Path) -> dict[str, list[Path]]:
     return {stage.artifact: list(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
 
 
-def test_the_whole_pipeline_runs_and_again_pays_nothing(root: Path, tmp_path: Path) -> None:
+def test_the_whole_pipeline_runs_and_a_second_run_costs_nothing(root: Path, tmp_path: Path) -> None:
     documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
     with OpenAIServer() as server:
         settings = overrides(tmp_path, server.url)
         for _ in range(2):
             pipeline(documents=documents, config="minilm", overrides=settings)
     written = artifacts(root)
-    # Without a store of releases nothing is deployed, whatever the verdict.
+    # Without a release store nothing is deployed, whatever the verdict.
     assert [name for name, paths in written.items() if not paths] == ["engine", "deployment"]
     for name, paths in written.items():
         for path in paths:
             read_artifact(path, name)
-        assert len(paths) <= 1, name  # the second run took all from KFP's cache
+        assert len(paths) <= 1, name  # the second run got everything from KFP's cache
     questions = read_artifact(written["questions"][0], "questions").manifest
     assert server.completions == questions.report.metrics["calls"]
     verdict = json.loads((written["evaluation"][0] / "verdict.json").read_text())
@@ -77,7 +77,7 @@ def test_a_model_that_the_verdict_accepts_goes_live(root: Path, tmp_path: Path) 
         finally:
             LocalTriton(port, lambda name: Path(name), 60).stop()
     written = artifacts(root)
-    # A verdict that is not accepted would leave the branch out: this corpus and seed give none.
+    # The branch runs only if the verdict is accepted, as it is with this corpus and seed.
     assert json.loads((written["evaluation"][0] / "verdict.json").read_text())["verdict"] != "REGRESSION"
     read_artifact(written["engine"][0], "engine")
     record = json.loads(

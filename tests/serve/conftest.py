@@ -1,4 +1,4 @@
-"""Triton's Python module exists only inside Triton: here a stand-in lets the endpoint model be imported."""
+"""Triton's Python module exists only inside Triton: an empty one lets the endpoint model be imported here."""
 
 import sys
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""What the init container of a serving pod does: one release, verified, or a reason and a failure."""
+"""The init container of a serving pod: it downloads one verified release, or fails with the reason."""
 
 import os
 import subprocess
@@ -27,10 +27,10 @@ def bucket() -> Iterator[Bucket]:
 def variables(bucket: Bucket, tmp_path: Path) -> dict[str, str]:
     """The environment of a pod whose release is published."""
     store = ReleaseStore(f"s3://{bucket.name}/r", STORAGE, SECRETS)
-    name = make_release(tmp_path / "built", "one")
-    store.publish(tmp_path / "built" / name, {})
+    release = make_release(tmp_path / "built", "one")
+    store.publish(release, "m")
     return {
-        "EMBEDTUNE_RELEASE": name,
+        "EMBEDTUNE_RELEASE": release.id,
         "EMBEDTUNE_RELEASES": f"s3://{bucket.name}/r",
         "EMBEDTUNE_S3_ENDPOINT": str(ENDPOINT),
         "EMBEDTUNE_S3_SECURE": "false",
@@ -45,21 +45,21 @@ def run(variables: dict[str, str], into: Path) -> subprocess.CompletedProcess[st
     return subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, check=False)
 
 
-def test_the_repository_stands_at_a_fixed_place(variables: dict[str, str], tmp_path: Path) -> None:
+def test_the_repository_is_at_a_fixed_path(variables: dict[str, str], tmp_path: Path) -> None:
     done = run(variables, tmp_path / "pod")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "pod/current/repository/embedtune/1/name").read_text() == "one"
     assert (tmp_path / "pod/current").resolve().name == variables["EMBEDTUNE_RELEASE"]
 
 
-def test_a_restarted_container_verifies_what_is_there_and_goes_on(
+def test_a_restarted_container_verifies_the_existing_release_and_succeeds(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
     fetch(tmp_path / "pod", variables)
     assert run(variables, tmp_path / "pod").returncode == 0
 
 
-def test_a_damaged_release_ends_the_container_with_the_reason(
+def test_a_damaged_release_fails_the_container_with_the_reason(
     variables: dict[str, str], bucket: Bucket, tmp_path: Path
 ) -> None:
     (key,) = [key for key in bucket.names() if key.endswith("reference.parquet")]
@@ -78,17 +78,17 @@ def test_a_release_for_another_target_is_refused(variables: dict[str, str], tmp_
         fetch(tmp_path / "pod", {**variables, "EMBEDTUNE_TARGET": "tensorrt"})
 
 
-def test_an_engine_of_another_tensorrt_is_refused_before_it_is_downloaded(
+def test_an_engine_for_another_tensorrt_is_refused_before_it_is_downloaded(
     variables: dict[str, str], bucket: Bucket, tmp_path: Path
 ) -> None:
-    name = make_release(tmp_path / "built", "plan", tensorrt="10.13.3.9")
-    ReleaseStore(f"s3://{bucket.name}/r", STORAGE, SECRETS).publish(tmp_path / "built" / name, {})
-    pod = {**variables, "EMBEDTUNE_RELEASE": name, "EMBEDTUNE_TARGET": "tensorrt"}
+    release = make_release(tmp_path / "built", "plan", tensorrt="10.13.3.9")
+    ReleaseStore(f"s3://{bucket.name}/r", STORAGE, SECRETS).publish(release, "m")
+    pod = {**variables, "EMBEDTUNE_RELEASE": release.id, "EMBEDTUNE_TARGET": "tensorrt"}
     for version, reason in (("10.12.0.36", "another TensorRT"), ("", "TRT_VERSION")):
         with pytest.raises(InputError, match=reason):
             fetch(tmp_path / "pod", {**pod, "TRT_VERSION": version})
     assert not (tmp_path / "pod").exists()
-    assert fetch(tmp_path / "pod", {**pod, "TRT_VERSION": "10.13.3"}).name == name
+    assert fetch(tmp_path / "pod", {**pod, "TRT_VERSION": "10.13.3"}).name == release.id
 
 
 @pytest.mark.parametrize("name", ["EMBEDTUNE_RELEASE", "EMBEDTUNE_RELEASES", "EMBEDTUNE_S3_ENDPOINT"])

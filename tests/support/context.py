@@ -1,4 +1,4 @@
-"""What tests run stages with, and what artifacts that tests write say they were made from."""
+"""The context that tests run stages in, and the provenance of artifacts that tests write."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ CONTRACT = EncoderContract(base_model="./base", dimensions=(32,))
 def context(
     config: Config, cache: Path, progress: Progress | None = None, secrets: Secrets | None = None
 ) -> Context:
-    """Return a context that has no credentials and draws nothing, unless it is given some."""
+    """Return a context, by default without credentials and with silent progress."""
     return Context(config, secrets or Secrets(), progress or SilentProgress(), cache)
 
 
@@ -28,5 +28,5 @@ def provenance(
     contract: EncoderContract = CONTRACT,
     code: str = "test",
 ) -> Provenance:
-    """Return what an artifact of a test was made from."""
+    """Return the provenance of an artifact that a test writes."""
     return Provenance(seed, contract, settings or {}, dict(inputs or {}), code)

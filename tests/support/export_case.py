@@ -1,4 +1,4 @@
-"""A tiny model artifact and its dataset, for whoever runs the export stage."""
+"""A tiny model artifact and its dataset, for tests that run the export stage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ from tests.support.training_world import make_world
 
 @dataclass(frozen=True)
 class ExportCase:
-    """What the stage reads.
+    """The inputs of the stage.
 
     Args:
-        root: Outputs and the cache go here.
+        root: Directory for outputs and the cache.
         model: The model artifact.
         dataset: The dataset artifact.
         settings: The configuration without the section `export`.
@@ -41,7 +41,7 @@ class ExportCase:
 
 
 def make_export_case(root: Path) -> ExportCase:
-    """Write a random model, as train would, and a dataset of 48 passages with 6 dev questions."""
+    """Write a random model, as train writes it, and a dataset of 48 passages with 6 dev questions."""
     world = make_world(root / "world")
     contract = tiny_contract(world.base, (32, 16))
     settings = {"contract": contract.model_dump(), "runtime": {"device": "cpu"}}

@@ -1,4 +1,7 @@
-"""The part of Kubernetes' API that a rollout meets, over real HTTP: one Deployment, its pods, and a script."""
+"""The part of the Kubernetes API that a rollout uses, over real HTTP: one Deployment and its pods, as scripted.
+
+Each `dict[str, Any]` is an object of the Kubernetes API.
+"""
 
 import json
 import threading
@@ -18,14 +21,14 @@ class FakeCluster:
 
     Args:
         broken: Releases whose download fails in every pod.
-        slow: Looks at the Deployment that a rollout needs.
-        ending: Looks at the pods after that for which an old one still ends; one on a lost node ends never.
-        stuck: The Deployment's controller has given up.
-        status: Answers everything with this HTTP status instead.
+        slow: How often the Deployment is read until a rollout is complete.
+        ending: How often the pods are then read while an old one is terminating; one on a lost node never ends.
+        stuck: Whether the Deployment's controller has given up.
+        status: HTTP status of every answer, if it is not None.
         max_unavailable: Of the rolling update; pods that answer stay unless all may be missing.
-        answering: The release of pods that are ready.
-        leaving: Looks at the pods since those have to go: they stay, end, and are gone.
-        hanging: They only stay.
+        answering: The release of the pods that are ready.
+        leaving: How often the pods were read since these have to go: they stay, terminate, and are gone.
+        hanging: Whether these pods stay instead.
     """
 
     broken: set[str] = field(default_factory=set)
@@ -44,7 +47,7 @@ class FakeCluster:
     queries: list[str] = field(default_factory=list)
 
     def deployment(self) -> dict[str, Any]:
-        """Return the Deployment; each look brings a rollout nearer to its end."""
+        """Return the Deployment; each call brings a rollout closer to its end."""
         self.waits = max(0, self.waits - 1)
         done = self.waits == 0 and self.release not in self.broken
         new = REPLICAS if done else 1
@@ -82,7 +85,7 @@ class FakeCluster:
         }
 
     def pods(self) -> dict[str, Any]:
-        """Return the pods: a new one whose download has failed, if it is broken."""
+        """Return the pods: a new one, whose download has failed if its release is broken, and those that leave."""
         failing = self.release in self.broken
         terminated = {"exitCode": 1, "reason": "Error", "message": "release is damaged in the store\n"}
         status = {
@@ -108,7 +111,7 @@ class FakeCluster:
         return {"kind": "PodList", "items": pods}
 
     def _left(self) -> list[dict[str, Any]]:
-        """Return what answers although the template names no release any more."""
+        """Return the pod that still answers although the template has no release any more."""
         if self.release or not self.answering:
             return []
         if not self.hanging and (self.leaving or self.max_unavailable == "100%"):
@@ -122,7 +125,7 @@ class FakeCluster:
         return [{"metadata": metadata, "status": {}}]
 
     def patch(self, body: dict[str, Any]) -> None:
-        """Apply a patch that a rollout or a withdrawal sends, and no other."""
+        """Apply a patch of a rollout or a withdrawal; others fail."""
         self.patches.append(body)
         if set(body["spec"]) == {"strategy"}:
             self.max_unavailable = body["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"]

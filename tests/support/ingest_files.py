@@ -1,4 +1,4 @@
-"""Small documents for the tests, made here."""
+"""Makes small documents for tests."""
 
 import io
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ Line = tuple[int, str]
 
 
 def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
-    """Return a PDF in Helvetica: each line of a page with its letter size, from the top."""
+    """Return a PDF in Helvetica, given the lines of each page from the top, with their font sizes."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"",
@@ -45,8 +45,8 @@ def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
 def make_docx() -> bytes:
     """Return a Word document with a title, headings, lists, a merged table cell and a listing."""
     document = Document()
-    document.add_heading("Pump sheet", 0)
-    document.add_paragraph("The pump stands in the hall.")
+    document.add_heading("Pump manual", 0)
+    document.add_paragraph("The pump is in the hall.")
     document.add_heading("Limits", 1)
     table = document.add_table(rows=2, cols=2)
     for cell, text in zip(table._cells, ("Item", "Value", "Flow", "8 l/s"), strict=True):

@@ -1,4 +1,4 @@
-"""A bucket of a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP), and AWS_ACCESS_KEY_ID with its secret."""
+"""A bucket on a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP), AWS_ACCESS_KEY_ID and its secret key."""
 
 import io
 import os
@@ -21,7 +21,7 @@ SECRETS = Secrets(
 
 
 class Bucket:
-    """A bucket of its own for one test."""
+    """A new bucket for one test."""
 
     def __init__(self, endpoint: str) -> None:
         self.client = Minio(endpoint, SECRETS.s3_access_key, SECRETS.s3_secret_key, secure=False)
@@ -35,7 +35,7 @@ class Bucket:
         return sorted(item.object_name for item in self.client.list_objects(self.name, recursive=True))
 
     def unfinished(self, key: str) -> int:
-        """Return how many interrupted multipart uploads of an object the server keeps."""
+        """Return the number of interrupted multipart uploads of an object that the server keeps."""
         return len(self.client._list_multipart_uploads(self.name, prefix=key).uploads)
 
     def remove(self) -> None:
@@ -46,7 +46,7 @@ class Bucket:
 
 @contextmanager
 def a_bucket() -> Iterator[Bucket]:
-    """Make a bucket and remove it in the end."""
+    """Make a bucket and remove it at the end."""
     made = Bucket(str(ENDPOINT))
     try:
         yield made

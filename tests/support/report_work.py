@@ -1,6 +1,5 @@
 """A work directory with every artifact, invented but consistent: tests render the report from it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
 from embedtune.evaluate.verdict import verdict_record
-from embedtune.export.parity import Parity, Variant
+from embedtune.export.parity import Measurements, Variant
 from embedtune.export.texts import Sample
 from embedtune.mine.audit import distribution
 
@@ -174,13 +173,13 @@ def _engine(work: Path, config: Config) -> None:
     full, small = np.array([0.99999, 1.0]), np.array([0.9612, 0.99])
     samples = [Sample("query", "grease", 3, 384), Sample("passage", "grease the chain", 256, 384)]
     variants = [Variant("fp32", 90.8, full, 0.55), Variant("int8", 59.0, small, 0.5431)]
-    found = Parity(config.export, samples, 62, 0.55, variants)
+    found = Measurements(config.export, samples, 62, 0.55, variants)
     with write_artifact(
         work / "engine", "engine", _provenance(work, config, "export", "model", "dataset")
     ) as draft:
         config.contract.save(draft.path)
         (draft.path / "engine.json").write_text("{}")
-        (draft.path / "parity.json").write_text(json.dumps(found.record()))
+        write_record(draft.path / "parity.json", found.record())
         (draft.path / "reference.parquet").write_text("")
         draft.report = StageReport("export", found.metrics(), found.notes(), 65.0)
 

@@ -1,4 +1,4 @@
-"""A work directory that can be searched: a dataset, and two tiny models that differ in their random weights."""
+"""A work directory that can be searched: a dataset and two tiny models with different random weights."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ QUERIES = [
 
 
 def make_searchable_work(work: Path, passages: list[Record] = PASSAGES) -> Path:
-    """Write `dataset/` and `model/` into `work`; the base model stands in `base/`."""
+    """Write `dataset/` and `model/` into `work`; the base model is in `base/`."""
     contract = tiny_contract(make_tiny_model(work / "base", seed=1), (TINY_DIMENSION, 16))
     made_from = provenance()
     with write_artifact(work / "dataset", "dataset", made_from) as draft:
@@ -41,7 +41,7 @@ def make_searchable_work(work: Path, passages: list[Record] = PASSAGES) -> Path:
         for split, names in asked.items():
             write_qrels(draft.path / "qrels" / f"{split}.tsv", {name: {"markup": 1} for name in names})
     with write_artifact(work / "model", "model", made_from) as draft:
-        make_tiny_model(draft.path, seed=0)  # the one that `make_tiny_engine` exports
+        make_tiny_model(draft.path, seed=0)  # the same model that `make_tiny_engine` exports
         contract.save(draft.path)
         for name in ("modules.json", "training.json"):
             (draft.path / name).write_text("{}")

@@ -1,7 +1,6 @@
-"""Releases on paper and an endpoint in memory: vectors are a function of the text and of the release."""
+"""Releases without a model and an endpoint in memory: vectors are a function of the text and of the release."""
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
-from embedtune.serve.release.record import release_id
+from embedtune.core.records.base import write_record
+from embedtune.serve.release.record import RELEASE_FILE, Release, ReleaseRecord, read_release, release_id
 
 SIZE = 8
 CONTRACT = EncoderContract(base_model="base", dimensions=(SIZE, 4))
@@ -36,6 +36,29 @@ def turned(values: list[float], cosine: float) -> list[float]:
     return [float(value) for value in mixed]
 
 
+def release_record(path: Path, **changes: object) -> ReleaseRecord:
+    """Return the record of a release directory for python-cpu in fp32, with `changes`."""
+    files = {
+        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != RELEASE_FILE
+    }
+    values = {
+        "target": "python-cpu",
+        "precision": "fp32",
+        "model_name": "embedtune",
+        "contract_hash": CONTRACT.hash,
+        "dimensions": CONTRACT.dimensions,
+        "max_length": CONTRACT.max_length,
+        "engine": "engine",
+        "response_cache_mb": 0,
+        "tensorrt_version": None,
+        "compute_capability": None,
+        "files": files,
+    } | changes
+    return ReleaseRecord.model_validate({"id": release_id(files, str(values["target"])), **values})
+
+
 def make_release(
     folder: Path,
     model: str,
@@ -44,15 +67,15 @@ def make_release(
     precision: str = "fp32",
     cosine: float = 1.0,
     tensorrt: str | None = None,
-) -> str:
+) -> Release:
     """Write a release directory named by its id.
 
     Args:
-        folder: Where.
-        model: Decides its vectors.
-        wrong: Its reference is of another model.
-        precision: What it says of itself.
-        cosine: Of its vectors and its reference.
+        folder: Directory to write it into.
+        model: Determines its vectors.
+        wrong: Whether its reference belongs to another model.
+        precision: Precision in its record.
+        cosine: Cosine similarity of its vectors with its reference.
         tensorrt: Version that built it; None: it is for python-cpu.
     """
     rows = [
@@ -67,23 +90,16 @@ def make_release(
     CONTRACT.save(path / "repository" / "embedtune" / "1")
     (path / "repository" / "embedtune" / "1" / "name").write_text(model)
     pq.write_table(pa.Table.from_pylist(rows), path / "reference.parquet")
-    files = {
-        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }
-    target = "tensorrt" if tensorrt else "python-cpu"
-    name = release_id(files, target)
-    about = {"id": name, "target": target, "precision": precision, "model_name": "embedtune", "files": files}
-    about |= {"tensorrt_version": tensorrt, "compute_capability": "9.0" if tensorrt else None}
-    (path / "release.json").write_text(json.dumps(about))
-    path.rename(folder / name)
-    return name
+    built = {"tensorrt_version": tensorrt, "compute_capability": "9.0" if tensorrt else None}
+    record = release_record(path, target="tensorrt" if tensorrt else "python-cpu", precision=precision, **built)
+    write_record(path / RELEASE_FILE, record)
+    path.rename(folder / record.id)
+    return read_release(folder / record.id)
 
 
 @dataclass
 class FakeServing:
-    """Serves what it is told to, unless that is known not to start."""
+    """Serves any release except those that are known not to start."""
 
     releases: Path
     broken: set[str] = field(default_factory=set)
@@ -93,11 +109,14 @@ class FakeServing:
     def current(self) -> str | None:
         return self.served
 
-    def switch(self, release: str) -> None:
-        self.log.append(release)
-        self.served = release
-        if release in self.broken:
-            raise GateError(f"{release} does not start")
+    def switch(self, release: Release) -> None:
+        self.restore(release.id)
+
+    def restore(self, name: str) -> None:
+        self.log.append(name)
+        self.served = name
+        if name in self.broken:
+            raise GateError(f"{name} does not start")
 
     def withdraw(self) -> None:
         self.served = None

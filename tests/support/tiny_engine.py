@@ -1,4 +1,4 @@
-"""A tiny engine directory, exported for real, for whoever serves or deploys one."""
+"""A tiny but real engine artifact, for tests that serve or deploy one."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ WORDS = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cu
 def make_tiny_engine(
     path: Path, *, target: str = "python-cpu", seed: int = 0, dimensions: tuple[int, ...] = (TINY_DIMENSION, 16)
 ) -> Path:
-    """Write a complete engine artifact of a tiny BERT at `path` (its base model stands beside it).
+    """Write a complete engine artifact of a tiny BERT, with its base model next to it.
 
     Args:
-        path: Where the artifact shall stand.
-        target: What it says it is for; the graph is the same.
-        seed: Of the random weights: other seeds give other vectors.
-        dimensions: Sizes that the contract offers.
+        path: Directory to write the artifact to.
+        target: The target in its record; the graph is the same.
+        seed: For the random weights: other seeds give other vectors.
+        dimensions: Vector sizes that the contract offers.
     """
     base = make_tiny_model(path.with_name(f"{path.name}-base"), seed)
     contract = tiny_contract(base, dimensions)

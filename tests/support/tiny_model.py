@@ -1,4 +1,4 @@
-"""Tiny randomly initialised models, built at run time: real architectures, real tokenizers, no download."""
+"""Tiny randomly initialised models, built at run time: real architectures and tokenizers, no download."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
     """Write a BERT of 2 layers and 32 dimensions with a WordPiece tokenizer; every Latin text can be tokenized.
 
     Returns:
-        `path`, a transformers directory with safetensors weights (at most 256 tokens a text).
+        `path`, a transformers directory with safetensors weights (at most 256 tokens per text).
     """
     import torch
     from transformers import BertConfig, BertModel
@@ -31,7 +31,7 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=256,
-        initializer_range=0.2,  # BERT's 0.02 makes all texts of an untrained model nearly equal
+        initializer_range=0.2,  # with BERT's 0.02 an untrained model finds all texts nearly equal
     )
     BertModel(config).save_pretrained(path, safe_serialization=True)
     tokenizer.save_pretrained(path)
@@ -39,12 +39,12 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
 
 
 def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = False) -> Path:
-    """Write a Llama of 2 layers and 32 dimensions, for what differs in decoders.
+    """Write a Llama of 2 layers and 32 dimensions, for tests of decoders.
 
     Args:
-        path: Where it shall stand.
-        seed: Of the random weights.
-        bidirectional: Each token attends to those after it too, as in Llama-type embedding models.
+        path: Directory to write the model to.
+        seed: Seed of the random weights.
+        bidirectional: Each token also attends to those after it, as in embedding models of the Llama type.
     """
     import torch
     from transformers import LlamaConfig, LlamaModel

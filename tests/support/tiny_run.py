@@ -1,4 +1,4 @@
-"""A corpus, a model and settings small enough for whole runs in a test."""
+"""A corpus, a model and settings that are small enough for complete runs in a test."""
 
 import random
 from pathlib import Path
@@ -25,7 +25,7 @@ _FAULTS = ("alarm", "leak", "high pressure", "low temperature", "worn pin", "wet
 
 
 def write_documents(folder: Path) -> Path:
-    """Write one Markdown file a part, each about its own faults and codes; no two are near-duplicates."""
+    """Write one Markdown file per machine part, with its faults and codes; no two are near-duplicates."""
     folder.mkdir(parents=True)
     for number, part in enumerate(_PARTS[:DOCUMENTS]):
         source = random.Random(number)
@@ -43,7 +43,7 @@ def write_documents(folder: Path) -> Path:
 
 
 def overrides(work: Path, base_url: str) -> str:
-    """Return settings, one a line, for a run with a tiny model and the LLM at `base_url`."""
+    """Return settings, one per line, for a run with a tiny model and the LLM at `base_url`."""
     model = make_tiny_model(work / "base")
     settings = {
         "contract.base_model": model,
@@ -55,7 +55,7 @@ def overrides(work: Path, base_url: str) -> str:
         "generate.llm.model": "test",
         "generate.questions_per_chunk": 1,
         "generate.max_hops": 2,
-        "generate.duplicate_similarity": 0.995,  # an untrained model finds all questions alike
+        "generate.duplicate_similarity": 0.995,  # to an untrained model all questions look alike
         "mine.min_negatives": 1,
         "mine.negatives": 2,
         "mine.max_short_share": 1.0,

@@ -1,4 +1,4 @@
-"""How the tests speak to Triton: gRPC requests with any bytes, and the metrics."""
+"""How the tests talk to Triton: gRPC requests with arbitrary bytes, and the metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def tensor(name: str, values: Any) -> InferInput:
 
 
 def rows(values: Sequence[Any]) -> np.ndarray:
-    """Return one value a row, of shape (n, 1); bytes stay whole, null bytes at their end too."""
+    """Return one value per row, of shape (n, 1); bytes are kept as they are, trailing null bytes included."""
     if isinstance(values[0], int):
         return np.array(values, dtype=np.int32).reshape(-1, 1)
     column = np.empty((len(values), 1), dtype=object)

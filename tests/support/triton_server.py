@@ -1,4 +1,4 @@
-"""A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton carries."""
+"""A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton contains."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""An encoder whose vectors can be computed by hand: one dimension a word of a small vocabulary."""
+"""An encoder whose vectors can be computed by hand: one dimension per word of a small vocabulary."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from embedtune.core.progress import Progress
 
 
 class WordEncoder:
-    """Counts the words of a vocabulary; vectors have unit length, a text without any of them is all zeros."""
+    """Counts the words of a vocabulary; vectors have unit length, or are all zeros if no word is in the text."""
 
     fingerprint = "words"
 

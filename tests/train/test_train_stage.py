@@ -208,7 +208,7 @@ def test_inputs_made_under_another_contract_are_refused(world, tmp_path):
 
 def test_a_base_of_another_size_is_refused(tmp_path):
     world = make_world(tmp_path / "world", dimensions=(64,), dev=0)
-    with pytest.raises(ContractError, match="another size"):
+    with pytest.raises(ContractError, match="do not have the size"):
         train(world, tmp_path / "model", tiny_config(world, dimensions=(64,)))
 
 

@@ -3,24 +3,19 @@
 import inspect
 
 from embedtune.cli.reference.markdown import page, table
+from embedtune.cli.shell import EXIT_CODES
 from embedtune.core import errors
 from embedtune.core.errors import EmbedtuneError
 
-MEANINGS = {
-    0: "Done. A model that is not better, and therefore not deployed, is a result and not an error.",
-    1: "Something failed: an artifact, an endpoint, a rollout; or `embedtune doctor` found something wrong.",
-    2: "Wrong usage: an option, a setting, or a path that cannot be used.",
-    3: "A gate failed, or the verdict is one that `--fail-on` refuses.",
-    130: "Interrupted (Ctrl-C or SIGTERM). Run the same command again to resume.",
-}
-INTRODUCTION = "The commands end with one of these codes, so that a script or a CI job can tell them apart."
+INTRODUCTION = """The commands end with one of these codes, so that a script or a CI job can tell them apart.
+A model that is not better, and therefore not deployed, is a result and not an error: the code is 0."""
 
 
 def render() -> str:
     """Return the page."""
     rows = [
         (str(code), meaning, ", ".join(f"`{kind.__name__}`" for kind in error_classes() if kind.exit_code == code))
-        for code, meaning in MEANINGS.items()
+        for code, meaning in EXIT_CODES.items()
     ]
     classes = [(f"`{kind.__name__}`", str(kind.exit_code), inspect.getdoc(kind) or "") for kind in error_classes()]
     first_lines = [(name, code, text.split("\n\n")[0]) for name, code, text in classes]

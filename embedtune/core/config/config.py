@@ -1,4 +1,4 @@
-"""The whole configuration of a run. Each section is documented at its fields, in the file of its name."""
+"""The whole configuration of a run. Each section has its own module, and is documented at its fields."""
 
 from typing import Self
 
@@ -21,26 +21,39 @@ from embedtune.core.contract import EncoderContract
 class Config(Section):
     """The whole configuration of a run."""
 
-    seed: int = Field(default=42, ge=0, description="Recipe: 42.")
+    seed: int = Field(default=42, ge=0, description="Seed of every random choice (recipe: 42).")
     contract: EncoderContract = Field(description="How texts become vectors.")
-    ingest: IngestSettings = Field(default_factory=IngestSettings, description="Stage ingest.")
-    generate: GenerateSettings = Field(default_factory=GenerateSettings, description="Stage generate.")
-    split: SplitSettings = Field(default_factory=SplitSettings, description="Stage split.")
-    mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="Stage train.")
-    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings, description="Stage evaluate.")
-    export: ExportSettings = Field(default_factory=ExportSettings, description="Stage export.")
-    deploy: DeploySettings = Field(default_factory=DeploySettings, description="Stage deploy.")
-    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Where releases live.")
+    ingest: IngestSettings = Field(
+        default_factory=IngestSettings, description="Stage ingest: documents to chunks."
+    )
+    generate: GenerateSettings = Field(
+        default_factory=GenerateSettings, description="Stage generate: chunks to questions."
+    )
+    split: SplitSettings = Field(default_factory=SplitSettings, description="Stage split: questions to a dataset.")
+    mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine: hard negatives.")
+    train: TrainSettings = Field(default_factory=TrainSettings, description="Stage train: the fine-tuning.")
+    evaluate: EvaluateSettings = Field(
+        default_factory=EvaluateSettings, description="Stage evaluate: is the model better?"
+    )
+    export: ExportSettings = Field(
+        default_factory=ExportSettings, description="Stage export: the model as an engine."
+    )
+    deploy: DeploySettings = Field(
+        default_factory=DeploySettings, description="Stage deploy: the engine as a live endpoint."
+    )
+    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Where releases are kept.")
     serve: ServeSettings = Field(default_factory=ServeSettings, description="Triton and the gateway.")
-    storage: StorageSettings = Field(default_factory=StorageSettings, description="Object store.")
+    storage: StorageSettings = Field(
+        default_factory=StorageSettings, description="Object store for s3:// addresses."
+    )
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings, description="This machine.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.train.negatives > self.mine.min_negatives:
             raise ValueError(
-                f"train.negatives {self.train.negatives} is above mine.min_negatives {self.mine.min_negatives}"
+                f"train.negatives {self.train.negatives} is greater than "
+                f"mine.min_negatives {self.mine.min_negatives}"
             )
         if self.train.matryoshka and len(self.contract.dimensions) < 2:
             raise ValueError("train.matryoshka needs at least two sizes in contract.dimensions")

@@ -11,11 +11,13 @@ class EvaluateSettings(Section):
     """How base and tuned are compared."""
 
     k: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
-        default=(1, 5, 10, 100), description="Cut-offs; 10 is always added, since the verdict needs it."
+        default=(1, 5, 10, 100),
+        description="Cut-offs of the metrics; 10 is always included, since the verdict needs it.",
     )
-    bootstrap_samples: int = Field(default=10_000, ge=100, description="Paired resamples of the queries.")
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Width of the intervals.")
+    bootstrap_samples: int = Field(default=10_000, ge=100, description="Number of paired bootstrap resamples.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence level of the intervals.")
     decide_on: str | None = Field(
-        default=None, description="Deciding set; None: the first --eval-set, else the synthetic test."
+        default=None,
+        description="Set that decides the verdict; None: the first --eval-set, else the synthetic test set.",
     )
-    examples: int = Field(default=8, ge=0, le=100, description="Wins and losses shown in the report.")
+    examples: int = Field(default=8, ge=0, le=100, description="Number of wins and of losses shown in the report.")

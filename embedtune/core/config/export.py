@@ -16,7 +16,7 @@ PRECISIONS: dict[Target, tuple[Precision, ...]] = {
 
 
 class ExportSettings(Section):
-    """The encoder as one graph, and the proof that it gives the same vectors."""
+    """The encoder as one graph, and the proof that it returns the same vectors."""
 
     target: Target = Field(
         default="python-cpu",
@@ -25,33 +25,46 @@ class ExportSettings(Section):
     )
     precision: Precision = Field(
         default="fp32",
-        description="fp32 or int8 for ONNX Runtime (int8: for CPUs with VNNI); any for TensorRT.",
+        description="fp32 or int8 for ONNX Runtime (int8 is for CPUs with VNNI); any of them for TensorRT.",
     )
     opset: int = Field(
-        default=20, ge=18, le=23, description="ONNX operator set; from 20 on GELU is one operator, and faster."
+        default=20,
+        ge=18,
+        le=23,
+        description="ONNX operator set; from 20 on, GELU is a single operator, which is faster.",
     )
     external_data_mb: float = Field(
-        default=1800.0, ge=0, le=1900.0, description="Weights above this size stand in a file of their own."
+        default=1800.0, ge=0, le=1900.0, description="Weights larger than this are written to a separate file."
     )
     tensorrt_batch: int = Field(
-        default=64, ge=1, le=1024, description="Largest batch of a TensorRT engine; serve.max_batch_size fits in."
+        default=64,
+        ge=1,
+        le=1024,
+        description="Largest batch of a TensorRT engine; serve.max_batch_size must not exceed it.",
     )
     calibration_passages: int = Field(
-        default=512, ge=8, description="Passages that int8 for TensorRT takes its ranges from."
+        default=512, ge=8, description="Passages used to calibrate the value ranges of int8 for TensorRT."
     )
-    parity_texts: int = Field(default=256, ge=256, description="Domain texts compared one by one.")
-    min_cosine_fp32: Share = Field(default=0.9999, description="Of each text, with its PyTorch vector.")
-    min_cosine_fp16: Share = Field(default=0.999, description="Of each text, with its PyTorch vector.")
-    min_cosine_int8: Share = Field(default=0.97, description="Of each text, with its PyTorch vector.")
+    parity_texts: int = Field(
+        default=256, ge=256, description="Domain texts whose vectors are compared one by one."
+    )
+    min_cosine_fp32: Share = Field(
+        default=0.9999, description="Lowest cosine allowed between a text's vector at fp32 and its PyTorch vector."
+    )
+    min_cosine_fp16: Share = Field(default=0.999, description="Lowest cosine allowed at fp16.")
+    min_cosine_int8: Share = Field(default=0.97, description="Lowest cosine allowed at int8.")
     max_ndcg_drift: Share = Field(
-        default=0.005, description="Change of nDCG@10 on dev against PyTorch, in either direction."
+        default=0.005, description="Largest change allowed in nDCG@10 on dev compared with PyTorch, up or down."
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         allowed = PRECISIONS[self.target]
         if self.precision not in allowed:
-            raise ValueError(f"precision {self.precision} is not for target {self.target}: {' or '.join(allowed)}")
+            choice = " or ".join(allowed)
+            raise ValueError(
+                f"precision {self.precision} is not available for target {self.target}, only {choice}"
+            )
         return self
 
     def min_cosine(self, precision: Precision) -> float:

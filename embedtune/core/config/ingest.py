@@ -10,30 +10,42 @@ from embedtune.core.config.section import Section, Share
 class IngestSettings(Section):
     """How documents become chunks."""
 
-    min_words: int = Field(default=200, ge=1, description="Chunks are filled to at least this many words.")
+    min_words: int = Field(default=200, ge=1, description="Smallest chunk in words, where the document allows it.")
     max_words: int = Field(
-        default=500, ge=10, description="Upper bound; the contract's max_length in tokens binds too."
+        default=500, ge=10, description="Largest chunk in words; contract.max_length limits its tokens too."
     )
-    min_document_words: int = Field(default=10, ge=1, description="Shorter documents are skipped and listed.")
-    max_file_mb: float = Field(default=64.0, gt=0, description="Larger files are skipped and listed.")
-    near_duplicate_jaccard: Share = Field(default=0.7, description="Word-5-gram Jaccard of near-duplicates.")
-    near_duplicate_containment: Share = Field(default=0.8, description="Or this containment.")
+    min_document_words: int = Field(
+        default=10, ge=1, description="Documents with fewer words are skipped, see skipped.parquet."
+    )
+    max_file_mb: float = Field(default=64.0, gt=0, description="Larger files are skipped, see skipped.parquet.")
+    near_duplicate_jaccard: Share = Field(
+        default=0.7, description="Chunks with this Jaccard similarity of word-5-grams or more are near-duplicates."
+    )
+    near_duplicate_containment: Share = Field(
+        default=0.8, description="So are chunks with this containment of word-5-grams or more."
+    )
     boilerplate_documents: int = Field(
-        default=3, ge=1, description="A chunk in more documents than this is boilerplate: no questions."
+        default=3,
+        ge=1,
+        description="A chunk found in more documents than this is boilerplate: no questions are asked about it.",
     )
     max_component_share: Share = Field(
-        default=0.3, description="A split unit above this share of the corpus is an error."
+        default=0.3, description="Largest share of the chunks that a family of documents may have."
     )
-    train_share: Share = Field(default=0.7, description="Share of chunks whose documents train may see.")
-    dev_share: Share = Field(default=0.1, description="Share that picks the best checkpoint.")
-    test_share: Share = Field(default=0.2, description="Share that decides (recipe: 20 %).")
+    train_share: Share = Field(default=0.7, description="Share of the chunks in the train split.")
+    dev_share: Share = Field(
+        default=0.1, description="Share of the chunks in the dev split, which chooses the best checkpoint."
+    )
+    test_share: Share = Field(
+        default=0.2, description="Share of the chunks in the test split, which decides the verdict (recipe: 20 %)."
+    )
     limit: int | None = Field(default=None, ge=1, description="Read only the first N documents.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.min_words > self.max_words:
-            raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
+            raise ValueError(f"min_words {self.min_words} is greater than max_words {self.max_words}")
         total = self.train_share + self.dev_share + self.test_share
         if abs(total - 1.0) > 1e-9:
-            raise ValueError(f"train_share + dev_share + test_share is {total:g}, must be 1")
+            raise ValueError(f"train_share + dev_share + test_share is {total:g}, but must be 1")
         return self

@@ -1,19 +1,21 @@
-"""Load the configuration: a preset or a YAML file, then `section.key=value` overrides, all of it strict."""
+"""Loads the configuration: a preset or a YAML file, then `section.key=value` overrides, all checked strictly."""
 
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
 from embedtune.core.config.config import Config
+from embedtune.core.config.keys import similar_key
 from embedtune.core.errors import ConfigError
+from embedtune.core.suggestions import did_you_mean
 
 
 def preset_names() -> list[str]:
-    """Return the names of the presets that embedtune ships."""
+    """Return the names of the presets that come with embedtune."""
     folder = resources.files("embedtune") / "presets"
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -22,10 +24,12 @@ def preset_text(name: str) -> str:
     """Return the commented YAML of a preset.
 
     Raises:
-        ConfigError: There is no such preset.
+        ConfigError: There is no preset of this name.
     """
-    if name not in preset_names():
-        raise ConfigError("no such preset", got=name, expected=", ".join(preset_names()))
+    known = preset_names()
+    if name not in known:
+        similar = did_you_mean(name, known) or None
+        raise ConfigError("no such preset", got=name, expected=", ".join(known), fix=similar)
     return (resources.files("embedtune") / "presets" / f"{name}.yaml").read_text()
 
 
@@ -33,7 +37,7 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration.
 
     Args:
-        source: Name of a preset, or path of a YAML file.
+        source: Name of a preset, or path to a YAML file.
         overrides: `section.key=value` strings; values are read as YAML.
 
     Raises:
@@ -52,19 +56,19 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     return parse_config(data)
 
 
-def parse_config(data: dict[str, Any]) -> Config:
+def parse_config(data: dict[str, JsonValue]) -> Config:
     """Validate plain data as a configuration.
 
     Raises:
-        ConfigError: Names each offending key with its value and what is allowed.
+        ConfigError: The data is not valid; the error names each wrong key, its value and what is allowed.
     """
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise _explain(error) from error
+        raise _explain(error.errors()) from error
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply(data: dict[str, JsonValue], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError("not an override", got=override, expected="section.key=value")
@@ -83,8 +87,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"the value of {key} is not valid YAML", got=value) from error
 
 
-def _number(value: Any) -> Any:
-    """Read 1e-5 as a number: YAML 1.1 wants a dot and calls it a string."""
+def _number(value: JsonValue) -> JsonValue:
+    """Read 1e-5 as a number: without a dot in it, YAML 1.1 calls it a string."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -93,19 +97,23 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _explain(error: ValidationError) -> ConfigError:
-    lines = []
-    for item in error.errors():
+def _explain(errors: list[ErrorDetails]) -> ConfigError:
+    lines, similar = [], []
+    for item in errors:
         key = ".".join(str(part) for part in item["loc"]) or "configuration"
         if item["type"] == "extra_forbidden":
             lines.append(f"{key}: unknown key (got {item['input']!r})")
+            similar.append(similar_key(key, item["input"]))
         elif item["type"] == "missing":
             lines.append(f"{key}: missing")
         elif item["type"] == "value_error":
             lines.append(f"{key}: {item['ctx']['error']}")
         else:
             lines.append(f"{key}: got {item['input']!r}; {item['msg']}")
+    found = ", ".join(key for key in similar if key)
     return ConfigError(
         "the configuration is not valid:\n  " + "\n  ".join(lines),
-        fix="see the commented presets (`embedtune init`) or docs/reference/configuration.md",
+        fix=f"did you mean {found}?"
+        if found
+        else "see the commented presets (`embedtune init`) or docs/reference/configuration.md",
     )

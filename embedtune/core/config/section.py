@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of."""
+"""The base class of every section of the configuration."""
 
 from typing import Annotated
 
@@ -9,6 +9,6 @@ Shares = dict[str, Annotated[float, Field(ge=0.0)]]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values never change."""
+    """A section of the configuration: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Settings of the stage train."""
+"""Settings of the stage train: loss, optimiser, adapters and precision."""
 
 from typing import Literal, Self
 
@@ -10,9 +10,9 @@ from embedtune.core.config.section import Section, Share
 class LoraSettings(Section):
     """Low-rank adapters instead of all weights; merged into the saved model."""
 
-    rank: int = Field(default=16, ge=1, le=512, description="Rank of the update.")
-    alpha: int = Field(default=32, ge=1, description="Scale: alpha / rank.")
-    dropout: Share = Field(default=0.0, description="Dropout before the adapters.")
+    rank: int = Field(default=16, ge=1, le=512, description="Rank of the weight update.")
+    alpha: int = Field(default=32, ge=1, description="The update is scaled by alpha / rank.")
+    dropout: Share = Field(default=0.0, description="Dropout applied before the adapters.")
 
 
 class TrainSettings(Section):
@@ -20,24 +20,43 @@ class TrainSettings(Section):
 
     loss: Literal["own_negatives", "in_batch"] = Field(
         default="own_negatives",
-        description="own_negatives: the recipe's; in_batch: also the other rows' passages, masked.",
+        description="own_negatives: only a row's own negatives, as in the recipe; in_batch: also the passages of "
+        "the other rows, false negatives masked.",
     )
-    temperature: float = Field(default=0.02, gt=0.0, le=1.0, description="Recipe: 0.02.")
-    negatives: int = Field(default=4, ge=0, le=64, description="Own negatives used, the first N mined.")
-    epochs: float = Field(default=3.0, gt=0, le=100, description="Recipe: 3.")
-    learning_rate: float = Field(default=1e-5, gt=0, le=1.0, description="Recipe: 1e-5.")
+    temperature: float = Field(default=0.02, gt=0.0, le=1.0, description="Temperature of the loss (recipe: 0.02).")
+    negatives: int = Field(
+        default=4, ge=0, le=64, description="Number of mined negatives used per row, the first ones (recipe: 4)."
+    )
+    epochs: float = Field(default=3.0, gt=0, le=100, description="Passes over the train split (recipe: 3).")
+    learning_rate: float = Field(default=1e-5, gt=0, le=1.0, description="Peak learning rate (recipe: 1e-5).")
     batch_size: int = Field(
-        default=128, ge=2, description="Rows an optimiser step; 128 shrinks below 2,000 rows (recipe)."
+        default=128,
+        ge=2,
+        description="Rows per optimiser step; 128 is reduced if there are fewer than 2,000 rows (recipe).",
     )
-    micro_batch_size: int = Field(default=4, ge=1, description="Rows at a time in memory (recipe: 4).")
-    warmup_steps: int = Field(default=5, ge=0, description="Recipe: 5.")
-    weight_decay: float = Field(default=0.01, ge=0, description="None on bias and norm (recipe: 0.01).")
-    max_grad_norm: float = Field(default=1.0, gt=0, description="Recipe: 1.0.")
-    matryoshka: bool = Field(default=False, description="Train every size in contract.dimensions.")
-    lora: LoraSettings | None = Field(default=None, description="Train adapters only.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="auto: bf16 on a GPU.")
-    gradient_checkpointing: Literal["auto", "on", "off"] = Field(default="auto", description="auto: on a GPU.")
-    evaluations_per_epoch: int = Field(default=1, ge=1, le=100, description="Dev nDCG@10 measurements.")
+    micro_batch_size: int = Field(default=4, ge=1, description="Rows processed at once in memory (recipe: 4).")
+    warmup_steps: int = Field(
+        default=5, ge=0, description="Steps over which the learning rate rises to its peak (recipe: 5)."
+    )
+    weight_decay: float = Field(
+        default=0.01, ge=0, description="Weight decay, not applied to biases and norms (recipe: 0.01)."
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="Norm to which gradients are clipped (recipe: 1.0)."
+    )
+    matryoshka: bool = Field(default=False, description="Train for every size in contract.dimensions.")
+    lora: LoraSettings | None = Field(
+        default=None, description="Train low-rank adapters instead of all weights; None: all weights."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Precision of training; auto: bf16 on a GPU, else fp32."
+    )
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Recompute activations to save memory; auto: on a GPU only."
+    )
+    evaluations_per_epoch: int = Field(
+        default=1, ge=1, le=100, description="How often nDCG@10 on dev is measured in each epoch."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,1 +1,1 @@
-"""Encoders: one protocol, and its implementations in PyTorch, ONNX Runtime, Triton and over HTTP."""
+"""Encoders: one protocol and its implementations with PyTorch, ONNX Runtime, Triton and HTTP."""

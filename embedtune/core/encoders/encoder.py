@@ -1,4 +1,4 @@
-"""Texts to vectors: the one protocol of all encoders, so that the same code measures every implementation."""
+"""The protocol of all encoders, so that the same code can measure every implementation."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,10 +12,10 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the weights and the contract: equal fingerprints give equal vectors."""
+        """Identity of the weights and the contract: equal fingerprints mean equal vectors."""
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode queries; the contract's query prefix is added here."""
+        """Encode queries; this method adds the contract's query prefix."""
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode templated passages; the contract's passage prefix is added here."""
+        """Encode rendered passages; this method adds the contract's passage prefix."""

@@ -1,11 +1,11 @@
-"""The exported encoder: the tokenizer file, then a graph. Needs neither torch nor transformers."""
+"""The exported encoder: a tokenizer file and a graph. It needs neither torch nor transformers."""
 
 import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,29 +17,32 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 Integers = npt.NDArray[np.int64]
 INPUTS = ("input_ids", "attention_mask", "dimensions")
 OUTPUT = "embeddings"
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-# On a CPU what it makes is slower than what it takes: ONNX Runtime 1.32 sums and norms faster in two steps.
+# On a CPU the fused operator is slower: ONNX Runtime 1.32 adds and normalises faster in two steps.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-BLOCK = 512  # texts sorted by length together
+BLOCK = 512  # texts that are sorted by length together
 
 
 class Graph(Protocol):
-    """Runs an exported graph."""
+    """An exported graph that can be run."""
 
     def __call__(self, input_ids: Integers, attention_mask: Integers, dimensions: Integers) -> Vectors:
-        """Return one unit vector a row."""
+        """Return one unit vector per row."""
 
 
 class OnnxGraph:
-    """An ONNX file under ONNX Runtime.
+    """An ONNX file, run by ONNX Runtime.
 
     Args:
         path: The file.
-        device: "cpu", "cuda", or "auto": the GPU if this ONNX Runtime has one.
+        device: "cpu", "cuda", or "auto" for the GPU if this ONNX Runtime supports one.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
@@ -47,7 +50,7 @@ class OnnxGraph:
 
         providers = _providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
-        # ONNX Runtime would count all cores of the machine, also those that this process may not use.
+        # By default ONNX Runtime counts all cores of the machine, including those that this process may not use.
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         gpu = len(providers) > 1
         self._session = onnxruntime.InferenceSession(
@@ -55,7 +58,7 @@ class OnnxGraph:
         )
 
     def __call__(self, input_ids: Integers, attention_mask: Integers, dimensions: Integers) -> Vectors:
-        """Return one unit vector a row."""
+        """Return one unit vector per row."""
         feed = dict(zip(INPUTS, (input_ids, attention_mask, dimensions), strict=True))
         vectors: Vectors = self._session.run([OUTPUT], feed)[0]
         return vectors
@@ -67,7 +70,7 @@ class OnnxEncoder:
     Args:
         engine: Directory with graph, tokenizer.json and embedtune.json.
         runtime: Device and batch size.
-        graph: What runs instead of the engine's model.onnx.
+        graph: The graph to run instead of the engine's model.onnx.
     """
 
     def __init__(self, engine: Path, runtime: RuntimeSettings, graph: Graph | None = None) -> None:
@@ -84,19 +87,19 @@ class OnnxEncoder:
         return hashlib.sha256(json.dumps([self.contract.hash, *files]).encode()).hexdigest()[:16]
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode queries, prefix added."""
+        """Encode queries, with the prefix."""
         return self._encode([self.contract.query_prefix + text for text in texts], "queries", progress)
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode passages, prefix added."""
+        """Encode passages, with the prefix."""
         return self._encode([self.contract.passage_prefix + text for text in texts], "passages", progress)
 
     def encode_batch(self, texts: Sequence[str], dimensions: Sequence[int]) -> Vectors:
-        """Encode one batch as it stands: no prefix is added, the texts' order and mixture are kept.
+        """Encode one batch as it is: without adding prefixes, and in the given order.
 
         Args:
             texts: Texts with their prefixes.
-            dimensions: How many dimensions each row has; the rest of the row is 0.
+            dimensions: Number of dimensions wanted per row; the rest of the row is 0.
         """
         return self._graph(*token_arrays(self._tokenizer, texts), np.array(dimensions, dtype=np.int64))
 
@@ -106,7 +109,9 @@ class OnnxEncoder:
         with progress.task("embed", len(texts), unit) as task:
             for start in range(0, len(texts), BLOCK):
                 numbers = range(start, min(start + BLOCK, len(texts)))
-                order = sorted(numbers, key=lambda number: -len(texts[number]))  # little padding
+                order = sorted(
+                    numbers, key=lambda number: -len(texts[number])
+                )  # neighbours of similar length need little padding
                 for first in range(0, len(order), self._batch_size):
                     rows = order[first : first + self._batch_size]
                     out[rows] = self.encode_batch([texts[row] for row in rows], [size] * len(rows))
@@ -114,15 +119,15 @@ class OnnxEncoder:
         return out
 
 
-def load_tokenizer(engine: Path) -> Any:
-    """Return an engine's tokenizer; its file says where texts are cut and how they are padded."""
+def load_tokenizer(engine: Path) -> "Tokenizer":
+    """Return an engine's tokenizer; its file defines truncation and padding."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(engine / TOKENIZER_FILE))
 
 
-def token_arrays(tokenizer: Any, texts: Sequence[str]) -> tuple[Integers, Integers]:
-    """Return token ids and attention mask of one batch, each of shape (texts, longest)."""
+def token_arrays(tokenizer: "Tokenizer", texts: Sequence[str]) -> tuple[Integers, Integers]:
+    """Return token ids and attention mask of one batch, each of shape (texts, length of the longest)."""
     encodings = tokenizer.encode_batch_fast(list(texts))
     ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
     mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 log = logging.getLogger(__name__)
-BLOCK = 512  # texts between two steps of the progress bar and two commits of the cache
+BLOCK = 512  # texts per step of the progress bar and per commit of the cache
 
 
 class TorchEncoder:
@@ -28,9 +28,9 @@ class TorchEncoder:
 
     Args:
         path: Model directory with safetensors weights.
-        contract: Prefixes, pooling and length; they win over what the directory says.
+        contract: Prefixes, pooling and maximum length; they override those in the directory.
         runtime: Device and batch size.
-        cache: Directory for vectors; None encodes each time.
+        cache: Directory of the vector cache; None: no cache.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TorchEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of weights and contract."""
+        """Identity of the weights and the contract."""
         if self._fingerprint is None:
             weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
             text = json.dumps([self.contract.hash, *weights])
@@ -61,11 +61,11 @@ class TorchEncoder:
         return self._fingerprint
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode queries, prefix added."""
+        """Encode queries, with the prefix."""
         return self._encode(texts, self.contract.query_prefix, "queries", progress)
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        """Encode passages, prefix added."""
+        """Encode passages, with the prefix."""
         return self._encode(texts, self.contract.passage_prefix, "passages", progress)
 
     def _encode(self, texts: Sequence[str], prefix: str, unit: str, progress: Progress) -> Vectors:
@@ -112,15 +112,15 @@ def device_of(runtime: RuntimeSettings) -> str:
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
-    """Build the sentence-transformers model that a contract describes: transformer, pooling, normalisation.
+    """Build the sentence-transformers model of a contract: transformer, pooling, normalisation.
 
     Args:
         path: A transformers or sentence-transformers directory.
-        contract: Pooling and maximum length are taken from here, not from the directory.
+        contract: Pooling and maximum length; they override those in the directory.
         runtime: The device.
 
     Raises:
-        ContractError: The model's vectors have another size, or it cannot read texts of the contract's length.
+        ContractError: The model's vectors have another size, or the contract's maximum length is too long for it.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -148,10 +148,10 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
 
 
 def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
-    """Refuse a contract that promises what the model cannot do."""
+    """Check that the model can do what the contract says."""
     if size != contract.dimensions[0]:
         raise ContractError(
-            f"the vectors of {path} have another size than the contract says",
+            f"the vectors of {path} do not have the size in the contract",
             got=size,
             expected=f"contract.dimensions starts with {contract.dimensions[0]}",
             fix=f"set contract.dimensions=[{size}]",
@@ -159,7 +159,7 @@ def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_
     positions = getattr(model_config, "max_position_embeddings", None)
     if isinstance(positions, int) and 0 < positions < contract.max_length:
         raise ContractError(
-            f"{path} cannot read texts as long as the contract says",
+            f"the maximum length in the contract is too long for {path}",
             got=f"contract.max_length {contract.max_length}",
             expected=f"at most {positions} tokens",
             fix=f"set contract.max_length={positions} or less",

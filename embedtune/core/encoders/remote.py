@@ -1,6 +1,6 @@
-"""Live services as encoders: Triton over gRPC, and anything that speaks OpenAI's embeddings over HTTP.
+"""Live services as encoders: Triton over gRPC, and anything that speaks OpenAI's embeddings API over HTTP.
 
-Prefixes are the server's: it is told whether a text is a query or a passage.
+The server adds the prefixes; each request says whether its texts are queries or passages.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -24,26 +24,26 @@ log = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
 InputType = Literal["query", "passage"]
 Ask = Callable[[list[str], InputType], Vectors]
-REQUEST_TEXTS = 32  # texts in one request, if the server takes so many
-IN_FLIGHT = 4  # requests at a time: the server is busy while vectors travel
+REQUEST_TEXTS = 32  # texts per request, if the server accepts that many
+IN_FLIGHT = 4  # concurrent requests, so that the server is busy while vectors are transferred
 TIMEOUT_S = 120.0
-RETRIES = 6  # of a request that a busy or restarting server turned away: about 15 s
+RETRIES = 6  # of a request that a busy or restarting server rejected: about 15 s
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
-NO_KEY = "none"  # the openai client wants some key, also for servers that want none
+NO_KEY = "none"  # the openai client requires a key even if the server does not
 PROBES = ("pressure", "a sentence of some words, so that more than one token counts " * 4)
 
 
 def open_endpoint(url: str, contract: EncoderContract, model_name: str, api_key: str | None) -> Encoder:
-    """Return an encoder of a live service.
+    """Return an encoder that uses a live service.
 
     Args:
-        url: grpc://host:port for Triton; http(s)://host:port for whatever speaks OpenAI's embeddings.
-        contract: What the vectors must be like; prefixes are the server's.
-        model_name: The endpoint model.
-        api_key: The gateway's, or None.
+        url: grpc://host:port for Triton; http(s)://host:port for anything that speaks OpenAI's embeddings API.
+        contract: The size of the vectors; the server adds its prefixes.
+        model_name: Name of the endpoint model.
+        api_key: API key of the gateway, or None.
 
     Raises:
-        ConfigError: The address is neither.
+        ConfigError: The address has neither form.
     """
     scheme, _, address = url.partition("://")
     if scheme == "grpc" and address:
@@ -60,8 +60,8 @@ class TritonEncoder:
 
     Args:
         address: host:port.
-        contract: What the vectors must be like.
-        model_name: The endpoint model.
+        contract: The size of the vectors.
+        model_name: Name of the endpoint model.
     """
 
     def __init__(self, address: str, contract: EncoderContract, model_name: str) -> None:
@@ -74,7 +74,7 @@ class TritonEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the contract and of what is served now."""
+        """Identity of the contract and of the model that is served now."""
         return _probed(self, self._contract)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
@@ -90,8 +90,8 @@ class TritonEncoder:
 
     @cached_property
     def _most(self) -> int:
-        """Texts that the server takes in one request."""
-        reply = self._patiently(lambda: self._client.get_model_config(self._model_name, client_timeout=TIMEOUT_S))
+        """The number of texts that the server accepts in one request."""
+        reply = self._retry(lambda: self._client.get_model_config(self._model_name, client_timeout=TIMEOUT_S))
         return int(reply.config.max_batch_size)
 
     def _ask(self, texts: list[str], input_type: InputType) -> Vectors:
@@ -104,14 +104,12 @@ class TritonEncoder:
             inputs.append(tensor)
         outputs = [grpc.InferRequestedOutput("EMBEDDING")]
         name = self._model_name
-        reply = self._patiently(
-            lambda: self._client.infer(name, inputs, outputs=outputs, client_timeout=TIMEOUT_S)
-        )
+        reply = self._retry(lambda: self._client.infer(name, inputs, outputs=outputs, client_timeout=TIMEOUT_S))
         vectors: Vectors = reply.as_numpy("EMBEDDING")
         return vectors
 
-    def _patiently(self, call: Callable[[], Reply]) -> Reply:
-        """Call Triton until it answers: a full queue, a start, a stop and a broken connection pass."""
+    def _retry(self, call: Callable[[], Reply]) -> Reply:
+        """Call Triton, and again while it is unavailable: queues empty, servers restart, connections return."""
         from tritonclient.utils import InferenceServerException
 
         attempt = 0
@@ -132,9 +130,9 @@ class EndpointEncoder:
 
     Args:
         url: http(s)://host:port, with or without /v1.
-        contract: What the vectors must be like.
-        model_name: The model that is asked for.
-        api_key: The key, or None for servers that want none.
+        contract: The size of the vectors.
+        model_name: Name of the model to request.
+        api_key: API key, or None for servers that require none.
     """
 
     def __init__(self, url: str, contract: EncoderContract, model_name: str, api_key: str | None) -> None:
@@ -144,14 +142,14 @@ class EndpointEncoder:
         self._url = url
         self._contract = contract
         self._model_name = model_name
-        # The client waits and asks again by itself where the server is busy (429, Retry-After) or starts (5xx).
+        # The client itself waits and retries if the server is busy (429, Retry-After) or starting (5xx).
         self._client = openai.OpenAI(
             base_url=base_url, api_key=api_key or NO_KEY, max_retries=RETRIES, timeout=TIMEOUT_S
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the contract and of what is served now."""
+        """Identity of the contract and of the model that is served now."""
         return _probed(self, self._contract)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
@@ -165,17 +163,18 @@ class EndpointEncoder:
     def _ask(self, texts: list[str], input_type: InputType) -> Vectors:
         import openai
 
-        extra: dict[str, Any] = {"input_type": input_type}
         for text in texts:
             _utf8(text)
         try:
-            reply = self._client.embeddings.create(model=self._model_name, input=texts, extra_body=extra)
+            reply = self._client.embeddings.create(
+                model=self._model_name, input=texts, extra_body={"input_type": input_type}
+            )
         except openai.APIStatusError as error:
-            body = error.body if isinstance(error.body, dict) else {}
+            body = error.body if isinstance(error.body, dict) else {}  # the error object of OpenAI's format
             raise _refused(self._url, f"{error.status_code}: {body.get('message') or error.message}") from error
         except openai.APIConnectionError as error:
             raise _silent(self._url, error.__cause__ or error) from error
-        except (openai.APIError, ValueError) as error:  # ValueError: what came with status 200 is no reply at all
+        except (openai.APIError, ValueError) as error:  # ValueError: status 200, but the body is no reply
             raise _refused(self._url, f"no embeddings: {error}") from error
         places = [item.index for item in reply.data]
         if sorted(places) != list(range(len(texts))):
@@ -192,7 +191,7 @@ def _encode(
     most: int,
     progress: Progress,
 ) -> Vectors:
-    """Send texts in requests of at most `most`, several at a time, and check what comes back."""
+    """Send texts in concurrent requests of at most `most` texts, and check the vectors that are returned."""
     out = np.empty((len(texts), contract.dimensions[0]), dtype=np.float32)
     parts = [slice(start, start + most) for start in range(0, len(texts), most)]
     units = {"query": "queries", "passage": "passages"}[input_type]
@@ -205,20 +204,20 @@ def _encode(
 
 def _checked(vectors: Vectors, shape: tuple[int, ...]) -> Vectors:
     if vectors.shape != shape:
-        raise EndpointError("the endpoint gives vectors of another size", got=vectors.shape, expected=shape)
+        raise EndpointError("the endpoint returns vectors of the wrong size", got=vectors.shape, expected=shape)
     norms = np.linalg.norm(vectors, axis=1)
-    if not np.all(np.abs(norms - 1) < 1e-3):  # also where a number is not finite
+    if not np.all(np.abs(norms - 1) < 1e-3):  # this also catches numbers that are not finite
         raise EndpointError(
-            "the endpoint gives vectors that have not unit length",
+            "the endpoint returns vectors that are not unit length",
             got=f"lengths {norms.min():.4f} to {norms.max():.4f}",
             expected="1",
-            fix="serve a release of `embedtune deploy`; products of such vectors are no similarities",
+            fix="serve a release made by `embedtune deploy`; inner products of such vectors are not similarities",
         )
     return vectors
 
 
 def _probed(encoder: Encoder, contract: EncoderContract) -> str:
-    """Return a hash of what the service answers: no service says which weights it serves, but its vectors do."""
+    """Return a hash of the vectors of two texts: they identify the weights, which a service does not name."""
     digest = hashlib.sha256(contract.hash.encode())
     for text in PROBES:
         for vectors in (
@@ -234,21 +233,21 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise EndpointError(
-            "a text cannot be sent: it holds half a character (a lone surrogate)",
+            "a text cannot be sent: it contains half a character (a lone surrogate)",
             got=ascii(text[max(0, error.start - 20) : error.end + 20]),
-            fix="mend the text",
+            fix="correct the text",
         ) from error
 
 
-def _refused(server: str, words: object) -> EndpointError:
-    return EndpointError(f"{server} refuses a request", got=words)
+def _refused(server: str, reason: object) -> EndpointError:
+    return EndpointError(f"{server} refuses a request", got=reason)
 
 
-def _silent(server: str, words: object) -> EndpointError:
-    return EndpointError(f"{server} does not answer", got=words, fix="see that it runs and is ready")
+def _silent(server: str, reason: object) -> EndpointError:
+    return EndpointError(f"{server} does not answer", got=reason, fix="check that it is running and ready")
 
 
 def _wait(attempt: int, reason: str) -> None:
     seconds = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt) * random.uniform(0.5, 1.0)
-    log.debug("Triton is busy (%s); asking again in %.1f s", reason, seconds)
+    log.debug("Triton is busy (%s); trying again in %.1f s", reason, seconds)
     time.sleep(seconds)

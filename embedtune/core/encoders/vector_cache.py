@@ -1,4 +1,4 @@
-"""Vectors that were computed before, by encoder and text: three stages embed the same passages with the base."""
+"""A cache of vectors by encoder and text: three stages embed the same passages with the base model."""
 
 import hashlib
 import sqlite3
@@ -15,10 +15,10 @@ QUERY_LIMIT = 500
 class VectorCache:
     """A table of vectors on disk.
 
-    A block is stored in one transaction: after a kill it is there or it is not.
+    A block is stored in one transaction: if the process is killed, it is stored completely or not at all.
 
     Args:
-        directory: Where `vectors.sqlite` stands.
+        directory: Directory of `vectors.sqlite`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -29,7 +29,7 @@ class VectorCache:
         self._db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
-        """Return the vectors that are known, by key."""
+        """Return the vectors in the cache, by key."""
         found: dict[bytes, Vectors] = {}
         for start in range(0, len(keys), QUERY_LIMIT):
             part = keys[start : start + QUERY_LIMIT]
@@ -39,12 +39,12 @@ class VectorCache:
         return found
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        """Store one vector a key, all in one transaction."""
+        """Store one vector per key, all in one transaction."""
         rows = [(key, vector.tobytes()) for key, vector in zip(keys, vectors, strict=True)]
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
 
 def vector_key(fingerprint: str, text: str) -> bytes:
-    """Return the key of a text (prefix included) under an encoder."""
+    """Return the key of a text, including its prefix, for an encoder."""
     return hashlib.sha256(f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")).digest()[:16]

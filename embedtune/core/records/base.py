@@ -1,7 +1,7 @@
-"""What every JSON contract is made of: a frozen, versioned record, one writer and one reader.
+"""The base class of every JSON contract: a frozen, versioned record with one writer and one reader.
 
-A file names its schema and version next to its fields, so that a reader can say what it met. Before 1.0 an older
-version is refused, with the command that makes the file again.
+A file names its schema and version next to its fields, so that an error can say what was found. Before 1.0 an
+older version is refused, with the command that makes the file again.
 """
 
 import json
@@ -25,7 +25,7 @@ class JsonRecord(Part):
     """The content of one JSON file.
 
     Attributes:
-        NAME: What the file is, as it says itself.
+        NAME: Name of the schema, as written in the file.
         VERSION: Raised when a field is added, removed or changes its meaning.
         REMAKE: The command that makes the file again.
     """
@@ -39,7 +39,7 @@ R = TypeVar("R", bound=JsonRecord)
 
 
 def write_record(path: Path, record: JsonRecord) -> None:
-    """Write a record as JSON that people can read too."""
+    """Write a record as JSON, indented so that people can read it too."""
     path.write_text(render_record(record), encoding="utf-8")
 
 
@@ -68,9 +68,9 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
     """Read a record from its JSON text.
 
     Args:
-        text: What `render_record` gave.
+        text: JSON text from `render_record`.
         kind: The expected record.
-        where: What an error calls the text: a path or an address.
+        where: Path or address of the text, for errors.
 
     Raises:
         ArtifactError: The text is damaged, or of another schema or version.
@@ -81,7 +81,7 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
         raise ArtifactError(f"{where} is damaged: it is not JSON", got=str(error), fix=_again(kind)) from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{where} is damaged", got=type(data).__name__, expected="an object", fix=_again(kind))
-    # A file from before records had versions names neither.
+    # Files from before versions name neither.
     name, version = data.pop(NAME_KEY, kind.NAME), data.pop(VERSION_KEY, 0)
     if (name, version) != (kind.NAME, kind.VERSION):
         raise ArtifactError(

@@ -1,11 +1,12 @@
-"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, so that any BEIR or MTEB tool reads our data."""
+"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, readable by any BEIR or MTEB tool."""
 
 import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from embedtune.core.errors import InputError
 
@@ -17,11 +18,19 @@ QRELS_HEADER = ("query-id", "corpus-id", "score")
 
 @dataclass(frozen=True)
 class Record:
-    """A passage or a query; `text` of a passage is the whole embedded string."""
+    """A passage or a query: one line of BEIR's corpus.jsonl or queries.jsonl.
+
+    BEIR calls these records; they have no schema version, unlike the records in `embedtune.core.records`.
+
+    Args:
+        id: Its unique id.
+        text: Its text; for a passage, the complete string that is embedded.
+        metadata: Further fields, which BEIR allows and does not define.
+    """
 
     id: str
     text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,24 +43,24 @@ class RetrievalSet:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read corpus.jsonl or queries.jsonl; a BEIR title is put before the text, as BEIR does.
+    """Read corpus.jsonl or queries.jsonl; a title is put before the text, as BEIR does.
 
     Raises:
-        InputError: The file is missing or a line of it is wrong; the line is named.
+        InputError: The file is missing, or a line is wrong; the error names the line.
     """
     return list(_records(path))
 
 
 def _records(path: Path) -> Iterator[Record]:
     if not path.is_file():
-        raise InputError("a retrieval set lacks a file", got=str(path), expected="the BEIR layout")
+        raise InputError("a file of the retrieval set is missing", got=str(path), expected="the BEIR layout")
     seen: set[str] = set()
     with path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line)  # in BEIR's format
                 record = Record(
                     str(row["_id"]),
                     f"{row.get('title') or ''} {row['text']}".strip(),
@@ -68,7 +77,7 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write corpus.jsonl or queries.jsonl; titles are empty, since `text` is the whole embedded string."""
+    """Write corpus.jsonl or queries.jsonl; titles are empty, since `text` is the complete embedded string."""
     with path.open("w", encoding="utf-8") as stream:
         for record in records:
             row = {"_id": record.id, "title": "", "text": record.text, "metadata": record.metadata}
@@ -76,13 +85,15 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read a qrels file with the BEIR header; judgements of 0 are kept out.
+    """Read a qrels file with the BEIR header; judgements of 0 are left out.
 
     Raises:
         InputError: The file is missing, or a row is not `query-id corpus-id score`.
     """
     if not path.is_file():
-        raise InputError("a retrieval set lacks its judgements", got=str(path), expected="qrels/<split>.tsv")
+        raise InputError(
+            "the judgements of the retrieval set are missing", got=str(path), expected="qrels/<split>.tsv"
+        )
     qrels: Qrels = {}
     with path.open(encoding="utf-8", newline="") as stream:
         for number, row in enumerate(csv.reader(stream, delimiter="\t"), 1):
@@ -113,16 +124,16 @@ def read_retrieval_set(directory: Path, split: str) -> RetrievalSet:
     """Read one split of a BEIR directory; only queries that have a judgement are kept.
 
     Raises:
-        InputError: A file is missing, or a judgement names an unknown query or passage.
+        InputError: A file is missing, or a judgement refers to an unknown query or passage.
     """
     corpus = read_records(directory / "corpus.jsonl")
     queries = read_records(directory / "queries.jsonl")
     qrels = read_qrels(directory / "qrels" / f"{split}.tsv")
     unknown = sorted(set(qrels) - {query.id for query in queries})
     if unknown:
-        raise InputError(f"{directory}: judgements of unknown queries", got=unknown[:3])
+        raise InputError(f"{directory} has judgements of unknown queries", got=unknown[:3])
     passages = {record.id for record in corpus}
     absent = sorted({p for judged in qrels.values() for p in judged} - passages)
     if absent:
-        raise InputError(f"{directory}: judgements of unknown passages", got=absent[:3])
+        raise InputError(f"{directory} has judgements of unknown passages", got=absent[:3])
     return RetrievalSet(corpus, [query for query in queries if query.id in qrels], qrels)

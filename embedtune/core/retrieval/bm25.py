@@ -1,4 +1,10 @@
-"""BM25: the lexical system beside the encoders, and the second opinion of the round-trip filter."""
+"""BM25: the lexical baseline of the evaluation, and the second opinion of the round-trip filter.
+
+    score(q, d) = sum over the tokens t of q that are in d of idf(t) · tf / (tf + k1 · (1 - b + b · |d| / average))
+    idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
+
+for a token that is tf times in d, and in n of N texts, with Lucene's defaults k1 = 1.2 and b = 0.75.
+"""
 
 import re
 import unicodedata
@@ -13,7 +19,7 @@ _SEPARATOR = re.compile(r"[-'\u2019.:/_]")
 
 
 def tokenize(text: str) -> list[str]:
-    """Return the word tokens of a text, case folded; a code or compound stands whole and in its parts.
+    """Return the word tokens of a text, case folded; a code or compound is included whole and in its parts.
 
     `tokenize("Replace A-114 now")` gives `["replace", "a-114", "a", "114", "now"]`, so that a query finds the code
     both as it is written and as people type it.
@@ -27,10 +33,10 @@ def tokenize(text: str) -> list[str]:
 
 
 class BM25Index:
-    """BM25 over texts, in Lucene's variant with Lucene's defaults (k1 1.2, b 0.75), by bm25s.
+    """An index of texts for BM25, built by bm25s.
 
     Args:
-        texts: At least one text; results name them by their position.
+        texts: At least one text; results refer to them by position.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -44,15 +50,15 @@ class BM25Index:
             self._index.index(tokens, show_progress=False)
 
     def search(self, queries: Sequence[str], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return the best k texts for each query.
+        """Return the k best texts for each query.
 
         Args:
             queries: Any texts.
-            k: Texts wanted; all of them if there are fewer.
+            k: Number of texts wanted; all texts if there are fewer.
 
         Returns:
-            Indices (n, k) and scores (n, k), falling; of equal scores the lower index comes first. A score of 0
-            means that the text shares no token with the query.
+            Indices (n, k) and scores (n, k), descending; of equal scores the lower index comes first. A score of
+            0 means that the text shares no token with the query.
         """
         k = min(k, self._size)
         indices = np.empty((len(queries), k), dtype=np.int64)
@@ -72,9 +78,9 @@ class BM25Index:
 
 
 def _best(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """Return the indices of the k highest scores, falling, ties by lower index."""
+    """Return the indices of the k highest scores, descending, ties by lower index."""
     if k == 0:
         return np.empty(0, dtype=np.int64)
     last = np.partition(scores, len(scores) - k)[len(scores) - k]
-    candidates = np.flatnonzero(scores >= last)
+    candidates = np.flatnonzero(scores >= last)  # k texts, and more where ties cross the end
     return candidates[np.argsort(-scores[candidates], kind="stable")][:k]

@@ -1,4 +1,4 @@
-"""The results of two models for one question side by side: what stands where, and where the other one has it."""
+"""The results of two models for one question side by side: each passage's rank, and its rank with the other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from embedtune.core.retrieval.beir import Record
 
 BASE, TUNED = "base", "tuned"
-DEPTH = 100  # ranks that are told; beyond, a passage counts as not found
+DEPTH = 100  # ranks that are compared; beyond them a passage counts as not found
 
 Ranking = Sequence[tuple[int, float]]
 
@@ -16,11 +16,11 @@ class Hit:
     """A passage that one model found.
 
     Args:
-        rank: From 1.
+        rank: Its rank, from 1.
         other_rank: Its rank with the other model; None: not among the first 100, or there is no other model.
         score: Inner product of the vectors.
-        id: The passage.
-        text: What was embedded.
+        id: Id of the passage.
+        text: The embedded text of the passage.
     """
 
     rank: int
@@ -34,9 +34,9 @@ def compare(rankings: Mapping[str, Ranking], passages: Sequence[Record], count: 
     """Return the first results of each model.
 
     Args:
-        rankings: Place in `passages` and score, best first, by model; at most two models.
+        rankings: By model, the index in `passages` and the score of each result, best first; at most two models.
         passages: The corpus.
-        count: Results wanted of each.
+        count: Number of results wanted per model.
     """
     ranks = {
         model: {place: rank for rank, (place, _) in enumerate(ranking, 1)} for model, ranking in rankings.items()

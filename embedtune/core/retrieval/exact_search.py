@@ -1,9 +1,9 @@
-"""Exact inner-product search in bounded memory: a fast scan proposes candidates, each is scored again by itself.
+"""Exact inner-product search in bounded memory: a fast scan proposes candidates, each pair is then scored alone.
 
-A matrix product rounds the score of one pair differently in blocks of different shape, and a GPU rounds more
-still, so its scores depend on the block size. Here products only propose candidates, a few more than were asked
-for; each proposed pair is then scored on its own, which always gives the same bits. So results do not depend on
-blocks or threads, and ties are ties.
+A matrix product rounds the score of one pair differently in blocks of different shape, and a GPU rounds even more,
+so its scores depend on the block size. Here products only propose candidates, a few more than were asked for; each
+proposed pair is then scored on its own, which always gives the same bits. So results do not depend on blocks or
+threads, and equal vectors have equal scores.
 """
 
 from collections.abc import Callable
@@ -14,34 +14,34 @@ import numpy.typing as npt
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
-from embedtune.core.retrieval.candidates_int8 import GROUP, QUERIES, fast_here, quantize, survivors
+from embedtune.core.retrieval.candidates_int8 import GROUP, QUERIES, candidates_within_bound, fast_here, quantize
 
 Indices = npt.NDArray[np.int64]
 Knn = Callable[[Vectors, Vectors, int], tuple[Vectors, Indices]]
 GPU_MAX_K = 2048  # FAISS's own limit on a GPU
-# Below this many products, with fewer groups of passages than wanted results, or for deep results, rounding first
-# does not pay (bench/evaluate.py, at k = 100: 1.56 s of CPU against FAISS's 1.11 s).
+# With fewer products, with fewer groups of passages per wanted result, or with more wanted results than this,
+# rounding first does not pay off (bench/evaluate.py, at k = 100: 1.56 s of CPU against FAISS's 1.11 s).
 QUANTIZED_PRODUCTS, QUANTIZED_GROUPS, QUANTIZED_K = 10_000_000, 8, 64
 
 
 def top_k(
     queries: Vectors, passages: Vectors, k: int, *, block: int = 50_000, device: str = "cpu"
 ) -> tuple[Vectors, Indices]:
-    """Return the k passages of the highest inner product for each query.
+    """Return the k passages with the highest inner product for each query.
 
     Args:
         queries: Shape (n, dimension), float32.
         passages: Shape (m, dimension), float32.
-        k: Passages wanted; m if there are fewer.
-        block: Passages scanned at a time. Memory beyond the inputs: about 40 bytes a query and wanted passage, and
-            on the CPU up to a quarter of the passages, or one block on the GPU.
+        k: Number of passages wanted; m if there are fewer.
+        block: Passages scanned at once. Memory in addition to the inputs: about 40 bytes per query and wanted
+            passage, and on the CPU up to a quarter of the passages, or one block on the GPU.
         device: "cuda" scans on the GPU where FAISS is built for it; anything else on the CPU.
 
     Returns:
-        Scores (n, k), falling, and the passages' indices (n, k); of equal scores the lower index comes first.
+        Scores (n, k), descending, and the passages' indices (n, k); of equal scores the lower index comes first.
 
     Raises:
-        GateError: A vector holds NaN or infinity.
+        GateError: A vector contains NaN or infinity.
     """
     queries, passages = _checked(queries, "queries"), _checked(passages, "passages")
     k = min(k, len(passages))
@@ -78,13 +78,13 @@ def pair_scores(queries: Vectors, passages: Vectors, indices: Indices) -> Vector
 
 
 def _quantized_search(queries: Vectors, passages: Vectors, k: int, block: int) -> tuple[Vectors, Indices]:
-    """Search by 8-bit products; vectors that lie too close together for them are searched as floats."""
+    """Search with 8-bit products; vectors that are too close together for these are searched as floats."""
     rounded = quantize(passages)
     scores = np.empty((len(queries), k), dtype=np.float32)
     indices = np.empty((len(queries), k), dtype=np.int64)
     for start in range(0, len(queries), QUERIES):
         part = slice(start, start + QUERIES)
-        candidates = survivors(queries[part], rounded, k, most=4096 + 32 * k)
+        candidates = candidates_within_bound(queries[part], rounded, k, most=4096 + 32 * k)
         if candidates is None:
             rest = slice(start, None)
             scores[rest], indices[rest] = _float_search(queries[rest], passages, k, block, _cpu_knn)
@@ -94,11 +94,11 @@ def _quantized_search(queries: Vectors, passages: Vectors, k: int, block: int) -
 
 
 def _float_search(queries: Vectors, passages: Vectors, k: int, block: int, knn: Knn) -> tuple[Vectors, Indices]:
-    """Search by FAISS; rows in which ties cross the end of what it proposed are scored against everything."""
+    """Search with FAISS; queries for which it may have missed a tie are scored against all passages."""
     wanted = min(k + 8 + k // 16, len(passages))
     proposed, candidates = _propose(queries, passages, wanted, block, knn)
     exact = pair_scores(queries, passages, candidates)
-    # What the product may have got wrong, twice the worst seen: nothing left out can score higher than `beyond`.
+    # Allow for twice the largest error seen: no passage that was not proposed can score higher than `beyond`.
     beyond = proposed.min(axis=1) + 2 * np.abs(proposed - exact).max()
     scores, indices = _best(exact, candidates, k)
     unsure = np.flatnonzero(scores[:, -1] <= beyond) if wanted < len(passages) else ()
@@ -110,7 +110,7 @@ def _float_search(queries: Vectors, passages: Vectors, k: int, block: int, knn: 
 
 
 def _propose(queries: Vectors, passages: Vectors, k: int, block: int, knn: Knn) -> tuple[Vectors, Indices]:
-    """Scan block by block and keep the best k so far, in no particular order."""
+    """Scan block by block and keep the k best so far, in no particular order."""
     scores = np.empty((len(queries), 0), dtype=np.float32)
     indices = np.empty((len(queries), 0), dtype=np.int64)
     for start in range(0, len(passages), block):
@@ -124,7 +124,7 @@ def _propose(queries: Vectors, passages: Vectors, k: int, block: int, knn: Knn) 
 
 
 def _best(scores: Vectors, indices: Indices, k: int) -> tuple[Vectors, Indices]:
-    """Order each row by falling score, then rising index, and cut it at k."""
+    """Sort each row by descending score, then ascending index, and keep the first k."""
     order = np.lexsort((indices, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
 
@@ -137,7 +137,7 @@ def _checked(vectors: Vectors, name: str) -> Vectors:
             f"{len(bad)} of {len(vectors)} vectors of {name} are not finite",
             got=f"rows {bad[:3].tolist()}",
             expected="finite numbers",
-            fix="check the encoder: half precision overflows in some models, runtime.device=cpu avoids it",
+            fix="check the encoder: half precision overflows in some models; runtime.device=cpu avoids it",
         )
     return vectors
 
@@ -150,12 +150,12 @@ def _cpu_knn(queries: Vectors, passages: Vectors, k: int) -> tuple[Vectors, Indi
 
 
 def _gpu_knn(k: int) -> Knn | None:
-    """Return FAISS's search on the GPU, or None if it is not built for one or cannot return so many."""
+    """Return FAISS's search on the GPU, or None if it is not built for GPUs or cannot return k results."""
     import faiss
 
     if not hasattr(faiss, "StandardGpuResources") or k > GPU_MAX_K:
         return None
-    untyped: Any = faiss
+    untyped: Any = faiss  # nor do they have the classes of its GPU build
     resources = untyped.StandardGpuResources()
     return lambda queries, passages, k: untyped.knn_gpu(
         resources, queries, passages, k, metric=faiss.METRIC_INNER_PRODUCT

@@ -14,16 +14,16 @@ FAMILIES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "re
 
 
 def metric_names(k: Iterable[int]) -> list[str]:
-    """Return the names of all metrics at the cut-offs `k`, family by family: "ndcg@1", "ndcg@10", …."""
+    """Return the names of all metrics at the cut-offs `k`, one family after the other, such as "ndcg@10"."""
     cuts = sorted(set(k))
     return [f"{family}@{cut}" for family in FAMILIES for cut in cuts]
 
 
 def ranking_of(scores: Mapping[str, float]) -> list[str]:
-    """Order the passages of one query: highest score first, equal scores by id, descending.
+    """Return the passages of one query in order: highest score first, equal scores by id, descending.
 
-    That is trec_eval's rule for ties. It is applied here, since trec_eval compares scores as 32-bit floats and
-    would make ties of scores that differ, and would put a NaN first.
+    That is trec_eval's rule for ties. It is applied here because trec_eval compares scores as 32-bit floats, which
+    makes ties of scores that differ, and puts NaN first.
 
     Raises:
         EmbedtuneError: A score is not finite.
@@ -36,7 +36,7 @@ def ranking_of(scores: Mapping[str, float]) -> list[str]:
 
 
 def first_relevant_rank(ranking: Sequence[str], relevant: Iterable[str]) -> int | None:
-    """Return the 1-based rank of the first relevant passage, or None if the ranking holds none."""
+    """Return the 1-based rank of the first relevant passage, or None if the ranking has none."""
     wanted = set(relevant)
     return next((rank for rank, passage_id in enumerate(ranking, 1) if passage_id in wanted), None)
 
@@ -44,17 +44,17 @@ def first_relevant_rank(ranking: Sequence[str], relevant: Iterable[str]) -> int 
 def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
     """Measure a run: nDCG, recall, precision and MRR at each cut-off, for every judged query.
 
-    nDCG has trec_eval's linear gain and log2(rank + 1) discount. MRR@k is the reciprocal rank of the run cut at k.
-    A query with judgements that the run lacks scores 0; a query of the run without judgements is not measured.
-    A passage whose id equals its query's id counts like any other (BEIR's own evaluation drops it silently).
+    nDCG has trec_eval's linear gain and log2(rank + 1) discount. MRR@k is the reciprocal rank in the first k
+    passages. A judged query that is missing from the run scores 0; a query of the run without judgements is not
+    measured. A passage whose id equals its query's id counts like any other (BEIR's evaluation silently drops it).
 
     Args:
         run: Score of each retrieved passage, by query id and passage id; higher is better.
         qrels: Relevance of each judged passage; above 0 is relevant.
-        k: Cut-offs.
+        k: The cut-offs.
 
     Returns:
-        The metrics of each query of `qrels`, in its order, named as `metric_names` names them.
+        The metrics of each query, in the order of `qrels`, with the names from `metric_names`.
 
     Raises:
         EmbedtuneError: A score is not finite.
@@ -63,7 +63,7 @@ def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
 
     cuts = sorted(set(k))
     qrels = {query_id: judged for query_id, judged in qrels.items() if judged}
-    # Distinct integers, exact in 32 bits, so that the order is ours.
+    # Scores become distinct integers, exact in 32 bits, so that trec_eval keeps our order.
     ranks = {
         query_id: dict(zip(ranking_of(run.get(query_id, {})), count(0, -1), strict=False)) for query_id in qrels
     }
@@ -86,7 +86,7 @@ def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
 
 
 def _cut(ranks: dict[str, dict[str, int]], cut: int) -> dict[str, dict[str, int]]:
-    """Keep the first `cut` passages of each query; they are stored in order."""
+    """Keep the first `cut` passages of each query, which are in order."""
     return {query_id: dict(islice(passages.items(), cut)) for query_id, passages in ranks.items()}
 
 

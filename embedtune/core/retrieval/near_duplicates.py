@@ -1,14 +1,24 @@
-"""Near-duplicate texts: which texts share most of their shingles.
+"""Near-duplicate texts: texts that share most of their shingles.
 
-Two texts are near-duplicates when the sets of their word-5-grams have a Jaccard similarity, or a containment (the
-shared part of the smaller set), of at least given thresholds. Candidates come from bottom-k MinHash sketches: of
-each text the k smallest shingle hashes, a random sample of its shingles that is the same wherever one stands.
-A text whose shingles hold most of another's sample is verified on the full sets.
+With A and B for the sets of word-5-grams of two texts, and common = |A ∩ B|, they are near-duplicates if
 
-Why not the banded tables of a MinHash LSH library: they find pairs by Jaccard similarity alone, and a short text
-inside a long one has little. Containment finds both: a Jaccard similarity j implies a containment of at least
-2j / (1 + j). And the 32 tables that find 99.9 % of the pairs at 0.7 take 3 kB a text (measured with rensa 0.5); a
-sketch and its index take 400 bytes.
+    common >= containment · min(|A|, |B|)  or  common >= jaccard · (|A| + |B| - common)
+
+The second condition implies a containment of 2·jaccard / (1 + jaccard), so every such pair has at least
+
+    least = min(containment, 2·jaccard / (1 + jaccard))
+
+The sketch of a text is its 32 smallest shingle hashes: a random sample of its shingles, chosen alike in all texts.
+B is a candidate for A if A contains enough of the h hashes in the sketch of B:
+
+    needed = h·least - 5·sqrt(h·least·(1 - least)), or h·least if the sketch of B is all of B
+
+An index of the sketches finds the candidates (`_Index`), the full sets decide (`Thresholds.accept`), and chains of
+near-duplicates are collected into clusters (`group`).
+
+Why not the banded tables of a MinHash LSH library? They find pairs by Jaccard similarity alone, which is low for a
+short text inside a long one. And the 32 tables that find 99.9 % of the pairs at 0.7 take 3 kB per text (measured
+with rensa 0.5); a sketch and its index take 400 bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,24 +31,24 @@ from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.shingles import Hashes, overlap, shingles
 from embedtune.core.retrieval.union_find import Labels, UnionFind
 
-SKETCH = 32  # hashes kept of a text
-POSTING = 64  # texts looked at that share one sampled shingle; a phrase in more of them tells little
-BATCH = 256  # texts compared at a time
-BLOCK = 1 << 20  # keys looked at at a time
+SKETCH = 32  # hashes kept per text
+POSTING = 64  # texts indexed per sampled shingle; a phrase that more texts share says little
+BATCH = 256  # texts compared at once
+BLOCK = 1 << 20  # keys processed at once
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When two texts are near-duplicates: by either measure."""
+    """The measures by which two texts are near-duplicates; either is enough."""
 
     jaccard: float
     containment: float
 
     @property
     def least(self) -> float:
-        """The containment that every pair has which either measure accepts."""
+        """The containment that every pair of near-duplicates has at least."""
         return min(self.containment, 2 * self.jaccard / (1 + self.jaccard))
 
     def accept(self, a: Hashes, b: Hashes) -> bool:
@@ -60,7 +70,7 @@ class Sketches:
     _sizes: list[int] = field(default_factory=list)
 
     def add(self, found: Hashes) -> None:
-        """Keep the sketch of the next text, given its shingles."""
+        """Add the sketch of the next text, given its shingles."""
         number = len(self._sizes) % BATCH
         if number == 0:
             self._blocks.append(np.zeros((BATCH, SKETCH), dtype=np.uint32))
@@ -75,8 +85,8 @@ class Sketches:
         """Return the inverted index of the sketches of some texts.
 
         Args:
-            rows: Numbers of the texts, rising; the index counts them from 0.
-            thresholds: They decide how many sampled shingles a candidate must hold.
+            rows: Numbers of the texts, ascending; the index counts them from 0.
+            thresholds: Determine how many of the shingles in a candidate's sketch must be found.
         """
         sizes = np.array(self._sizes, dtype=np.int64)[rows]
         kept = np.minimum(sizes, SKETCH)
@@ -91,7 +101,7 @@ class Sketches:
 
 
 class _Index:
-    """Which texts have a shingle in their sketch: sorted keys of 32 bits of shingle hash and 32 bits of text."""
+    """The texts that have a shingle in their sketch: sorted keys, 32 bits shingle hash and 32 bits text."""
 
     def __init__(self, keys: Hashes, sizes: Labels, least: float) -> None:
         self._keys = keys
@@ -99,19 +109,19 @@ class _Index:
         for start in range(0, len(keys), BLOCK):
             block = (keys[start : start + BLOCK] & _LOW).astype(np.int64)
             held += np.bincount(block, minlength=len(sizes))
-        # A sketch that is the whole set must hold `least` of it. A sample of k holds k · least on average; five
-        # standard deviations less lose one in a hundred thousand of the pairs that are just above the threshold.
+        # Of a complete set, the share `least` must be found. Of a sample, it is found on average: allowing five
+        # standard deviations less loses one in a hundred thousand of the pairs that are just above the threshold.
         expected = held * least
         sampled = np.floor(expected - 5 * np.sqrt(expected * (1 - least)))
         whole = np.ceil(expected - 1e-9)
         self._needed = np.maximum(1, np.where(held == sizes, whole, sampled))
 
     def candidates(self, found: Sequence[Hashes], first: int) -> Iterator[tuple[int, int]]:
-        """Yield (text, other text) that may be near-duplicates.
+        """Yield the pairs (text, other text) that may be near-duplicates.
 
         Args:
-            found: Shingles of consecutive texts.
-            first: The number of the first of them.
+            found: The shingles of consecutive texts.
+            first: The number of the first of these texts.
         """
         lengths = np.array([len(one) for one in found])
         queries = _short(np.concatenate(found)).astype(np.uint64) << _HALF
@@ -131,7 +141,7 @@ def _short(hashes: Hashes) -> npt.NDArray[np.uint32]:
 
 
 def _without_common(keys: Hashes) -> Hashes:
-    """Leave the first `POSTING` texts of each shingle: those of a large cluster all meet in them."""
+    """Keep only the first `POSTING` texts of each shingle; the texts of a large cluster still share those."""
     kept = np.ones(len(keys), dtype=bool)
     for start in range(POSTING, len(keys), BLOCK):
         block = keys[start : start + BLOCK]
@@ -146,14 +156,14 @@ def group(
     thresholds: Thresholds,
     advance: Callable[[int], None],
 ) -> Labels:
-    """Return the cluster of each text in `rows`: chains of near-duplicates, named by the position of their first.
+    """Return the cluster of each text in `rows`: chains of near-duplicates, named by the position of the first.
 
     Args:
-        sketches: Of all texts.
-        rows: Numbers of the texts to compare, rising.
-        text_of: Reads a text by its number, again.
+        sketches: The sketches of all texts.
+        rows: Numbers of the texts to compare, ascending.
+        text_of: Returns a text by its number; called several times per text.
         thresholds: When two texts are near-duplicates.
-        advance: Told how many more texts are done.
+        advance: Called once per batch with the number of texts in it.
     """
     clusters = UnionFind(len(rows))
     index = sketches.index(rows, thresholds)
@@ -174,10 +184,10 @@ def near_duplicate_groups(
     """Return for each text the position of the first text of its cluster of near-duplicates.
 
     Args:
-        texts: A set that fits into memory.
+        texts: Texts that fit into memory.
         jaccard: Texts with at least this Jaccard similarity of their word-5-grams are near-duplicates.
-        containment: So are texts with at least this containment.
-        progress: Where to report; None reports nothing.
+        containment: Texts with at least this containment are near-duplicates too.
+        progress: Updated once per batch of texts; None reports nothing.
     """
     sketches = Sketches()
     for text in texts:

@@ -1,4 +1,4 @@
-"""What a word is, what a shingle is, and how many shingles two texts share."""
+"""Defines words and shingles, and counts the shingles that two texts share."""
 
 import hashlib
 import re
@@ -15,8 +15,8 @@ _HAN = "\u2e80-\u2fdf\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U000200
 _KANA = "\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _SOUTHEAST = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
 _OTHER = rf"[^\W{_HAN}{_KANA}{_SOUTHEAST}]"
-# Scripts that put no spaces between words are segmented by character class: a Han character, a run of kana, and
-# up to four characters of a Thai, Lao, Burmese or Khmer phrase count as one word.
+# Scripts without spaces between words are segmented by character class: one Han character, a run of kana, or up to
+# four characters of a Thai, Lao, Burmese or Khmer phrase count as one word.
 _WORD = re.compile(rf"{_OTHER}+(?:[-'\u2019.:/]{_OTHER}+)*|[{_HAN}]|[{_KANA}]+|[{_SOUTHEAST}]{{1,4}}")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64
@@ -28,11 +28,11 @@ def words(text: str) -> list[str]:
 
 
 def shingles(text: str, n: int = WORDS_PER_SHINGLE) -> Hashes:
-    """Return the hashed word-n-grams of a text, sorted, each once; of a shorter text, that of all its words.
+    """Return the hashed word-n-grams of a text, sorted and unique; a shorter text has one, of all its words.
 
     Args:
         text: Any text.
-        n: Words of a shingle.
+        n: Number of words in a shingle.
     """
     found = words(text)
     hashes = np.fromiter(map(_word_hash, found), dtype=np.uint64, count=len(found))
@@ -52,7 +52,7 @@ def _word_hash(word: str) -> int:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """Spread hashes evenly (the finaliser of splitmix64), so that the smallest are a random sample."""
+    """Distribute hashes evenly (the finaliser of splitmix64), so that the smallest are a random sample."""
     for shift, factor in zip((30, 27), _MIX, strict=True):
         values = (values ^ (values >> np.uint64(shift))) * factor
     return values ^ (values >> np.uint64(31))
@@ -69,12 +69,12 @@ def overlap(a: Hashes, b: Hashes) -> int:
 
 
 def jaccard(a: Hashes, b: Hashes) -> float:
-    """Return the share of common shingles in all shingles of two texts, 0 if there are none."""
+    """Return the share of the shingles of two texts that both have, 0 if there are no shingles."""
     common = overlap(a, b)
     return common / (len(a) + len(b) - common) if common else 0.0
 
 
 def containment(a: Hashes, b: Hashes) -> float:
-    """Return the share of common shingles in those of the text that has fewer, 0 if it has none."""
+    """Return the share of the shingles of the smaller text that the other has too, 0 if it has none."""
     common = overlap(a, b)
     return common / min(len(a), len(b)) if common else 0.0

@@ -7,13 +7,13 @@ Labels = npt.NDArray[np.int64]
 
 
 class UnionFind:
-    """Disjoint sets of whole numbers; the smallest member names a set."""
+    """Disjoint sets of whole numbers; each set is named by its smallest member."""
 
     def __init__(self, size: int) -> None:
         self._parent = np.arange(size)
 
     def find(self, item: int) -> int:
-        """Return the name of the set that holds `item`."""
+        """Return the name of the set that contains `item`."""
         parent = self._parent
         while parent[item] != item:
             parent[item] = parent[parent[item]]
@@ -21,7 +21,7 @@ class UnionFind:
         return item
 
     def union(self, a: int, b: int) -> None:
-        """Make the sets of `a` and `b` one."""
+        """Merge the sets of `a` and `b`."""
         a, b = self.find(a), self.find(b)
         self._parent[max(a, b)] = min(a, b)
 

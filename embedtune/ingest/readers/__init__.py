@@ -1,1 +1,1 @@
-"""One reader a format. Each turns the bytes of a file into blocks."""
+"""One reader per format. Each turns the bytes of a file into blocks."""

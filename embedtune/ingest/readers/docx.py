@@ -1,4 +1,4 @@
-"""DOCX by python-docx: headings by style, lists, listings and tables, in the order of the document."""
+"""Reads DOCX with python-docx: headings by style, lists, listings and tables, in document order."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from lxml.etree import LxmlError  # type: ignore[import-untyped]
 from embedtune.ingest.blocks import Block, UnreadableError, table_block
 
 # KeyError and ValueError: a package without the parts that it names, or with another content type. The last four:
-# what zipfile raises on a damaged, exotic, encrypted or cut archive.
+# zipfile raises them on a damaged, exotic, encrypted or truncated archive.
 FAILURES: tuple[type[Exception], ...] = (
     OpcError,
     zipfile.BadZipFile,
@@ -40,10 +40,10 @@ def read(data: bytes) -> list[Block]:
     """Read a Word document; a paragraph in style Title is the outermost heading.
 
     Raises:
-        UnreadableError: It is encrypted, or unpacks to far too much.
+        UnreadableError: The document is encrypted, or far too large when unpacked.
     """
     if data.startswith(_OLE):
-        raise UnreadableError("encrypted, or an old .doc under another name")
+        raise UnreadableError("encrypted, or a .doc file with the extension .docx")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > LARGEST_UNPACKED:
@@ -93,7 +93,7 @@ def _style(paragraph: Paragraph) -> str:
 
 
 def _text(paragraph: Paragraph) -> str:
-    """Return the text with tracked insertions, which `Paragraph.text` leaves out, and without deletions."""
+    """Return the text with tracked insertions, which `Paragraph.text` omits, and without tracked deletions."""
     pieces = []
     for node in paragraph._p.xpath(_TEXT):
         name = node.tag.rpartition("}")[2]

@@ -1,4 +1,4 @@
-"""HTML by Beautiful Soup and lxml: the main content, without navigation, scripts and page furniture."""
+"""Reads HTML with Beautiful Soup and lxml: the main content, without navigation, scripts and page furniture."""
 
 import re
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _HEADING = re.compile(r"^h([1-6])$")
 
 
 def read(data: bytes) -> list[Block]:
-    """Read a page; its `<title>` is the first heading where it has no other.
+    """Read a page; its `<title>` becomes the first heading if the page has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
@@ -40,7 +40,7 @@ def read(data: bytes) -> list[Block]:
 
 
 def html_blocks(text: str) -> list[Block]:
-    """Return the blocks of a piece of HTML, such as stands in Markdown."""
+    """Return the blocks of a fragment of HTML, such as a part of a Markdown document."""
     return _blocks_of(BeautifulSoup(text, "lxml"))
 
 
@@ -55,7 +55,7 @@ def _decode(data: bytes, declared: str | None) -> str:
 
 @dataclass
 class _Page:
-    """What has been read so far; inline text gathers in `line` until a block ends."""
+    """What has been read so far; inline text is collected in `line` until a block ends."""
 
     blocks: list[Block] = field(default_factory=list)
     line: list[str] = field(default_factory=list)
@@ -130,12 +130,12 @@ def _list(tag: Tag, page: _Page) -> None:
 
 
 def _is_furniture(tag: Tag) -> bool:
-    if tag.name == "header":  # the header of an article holds its title; that of a page holds navigation
+    if tag.name == "header":  # the header of an article contains its title, that of a page contains navigation
         return tag.find_parent(["main", "article"]) is None
     hidden = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
     return tag.name in _DROPPED or hidden or str(tag.get("role")) in _ROLES
 
 
 def _anchorless(heading: Tag) -> str:
-    """Return a heading without the ¶ or # that documentation tools hang on it."""
+    """Return a heading without the ¶ or # that documentation tools append to it."""
     return re.sub(r"\s*[¶#🔗]\s*$", "", heading.get_text(" ", strip=True))

@@ -1,4 +1,4 @@
-"""Markdown by markdown-it-py: CommonMark and tables, front matter, and the directives and roles of MyST."""
+"""Reads Markdown with markdown-it-py: CommonMark, tables, front matter, and the directives and roles of MyST."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
 def read(data: bytes) -> list[Block]:
-    """Read Markdown; a title in the front matter is the first heading where the text has none.
+    """Read Markdown; a title in the front matter becomes the first heading if the text has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
@@ -44,7 +44,7 @@ def _title(front_matter: str) -> str | None:
     try:
         record = yaml.safe_load(front_matter)
     except yaml.YAMLError:
-        return None  # it steers a site generator; the text is what counts here
+        return None  # front matter is for a site generator; here the text is what counts
     title = record.get("title") if isinstance(record, dict) else None
     return str(title) if title else None
 
@@ -60,7 +60,7 @@ def markdown_blocks(text: str) -> list[Block]:
 
 
 def _backticks(match: re.Match[str]) -> str:
-    """Write a MyST or Docusaurus fence of colons as a fence of backticks."""
+    """Rewrite a MyST or Docusaurus fence of colons as a fence of backticks."""
     indent, colons, name, rest = match.groups()
     fence = indent + "`" * len(colons)
     return f"{fence}{{{name}}}{rest}" if name else fence
@@ -68,7 +68,7 @@ def _backticks(match: re.Match[str]) -> str:
 
 @dataclass
 class _Page:
-    """Blocks so far, and where in lists and tables the reader stands."""
+    """The blocks so far, and the current position in lists and tables."""
 
     blocks: list[Block] = field(default_factory=list)
     depth: int = 0
@@ -94,7 +94,7 @@ class _Page:
         self.depth += token.nesting
 
     def item(self, token: Token) -> None:
-        """Begin a list item, whose first paragraph gets its bullet or number."""
+        """Begin a list item; its first paragraph gets the bullet or number."""
         self.marker = f"{token.info}{token.markup} " if token.info else "- "
 
     def item_end(self, _: Token) -> None:
@@ -178,7 +178,7 @@ def _inline_text(tokens: list[Token]) -> str:
 
 
 def _fence(info: str, content: str) -> list[Block]:
-    """Return a fenced code block, or what a MyST directive says to its reader."""
+    """Return a fenced code block, or the text that a reader sees of a MyST directive."""
     match = _DIRECTIVE.match(info)
     if not match:
         return [Block("code", content)]

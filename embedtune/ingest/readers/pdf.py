@@ -1,4 +1,4 @@
-"""PDF by pypdf: lines with their letter size, put together to headings and paragraphs."""
+"""Reads PDF with pypdf: lines with their font size, combined into headings and paragraphs."""
 
 import io
 import re
@@ -7,14 +7,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pypdf import PageObject, PdfReader
 from pypdf.errors import DeprecationError, PyPdfError
 
 from embedtune.ingest.blocks import Block, UnreadableError
 
-# pypdf checks little of the structure before it uses it, so that a damaged file shows up as one of these.
+# pypdf hardly checks the structure before it uses it, so a damaged file raises any of these.
 FAILURES: tuple[type[Exception], ...] = (
     PyPdfError,
     DeprecationError,
@@ -34,8 +33,8 @@ _LIGATURES = str.maketrans(
 )
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*$")
 _ITEM = re.compile(r"^(?:[-*\u2022\u2013\u25aa\u25e6]|\(?\d{1,3}[.)])\s")  # the last four: bullets and a dash
-LARGER = 1.12  # a heading is set at least this much larger than the body
-FULL = 0.7  # a line shorter than this share of a usual long line ends its paragraph
+LARGER = 1.12  # a heading is at least this much larger than the body text
+FULL = 0.7  # a line shorter than this share of a typical full line ends its paragraph
 HEADING_WORDS = 20
 
 
@@ -49,7 +48,7 @@ def read(data: bytes) -> list[Block]:
     """Read the text of a PDF.
 
     Raises:
-        UnreadableError: It is encrypted, or holds no text (a scan).
+        UnreadableError: The document is encrypted, or contains no text (a scan).
     """
     reader = PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not reader.decrypt(""):
@@ -61,11 +60,11 @@ def read(data: bytes) -> list[Block]:
 
 
 def _lines(page: PageObject) -> list[_Line]:
-    """Return the lines of a page; the size of a line is that of its largest letters."""
+    """Return the lines of a page; the size of a line is its largest font size."""
     lines: list[_Line] = []
     text, size = "", 0.0
 
-    def visit(piece: str, cm: list[float], tm: list[float], _font: Any, font_size: float) -> None:
+    def visit(piece: str, cm: list[float], tm: list[float], _font: object, font_size: float) -> None:
         nonlocal text, size
         for number, part in enumerate(piece.split("\n")):
             if number:
@@ -86,7 +85,7 @@ def _tidy(text: str) -> str:
 
 
 def _without_furniture(pages: list[list[_Line]]) -> list[list[_Line]]:
-    """Remove running heads and page numbers: first or last lines that most pages share, digits aside."""
+    """Remove running headers and page numbers: first or last lines that most pages share, apart from digits."""
     if len(pages) < 3:
         return pages
     for edge in (0, -1):

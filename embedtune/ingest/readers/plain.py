@@ -1,11 +1,11 @@
-"""Plain text: paragraphs between empty lines, with the headings, lists and columns that people type."""
+"""Reads plain text: paragraphs between empty lines, and the headings, lists and columns that people type."""
 
 import re
 
 from embedtune.ingest.blocks import Block, decode
 
 FAILURES: tuple[type[Exception], ...] = ()
-LONGEST = 12  # words of a heading
+LONGEST = 12  # words in a heading
 _UNDERLINE = re.compile(r"^([=\-~#*_^])\1{2,}\s*$")
 _NUMBERED = re.compile(r"^(\d+(?:\.\d+)*)[.)]?\s+[^\W\d_]")
 _ITEM = re.compile(r"^\s*(?:[-*\u2022\u2013]|\(?\d{1,3}[.)])\s+\S")
@@ -46,7 +46,7 @@ def _paragraph(lines: list[str], *, first: bool) -> list[Block]:
 
 
 def _heading_level(line: str, first: bool) -> int:
-    """Return the level of a line that stands alone, 0 if it is no heading."""
+    """Return the heading level of a single line between empty lines, 0 if it is not a heading."""
     text = line.strip()
     if len(text.split()) > LONGEST or text.endswith(_SENTENCE_END) or not any(map(str.isalpha, text)):
         return 0
@@ -59,7 +59,7 @@ def _heading_level(line: str, first: bool) -> int:
 
 
 def _is_columns(lines: list[str]) -> bool:
-    """Tell whether lines are set in columns or indented as a listing, so that their ends matter."""
+    """Tell whether lines are in columns or indented like a listing, so that line breaks matter."""
     if _ITEM.match(lines[0]) or len(lines) < 2:
         return False
     columns = sum(bool(_COLUMNS.search(line.strip())) for line in lines)

@@ -1,4 +1,4 @@
-"""reStructuredText by docutils, with file insertion and raw output off; what Sphinx adds becomes text."""
+"""Reads reStructuredText with docutils, file insertion and raw output off; what Sphinx adds becomes text."""
 
 import re
 from collections import defaultdict
@@ -14,7 +14,7 @@ from docutils.utils import SystemMessage
 from embedtune.ingest.blocks import Block, decode, table_block
 from embedtune.ingest.readers.directives import ARGUMENT_IS_NO_TEXT, CODE, DROPPED, LABELS, role_text
 
-# What docutils' parser is known to raise on broken input, besides its own SystemMessage.
+# The exceptions that docutils' parser is known to raise on broken input.
 FAILURES: tuple[type[Exception], ...] = (SystemMessage, utils.ExtensionOptionError)
 _SETTINGS = {
     "file_insertion_enabled": False,
@@ -31,7 +31,7 @@ _DIRECTIVE = re.compile(r"\.\. +(?:\|[^|\n]+\| +)?([\w:.+-]+?) ?::(?:\s|$)", re.
 _ROLE = re.compile(r":([\w.+:-]+):`")
 _MARKS = re.compile(r"^(?:\||:[\w.+:-]+:`|`+)(.*?)[|`_]*$", re.DOTALL)
 _DIRECTIVE_HEAD = re.compile(r"\A\s*\.\. [^\n]*(?:\n[ \t]+:[\w-]+:[^\n]*)*")
-# The directives that docutils itself reads well; all others go through `_TextDirective`.
+# The directives that docutils itself reads well; all others are read by `_TextDirective`.
 _READ_BY_DOCUTILS = """
 list-table csv-table table replace unicode date role default-role topic sidebar epigraph highlights pull-quote
 compound line-block rubric image
@@ -40,7 +40,7 @@ _KEPT = frozenset(_READ_BY_DOCUTILS.split())
 
 
 class _TextDirective(Directive):
-    """Any directive as text: its title or argument, then its content. Every option is allowed and ignored."""
+    """Reads any directive as text: its title or argument, then its content. All options are ignored."""
 
     has_content = True
     optional_arguments = 1
@@ -78,7 +78,7 @@ def _join_label(box: nodes.container) -> None:
 
 def _text_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
-) -> Any:
+) -> Any:  # the signature is that of docutils, which is not typed
     return [nodes.inline(rawtext, role_text(name, utils.unescape(text)))], []
 
 
@@ -93,19 +93,19 @@ def read(data: bytes) -> list[Block]:
 
 def rst_blocks(text: str) -> list[Block]:
     """Return the blocks of reStructuredText."""
-    _learn(text)
+    _register(text)
     settings = frontend.get_default_settings(Parser)
     for key, value in _SETTINGS.items():
         setattr(settings, key, value)
     document = utils.new_document("document", settings)
     Parser().parse(text, document)
     Substitutions(document).apply()
-    _mend(document)
+    _clean(document)
     return list(_blocks(document, 0, 0))
 
 
-def _mend(document: nodes.document) -> None:
-    """Take out docutils' messages without text of the document, and the marks of what it could not resolve."""
+def _clean(document: nodes.document) -> None:
+    """Remove docutils' messages that contain no text of the document, and the markup of unresolved references."""
     for message in list(document.findall(nodes.system_message)):
         if message.next_node(nodes.literal_block) is None:
             message.parent.remove(message)
@@ -113,8 +113,8 @@ def _mend(document: nodes.document) -> None:
         problem.parent.replace(problem, nodes.Text(_MARKS.sub(r"\1", problem.astext())))
 
 
-def _learn(text: str) -> None:
-    """Teach docutils the directives and roles that a text uses: each becomes text."""
+def _register(text: str) -> None:
+    """Register the directives and roles that a text uses with docutils, so that each becomes text."""
     for name in {match.lower() for match in _DIRECTIVE.findall(text)} - _KEPT:
         directives.register_directive(name, _TextDirective)
     for name in {match.lower() for match in _ROLE.findall(text)}:
@@ -125,9 +125,9 @@ def _blocks(node: nodes.Node, level: int, depth: int) -> Iterator[Block]:
     """Yield the blocks under a node.
 
     Args:
-        node: Of the document tree.
-        level: Of the section that it stands in.
-        depth: Of the list that it stands in, 0 outside of lists.
+        node: A node of the document tree.
+        level: Level of the section that contains it.
+        depth: Nesting depth of the list that contains it, 0 outside of lists.
     """
     for child in node.children:
         for kinds, handler in _HANDLERS:
@@ -176,7 +176,7 @@ def _list(node: nodes.Element, level: int, depth: int) -> Iterator[Block]:
 
 
 def _definition(node: nodes.Element, level: int, depth: int) -> Iterator[Block]:
-    """Yield a term with its definition, or a field with its body: on one line where that is one paragraph."""
+    """Yield a term with its definition, or a field with its body, on one line if that begins with a paragraph."""
     term = " ".join(child.astext() for child in node.children[:-1])
     inner = list(_blocks(node.children[-1], level, depth))
     if inner and inner[0].kind in ("paragraph", "list"):
@@ -202,7 +202,7 @@ def _table(node: nodes.Element, _level: int, _depth: int) -> Iterator[Block]:
 
 
 def _unread(message: nodes.system_message, _level: int, _depth: int) -> Iterator[Block]:
-    """Keep the source of what docutils could not parse; its messages are for authors, not for readers."""
+    """Yield the source of what docutils could not parse; its messages are meant for authors, not for readers."""
     for source in message.findall(nodes.literal_block):
         yield Block("code", _DIRECTIVE_HEAD.sub("", source.astext()))
 

@@ -1,1 +1,1 @@
-"""A release: what it holds, how it is built, and how it is read."""
+"""A release: what it contains, how it is built, and how it is read."""

@@ -1,6 +1,5 @@
-"""A release: one immutable directory with a complete Triton model repository, named by the hash of its content."""
+"""Build a release: an immutable directory with a Triton model repository, named by the hash of its content."""
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -9,11 +8,14 @@ from embedtune.core.artifacts import file_sha256, read_artifact
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import load_contract
 from embedtune.core.errors import ArtifactError
+from embedtune.core.records.base import read_record, write_record
+from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.serve.release.record import (
     REFERENCE_FILE,
     RELEASE_FILE,
     REPOSITORY,
     Release,
+    ReleaseRecord,
     read_release,
     release_id,
 )
@@ -23,52 +25,60 @@ log = logging.getLogger(__name__)
 
 
 def build_release(engine: Path, output: Path, settings: ServeSettings) -> Release:
-    """Build the release of an engine; one with the same content there already is kept, a damaged one replaced.
+    """Build the release of an engine. An existing one with the same content is kept; a damaged one is replaced.
 
     Args:
-        engine: What export wrote.
-        output: The release becomes a directory in here, named by its id.
+        engine: The engine artifact's directory.
+        output: Directory to put the release into; it is named by its id.
         settings: Batching, limits and the model's name.
 
     Raises:
         ArtifactError: The engine is damaged.
+        ConfigError: The engine does not accept batches as large as the settings allow.
     """
-    artifact = read_artifact(engine, "engine")
-    made = json.loads((engine / "engine.json").read_text())
-    contract = load_contract(engine)
+    fingerprint = read_artifact(engine, "engine").fingerprint
+    built = read_record(engine / ENGINE_FILE, Engine)
     draft = output / f".{engine.name}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    write_repository(engine, made, draft / REPOSITORY, settings)
+    write_repository(engine, built, draft / REPOSITORY, settings)
     shutil.copyfile(engine / REFERENCE_FILE, draft / REFERENCE_FILE)
+    record = _describe(draft, engine, built, fingerprint, settings)
+    write_record(draft / RELEASE_FILE, record)
+    target = output / record.id
+    if target.exists():
+        try:
+            found = read_release(target)
+        except ArtifactError as error:
+            log.warning("building release %s again: %s", record.id, error.what)
+            shutil.rmtree(target)
+        else:
+            shutil.rmtree(draft)
+            return found
+    draft.rename(target)
+    return Release(target, record)
+
+
+def _describe(
+    draft: Path, engine: Path, built: Engine, fingerprint: str, settings: ServeSettings
+) -> ReleaseRecord:
+    """Hash the files of a release and return its record."""
+    contract = load_contract(engine)
     files = {
         file.relative_to(draft).as_posix(): file_sha256(file)
         for file in sorted(draft.rglob("*"))
         if file.is_file()
     }
-    name = release_id(files, made["target"])
-    about = {
-        "id": name,
-        "target": made["target"],
-        "precision": made["precision"],
-        "model_name": settings.model_name,
-        "contract_hash": contract.hash,
-        "dimensions": list(contract.dimensions),
-        "max_length": contract.max_length,
-        "engine": artifact.fingerprint,
-        "response_cache_mb": settings.response_cache_mb,
-        "tensorrt_version": made["tensorrt_version"],
-        "compute_capability": made["compute_capability"],
-        "files": files,
-    }
-    (draft / RELEASE_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    place = output / name
-    if place.exists():
-        try:
-            found = read_release(place)
-            shutil.rmtree(draft)
-            return found
-        except ArtifactError as error:
-            log.warning("building release %s again: %s", name, error.what)
-            shutil.rmtree(place)
-    draft.rename(place)
-    return read_release(place)
+    return ReleaseRecord(
+        id=release_id(files, built.target),
+        target=built.target,
+        precision=built.precision,
+        model_name=settings.model_name,
+        contract_hash=contract.hash,
+        dimensions=contract.dimensions,
+        max_length=contract.max_length,
+        engine=fingerprint,
+        response_cache_mb=settings.response_cache_mb,
+        tensorrt_version=built.tensorrt_version,
+        compute_capability=built.compute_capability,
+        files=files,
+    )

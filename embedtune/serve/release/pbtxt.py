@@ -1,4 +1,4 @@
-"""Triton's model configuration as typed records, rendered to the text form of its protobuf."""
+"""Triton's model configuration as typed records, rendered in the text format of its protobuf."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DataType(Enum):
-    """Of a tensor's elements."""
+    """Type of a tensor's elements."""
 
     TYPE_STRING = auto()
     TYPE_INT32 = auto()
@@ -17,7 +17,7 @@ class DataType(Enum):
 
 
 class Kind(Enum):
-    """Where an instance runs; AUTO: on the GPUs, or on the CPU where there are none."""
+    """Where an instance runs; AUTO: on the GPUs, or on the CPU if there are none."""
 
     KIND_CPU = auto()
     KIND_GPU = auto()
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class ModelInput:
-    """One input tensor; `dims` without the batch where the model batches."""
+    """One input tensor; `dims` leaves out the batch if the model batches."""
 
     name: str
     data_type: DataType
@@ -77,7 +77,7 @@ class WarmupInput:
 
 @dataclass(frozen=True)
 class Warmup:
-    """A request that an instance answers before it counts as ready."""
+    """A request that each instance answers before it counts as ready."""
 
     name: str
     batch_size: int
@@ -86,14 +86,14 @@ class Warmup:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One value that the model reads at its start."""
+    """One value that the model reads at startup."""
 
     string_value: str
 
 
 @dataclass(frozen=True)
 class ResponseCache:
-    """Whether equal requests are answered from the cache."""
+    """Whether identical requests are answered from the cache."""
 
     enable: bool
 
@@ -137,7 +137,7 @@ def _lines(record: Any) -> list[str]:
     lines = []
     for entry in fields(record):
         value = getattr(record, entry.name)
-        # proto3: a value that is false, 0 or empty is the default and need not stand there.
+        # proto3: false and empty values are the default and can be left out.
         if value is None or value is False or value in ((), {}):
             continue
         lines += _field(entry.name, value)
@@ -169,5 +169,5 @@ def _scalar(value: object) -> str:
         return value.name
     if isinstance(value, bool):
         return str(value).lower()
-    # JSON's escapes are text format's too, as long as they are ASCII without \u: names and numbers here.
+    # JSON's escapes are valid in the text format, except \u; names and numbers here do not need it.
     return json.dumps(value) if isinstance(value, str) else str(value)

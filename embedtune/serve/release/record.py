@@ -1,109 +1,85 @@
-"""What a store of releases says of them, and what a release directory says of itself."""
+"""A release on disk: what its `release.json` says, and the reader that verifies every file."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from embedtune.core.artifacts import file_sha256
-from embedtune.core.config.export import Precision
+from embedtune.core.config.export import Precision, Target
 from embedtune.core.contract import EncoderContract, load_contract
 from embedtune.core.errors import ArtifactError
+from embedtune.core.records.base import JsonRecord, read_record
 
 RELEASE_FILE = "release.json"
 REFERENCE_FILE = "reference.parquet"
 REPOSITORY = "repository"
 
 
-@dataclass(frozen=True)
-class Published:
-    """A release in the store.
+class ReleaseRecord(JsonRecord):
+    """What a release is.
 
-    Args:
-        id: Its name: a hash of its content.
-        published: When, as ISO 8601 in UTC.
-        data: Where its files stand, relative to the store's prefix.
-        hashes: sha256 of each file by relative path, release.json among them.
-        size: Bytes of all files.
-        about: What its release.json says.
-        origin: What it was made from, by fingerprint.
+    Attributes:
+        id: Its name: a hash over its files and its target.
+        target: What runs the encoder.
+        precision: In which the encoder computes.
+        model_name: Name of the endpoint model.
+        contract_hash: Hash of its encoder contract.
+        dimensions: Vector sizes that it offers, the full one first.
+        max_length: Tokens that the encoder reads of a text.
+        engine: Fingerprint of the engine artifact it was built from.
+        response_cache_mb: Size of Triton's response cache; 0: none.
+        tensorrt_version: TensorRT that built its engine; None for ONNX.
+        compute_capability: Of the GPU that built its engine; None for ONNX.
+        files: sha256 by relative path, `release.json` itself not included.
     """
 
-    id: str
-    published: str
-    data: str
-    hashes: dict[str, str]
-    size: int
-    about: dict[str, Any]
-    origin: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Live:
-    """Which release is live.
-
-    Args:
-        id: The release.
-        since: Since when, as ISO 8601 in UTC.
-        before: Those that were live before it, newest last.
-        etag: Version of the record, for changing it.
-    """
+    NAME: ClassVar[str] = "release"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune deploy"
 
     id: str
-    since: str
-    before: tuple[str, ...]
-    etag: str
-
-
-def read_release_files(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what a release says of itself and the hash of each of its files, all verified."""
-    file = path / RELEASE_FILE
-    if not file.is_file():
-        raise ArtifactError(f"{path} is not a release", expected=f"a file {RELEASE_FILE}")
-    try:
-        about = json.loads(file.read_text())
-    except ValueError as error:
-        raise ArtifactError(f"{file} was changed", expected="JSON", fix="build it again") from error
-    for name, digest in about["files"].items():
-        if not (path / name).is_file() or file_sha256(path / name) != digest:
-            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="build it again")
-    return about, {**about["files"], RELEASE_FILE: file_sha256(file)}
+    target: Target
+    precision: Precision
+    model_name: str
+    contract_hash: str
+    dimensions: tuple[int, ...]
+    max_length: int
+    engine: str
+    response_cache_mb: int
+    tensorrt_version: str | None
+    compute_capability: str | None
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Release:
-    """A verified release on disk.
+    """A release on disk whose files are verified.
 
     Args:
         path: Its directory.
-        about: What its release.json says.
+        record: What its `release.json` says.
     """
 
     path: Path
-    about: Mapping[str, Any]
+    record: ReleaseRecord
 
     @property
     def id(self) -> str:
         """Its name: a hash of its content."""
-        return str(self.about["id"])
+        return self.record.id
 
     @property
-    def target(self) -> str:
-        """What runs the encoder: python-cpu, onnxruntime or tensorrt."""
-        return str(self.about["target"])
-
-    @property
-    def precision(self) -> Precision:
-        """In what the encoder computes."""
-        precision: Precision = self.about["precision"]
-        return precision
+    def target(self) -> Target:
+        """What runs the encoder."""
+        return self.record.target
 
     @property
     def model_name(self) -> str:
-        """The endpoint model."""
-        return str(self.about["model_name"])
+        """Name of the endpoint model."""
+        return self.record.model_name
 
     @property
     def repository(self) -> Path:
@@ -117,23 +93,32 @@ class Release:
 
 
 def read_release(path: Path) -> Release:
-    """Open a release and verify every hash and its id.
+    """Open a release and verify the hash of every file and its id.
 
     Raises:
-        ArtifactError: It is no release, or a file is missing, was changed, or does not belong to it.
+        ArtifactError: There is no release, it has another format, or a file is missing, was changed, or does not
+            belong to it.
     """
-    about, hashes = read_release_files(path)
-    # Triton's Python backend compiles model.py where it lies and can, and knows no way to leave that.
-    there = {
-        file.relative_to(path).as_posix()
-        for file in path.rglob("*")
-        if file.is_file() and file.parent.name != "__pycache__"
+    file = path / RELEASE_FILE
+    if not file.is_file():
+        raise ArtifactError(f"{path} is not a release", expected=f"a file {RELEASE_FILE}")
+    record = read_record(file, ReleaseRecord)
+    for name, digest in record.files.items():
+        if not (path / name).is_file() or file_sha256(path / name) != digest:
+            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="build it again")
+    # Triton's Python backend compiles model.py next to it where it can, and has no option to turn that off.
+    found = {
+        entry.relative_to(path).as_posix()
+        for entry in path.rglob("*")
+        if entry.is_file() and entry.parent.name != "__pycache__"
     }
-    if foreign := sorted(there - set(hashes)):
-        raise ArtifactError(f"{path} holds files that are not of the release", got=foreign, fix="build it again")
-    if (name := release_id(about["files"], about["target"])) != about["id"]:
-        raise ArtifactError(f"{path / RELEASE_FILE} was changed", got=about["id"], expected=name)
-    return Release(path, about)
+    if foreign := sorted(found - {*record.files, RELEASE_FILE}):
+        raise ArtifactError(
+            f"{path} holds files that do not belong to the release", got=foreign, fix="build it again"
+        )
+    if (name := release_id(record.files, record.target)) != record.id:
+        raise ArtifactError(f"{file} was changed", got=record.id, expected=name, fix="build it again")
+    return Release(path, record)
 
 
 def release_id(files: Mapping[str, str], target: str) -> str:

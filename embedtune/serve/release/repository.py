@@ -1,17 +1,18 @@
-"""Triton's model repository of a release: the endpoint model, and where Triton runs the encoder, that one too."""
+"""Triton's model repository of a release: the endpoint model and, if Triton runs the encoder, that too."""
 
 import shutil
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from embedtune.core.config.export import Target
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import CONTRACT_FILE
 from embedtune.core.encoders.onnx import INPUTS, OUTPUT, TOKENIZER_FILE
-from embedtune.core.errors import ArtifactError, ConfigError
+from embedtune.core.errors import ConfigError
+from embedtune.core.records.engine import Engine
 from embedtune.serve.release.pbtxt import (
     DataType,
     DynamicBatching,
@@ -27,33 +28,30 @@ from embedtune.serve.release.pbtxt import (
     WarmupInput,
 )
 
-BACKENDS = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
-ENCODER_KINDS = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
-# What a call of the encoder costs beside its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms or 8
-# tokens in fp32, 1 ms or 9 tokens in int8; padding is dear there.
-CALL_COSTS = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
+BACKENDS: dict[Target, str] = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
+# What a call of the encoder costs in addition to its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms
+# or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
+CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
 WARMUP_FILE = "text"
 WARMUP_TOKENS = 16
 
 
-def write_repository(engine: Path, made: Mapping[str, Any], output: Path, settings: ServeSettings) -> None:
+def write_repository(engine: Path, built: Engine, output: Path, settings: ServeSettings) -> None:
     """Write the model repository.
 
     Args:
         engine: The engine artifact's directory.
-        made: Its engine.json.
+        built: Its engine.json.
         output: The repository.
         settings: Batching, limits and names.
 
     Raises:
-        ArtifactError: The engine's target is unknown.
-        ConfigError: The engine takes no batches as large as the settings allow.
+        ConfigError: The engine does not accept batches as large as the settings allow.
     """
-    target, name = str(made["target"]), settings.model_name
-    if target not in BACKENDS:
-        raise ArtifactError("no such target", got=target, expected=", ".join(BACKENDS), fix="run export again")
-    _require_batch(made, settings)
+    target, name = built.target, settings.model_name
+    _require_batch(built, settings)
     version = output / name / "1"
     version.mkdir(parents=True)
     shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / "model.py")
@@ -62,13 +60,13 @@ def write_repository(engine: Path, made: Mapping[str, Any], output: Path, settin
     config = endpoint_config(target, settings)
     (output / name / "config.pbtxt").write_text(config.render())
     if target == "python-cpu":
-        _copy_engine(engine, made, version)
+        _copy_engine(engine, built, version)
         _write_endpoint_warmup(output / name / "warmup")
         return
     encoder = output / encoder_name(settings)
     (encoder / "1").mkdir(parents=True)
-    _copy_engine(engine, made, encoder / "1")
-    _write_encoder_warmup(encoder / "warmup", _warmup_rows(settings), int(made["hidden"]))
+    _copy_engine(engine, built, encoder / "1")
+    _write_encoder_warmup(encoder / "warmup", _warmup_rows(settings), built.hidden)
     (encoder / "config.pbtxt").write_text(encoder_config(target, settings).render())
 
 
@@ -77,10 +75,10 @@ def encoder_name(settings: ServeSettings) -> str:
     return f"{settings.model_name}_encoder"
 
 
-def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
+def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
     """Return the configuration of the endpoint model: strings in, vectors out.
 
-    Its inputs have the same shape whatever the texts' lengths, so that Triton can merge any requests.
+    The shape of its inputs does not depend on the length of the texts, so that Triton can merge any requests.
 
     Args:
         target: What runs the encoder.
@@ -109,8 +107,8 @@ def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
             ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
             ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
         ),
-        # One instance more than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
-        # And where no instance is free yet, Triton's batcher can sleep half a second on a request after an answer.
+        # One more instance than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
+        # Also, if no instance is free, Triton's batcher can delay a request by half a second after an answer.
         instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
         model_warmup=_endpoint_warmup() if inside else (),
@@ -119,10 +117,10 @@ def endpoint_config(target: str, settings: ServeSettings) -> ModelConfig:
     )
 
 
-def encoder_config(target: str, settings: ServeSettings) -> ModelConfig:
-    """Return the configuration of the encoder as a model of its own.
+def encoder_config(target: Target, settings: ServeSettings) -> ModelConfig:
+    """Return the configuration of the encoder as a separate model.
 
-    It does not batch: the endpoint model hands over whole batches.
+    It does not batch: the endpoint model passes whole batches.
 
     Args:
         target: onnxruntime or tensorrt.
@@ -144,13 +142,13 @@ def encoder_config(target: str, settings: ServeSettings) -> ModelConfig:
     )
 
 
-def _require_batch(made: Mapping[str, Any], settings: ServeSettings) -> None:
-    largest = made.get("max_batch_size")
+def _require_batch(built: Engine, settings: ServeSettings) -> None:
+    largest = built.max_batch_size
     if largest is not None and settings.max_batch_size > largest:
         raise ConfigError(
-            "Triton would make batches that the TensorRT engine does not take",
+            "Triton would make larger batches than the TensorRT engine accepts",
             got=f"serve.max_batch_size={settings.max_batch_size}",
-            expected=f"at most {largest}, for which it was built",
+            expected=f"at most {largest}, which the engine was built for",
             fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",
         )
 
@@ -159,16 +157,15 @@ def _warmup_rows(settings: ServeSettings) -> list[int]:
     return sorted({1, settings.max_batch_size})
 
 
-def _copy_engine(engine: Path, made: Mapping[str, Any], version: Path) -> None:
-    file = str(made["file"])
-    # Weights above 2 GB stand beside the graph, which names their file.
-    for name in (file, f"{file}.data"):
+def _copy_engine(engine: Path, built: Engine, version: Path) -> None:
+    # Weights above 2 GB are in a file next to the graph, which names it.
+    for name in (built.file, f"{built.file}.data"):
         if (engine / name).is_file():
             shutil.copyfile(engine / name, version / name)
 
 
 def _write_endpoint_warmup(folder: Path) -> None:
-    """Write the text of the warm-up request, in Triton's form of a string: its length in 4 bytes, then itself."""
+    """Write the text of the warm-up request, in Triton's string format: its length in 4 bytes, then the text."""
     folder.mkdir()
     (folder / WARMUP_FILE).write_bytes(struct.pack("<I", len(WARMUP_TEXT)) + WARMUP_TEXT)
 
@@ -178,7 +175,7 @@ def _endpoint_warmup() -> tuple[Warmup, ...]:
 
 
 def _write_encoder_warmup(folder: Path, rows: Iterable[int], dimension: int) -> None:
-    """Write ids, mask and dimensions of the warm-up requests: real values, since a mask of zeros has no vector."""
+    """Write ids, mask and dimensions of the warm-up requests: a mask of zeros would give no vector."""
     folder.mkdir()
     for count in rows:
         ones, sizes = np.ones((count, WARMUP_TOKENS), np.int64), np.full(count, dimension, np.int64)

@@ -1,6 +1,7 @@
 """The endpoint model: texts to vectors inside Triton's Python backend. A release carries a copy as model.py.
 
-It stands alone: beside Triton's own module it imports numpy, tokenizers and onnxruntime only.
+It is self-contained: it imports only Triton's module (untyped, hence `Any`), numpy, tokenizers and onnxruntime. So
+it reads Triton's configuration and the contract's `embedtune.json` without pydantic.
 """
 
 import fcntl
@@ -19,30 +20,30 @@ from tokenizers import Encoding, Tokenizer
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-# The encoder: ids, mask and dimensions of a batch to a row a text, of unit length, zero beyond its dimensions.
+# The encoder: ids, mask and dimensions of a batch in; out one unit vector per text, 0 beyond its dimensions.
 Run = Callable[[Ints, Ints, Ints], Floats]
 TYPES = ("query", "passage")
-# On a CPU what it makes is slower than what it takes: ONNX Runtime 1.32 sums and norms faster in two steps.
+# On a CPU this fusion makes the graph slower: ONNX Runtime 1.32 adds and normalises faster in two steps.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
 class InvalidError(Exception):
-    """A request that cannot be answered; says which text and why."""
+    """A request that cannot be answered; the message names the text and the reason."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a text may be."""
+    """What is allowed for a text."""
 
-    prefixes: dict[str, str]  # put before a text, by input type
-    dimensions: tuple[int, ...]  # sizes that a vector may have, the full one first
-    max_length: int  # tokens that the encoder reads
+    prefixes: dict[str, str]  # of a text, by input type
+    dimensions: tuple[int, ...]  # vector sizes that are offered, the full one first
+    max_length: int  # in tokens, as the encoder reads
     max_text_bytes: int  # in UTF-8
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request that was understood: its texts with their prefixes, and the size of each vector."""
+    """A valid request: its texts with their prefixes, and the size of each vector."""
 
     texts: list[str]
     dimensions: list[int]
@@ -54,13 +55,13 @@ def read_request(
     """Check a request.
 
     Args:
-        texts: UTF-8 bytes, as Triton hands them over.
-        types: "query" or "passage" as bytes, one a text; None: all are passages.
-        sizes: Dimensions, one a text; None: all full.
+        texts: UTF-8 bytes, as Triton passes them.
+        types: "query" or "passage" as bytes, one per text; None: all are passages.
+        sizes: Dimensions, one per text; None: all full.
         limits: What is allowed.
 
     Raises:
-        InvalidError: Names the first text that is not allowed, and why.
+        InvalidError: A text is not allowed; the message names the first one and the reason.
     """
     prefixed = []
     for number, raw in enumerate(texts):
@@ -70,7 +71,7 @@ def read_request(
     for number, size in enumerate(dimensions):
         if size not in limits.dimensions:
             raise InvalidError(
-                f"DIMENSIONS[{number}] is {size}; this model gives {', '.join(map(str, limits.dimensions))}"
+                f"DIMENSIONS[{number}] is {size}; this model offers {', '.join(map(str, limits.dimensions))}"
             )
     return Request(prefixed, dimensions)
 
@@ -96,7 +97,7 @@ def _read_type(number: int, data: bytes) -> str:
 
 
 def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError | None:
-    """Return why texts are refused: one without a token, or of too many where they are not cut."""
+    """Return why the texts are refused: one has no token, or too many where long texts are not truncated."""
     for number, tokens in enumerate(len(encoding.ids) for encoding in encodings):
         if not tokens:
             return InvalidError(f"TEXT[{number}] has no token")
@@ -106,13 +107,13 @@ def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError
 
 
 def groups_of_similar_length(lengths: Sequence[int], call_cost: int) -> list[list[int]]:
-    """Return positions in groups, each to be padded to its longest, shortest group first.
+    """Return positions in groups, each to be padded to its longest text; the shortest texts first.
 
-    A text joins the group before it while padding that group to its length costs less than a call of its own.
+    A text joins the previous group as long as padding that group to its length costs less than a separate call.
 
     Args:
         lengths: Tokens of each text.
-        call_cost: What a call of the encoder costs beside its tokens, counted in tokens.
+        call_cost: What a call of the encoder costs in addition to its tokens, counted in tokens.
     """
     groups: list[list[int]] = []
     longest = 0
@@ -125,7 +126,7 @@ def groups_of_similar_length(lengths: Sequence[int], call_cost: int) -> list[lis
 
 
 def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
-    """Return ids and attention mask of texts, padded at the right to the longest."""
+    """Return ids and attention mask of texts, padded on the right to the longest."""
     shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for row, own in enumerate(encoding.ids for encoding in encodings):
@@ -134,17 +135,16 @@ def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
 
 
 def onnx_runner(path: Path, threads: int, place: int) -> Run:
-    """Return the encoder run by ONNX Runtime in this process; copies of a server with one `place` take turns."""
+    """Return the encoder, run by ONNX Runtime in this process; copies with the same `place` take turns."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Threads that wait for the next call busily would take the cores from the copy whose turn it is.
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads that spin while they wait for the next call would take the cores from the copy whose turn it is.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Not the model's file, which may lie on a file system without locks. The server's id keeps two servers apart.
-    file = Path(tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-{place}")
-    turn = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    # Not the model's file: its file system may have no locks. The server's process id keeps two servers apart.
+    lock = Path(tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-{place}")
+    turn = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     session = onnxruntime.InferenceSession(
         path, options, ["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
     )
@@ -161,7 +161,7 @@ def onnx_runner(path: Path, threads: int, place: int) -> Run:
 
 
 def model_runner(name: str) -> Run:
-    """Return the encoder run by another model of this server (ONNX Runtime or TensorRT backend)."""
+    """Return the encoder, run by another model of this server (ONNX Runtime or TensorRT backend)."""
 
     def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
         feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
@@ -182,7 +182,7 @@ def model_runner(name: str) -> Run:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gets: a row a text, as wide as the largest of its dimensions, and its token counts."""
+    """The answer to one request: one row per text, as wide as the largest dimension, and the token counts."""
 
     vectors: Floats
     tokens: list[int]
@@ -193,13 +193,13 @@ class Endpoint:
     """Answers the requests of one batch together."""
 
     limits: Limits
-    tokenizer: Tokenizer  # without padding; cuts texts unless long ones are refused
+    tokenizer: Tokenizer  # without padding; truncates texts unless long ones are refused
     pad_id: int  # fills up short rows
     call_cost: int  # see `groups_of_similar_length`
     run: Run
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | InvalidError]:
-        """Return the answer of each request, or why it gets none; all texts are tokenised and encoded together."""
+        """Return the answer to each request, or why it is refused; all texts are encoded together."""
         encodings = self.tokenizer.encode_batch_fast([text for request in requests for text in request.texts])
         sizes = [size for request in requests for size in request.dimensions]
         ends = np.cumsum([len(request.texts) for request in requests]).tolist()
@@ -214,7 +214,7 @@ class Endpoint:
         ]
 
     def _encode(self, encodings: Sequence[Encoding], sizes: Sequence[int], wanted: Sequence[int]) -> Floats:
-        """Return a row a text; those that are not wanted stay 0."""
+        """Return one row per text; those that are not wanted stay 0."""
         vectors = np.zeros((len(encodings), self.limits.dimensions[0]), dtype=np.float32)
         for group in groups_of_similar_length([len(encodings[place].ids) for place in wanted], self.call_cost):
             places = [wanted[member] for member in group]
@@ -224,10 +224,10 @@ class Endpoint:
 
 
 class TritonPythonModel:
-    """What Triton calls."""
+    """The class that Triton calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load tokenizer, contract and encoder of this version's directory."""
+        """Load tokenizer, contract and encoder from this version's directory."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         version = Path(args["model_repository"]) / args["model_version"]
@@ -243,7 +243,7 @@ class TritonPythonModel:
         if encoder := parameters.get("encoder"):
             run = model_runner(encoder)
         else:
-            # Triton starts one instance more than these copies: the first and the last take turns.
+            # Triton starts one more instance than these copies: the first and the last take turns.
             copies, number = int(parameters["instances"]), int(args["model_instance_name"].rpartition("_")[2])
             run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // copies), number % copies)
         self.endpoint = Endpoint(limits, tokenizer, pad_id, int(parameters["call_cost"]), run)
@@ -256,7 +256,7 @@ class TritonPythonModel:
 
     def _read(self, request: Any) -> Request | InvalidError:
         texts, types, sizes = (_values(request, name) for name in ("TEXT", "INPUT_TYPE", "DIMENSIONS"))
-        if texts is None:  # Triton does not look whether a model with optional inputs got the others
+        if texts is None:  # Triton does not check the other inputs of a model that has optional ones
             return InvalidError("TEXT is missing")
         try:
             return read_request(texts, types, sizes, self.endpoint.limits)
@@ -265,10 +265,10 @@ class TritonPythonModel:
 
 
 def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
-    """Return the tokenizer, without padding, and the id that its file pads with; `cut`: where its file says."""
+    """Return the tokenizer, without padding, and the id to pad with; `cut`: truncate as its file says."""
     tokenizer = Tokenizer.from_file(str(path))
     if tokenizer.padding is None:
-        raise ValueError(f"{path} does not say how to pad")
+        raise ValueError(f"{path} has no padding settings")
     pad_id = int(tokenizer.padding["pad_id"])
     tokenizer.no_padding()
     if not cut:
@@ -277,7 +277,7 @@ def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
 
 
 def usable_cpus() -> int:
-    """Return how many processors this process may keep busy: its affinity and its control group's quota."""
+    """Return how many processors this process may use, by its affinity and its control group's quota."""
     cpus = len(os.sched_getaffinity(0))
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file() and (words := quota.read_text().split())[0] != "max":

@@ -1,4 +1,4 @@
-"""A lease: a small object that its holder renews. Not renewed for a while, its holder is taken for dead."""
+"""A lease: a small object that its holder renews. If it is not renewed in time, its holder is presumed dead."""
 
 import logging
 import os
@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from embedtune.core.errors import InputError
+from embedtune.core.records.base import render_record
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
+from embedtune.serve.store.records import LeaseRecord
 
 log = logging.getLogger(__name__)
 LIFE_S = 60.0
@@ -22,13 +23,13 @@ class Lease:
 
     Args:
         objects: The store.
-        key: The object.
-        record: What it says beside its holder.
+        key: The lease's object.
+        record: What the object says.
         etag: The version that this process wrote.
-        life_s: Seconds after which an unrenewed lease is dead.
+        life_s: Seconds without a renewal after which a lease has expired.
     """
 
-    def __init__(self, objects: Objects, key: str, record: dict[str, Any], etag: str, life_s: float) -> None:
+    def __init__(self, objects: Objects, key: str, record: LeaseRecord, etag: str, life_s: float) -> None:
         self.key = key
         self._objects = objects
         self._record = record
@@ -40,10 +41,10 @@ class Lease:
         """Renew it.
 
         Raises:
-            ConflictError: Somebody else holds it now.
+            ConflictError: Another process holds it now.
         """
         with self._guard:
-            self._record["renewals"] += 1  # so that each renewal has an etag of its own
+            self._record = self._record.model_copy(update={"renewals": self._record.renewals + 1})
             self._etag = _write(self._objects, self.key, self._record, self._etag)
 
     def end(self) -> None:
@@ -53,9 +54,9 @@ class Lease:
 
     @contextmanager
     def kept(self) -> Iterator["Lease"]:
-        """Renew it in the background for the time of a `with` block, then give it back.
+        """Renew it in the background during a `with` block, then give it back.
 
-        A block that raises gives it back too. A lease that was lost stays with its new holder.
+        It is given back even if the block raises. A lease that was lost stays with its new holder.
         """
         stop = threading.Event()
         thread = threading.Thread(target=self._keep, args=(stop,), daemon=True, name="lease")
@@ -80,22 +81,30 @@ class Lease:
 
 
 def acquire(
-    objects: Objects, key: str, about: dict[str, Any], *, wait_s: float = 0.0, life_s: float = LIFE_S
+    objects: Objects,
+    key: str,
+    *,
+    data: str | None = None,
+    files: Sequence[str] = (),
+    wait_s: float = 0.0,
+    life_s: float = LIFE_S,
 ) -> Lease | None:
-    """Take a lease, or return None while somebody else holds it.
+    """Take a lease, or return None while another process holds it.
 
     Args:
         objects: The store.
-        key: The object.
-        about: What the lease shall say beside its holder.
-        wait_s: Try for so many seconds.
-        life_s: Seconds after which an unrenewed lease is dead; the same for all who use this key.
+        key: The lease's object.
+        data: For an upload or a deletion: where its files are.
+        files: For an upload or a deletion: their paths under `data`.
+        wait_s: Keep trying for this many seconds.
+        life_s: Seconds without a renewal after which a lease has expired; the same for all who use this key.
     """
     holder = f"{socket.gethostname()} pid {os.getpid()}"
-    record = {**about, "holder": holder, "token": uuid.uuid4().hex, "renewals": 0}
+    record = LeaseRecord(holder=holder, token=uuid.uuid4().hex, renewals=0, data=data, files=tuple(files))
     deadline = time.monotonic() + wait_s
     while True:
         held = objects.read(key)
+        # Only its age counts, so that a lease of any version of embedtune is respected and expires.
         if held is None or held.age_s > life_s:
             with suppress(ConflictError):
                 etag = _write(objects, key, record, ABSENT if held is None else held.etag)
@@ -105,12 +114,12 @@ def acquire(
         time.sleep(min(1.0, life_s / 4))
 
 
-def _write(objects: Objects, key: str, record: dict[str, Any], condition: str) -> str:
+def _write(objects: Objects, key: str, record: LeaseRecord, condition: str) -> str:
     try:
         return objects.write(key, record, condition)
     except ConflictError:
-        # A write whose answer was lost is sent again, and then meets itself.
+        # A write whose answer was lost is sent again, and then conflicts with itself.
         now = objects.read(key)
-        if now is None or now.data != record:
+        if now is None or now.text != render_record(record).encode():
             raise
         return now.etag

@@ -1,14 +1,13 @@
-"""A prefix of an object store: small objects with conditions on their writing, files with hashes."""
+"""A prefix of an object store: small JSON objects with conditional writes, and files with their hashes."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -17,16 +16,17 @@ from urllib3.exceptions import HTTPError
 
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import EmbedtuneError, InputError
+from embedtune.core.records.base import JsonRecord, R, parse_record, render_record
 from embedtune.core.secrets import Secrets
 from embedtune.core.storage import connect, explain, split_uri
 
 BLOCK = 1 << 20
-ABSENT = "absent"  # the condition that an object is not there yet
+ABSENT = "absent"  # the condition that an object does not exist yet
 _HTTP_CONFLICT = {409, 412}
 
 
 class ConflictError(EmbedtuneError):
-    """An object is not in the state that was expected: somebody else wrote it in between."""
+    """An object is not in the expected state: another process wrote it in the meantime."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,24 @@ class Small:
     """A small object as it was read.
 
     Args:
-        data: Its JSON.
-        etag: Names this version of it.
+        address: Its full address, for messages.
+        text: Its content.
+        etag: Identifies this version of it.
         age_s: Seconds since it was written, by the store's own clock.
     """
 
-    data: dict[str, Any]
+    address: str
+    text: bytes
     etag: str
     age_s: float
+
+    def parse(self, kind: type[R]) -> R:
+        """Return the record that it holds.
+
+        Raises:
+            ArtifactError: It is damaged, or of another schema or version.
+        """
+        return parse_record(self.text, kind, self.address)
 
 
 class Objects:
@@ -64,7 +74,7 @@ class Objects:
         self._client: Minio = connect(storage, secrets)
 
     def read(self, key: str) -> Small | None:
-        """Return a small JSON object, or None if it is not there."""
+        """Return a small object, or None if it does not exist."""
         with self._explained(key):
             try:
                 response = self._client.get_object(self.bucket, self.prefix + key)
@@ -73,32 +83,30 @@ class Objects:
                     return None
                 raise
             try:
-                data = json.loads(response.data)
-            except ValueError as error:
-                raise InputError("an object is damaged", got=self.uri + key, expected="JSON") from error
+                text = bytes(response.data)
             finally:
                 response.close()
                 response.release_conn()
-            return Small(data, response.headers["ETag"].strip('"'), _age(response.headers))
+            return Small(self.uri + key, text, response.headers["ETag"].strip('"'), _age(response.headers))
 
-    def write(self, key: str, data: dict[str, Any], condition: str | None = None) -> str:
-        """Write a small JSON object and return its etag.
+    def write(self, key: str, record: JsonRecord, condition: str | None = None) -> str:
+        """Write a record as a small JSON object and return its etag.
 
         Args:
-            key: Where.
-            data: What.
-            condition: Write only if the object is `ABSENT`, or has this etag; None: in any case.
+            key: The object.
+            record: Its content.
+            condition: Write only if the object is `ABSENT` or has this etag; None: always.
 
         Raises:
-            ConflictError: The condition does not hold.
+            ConflictError: The condition is not met.
         """
-        headers: dict[str, Any] = {"Content-Type": "application/json"}
+        headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": "application/json"}
         if condition is not None:
             headers |= {"If-None-Match": "*"} if condition == ABSENT else {"If-Match": f'"{condition}"'}
-        body = (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+        body = render_record(record).encode()
         with self._explained(key):
             try:
-                # The client's own put_object takes no conditions. A presigned URL would, but urllib3 logs URLs.
+                # The client's put_object accepts no conditions. A presigned URL does, but urllib3 logs URLs.
                 answer = self._client._execute("PUT", self.bucket, self.prefix + key, body=body, headers=headers)
             except S3Error as error:
                 if condition is not None and (
@@ -109,16 +117,16 @@ class Objects:
         return str(answer.headers["ETag"]).strip('"')
 
     def upload(self, file: Path, key: str) -> None:
-        """Write a file; a large one goes up in parts, and stands there only when it is whole."""
+        """Upload a file; a large one is sent in parts and becomes visible only when it is complete."""
         with self._explained(key):
             self._client.fput_object(self.bucket, self.prefix + key, str(file))
 
     def sha256(self, key: str) -> str:
-        """Read an object and return its hash."""
+        """Read an object and return its sha256."""
         return self._read_through(key, None)
 
     def download(self, key: str, file: Path) -> str:
-        """Write an object to a file, flushed to the disk, and return the hash of what was read."""
+        """Write an object to a file, flushed to disk, and return the sha256 of what was read."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
             digest = self._read_through(key, stream)
@@ -133,25 +141,26 @@ class Objects:
             return sorted(item.object_name.removeprefix(self.prefix) for item in listed)
 
     def delete(self, keys: list[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects; one that does not exist is not an error."""
         with self._explained(keys[0] if keys else ""):
             wanted = [DeleteObject(self.prefix + key) for key in keys]
             failed = list(self._client.remove_objects(self.bucket, wanted))
         if failed:
             raise InputError(
-                "the object store does not delete", got=f"{self.uri}{failed[0].name}: {failed[0].message}"
+                "the object store does not delete an object",
+                got=f"{self.uri}{failed[0].name}: {failed[0].message}",
             )
 
     def abort_parts(self, keys: list[str]) -> None:
-        """Drop what interrupted uploads of these objects left behind: parts of them, which no listing shows."""
+        """Drop the parts that interrupted uploads of these objects left behind; no listing shows them."""
         for key in keys:
             with self._explained(key):
-                # The client offers both calls only under these names. MinIO lists parts by whole names alone.
+                # The client has both calls only as private ones. MinIO lists parts only by the object's full name.
                 found = self._client._list_multipart_uploads(self.bucket, prefix=self.prefix + key)
                 for upload in found.uploads:
                     self._client._abort_multipart_upload(self.bucket, upload.object_name, str(upload.upload_id))
 
-    def _read_through(self, key: str, into: Any) -> str:
+    def _read_through(self, key: str, into: BinaryIO | None) -> str:
         digest = hashlib.sha256()
         with self._explained(key):
             response = self._client.get_object(self.bucket, self.prefix + key)
@@ -173,7 +182,7 @@ class Objects:
             raise explain(self.uri + key, self._storage, error) from error
 
 
-def _age(headers: Any) -> float:
-    # Both times are the store's, so a wrong clock on this machine does no harm.
+def _age(headers: Mapping[str, str]) -> float:
+    # Both times come from the store, so a wrong clock on this machine does no harm.
     now, written = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
     return max(0.0, (now - written).total_seconds())

@@ -1,30 +1,30 @@
 """Releases in an object store: uploaded aside, published by one small object, downloaded with every hash verified.
 
-Under the prefix stand `releases/ID.json` (a published release: its files, their hashes, where they are),
+Under the prefix are `releases/ID.json` (a published release: its files, their hashes, where they are),
 `plans/ID.json` (its re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and
-deletions under way), `live.json` (which release is live, and which were before) and `lock.json` (held by whoever
-changes that).
+deletions in progress), `live.json` (which release is live, and which were before) and `lock.json` (held by the
+process that changes what is live).
 """
 
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
-from embedtune.serve.release.record import Live, Published, read_release_files
+from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
+from embedtune.serve.store.live import locked, read_live, stop_if_unreadable, timestamp, write_live
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
+from embedtune.serve.store.records import LeaseRecord, Live, Published
 
 log = logging.getLogger(__name__)
-LIVE, LOCK = "live.json", "lock.json"
-REMEMBERED = 20  # releases that were live before, newest last
 
 
 class ReleaseStore:
@@ -34,65 +34,80 @@ class ReleaseStore:
         uri: The address.
         storage: Which store.
         secrets: Its credentials.
-        life_s: Seconds after which an upload or a change that gives no sign of life is taken for dead.
+        life_s: Seconds without a sign of life after which an upload or a change is presumed dead.
     """
 
     def __init__(self, uri: str, storage: StorageSettings, secrets: Secrets, life_s: float = LIFE_S) -> None:
         self.objects = Objects(uri, storage, secrets)
         self._life_s = life_s
 
-    def publish(self, release: Path, origin: Mapping[str, str]) -> Published:
-        """Upload a release directory, verify what arrived, and publish it. One that is there already is kept.
+    def publish(self, release: Release, model: str) -> Published:
+        """Upload a release, verify what arrived, and publish it. An already published one is kept.
 
         Args:
-            release: A directory that `build_release` made.
-            origin: What it was made from, by fingerprint; kept with the release.
+            release: The release.
+            model: Fingerprint of the model artifact it was made from.
 
         Raises:
-            ArtifactError: A file differs from its hash, here or in the store.
+            ArtifactError: A file in the store differs from its hash.
             InputError: The store refuses or does not answer.
         """
         self.clean()
-        about, hashes = read_release_files(release)
-        name = str(about["id"])
-        if found := self._find(name):
-            log.info("release %s is published already", name)
-            return found
-        part = f"{name}-{uuid.uuid4().hex[:8]}"
+        condition = ABSENT
+        if there := self.objects.read(_pointer(release.id)):
+            try:
+                found = there.parse(Published)
+                log.info("release %s is already published", release.id)
+                return found
+            except ArtifactError as error:
+                log.warning("publishing release %s again: %s", release.id, error.what)
+                condition = there.etag
+        hashes = {**release.record.files, RELEASE_FILE: file_sha256(release.path / RELEASE_FILE)}
+        part = f"{release.id}-{uuid.uuid4().hex[:8]}"
         data = f"data/{part}/"
-        lease = acquire(self.objects, _upload(part), {"data": data, "files": sorted(hashes)}, life_s=self._life_s)
-        assert lease is not None  # noqa: S101 - nobody else knows this key
+        lease = acquire(self.objects, _upload(part), data=data, files=sorted(hashes), life_s=self._life_s)
+        assert lease is not None  # noqa: S101 - no other process knows this key
         with lease.kept():
-            for path, digest in hashes.items():
-                self.objects.upload(release / path, data + path)
-                if (arrived := self.objects.sha256(data + path)) != digest:
-                    raise ArtifactError("a file arrived changed", got=f"{path}: {arrived}", expected=digest)
-            size = sum((release / path).stat().st_size for path in hashes)
-            record = {"published": _now(), "data": data, "hashes": hashes, "size": size, "about": about}
-            record["origin"] = dict(origin)
-            # Whoever takes this upload for dead takes the lease first: then the renewal fails, and so does this.
+            self._upload_files(release.path, data, hashes)
+            size = sum((release.path / path).stat().st_size for path in hashes)
+            record = Published(
+                published=timestamp(), data=data, hashes=hashes, size=size, release=release.record, model=model
+            )
+            # A process that presumes this upload dead takes its lease first: then this renewal fails.
             lease.renew()
             try:
-                self.objects.write(_pointer(name), record, ABSENT)
+                self.objects.write(_pointer(release.id), record, condition)
             except ConflictError:
-                log.info("release %s was published by another process meanwhile", name)
+                log.info("release %s was published by another process in the meantime", release.id)
                 self.objects.delete([data + path for path in hashes])
-        return self.show(name)
+        return self.show(release.id)
 
-    def add_plan(self, name: str, plan: dict[str, Any]) -> None:
-        """Keep the re-index plan of a release beside it."""
+    def _upload_files(self, folder: Path, data: str, hashes: dict[str, str]) -> None:
+        for path, digest in hashes.items():
+            self.objects.upload(folder / path, data + path)
+            if (arrived := self.objects.sha256(data + path)) != digest:
+                raise ArtifactError(
+                    "a file of the release was changed before or during its upload",
+                    got=f"{path}: {arrived}",
+                    expected=digest,
+                    fix="run the command again",
+                )
+
+    def add_plan(self, name: str, plan: ReindexPlan) -> None:
+        """Keep the re-index plan of a release next to it."""
         self.objects.write(_plan(name), plan)
 
-    def plan(self, name: str) -> dict[str, Any] | None:
-        """Return the re-index plan of a release, or None if none was made."""
+    def plan(self, name: str) -> ReindexPlan | None:
+        """Return the re-index plan of a release, or None if there is none."""
         found = self.objects.read(_plan(name))
-        return found.data if found else None
+        return found.parse(ReindexPlan) if found else None
 
     def show(self, name: str) -> Published:
         """Return a published release.
 
         Raises:
-            InputError: There is none of this id.
+            InputError: There is none with this id.
+            ArtifactError: Its record is damaged or has another format.
         """
         if found := self._find(name):
             return found
@@ -102,33 +117,40 @@ class ReleaseStore:
         )
 
     def releases(self) -> list[Published]:
-        """Return the published releases, the newest first."""
+        """Return the published releases, newest first; those whose record is unreadable are left out."""
         names = [key.removeprefix("releases/").removesuffix(".json") for key in self.objects.keys("releases/")]
-        found = [release for name in names if (release := self._find(name))]
+        found = []
+        for name in names:
+            try:
+                release = self._find(name)
+            except ArtifactError as error:
+                log.warning("%s", error)
+                continue
+            if release:
+                found.append(release)
         return sorted(found, key=lambda release: (release.published, release.id), reverse=True)
 
-    def download(self, name: str, into: Path) -> Path:
-        """Bring a release to `into/ID`, every file verified, and return the directory; it is whole or not there.
+    def download(self, name: str, into: Path) -> Release:
+        """Download a release to `into/ID` and verify every file; a partial directory is never visible.
 
         Raises:
-            InputError: There is none of this id, or the store does not answer.
+            InputError: There is none with this id, or the store does not answer.
             ArtifactError: A file in the store differs from its hash.
         """
-        release = self.show(name)
+        published = self.show(name)
         target, draft = into / name, into / f".{name}.draft"
         if target.is_dir():
             try:
-                read_release_files(target)
-                return target
+                return read_release(target)
             except ArtifactError as error:
                 log.warning("downloading release %s again: %s", name, error.what)
                 shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
-        for path, digest in release.hashes.items():
+        for path, digest in published.hashes.items():
             file = (draft / path).resolve()
             if not file.is_relative_to(draft.resolve()):
-                raise ArtifactError("a file of the release leads out of its directory", got=path)
-            if (got := self.objects.download(release.data + path, file)) != digest:
+                raise ArtifactError("a path in the release points outside its directory", got=path)
+            if (got := self.objects.download(published.data + path, file)) != digest:
                 raise ArtifactError(
                     f"release {name} is damaged in the store",
                     got=f"{path}: {got}",
@@ -136,64 +158,49 @@ class ReleaseStore:
                     fix="go back to another release; delete this one and publish it again",
                 )
         draft.replace(target)
-        return target
+        return Release(target, published.release)
 
     def live(self) -> Live | None:
-        """Return which release is live, or None while there is none."""
-        found = self.objects.read(LIVE)
-        if found is None:
-            return None
-        return Live(found.data["id"], found.data["since"], tuple(found.data["before"]), found.etag)
-
-    def set_live(self, name: str, *, back: bool = False) -> Live:
-        """Record that a release is live now; to be called while `locked`.
-
-        Args:
-            name: The release.
-            back: It was live before, and those since then are forgotten.
+        """Return which release is live, or None if none is.
 
         Raises:
-            ConflictError: Another process changed the record meanwhile.
+            ArtifactError: The record is damaged or has another format, so what is live is not known.
         """
-        now = self.live()
-        if now is not None and now.id == name:
-            return now
-        before = [*(now.before if now else ()), *([now.id] if now else [])]
-        if back and name in before:
-            before = before[: len(before) - 1 - before[::-1].index(name)]
-        record = {"id": name, "since": _now(), "before": before[-REMEMBERED:]}
-        self.objects.write(LIVE, record, ABSENT if now is None else now.etag)
-        changed = self.live()
-        assert changed is not None  # noqa: S101 - just written, and never deleted
-        return changed
+        return read_live(self.objects)
+
+    def live_release(self) -> Published | None:
+        """Return the published release that is live, or None if none is.
+
+        Raises:
+            ArtifactError: A record is damaged or has another format, so what is live is not known.
+        """
+        live = self.live()
+        with stop_if_unreadable(self.objects):
+            return self.show(live.id) if live else None
+
+    def set_live(self, name: str, *, back: bool = False) -> Live:
+        """Record that a release is live now; to be called while `locked`. See `write_live`."""
+        return write_live(self.objects, name, back=back)
 
     @contextmanager
     def locked(self) -> Iterator[Lease]:
         """Hold the store's lock: one process at a time changes what is live. Renew it before a change.
 
         Raises:
-            InputError: Another one holds it.
+            InputError: Another process holds it.
         """
-        # Longer than a lease lives, so that a dead holder does not stand in the way.
-        lease = acquire(self.objects, LOCK, {}, wait_s=self._life_s + 5, life_s=self._life_s)
-        if lease is None:
-            held = self.objects.read(LOCK)
-            raise InputError(
-                "another process is changing what is live",
-                got=held.data["holder"] if held else "one that has just ended",
-                fix="wait for it and try again",
-            )
-        with lease.kept():
+        with locked(self.objects, self._life_s) as lease:
             yield lease
 
     def prune(self, keep: int) -> list[str]:
         """Delete old releases and return their ids; the live one and the one before it always stay.
 
         Args:
-            keep: So many of the newest stay beside them.
+            keep: How many of the newest stay in addition.
 
         Raises:
             InputError: No release is recorded as live, so any of the old ones may be the one that is served.
+            ArtifactError: The record of what is live is damaged or has another format.
         """
         self.clean()
         with self.locked():
@@ -204,41 +211,54 @@ class ReleaseStore:
                 raise InputError(
                     "no release is recorded as live, so one that is served might be deleted",
                     got=", ".join(release.id for release in old),
-                    fix="embedtune release promote ID of the one that is served, then prune",
+                    fix="run `embedtune release promote ID` for the one that is served, then prune",
                 )
             for release in old:
                 self._delete(release)
         return [release.id for release in old]
 
     def clean(self) -> list[str]:
-        """Delete what dead uploads and deletions left behind, and return where it stood."""
+        """Delete what dead uploads and deletions left behind, and return where it was."""
         gone = []
         for key in self.objects.keys("uploads/"):
             held = self.objects.read(key)
             if held is None or held.age_s <= self._life_s:
                 continue
-            about = {name: held.data[name] for name in ("data", "files")}
-            lease = acquire(self.objects, key, about, life_s=self._life_s)
+            try:
+                left = held.parse(LeaseRecord)
+            except ArtifactError as error:
+                log.warning("what an upload left behind is not deleted: %s", error.what)
+                continue
+            if left.data is None:
+                continue
+            lease = acquire(self.objects, key, data=left.data, files=left.files, life_s=self._life_s)
             if lease is None:
                 continue
             with lease.kept():
-                found = self._find(about["data"].split("/")[1].rpartition("-")[0])
-                if found is None or found.data != about["data"]:
-                    self._delete_files(about["data"], about["files"])
-                    gone.append(about["data"])
-                    log.info("deleted what %s left behind at %s", held.data["holder"], about["data"])
+                if self._is_unused(left.data):
+                    self._delete_files(left.data, left.files)
+                    gone.append(left.data)
+                    log.info("deleted what %s left behind at %s", left.holder, left.data)
         return gone
 
+    def _is_unused(self, data: str) -> bool:
+        """Tell whether no published release has its files there; an unreadable record counts as one that has."""
+        try:
+            found = self._find(data.split("/")[1].rpartition("-")[0])
+        except ArtifactError:
+            return False
+        return found is None or found.data != data
+
     def _delete(self, release: Published) -> None:
-        about = {"data": release.data, "files": sorted(release.hashes)}
+        files = sorted(release.hashes)
         part = release.data.split("/")[1]
-        # With this lease there, a deletion that is interrupted is finished by the next `clean`.
-        lease = acquire(self.objects, _upload(part), about, life_s=self._life_s)
+        # Because of this lease, an interrupted deletion is finished by the next `clean`.
+        lease = acquire(self.objects, _upload(part), data=release.data, files=files, life_s=self._life_s)
         if lease is None:
             return
         with lease.kept():
             self.objects.delete([_pointer(release.id), _plan(release.id)])
-            self._delete_files(release.data, about["files"])
+            self._delete_files(release.data, files)
 
     def _delete_files(self, data: str, files: Iterable[str]) -> None:
         self.objects.abort_parts([data + path for path in files])
@@ -246,7 +266,7 @@ class ReleaseStore:
 
     def _find(self, name: str) -> Published | None:
         found = self.objects.read(_pointer(name))
-        return Published(name, **found.data) if found else None
+        return found.parse(Published) if found else None
 
 
 def _pointer(name: str) -> str:
@@ -259,7 +279,3 @@ def _plan(name: str) -> str:
 
 def _upload(part: str) -> str:
     return f"uploads/{part}.json"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Which tritonserver this machine has: one that is installed, else the one that nvidia-pytriton carries."""
+"""The tritonserver of this machine: an installed one, or else the one that nvidia-pytriton contains."""
 
 import fcntl
 import hashlib
@@ -27,9 +27,9 @@ class Installation:
 
     Args:
         server: The executable.
-        backends: Folder with one folder a backend.
-        caches: Folder with Triton's response caches.
-        environment: Variables that it needs beside those of this process.
+        backends: Folder with one folder per backend.
+        caches: Folder with the libraries of Triton's response caches.
+        environment: Variables that it needs in addition to those of this process.
     """
 
     server: Path
@@ -43,10 +43,10 @@ class Installation:
 
 
 def find_installation(cache: Path = CACHE) -> Installation:
-    """Return the tritonserver on the PATH (as in NVIDIA's image), else that of nvidia-pytriton.
+    """Return the tritonserver on the PATH (as in NVIDIA's image), or else that of nvidia-pytriton.
 
     Args:
-        cache: Where the latter's environment stands, or is made.
+        cache: Folder that holds the environment of nvidia-pytriton.
 
     Raises:
         InputError: It cannot be installed.
@@ -59,12 +59,12 @@ def find_installation(cache: Path = CACHE) -> Installation:
 
 
 def pytriton_installation(cache: Path = CACHE) -> Installation:
-    """Return the tritonserver of nvidia-pytriton, installed into an environment of its own if it is not yet.
+    """Return the tritonserver of nvidia-pytriton; it is installed into a separate environment at first use.
 
-    It is apart from embedtune's own environment because it pins an old numpy.
+    The environment is separate from that of embedtune because nvidia-pytriton pins an old numpy.
 
     Args:
-        cache: The environment is a folder in here, named by the hash of what is installed.
+        cache: Folder that holds the environment, which is named by the hash of what is installed.
 
     Raises:
         InputError: It cannot be installed.
@@ -73,17 +73,17 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     text = requirements.read_text()
     digest = hashlib.sha256(f"{sys.version_info[:2]} {text}".encode()).hexdigest()[:12]
     home = cache / f"triton-{digest}"
-    if not (home / COMPLETE).is_file():  # in an image it is there, and nothing can be written
+    if not (home / COMPLETE).is_file():  # an image contains it and is read-only
         cache.mkdir(parents=True, exist_ok=True)
         with home.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that want it at once make it once
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes at once install it once
             if not (home / COMPLETE).is_file():
                 _install(home, text)
     packages = _packages(home)
     server = packages / "pytriton" / "tritonserver"
     environment = {
         "LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs"),
-        # The Python backend's stub takes its packages from the first python on the PATH.
+        # The Python backend's stub takes its packages from the first Python on the PATH.
         "PATH": os.pathsep.join([str(home / "bin"), os.defpath]),
         "VIRTUAL_ENV": str(home),
     }
@@ -97,12 +97,12 @@ def _install(home: Path, requirements: str) -> None:
     (home / "requirements.txt").write_text(requirements)
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--no-deps", "-r", str(home / "requirements.txt")], home)
-    carried = _packages(home) / "pytriton" / "tritonserver"
-    # The stub must be the one of this Python, and stand beside the backend's library.
+    bundled = _packages(home) / "pytriton" / "tritonserver"
+    # The stub must be the one for this Python version, and be next to the backend's library.
     backend = home / "backends" / "python"
-    shutil.copytree(carried / "backends" / "python", backend)
+    shutil.copytree(bundled / "backends" / "python", backend)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    shutil.copy2(carried / "python_backend_stubs" / version / STUB, backend / STUB)
+    shutil.copy2(bundled / "python_backend_stubs" / version / STUB, backend / STUB)
     (home / COMPLETE).touch()
 
 
@@ -118,5 +118,5 @@ def _run(command: list[str], home: Path) -> None:
             f"Triton cannot be installed into {home}",
             got="\n".join(done.stderr.strip().splitlines()[-5:]),
             expected=" ".join(command[:4]) + " …",
-            fix="give this machine a package index (pip), or run where a tritonserver is installed",
+            fix="give pip on this machine access to a package index, or run where a tritonserver is installed",
         )

@@ -1,4 +1,4 @@
-"""Triton on this machine, serving one release, as long as this process wants it."""
+"""Triton on this machine, serving one release for as long as this process needs it."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, ten
 from embedtune.serve.triton.installation import Installation
 
 POLL_S = 0.1
-STOP_S = 15.0  # for requests under way; connections that clients keep open delay the end so long, too
+STOP_S = 15.0  # for requests in progress; connections that clients keep open can also delay the end this long
 LOG_LINES = 15
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -38,10 +38,10 @@ class Ports:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of 127.0.0.1 on which nothing listens now, for servers that come and go.
+    """Return TCP ports of 127.0.0.1 on which nothing listens now, for short-lived servers.
 
     Args:
-        count: Ports wanted, all different.
+        count: How many ports; all differ.
     """
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -54,11 +54,11 @@ def server_command(release: Release, installation: Installation, ports: Ports) -
     """Return the command that serves a release.
 
     Raises:
-        InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT is another one.
+        InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT differs.
     """
     require_backends(release, installation)
     if release.target == "tensorrt":
-        require_same_gpu(release.about, tensorrt_version(os.environ), compute_capability())
+        require_same_gpu(release.record, tensorrt_version(os.environ), compute_capability())
     command = [
         str(installation.server),
         f"--model-repository={release.repository}",
@@ -69,55 +69,55 @@ def server_command(release: Release, installation: Installation, ports: Ports) -
         f"--grpc-port={ports.grpc}",
         f"--metrics-address={ports.address}",
         f"--metrics-port={ports.metrics}",
-        # A release is immutable: what is loaded at the start is served, and a broken model ends the server.
+        # A release is immutable: only what is loaded at startup is served, and a broken model ends the server.
         "--model-control-mode=none",
         "--exit-on-error=true",
         f"--exit-timeout-secs={int(STOP_S)}",
     ]
-    if megabytes := release.about["response_cache_mb"]:
+    if megabytes := release.record.response_cache_mb:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={megabytes << 20}"]
     return command
 
 
 def require_backends(release: Release, installation: Installation) -> None:
-    """Refuse a release that is for another kind of server.
+    """Refuse a release that was made for another kind of server.
 
     Raises:
-        InputError: A backend that the release's target needs is not there.
+        InputError: A backend that the release's target needs is missing.
     """
     needed = {"python", BACKENDS[release.target]}
     if missing := sorted(name for name in needed if not installation.has_backend(name)):
         raise InputError(
-            f"release {release.id} is for target {release.target}, which this Triton cannot run",
+            f"release {release.id} is for the target {release.target}, which this Triton cannot run",
             got=f"{installation.server} without {', '.join(missing)}",
             expected=f"backends {', '.join(sorted(needed))}",
-            fix="run it in the GPU image of Triton, or export with export.target=python-cpu",
+            fix="run it in Triton's GPU image, or export with export.target=python-cpu",
         )
 
 
 def is_ready(port: int, address: str = "127.0.0.1") -> bool:
-    """Tell whether a Triton answers on its HTTP port and all its models are loaded and warm.
+    """Tell whether a Triton answers on its HTTP port and all its models are loaded and warmed up.
 
     Args:
         port: HTTP.
-        address: Where it listens; one that means all addresses is asked as this machine.
+        address: Where it listens; 0.0.0.0 reaches this machine.
     """
     url = f"http://{address}:{port}/v2/health/ready"
     try:
-        # Without "close" the connection stays open, and a Triton that is told to end waits for it.
+        # Without "close" the connection stays open, and Triton waits for it when it is told to end.
         return urllib3.request("GET", url, headers={"Connection": "close"}, retries=False, timeout=2).status == 200
     except urllib3.exceptions.HTTPError:
         return False
 
 
 class TritonServer:
-    """A tritonserver that ends when it is stopped, or with the thread that started it.
+    """A tritonserver that ends when it is stopped, or together with the thread that started it.
 
     Args:
-        release: What it serves.
-        installation: Which tritonserver.
+        release: The release to serve.
+        installation: The tritonserver to run.
         ports: Where it listens.
-        log: File for what it prints; None: it prints where this process prints.
+        log: File for its output; None: its output goes where that of this process goes.
     """
 
     def __init__(self, release: Release, installation: Installation, ports: Ports, log: Path | None) -> None:
@@ -138,11 +138,11 @@ class TritonServer:
         """Start it and return when it is ready.
 
         Raises:
-            InputError: It ends instead, something else listens on its port, or the time is over.
+            InputError: It ends, it is not ready in time, or something else listens on its port.
         """
         if self.ready():
             raise InputError(
-                f"something else listens on port {self.ports.http}", fix="stop it, or choose other ports"
+                f"something else listens on port {self.ports.http}", fix="stop that process, or choose other ports"
             )
         with self.log.open("wb") if self.log else nullcontext() as log:
             self._process = subprocess.Popen(  # noqa: S603 - ours
@@ -160,16 +160,16 @@ class TritonServer:
                 raise InputError(
                     f"Triton does not start with release {self.release.id}",
                     got=self._last_words(),
-                    fix=f"{self.log or 'what it printed above'} says why",
+                    fix=f"see {self.log or 'its output above'}",
                 )
             time.sleep(POLL_S)
 
     def ready(self) -> bool:
-        """Tell whether it answers and all its models are loaded and warm."""
+        """Tell whether it answers and all its models are loaded and warmed up."""
         return is_ready(self.ports.http, self.ports.address)
 
     def running(self) -> bool:
-        """Tell whether its process lives."""
+        """Tell whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
     def wait(self) -> int:
@@ -178,7 +178,7 @@ class TritonServer:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End it; requests under way are answered first."""
+        """End it; requests in progress are answered first."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -190,18 +190,18 @@ class TritonServer:
 
     def _last_words(self) -> str:
         if self.log is None:
-            return "it ended" if not self.running() else "it is not ready in time"
+            return "it ended" if not self.running() else "it was not ready in time"
         lines = self.log.read_text(errors="replace").strip().splitlines()
         errors = [line for line in lines if line.startswith("E") or "error:" in line.lower()]
         return "\n".join((errors or lines)[-LOG_LINES:])
 
 
 def server_environment(installation: Installation, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a tritonserver gets.
+    """Return the environment variables for a tritonserver.
 
     Args:
-        installation: Wins over the rest.
-        environment: Those of this process; only those that Triton or its libraries read go on, no credentials.
+        installation: Its variables override the others.
+        environment: Those of this process; only those that Triton or its libraries read are passed on.
     """
     kept = ("HOME", "LANG", "LC_ALL", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES")
     inherited = {name: environment[name] for name in kept if name in environment}

@@ -1,4 +1,4 @@
-"""The configuration is strict: what it does not know or allow, it refuses by name."""
+"""The configuration is strict: unknown keys and values out of range are refused by name."""
 
 from pathlib import Path
 
@@ -67,12 +67,37 @@ def test_a_wrong_setting_is_refused_with_key_value_and_range(override, parts):
         assert part in str(caught.value)
 
 
-def test_an_unknown_preset_names_the_known_ones():
-    with pytest.raises(ConfigError, match="demo-cpu, llama-embed-1b, minilm"):
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("train.lerning_rate=1", "train.learning_rate"),
+        ("trian.learning_rate=1", "train"),
+        ("learning_rate=1", "train.learning_rate"),
+        ("lern.rate=1", "train.learning_rate"),
+        ("generate.judge.modle=big", "generate.judge.model"),
+        ("train.lora.rnak=8", "train.lora.rank"),
+        ("mine.learning_rate=1", "train.learning_rate"),
+    ],
+)
+def test_an_unknown_key_names_the_one_that_is_meant(override, meant):
+    with pytest.raises(ConfigError, match="unknown key") as caught:
+        load_config("minilm", [override])
+    assert caught.value.fix == f"did you mean {meant}?"
+
+
+def test_an_unknown_key_that_is_like_no_other_points_to_the_documentation():
+    with pytest.raises(ConfigError, match="unknown key") as caught:
+        load_config("minilm", ["zzz=1"])
+    assert caught.value.fix is not None and "docs/reference/configuration.md" in caught.value.fix
+
+
+def test_an_unknown_preset_names_the_known_ones_and_the_one_that_is_meant():
+    with pytest.raises(ConfigError, match="demo-cpu, llama-embed-1b, minilm") as caught:
         load_config("mini")
+    assert caught.value.fix == "did you mean minilm?"
 
 
-def test_a_file_of_ones_own_is_loaded(tmp_path: Path):
+def test_a_configuration_file_is_loaded(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(MINIMAL | {"seed": 7}))
     assert load_config(str(path)).seed == 7

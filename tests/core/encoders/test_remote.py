@@ -121,7 +121,7 @@ def test_nobody_behind_the_address(monkeypatch, scheme):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda v: v[:, :4] / np.linalg.norm(v[:, :4], axis=1, keepdims=True), r"another size(?s:.*)\(1, 4\)"),
+        (lambda v: v[:, :4] / np.linalg.norm(v[:, :4], axis=1, keepdims=True), r"the wrong size(?s:.*)\(1, 4\)"),
         (lambda v: v * 2, r"not unit length(?s:.*)2\.0000"),
         (lambda v: v * np.nan, "not unit length"),
     ],

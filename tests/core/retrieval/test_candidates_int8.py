@@ -4,15 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedtune.core.retrieval import exact_search as search
-from embedtune.core.retrieval.candidates_int8 import GROUP, quantize, survivors
+from embedtune.core.retrieval.candidates_int8 import GROUP, candidates_within_bound, quantize
 from embedtune.core.retrieval.exact_search import pair_scores, top_k
 
 
 def vectors(rows: int, size: int, seed: int, shape: str = "sphere") -> np.ndarray:
-    """Vectors of several shapes that real encoders produce."""
+    """Return vectors distributed in one of the ways that real encoders produce."""
     random = np.random.default_rng(seed)
     found = random.standard_normal((rows, size))
-    if shape == "cone":  # all of them point nearly the same way
+    if shape == "cone":  # all of them point in nearly the same direction
         found = 0.3 * found + 3 * random.standard_normal(size)
     if shape == "outlier":  # one dimension dwarfs the others
         found[:, 3] *= 30
@@ -30,9 +30,9 @@ def vectors(rows: int, size: int, seed: int, shape: str = "sphere") -> np.ndarra
     k=st.integers(1, 6),
     shape=st.sampled_from(["sphere", "cone", "outlier", "lengths"]),
 )
-def test_no_passage_of_the_best_is_ever_lost(seed, rows, k, shape):
+def test_none_of_the_best_passages_is_ever_lost(seed, rows, k, shape):
     passages, queries = vectors(rows, 40, seed, shape), vectors(4, 40, seed + 1, shape)
-    found = survivors(queries, quantize(passages), k, most=rows)
+    found = candidates_within_bound(queries, quantize(passages), k, most=rows)
     exact = queries.astype(np.float64) @ passages.T.astype(np.float64)
     for row in range(4):
         best = set(np.argsort(-exact[row], kind="stable")[:k].tolist())
@@ -41,18 +41,18 @@ def test_no_passage_of_the_best_is_ever_lost(seed, rows, k, shape):
 
 def test_most_passages_are_ruled_out():
     passages = vectors(20_000, 64, 0)
-    found = survivors(passages[:10], quantize(passages), 5, most=20_000)
+    found = candidates_within_bound(passages[:10], quantize(passages), 5, most=20_000)
     assert (found >= 0).sum(axis=1).max() < 200
 
 
-def test_it_gives_up_where_the_vectors_lie_too_close_together():
+def test_it_gives_up_if_the_vectors_are_too_close_together():
     passages = np.ones((10 * GROUP, 8), dtype=np.float32)
-    assert survivors(passages[:2], quantize(passages), 2, most=5 * GROUP) is None
+    assert candidates_within_bound(passages[:2], quantize(passages), 2, most=5 * GROUP) is None
 
 
 def test_a_query_of_zeros_finds_everything_equal():
     passages = vectors(10 * GROUP, 8, 0)
-    found = survivors(np.zeros((1, 8), np.float32), quantize(passages), 2, most=10 * GROUP)
+    found = candidates_within_bound(np.zeros((1, 8), np.float32), quantize(passages), 2, most=10 * GROUP)
     assert sorted(found[0].tolist()) == list(range(10 * GROUP))
 
 
@@ -70,7 +70,7 @@ def test_search_gives_the_same_bits_with_and_without_rounding(monkeypatch, shape
     assert np.array_equal(scores, pair_scores(queries, passages, indices))
 
 
-def test_search_goes_on_with_floats_after_giving_up(monkeypatch):
+def test_search_continues_with_floats_after_giving_up(monkeypatch):
     passages = np.ones((20_000, 4), dtype=np.float32)
     passages[7_000] = 2.0
     monkeypatch.setattr(search, "fast_here", lambda: True)

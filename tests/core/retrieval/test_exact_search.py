@@ -30,7 +30,7 @@ def test_no_query_and_no_passage_give_empty_answers():
 
 
 def test_of_many_equal_scores_the_lowest_indices_win():
-    # 300 passages tie at the last place: far more than the few that are proposed beyond k.
+    # 300 passages tie for the last place, far more than are proposed in addition to k.
     passages = np.tile(np.array([[0.6, 0.8]], dtype=np.float32), (300, 1))
     passages[250] = [1.0, 0.0]
     scores, indices = top_k(np.array([[1, 0]], dtype=np.float32), passages, 4, block=64)

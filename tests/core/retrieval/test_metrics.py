@@ -1,4 +1,4 @@
-"""Metrics: exact values by hand, ties by a stated rule, nothing ignored silently."""
+"""Metrics: exact values computed by hand, a fixed rule for ties, nothing ignored silently."""
 
 import math
 
@@ -118,7 +118,7 @@ def test_the_order_of_the_corpus_changes_nothing(scores, random, cut):
 
 @settings(deadline=None)
 @given(_SCORES, st.integers(1, 12))
-def test_metrics_lie_between_zero_and_one_and_recall_grows_with_k(scores, cut):
+def test_metrics_are_between_zero_and_one_and_recall_grows_with_k(scores, cut):
     qrels = {"q": dict.fromkeys(sorted(scores)[::2], 1)}
     result = evaluate_run({"q": scores}, qrels, (cut, cut + 1))["q"]
     assert all(0.0 <= value <= 1.0 + 1e-9 for value in result.values())

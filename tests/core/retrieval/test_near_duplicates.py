@@ -49,7 +49,7 @@ def test_jaccard_and_containment_by_hand() -> None:
     long, short = shingles(numbered(*range(10))), shingles(numbered(*range(8)))
     assert jaccard(long, short) == pytest.approx(4 / 6)
     assert containment(long, short) == 1.0
-    # One other word in the middle breaks five of six shingles.
+    # Another word in the middle changes five of six shingles.
     other = shingles(numbered(0, 1, 2, 3, 4, 99, 6, 7, 8, 9))
     assert jaccard(long, other) == pytest.approx(1 / 11)
     assert containment(long, other) == pytest.approx(1 / 6)
@@ -106,14 +106,14 @@ def test_cluster_larger_than_a_posting_is_one_cluster() -> None:
     assert set(near_duplicate_groups(texts, 0.7, 0.8)) == {0}
 
 
-def test_texts_that_share_a_common_phrase_stay_apart() -> None:
+def test_texts_that_share_a_common_phrase_are_not_joined() -> None:
     phrase = numbered(*range(30))
     texts = [phrase + " " + numbered(*range(1000 * n, 1000 * n + 100)) for n in range(1, 200)]
     assert near_duplicate_groups(texts, 0.7, 0.8) == list(range(199))
 
 
 def edited(seed: int) -> list[str]:
-    """Return texts of 5 to 300 words, and copies of them with words replaced, put before, or cut off."""
+    """Return texts of 5 to 300 words, and copies of them with words replaced, prepended or removed."""
     rng = random.Random(seed)
     texts = []
     for _ in range(40):

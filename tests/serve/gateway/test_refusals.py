@@ -59,7 +59,7 @@ WRONG = {
         body('"a"', dimensions="17"),
         400,
         "dimensions",
-        "dimensions is 17; this model gives 32, 16",
+        "dimensions is 17; this model offers 32, 16",
     ),
     "no dimensions": (
         body('"a"', dimensions="0"),

@@ -1,4 +1,4 @@
-"""config.pbtxt is what Triton's own protobuf reads."""
+"""The rendered config.pbtxt is parsed by Triton's own protobuf."""
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
@@ -53,12 +53,12 @@ def test_limits_reach_the_model_as_parameters() -> None:
     assert [(group.count, group.Kind.Name(group.kind)) for group in config.instance_group] == [(4, "KIND_CPU")]
 
 
-def test_the_response_cache_is_on_only_where_it_has_memory() -> None:
+def test_the_response_cache_is_enabled_only_if_it_has_memory() -> None:
     assert not parsed(endpoint_config("python-cpu", ServeSettings())).response_cache.enable
     assert parsed(endpoint_config("python-cpu", ServeSettings(response_cache_mb=8))).response_cache.enable
 
 
-def test_an_encoder_of_its_own_gets_whole_batches_of_any_length() -> None:
+def test_a_separate_encoder_gets_whole_batches_of_any_length() -> None:
     settings = ServeSettings(model_name="m", max_batch_size=8, instances=2)
     endpoint, encoder = parsed(endpoint_config("tensorrt", settings)), parsed(encoder_config("tensorrt", settings))
     assert strings(endpoint)["encoder"] == encoder.name == "m_encoder"
@@ -74,13 +74,13 @@ def test_an_encoder_of_its_own_gets_whole_batches_of_any_length() -> None:
     assert [(group.count, group.Kind.Name(group.kind)) for group in endpoint.instance_group] == [(3, "KIND_CPU")]
 
 
-def test_onnx_runtime_uses_a_gpu_where_there_is_one() -> None:
+def test_onnx_runtime_uses_a_gpu_if_there_is_one() -> None:
     config = parsed(encoder_config("onnxruntime", ServeSettings()))
     assert config.backend == "onnxruntime"
     assert config.instance_group[0].kind == proto.ModelInstanceGroup.KIND_AUTO
 
 
-def test_warm_up_stands_where_the_encoder_is() -> None:
+def test_warm_up_is_configured_where_the_encoder_is() -> None:
     settings = ServeSettings(max_batch_size=8)
     (text,) = parsed(endpoint_config("python-cpu", settings)).model_warmup
     assert text.inputs["TEXT"].input_data_file == "text"

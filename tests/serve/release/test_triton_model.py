@@ -1,4 +1,4 @@
-"""The endpoint model: what it refuses, how it groups, and that grouping and merging change no vector."""
+"""The endpoint model: what it refuses, how it groups texts, and that grouping and merging change no vector."""
 
 import fcntl
 import os
@@ -67,19 +67,19 @@ def test_without_input_type_all_are_passages() -> None:
         (b"x" * 101, "TEXT[1] has 101 bytes; the limit is 100"),
     ],
 )
-def test_a_text_that_is_none_is_named(text: bytes, words: str) -> None:
+def test_an_invalid_text_is_named(text: bytes, words: str) -> None:
     assert refusal([b"fine", text]) == words
 
 
-def test_a_text_at_the_limit_is_read() -> None:
+def test_a_text_at_the_limit_is_accepted() -> None:
     assert read_request([b"x" * 100], None, None, LIMITS).texts == ["passage: " + "x" * 100]
 
 
 def test_other_types_and_sizes_are_refused() -> None:
     assert refusal([b"a", b"b"], [b"query", b"Query"]) == "INPUT_TYPE[1] is 'Query'; expected query or passage"
     assert refusal([b"a"], [b"\xff" * 99]).startswith("INPUT_TYPE[0] is '")
-    assert refusal([b"a", b"b"], None, [8, 5]) == "DIMENSIONS[1] is 5; this model gives 8, 4"
-    assert refusal([b"a"], None, [-1]) == "DIMENSIONS[0] is -1; this model gives 8, 4"
+    assert refusal([b"a", b"b"], None, [8, 5]) == "DIMENSIONS[1] is 5; this model offers 8, 4"
+    assert refusal([b"a"], None, [-1]) == "DIMENSIONS[0] is -1; this model offers 8, 4"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_other_types_and_sizes_are_refused() -> None:
         ([5, 5, 5], 0, [[0, 1, 2]]),
         ([9, 3, 9, 3], 0, [[1, 3], [0, 2]]),
         ([10, 12, 14], 4, [[0, 1, 2]]),  # 2 tokens for one text, then 2 for each of two
-        ([10, 12, 15], 4, [[0, 1], [2]]),  # 3 for each of two is dearer than a call
+        ([10, 12, 15], 4, [[0, 1], [2]]),  # 3 for each of two cost more than a call
         ([400, 16], 32, [[1], [0]]),
         ([400, 16], 400, [[1, 0]]),
         ([], 32, []),
@@ -101,7 +101,7 @@ def test_a_text_joins_a_group_while_padding_costs_less_than_a_call(
 
 
 @given(st.lists(st.integers(1, 512), max_size=80), st.integers(0, 500))
-def test_groups_hold_every_text_once_and_waste_less_than_their_calls(lengths: list[int], call_cost: int) -> None:
+def test_groups_contain_every_text_once_and_waste_less_than_a_call(lengths: list[int], call_cost: int) -> None:
     groups = groups_of_similar_length(lengths, call_cost)
     assert sorted(place for group in groups for place in group) == list(range(len(lengths)))
     for group in groups:
@@ -119,14 +119,14 @@ def test_rows_are_padded_with_the_tokenizers_own_id(tokenizer_file: Path) -> Non
     assert mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
 
 
-def test_a_tokenizer_cuts_where_its_file_says_or_not_at_all(tokenizer_file: Path) -> None:
+def test_a_tokenizer_truncates_as_its_file_says_or_not_at_all(tokenizer_file: Path) -> None:
     for cut, tokens in ((True, 12), (False, 52)):
         tokenizer, _ = load_tokenizer(tokenizer_file, cut=cut)
         assert len(tokenizer.encode("press " * 50).ids) == tokens
 
 
 class CountingEncoder:
-    """Gives the sum of a row's ids in the first column, and remembers the shapes that it was given."""
+    """Returns the sum of a row's ids in the first column, and records the shapes of its inputs."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, int]] = []
@@ -175,20 +175,19 @@ def test_a_text_without_a_token_is_refused(tokenizer_file: Path) -> None:
     assert encoder.shapes == []
 
 
-def test_no_request_is_no_work(tokenizer_file: Path) -> None:
+def test_without_requests_nothing_is_encoded(tokenizer_file: Path) -> None:
     model, encoder = endpoint(tokenizer_file)
     assert model.answer([]) == []
     assert encoder.shapes == []
 
 
-def test_copies_in_one_place_do_not_compute_side_by_side(engine: Path) -> None:
+def test_copies_in_one_place_do_not_compute_at_the_same_time(engine: Path) -> None:
     ids, sizes = np.ones((1, 3), np.int64), np.array([32], np.int64)
     sharing, alone = (onnx_runner(engine / "model.onnx", 1, place) for place in (0, 1))
-    turn = Path(
-        tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-0"
-    )  # of this process's parent, as a server's
+    # With the id of this process's parent, which stands in for the server.
+    turn = Path(tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-0")
     with ThreadPoolExecutor(2) as pool, turn.open("a") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)  # another copy computes
+        fcntl.flock(other, fcntl.LOCK_EX)  # another copy is computing
         waiting = pool.submit(sharing, ids, ids, sizes)
         assert pool.submit(alone, ids, ids, sizes).result(60).shape == (1, 32)
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""What a store's client must keep to itself."""
+"""No error or log message of a store's client contains a signature."""
 
 import logging
 import socket
@@ -10,34 +10,36 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import InputError
 from embedtune.core.secrets import Secrets
 from embedtune.serve.store.objects import ABSENT, Objects
+from embedtune.serve.store.records import LeaseRecord
 from tests.support.object_store import SECRETS, STORAGE, a_bucket, needs_server
 
-TALKS = "urllib3.connectionpool"  # named, since other tests' libraries set levels of their own for it
+LEASE = LeaseRecord(holder="host", token="t", renewals=0)
+TALKS = "urllib3.connectionpool"  # named, since libraries in other tests set its level
 SIGNED = ("X-Amz", "Signature", "Credential")
 
 
-def test_a_store_that_does_not_answer_is_named_and_no_signature_is_told(
+def test_a_store_that_does_not_answer_is_named_without_a_signature(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=TALKS)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the attempts
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # and does not listen
+        free.bind(("127.0.0.1", 0))  # without listening
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
-        # With its region, so that it is not asked for that first.
+        # With a region, so that the client does not ask the server for it first.
         storage = StorageSettings(endpoint=endpoint, secure=False, region="us-east-1")
         objects = Objects("s3://bucket/prefix", storage, Secrets(s3_access_key="somebody", s3_secret_key="secret"))
         with pytest.raises(InputError, match=endpoint) as raised:
-            objects.write("lock.json", {}, ABSENT)
-    told = [caplog.text, str(raised.value), repr(raised.value.__cause__)]
-    assert "Retrying" in told[0]
-    assert not [(word, text) for word in SIGNED for text in told if word in text]
+            objects.write("lock.json", LEASE, ABSENT)
+    said = [caplog.text, str(raised.value), repr(raised.value.__cause__)]
+    assert "Retrying" in said[0]
+    assert not [(word, text) for word in SIGNED for text in said if word in text]
 
 
 @needs_server
-def test_a_store_that_answers_tells_no_signature_either(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_answers_leaves_no_signature_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=TALKS)
     with a_bucket() as bucket:
-        Objects(f"s3://{bucket.name}/prefix", STORAGE, SECRETS).write("lock.json", {})
+        Objects(f"s3://{bucket.name}/prefix", STORAGE, SECRETS).write("lock.json", LEASE)
     assert "lock.json" in caplog.text
     assert not [word for word in SIGNED if word in caplog.text]

@@ -1,7 +1,5 @@
-"""Releases on a real MinIO: published whole or not at all, whoever dies in between."""
+"""Releases on a real MinIO: published completely or not at all, whichever process dies in between."""
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -15,10 +13,14 @@ import pytest
 
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.records.base import write_record
+from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
 from embedtune.serve.store.lease import acquire
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
-from embedtune.serve.store.store import Published, ReleaseStore
+from embedtune.serve.store.records import Live, Published
+from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, Bucket, a_bucket, needs_server
+from tests.support.serving_world import release_record
 
 pytestmark = needs_server
 LIFE_S = 1.5  # of a lease; the store's clock counts whole seconds
@@ -36,21 +38,18 @@ def store(bucket: Bucket) -> ReleaseStore:
     return ReleaseStore(f"s3://{bucket.name}/team/releases", STORAGE, SECRETS, LIFE_S)
 
 
-def make_release(path: Path, files: dict[str, bytes]) -> str:
-    """Write a release as the store sees one, and return its id."""
-    hashes = {}
+def make_release(path: Path, files: dict[str, bytes]) -> Release:
+    """Write a release with any files."""
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
-        hashes[name] = hashlib.sha256(data).hexdigest()
-    name = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:16]
-    (path / "release.json").write_text(json.dumps({"id": name, "target": "python-cpu", "files": hashes}))
-    return name
+    write_record(path / RELEASE_FILE, release_record(path))
+    return read_release(path)
 
 
 def publish(store: ReleaseStore, path: Path, text: str) -> Published:
-    make_release(path / text, {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"})
-    return store.publish(path / text, {"model": "m" + text})
+    files = {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"}
+    return store.publish(make_release(path / text, files), "m" + text)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -63,14 +62,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
 def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:
     published = publish(store, tmp_path, "one")
     assert store.releases() == [published]
-    assert store.show(published.id).about["target"] == "python-cpu"
-    assert store.show(published.id).origin == {"model": "mone"}
+    assert store.show(published.id).release.target == "python-cpu"
+    assert store.show(published.id).model == "mone"
     assert published.size == sum(file.stat().st_size for file in (tmp_path / "one").rglob("*") if file.is_file())
     back = store.download(published.id, tmp_path / "down")
-    assert back == tmp_path / "down" / published.id
+    assert back == read_release(tmp_path / "down" / published.id)
     for file in (tmp_path / "one").rglob("*"):
         if file.is_file():
-            assert (back / file.relative_to(tmp_path / "one")).read_bytes() == file.read_bytes()
+            assert (back.path / file.relative_to(tmp_path / "one")).read_bytes() == file.read_bytes()
     folders = {key.removeprefix("team/releases/").split("/")[0] for key in bucket.names()}
     assert folders == {"data", "releases"}  # no lease is left
 
@@ -83,10 +82,10 @@ def test_publishing_again_uploads_nothing(store: ReleaseStore, bucket: Bucket, t
 
 
 def test_a_release_that_was_changed_on_disk_is_not_published(store: ReleaseStore, tmp_path: Path) -> None:
-    make_release(tmp_path / "r", {"a": b"whole"})
+    release = make_release(tmp_path / "r", {"a": b"whole"})
     (tmp_path / "r" / "a").write_bytes(b"other")
-    with pytest.raises(ArtifactError, match="was changed"):
-        store.publish(tmp_path / "r", {})
+    with pytest.raises(ArtifactError, match="was changed before or during its upload"):
+        store.publish(release, "m")
     assert store.releases() == []
 
 
@@ -100,15 +99,15 @@ def test_a_file_that_is_damaged_in_the_store_is_refused_at_download(
     assert not (tmp_path / "down" / published.id).exists()
 
 
-def test_a_download_that_was_damaged_on_disk_is_made_again(store: ReleaseStore, tmp_path: Path) -> None:
+def test_a_release_that_was_damaged_on_disk_is_downloaded_again(store: ReleaseStore, tmp_path: Path) -> None:
     published = publish(store, tmp_path, "one")
-    file = store.download(published.id, tmp_path / "down") / "reference.parquet"
+    file = store.download(published.id, tmp_path / "down").path / "reference.parquet"
     file.write_bytes(b"ROWS")
     store.download(published.id, tmp_path / "down")
     assert file.read_bytes() == b"rows"
 
 
-def test_a_file_that_changes_on_its_way_is_not_published(
+def test_a_file_that_changes_during_its_upload_is_not_published(
     store: ReleaseStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = Objects.upload
@@ -118,12 +117,12 @@ def test_a_file_that_changes_on_its_way_is_not_published(
         bucket.put(self.prefix + key, b"noise")
 
     monkeypatch.setattr(Objects, "upload", damaged)
-    with pytest.raises(ArtifactError, match="arrived changed"):
+    with pytest.raises(ArtifactError, match="was changed before or during its upload"):
         publish(store, tmp_path, "one")
     assert store.releases() == []
 
 
-def test_an_unknown_release_is_named_with_those_there_are(store: ReleaseStore, tmp_path: Path) -> None:
+def test_an_unknown_release_is_named_together_with_the_known_ones(store: ReleaseStore, tmp_path: Path) -> None:
     published = publish(store, tmp_path, "one")
     with pytest.raises(InputError, match=rf"no such release(.|\n)*0000(.|\n)*{published.id}"):
         store.show("0000")
@@ -133,15 +132,17 @@ CHILD = """
 import sys
 from pathlib import Path
 from tests.support.object_store import SECRETS, STORAGE
+from embedtune.serve.release.record import read_release
 from embedtune.serve.store.store import ReleaseStore
-ReleaseStore(sys.argv[1], STORAGE, SECRETS, float(sys.argv[2])).publish(Path(sys.argv[3]), {})
+store = ReleaseStore(sys.argv[1], STORAGE, SECRETS, float(sys.argv[2]))
+store.publish(read_release(Path(sys.argv[3])), "m")
 """
 
 
-def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_cleans_up(
+def test_a_process_killed_during_an_upload_publishes_nothing_and_the_next_one_cleans_up(
     store: ReleaseStore, bucket: Bucket, tmp_path: Path
 ) -> None:
-    name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
+    name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)}).id
     command = [sys.executable, "-c", CHILD, store.objects.uri, str(LIFE_S), str(tmp_path / "r")]
     child = subprocess.Popen(command)
     wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
@@ -153,7 +154,7 @@ def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_c
     assert store.releases() == []
     with pytest.raises(InputError, match="no such release"):
         store.download(name, tmp_path / "down")
-    assert store.clean() == []  # it may be alive still, for all that others know
+    assert store.clean() == []  # as far as others know, it may still be alive
     time.sleep(LIFE_S + 1)
     subprocess.run(command, check=True)  # started again
 
@@ -162,15 +163,14 @@ def test_a_process_killed_in_mid_upload_leaves_nothing_to_see_and_the_next_one_c
     assert {key for key in bucket.names() if key.startswith(data)} == set()
     assert bucket.unfinished(f"{data}b") == 0
     assert not [key for key in bucket.names() if "/uploads/" in key]
-    assert store.download(name, tmp_path / "down").is_dir()
+    assert store.download(name, tmp_path / "down").path.is_dir()
 
 
-def test_a_stalled_upload_that_was_taken_for_dead_does_not_publish_afterwards(
+def test_a_stalled_upload_that_was_presumed_dead_does_not_publish_afterwards(
     store: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "embedtune.serve.store.lease.Lease._keep", lambda self, stop: None
-    )  # its renewals do not arrive
+    # Its renewals do not arrive.
+    monkeypatch.setattr("embedtune.serve.store.lease.Lease._keep", lambda self, stop: None)
     real, stalled = Objects.sha256, []
 
     def stall(self: Objects, key: str) -> str:
@@ -188,12 +188,12 @@ def test_a_stalled_upload_that_was_taken_for_dead_does_not_publish_afterwards(
     assert store.objects.keys("data/") == []
 
 
-def test_two_who_publish_the_same_at_once_both_end_well(store: ReleaseStore, tmp_path: Path) -> None:
-    name = make_release(tmp_path / "r", {"a": b"x" * 1000})
-    results: list[Published] = []
+def test_processes_that_publish_the_same_release_at_once_all_succeed(store: ReleaseStore, tmp_path: Path) -> None:
+    release = make_release(tmp_path / "r", {"a": b"x" * 1000})
+    name, results = release.id, []
 
     def publish_it() -> None:
-        results.append(store.publish(tmp_path / "r", {}))
+        results.append(store.publish(release, "m"))
 
     threads = [threading.Thread(target=publish_it) for _ in range(4)]
     for thread in threads:
@@ -208,19 +208,19 @@ SERVE = os.environ.get("EMBEDTUNE_TEST_MINIO")
 
 
 @pytest.mark.skipif(SERVE is None, reason="EMBEDTUNE_TEST_MINIO names no program that starts a MinIO server")
-def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path: Path) -> None:
+def test_a_server_killed_during_an_upload_has_no_partial_release_afterwards(tmp_path: Path) -> None:
     server = {**os.environ, "MINIO_ADDRESS": "127.0.0.1:9310", "MINIO_HOME": str(tmp_path / "minio")}
     subprocess.run([str(SERVE)], env=server, check=True)
     try:
         bucket = Bucket("127.0.0.1:9310")
         storage = StorageSettings(endpoint="127.0.0.1:9310", secure=False)
         store = ReleaseStore(f"s3://{bucket.name}/r", storage, SECRETS, LIFE_S)
-        name = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
+        release = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
         failures: list[InputError] = []
 
         def attempt() -> None:
             try:
-                store.publish(tmp_path / "r", {})
+                store.publish(release, "m")
             except InputError as error:
                 failures.append(error)
 
@@ -236,9 +236,9 @@ def test_a_server_killed_in_mid_upload_holds_no_half_release_afterwards(tmp_path
         subprocess.run([str(SERVE)], env=server, check=True)
         assert store.releases() == []
         time.sleep(LIFE_S + 1)
-        assert store.publish(tmp_path / "r", {}).id == name
+        assert store.publish(release, "m").id == release.id
         assert len({key.split("/")[1] for key in store.objects.keys("data/")}) == 1
-        assert store.download(name, tmp_path / "down").is_dir()
+        assert store.download(release.id, tmp_path / "down").path.is_dir()
     finally:
         subprocess.run([str(SERVE), "--stop"], env=server, check=True)
 
@@ -261,11 +261,11 @@ def test_the_live_release_remembers_those_before_it(store: ReleaseStore, tmp_pat
     assert live(store) == (three, (one, two))
 
 
-def test_a_record_of_what_is_live_is_not_overwritten_unseen(store: ReleaseStore) -> None:
-    etag = store.objects.write("live.json", {"id": "a", "since": "", "before": []}, ABSENT)
+def test_a_live_pointer_that_changed_since_it_was_read_is_not_overwritten(store: ReleaseStore) -> None:
+    etag = store.objects.write("live.json", Live(id="a", since="", before=()), ABSENT)
     store.set_live("b")
     with pytest.raises(ConflictError):
-        store.objects.write("live.json", {"id": "c", "since": "", "before": []}, etag)
+        store.objects.write("live.json", Live(id="c", since="", before=()), etag)
     assert live(store) == ("b", ("a",))
 
 
@@ -283,7 +283,7 @@ def test_prune_keeps_the_newest_the_live_one_and_the_one_before_it(store: Releas
     }
 
 
-def test_prune_deletes_nothing_while_nobody_knows_what_is_served(store: ReleaseStore, tmp_path: Path) -> None:
+def test_prune_deletes_nothing_while_no_release_is_recorded_as_live(store: ReleaseStore, tmp_path: Path) -> None:
     served, newest = (publish(store, tmp_path, text) for text in ("one", "two"))
     with pytest.raises(InputError, match=rf"{served.id}(.|\n)*release promote"):
         store.prune(keep=1)
@@ -293,13 +293,35 @@ def test_prune_deletes_nothing_while_nobody_knows_what_is_served(store: ReleaseS
     assert store.prune(keep=1) == [served.id]
 
 
+def test_a_published_release_of_an_older_version_is_left_out_and_published_again(
+    store: ReleaseStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    old, other = publish(store, tmp_path, "one"), publish(store, tmp_path, "two")
+    bucket.put(f"team/releases/releases/{old.id}.json", b'{"about": {}}')
+    assert store.releases() == [other]
+    with pytest.raises(ArtifactError, match=r"published_release version 0(.|\n)*`embedtune deploy` again"):
+        store.show(old.id)
+    again = store.publish(read_release(tmp_path / "one"), "mone")
+    assert again.id == old.id
+    assert store.download(old.id, tmp_path / "down").id == old.id
+
+
+def test_a_lease_of_another_version_is_respected_until_it_expires(store: ReleaseStore, bucket: Bucket) -> None:
+    bucket.put("team/releases/lock.json", b'{"holder": "old"}')
+    bucket.put("team/releases/uploads/0123-4567.json", b'{"holder": "old"}')
+    assert acquire(store.objects, "lock.json", life_s=30) is None
+    time.sleep(LIFE_S + 1)
+    assert store.clean() == []  # what it left behind is not known
+    with store.locked():
+        pass
+
+
 def test_an_interrupted_deletion_is_finished_by_the_next_clean(
     store: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = publish(store, tmp_path, "one")
-    about = {"data": published.data, "files": sorted(published.hashes)}
-    part = published.data.split("/")[1]
-    assert acquire(store.objects, f"uploads/{part}.json", about, life_s=LIFE_S) is not None  # and dies
+    key, files = f"uploads/{published.data.split('/')[1]}.json", sorted(published.hashes)
+    assert acquire(store.objects, key, data=published.data, files=files, life_s=LIFE_S) is not None  # and dies
     store.objects.delete([f"releases/{published.id}.json"])
     time.sleep(LIFE_S + 1)
     assert store.clean() == [published.data]
@@ -313,16 +335,16 @@ def test_one_process_at_a_time_changes_what_is_live(store: ReleaseStore) -> None
         pass
 
 
-def test_the_lock_of_a_dead_process_does_not_stand_in_the_way(store: ReleaseStore) -> None:
-    assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is not None  # and is never renewed
+def test_the_lock_of_a_dead_process_does_not_block_others(store: ReleaseStore) -> None:
+    assert acquire(store.objects, "lock.json", life_s=LIFE_S) is not None  # and is never renewed
     with store.locked():
-        assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is None
+        assert acquire(store.objects, "lock.json", life_s=LIFE_S) is None
 
 
-def test_a_lease_that_is_kept_outlives_its_life(store: ReleaseStore) -> None:
+def test_a_lease_that_is_renewed_does_not_expire(store: ReleaseStore) -> None:
     with store.locked():
         time.sleep(2 * LIFE_S + 1)
-        assert acquire(store.objects, "lock.json", {}, life_s=LIFE_S) is None
+        assert acquire(store.objects, "lock.json", life_s=LIFE_S) is None
 
 
 def test_the_store_needs_no_torch() -> None:

@@ -1,6 +1,6 @@
-"""Where the encoder is a model of its own: the endpoint model calls it inside the server.
+"""The encoder as a separate model, which the endpoint model calls inside the server.
 
-Here its backend is Python, since the Triton of nvidia-pytriton has no other; what calls it is the same.
+Here its backend is Python, since the Triton of nvidia-pytriton has no other; the endpoint model is the same.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from embedtune.core.config.serve import ServeSettings
+from embedtune.core.contract import load_contract
 from embedtune.core.encoders.remote import TritonEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.serve.release.build import build_release
@@ -50,7 +51,7 @@ def served(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("encoder-model")
     engine = make_tiny_engine(folder / "engine", target="onnxruntime", dimensions=(32, 13))
     built = build_release(engine, folder / "releases", ServeSettings(max_batch_size=8, instances=2))
-    changed = Release(folder / "changed", {**built.about, "target": "python-cpu"})
+    changed = Release(folder / "changed", built.record.model_copy(update={"target": "python-cpu"}))
     shutil.copytree(built.path, changed.path)
     encoder = changed.repository / "embedtune_encoder"
     config = encoder / "config.pbtxt"
@@ -66,8 +67,8 @@ def client(served: Triton) -> Iterator[InferenceServerClient]:
         yield client
 
 
-def test_its_vectors_are_those_of_pytorch(served: Triton) -> None:
-    contract = Release(served.release, {"model_name": "embedtune"}).contract
+def test_its_vectors_equal_those_of_pytorch(served: Triton) -> None:
+    contract = load_contract(served.release / "repository" / "embedtune" / "1")
     encoder = TritonEncoder(f"127.0.0.1:{served.grpc_port}", contract, "embedtune")
     rows = [
         row for row in pq.read_table(served.release / "reference.parquet").to_pylist() if row["kind"] == "query"
@@ -76,7 +77,7 @@ def test_its_vectors_are_those_of_pytorch(served: Triton) -> None:
     assert (got * np.array([row["vector"] for row in rows])).sum(axis=1).min() > 0.9999
 
 
-def test_an_encoder_that_fails_is_an_error_of_its_requests_and_the_next_are_answered(
+def test_a_failing_encoder_fails_its_requests_and_the_next_ones_are_answered(
     client: InferenceServerClient,
 ) -> None:
     with pytest.raises(InferenceServerException, match="the encoder failed: out of memory"):

@@ -1,4 +1,4 @@
-"""Wrong requests to a real Triton: each gets an error that says what is wrong, and the server lives on."""
+"""Wrong requests to a real Triton: each gets an error that says what is wrong, and the server keeps running."""
 
 import json
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ WRONG = {
         inputs([GOOD, GOOD], ["query", "document"]),
         "INVALID: INPUT_TYPE[1] is 'document'; expected query or passage",
     ),
-    "dimensions": (inputs([GOOD], None, [17]), "INVALID: DIMENSIONS[0] is 17; this model gives 32, 16"),
-    "no dimensions": (inputs([GOOD], None, [0]), "INVALID: DIMENSIONS[0] is 0; this model gives 32, 16"),
+    "dimensions": (inputs([GOOD], None, [17]), "INVALID: DIMENSIONS[0] is 17; this model offers 32, 16"),
+    "no dimensions": (inputs([GOOD], None, [0]), "INVALID: DIMENSIONS[0] is 0; this model offers 32, 16"),
     "batch": (inputs([GOOD] * 33), "inference request batch-size must be <= 32 for 'embedtune'"),
     "no text": (inputs([GOOD], ["query"])[1:], "INVALID: TEXT is missing"),
     "two columns": ([tensor("TEXT", rows([GOOD, GOOD]).reshape(1, 2))], "unexpected shape for input 'TEXT'"),
@@ -53,7 +53,7 @@ def client(triton: Triton) -> Iterator[InferenceServerClient]:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_request_gets_its_error_and_the_next_one_its_vector(
+def test_a_wrong_request_gets_an_error_and_the_next_one_its_vector(
     client: InferenceServerClient, name: str
 ) -> None:
     wrong, message = WRONG[name]
@@ -65,7 +65,7 @@ def test_a_wrong_request_gets_its_error_and_the_next_one_its_vector(
     np.testing.assert_array_equal(embed(client, [GOOD]), good)
 
 
-def test_wrong_requests_do_not_spoil_the_good_ones_of_their_batch(
+def test_wrong_requests_do_not_affect_the_good_ones_in_their_batch(
     triton: Triton, client: InferenceServerClient
 ) -> None:
     good = embed(client, [GOOD])
@@ -87,7 +87,7 @@ def test_wrong_requests_do_not_spoil_the_good_ones_of_their_batch(
     assert triton.server.ready()
 
 
-# 500 is Triton's own answer to JSON that it cannot read.
+# 500 is Triton's own answer to JSON that it cannot parse.
 @pytest.mark.parametrize(
     ("text", "status"), [('""', 400), ('"a\\u0000b"', 400), ("[]", 400), ("7", 500), ('"\\ud800"', 500)]
 )
@@ -116,7 +116,7 @@ def strict_client(strict: Triton) -> Iterator[InferenceServerClient]:
         yield client
 
 
-def test_texts_of_too_many_tokens_are_refused_where_that_is_configured(
+def test_texts_with_too_many_tokens_are_refused_if_so_configured(
     strict_client: InferenceServerClient,
 ) -> None:
     with pytest.raises(InferenceServerException) as error:
@@ -126,7 +126,7 @@ def test_texts_of_too_many_tokens_are_refused_where_that_is_configured(
     assert embed(strict_client, [GOOD, GOOD]).shape == (2, 32)
 
 
-def test_requests_beyond_the_queue_are_refused_and_the_others_answered(
+def test_requests_beyond_the_queue_are_refused_and_the_others_are_answered(
     strict_client: InferenceServerClient,
 ) -> None:
     good = embed(strict_client, [GOOD])
@@ -148,8 +148,10 @@ def test_requests_beyond_the_queue_are_refused_and_the_others_answered(
     np.testing.assert_array_equal(embed(strict_client, [GOOD]), good)
 
 
-def test_equal_requests_come_from_the_response_cache(strict: Triton, strict_client: InferenceServerClient) -> None:
+def test_identical_requests_are_answered_from_the_response_cache(
+    strict: Triton, strict_client: InferenceServerClient
+) -> None:
     before = metric(strict.metrics_port, "nv_cache_num_hits_per_model")
-    first = embed(strict_client, ["a text of this test alone"])
-    np.testing.assert_array_equal(embed(strict_client, ["a text of this test alone"]), first)
+    first = embed(strict_client, ["a text of this test only"])
+    np.testing.assert_array_equal(embed(strict_client, ["a text of this test only"]), first)
     assert metric(strict.metrics_port, "nv_cache_num_hits_per_model") == before + 1

@@ -1,4 +1,4 @@
-"""A TensorRT release starts on the TensorRT version and the GPU generation that built it, else it says why not."""
+"""A TensorRT release starts only on the TensorRT version and the GPU generation that built it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,20 +10,16 @@ from embedtune.serve.release.record import Release
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import Ports, server_command
+from tests.support.serving_world import release_record
 
-ABOUT = {
-    "id": "0123456789abcdef",
-    "target": "tensorrt",
-    "tensorrt_version": "10.13.3.9",
-    "compute_capability": "9.0",
-    "response_cache_mb": 0,
-}
+BUILT = {"target": "tensorrt", "tensorrt_version": "10.13.3.9", "compute_capability": "9.0"}
+RECORD = release_record(Path("nowhere"), **BUILT).model_copy(update={"id": "0123456789abcdef"})
 SHOWS_IT = '[ "$*" = "--query-gpu=compute_cap --format=csv,noheader" ] && printf "9.0\\n8.0\\n"'
 
 
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts an nvidia-smi on a PATH that has nothing else."""
+    """Return a function that writes an nvidia-smi to a PATH that has nothing else."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -39,21 +35,21 @@ def command(tmp_path: Path, target: str = "tensorrt") -> list[str]:
     for name in ("python", "tensorrt"):
         (tmp_path / "backends" / name).mkdir(parents=True, exist_ok=True)
     there = Installation(tmp_path / "tritonserver", tmp_path / "backends", tmp_path / "caches", {})
-    return server_command(Release(tmp_path, ABOUT | {"target": target}), there, Ports())
+    return server_command(Release(tmp_path, RECORD.model_copy(update={"target": target})), there, Ports())
 
 
 @pytest.mark.parametrize("version", ["10.13.3.9", "10.13.3", "10.13", "10.13.3.9+cuda13.0", "10.13.3.12"])
-def test_the_same_tensorrt_is_told_by_major_minor_and_patch(version: str) -> None:
-    require_same_gpu(ABOUT, version, "9.0")
-    # The version is compared first, so it was not what is refused here.
+def test_the_same_tensorrt_is_recognised_by_major_minor_and_patch(version: str) -> None:
+    require_same_gpu(RECORD, version, "9.0")
+    # The version is compared first, so it is not what is refused here.
     with pytest.raises(InputError, match="another GPU generation"):
-        require_same_gpu(ABOUT, version, "8.0")
+        require_same_gpu(RECORD, version, "8.0")
 
 
 @pytest.mark.parametrize("version", ["10.13.2.6", "10.9.0.34", "11.13.3.9", "10.1", "unknown"])
 def test_another_tensorrt_is_refused_by_name(version: str) -> None:
     with pytest.raises(InputError, match="0123456789abcdef was built for another TensorRT") as error:
-        require_same_gpu(ABOUT, version, "9.0")
+        require_same_gpu(RECORD, version, "9.0")
     assert error.value.got == f"{version} here"
     assert "10.13.3.9" in str(error.value.expected)
     assert "export.target=tensorrt" in str(error.value.fix)
@@ -62,26 +58,26 @@ def test_another_tensorrt_is_refused_by_name(version: str) -> None:
 @pytest.mark.parametrize("capability", ["8.0", "8.9", "10.0", "12.0"])
 def test_another_gpu_generation_is_refused_by_name(capability: str) -> None:
     with pytest.raises(InputError, match="0123456789abcdef was built for another GPU generation") as error:
-        require_same_gpu(ABOUT, "10.13.3.9", capability)
+        require_same_gpu(RECORD, "10.13.3.9", capability)
     assert error.value.got == f"compute capability {capability} here"
     assert "9.0" in str(error.value.expected)
     assert error.value.fix
 
 
 def test_without_a_gpu_only_the_version_is_compared() -> None:
-    require_same_gpu(ABOUT, "10.13.3", None)
+    require_same_gpu(RECORD, "10.13.3", None)
     with pytest.raises(InputError, match="another TensorRT"):
-        require_same_gpu(ABOUT, "10.12.0", None)
+        require_same_gpu(RECORD, "10.12.0", None)
 
 
-def test_a_triton_that_does_not_say_its_tensorrt_is_refused() -> None:
+def test_a_triton_of_unknown_tensorrt_version_is_refused() -> None:
     assert tensorrt_version({"TRT_VERSION": "10.13.3"}) == "10.13.3"
     for environment in ({}, {"TRT_VERSION": ""}):
         with pytest.raises(InputError, match=r"not known(.|\n)*TRT_VERSION"):
             tensorrt_version(environment)
 
 
-def test_the_first_gpu_is_asked(smi: Callable[[str], None]) -> None:
+def test_the_first_gpu_counts(smi: Callable[[str], None]) -> None:
     smi(SHOWS_IT)
     assert compute_capability() == "9.0"
 
@@ -102,7 +98,7 @@ def test_a_machine_without_a_gpu_says_so(smi: Callable[[str], None], script: str
     assert got in str(error.value.got)
 
 
-def test_triton_starts_on_what_built_the_engine_and_not_elsewhere(
+def test_triton_starts_only_where_the_engine_was_built(
     smi: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRT_VERSION", "10.13.3")
@@ -116,7 +112,7 @@ def test_triton_starts_on_what_built_the_engine_and_not_elsewhere(
         command(tmp_path)
 
 
-def test_other_targets_need_neither(
+def test_other_targets_need_neither_gpu_nor_tensorrt(
     smi: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRT_VERSION", raising=False)

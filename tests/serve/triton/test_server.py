@@ -1,4 +1,4 @@
-"""How Triton is started: with what, for which releases, and that nothing more than it needs reaches it."""
+"""How Triton is started: its command, the releases it accepts, and that it gets no variable it does not need."""
 
 import http.server
 import threading
@@ -12,6 +12,7 @@ from embedtune.core.errors import InputError
 from embedtune.serve.release.record import Release
 from embedtune.serve.triton.installation import Installation, find_installation
 from embedtune.serve.triton.server import Ports, TritonServer, server_command, server_environment
+from tests.support.serving_world import release_record
 
 PORTS = Ports(http=18000, grpc=18001, metrics=18002, address="0.0.0.0")
 
@@ -30,8 +31,8 @@ def installed(tmp_path: Path) -> Callable[..., Installation]:
 
 
 def a_release(path: Path, target: str = "python-cpu", **more: Any) -> Release:
-    about = {"id": "0123456789abcdef", "target": target, "model_name": "embedtune", "response_cache_mb": 0}
-    return Release(path, about | {"tensorrt_version": None, "compute_capability": None} | more)
+    record = release_record(path / "none", target=target, **more)
+    return Release(path, record.model_copy(update={"id": "0123456789abcdef"}))
 
 
 def test_the_command_names_repository_backends_and_ports(
@@ -76,7 +77,7 @@ def test_a_release_for_another_kind_of_server_is_refused(
     backends: tuple[str, ...],
     missing: str,
 ) -> None:
-    with pytest.raises(InputError, match=f"is for target {target}") as error:
+    with pytest.raises(InputError, match=f"is for the target {target}") as error:
         server_command(a_release(tmp_path, target), installed(*backends), PORTS)
     assert error.value.got == f"{tmp_path}/tritonserver without {missing}"
 
@@ -97,7 +98,7 @@ def test_credentials_do_not_reach_triton(installed: Callable[..., Installation])
     }
 
 
-def test_a_server_that_ends_says_why(installed: Callable[..., Installation], tmp_path: Path) -> None:
+def test_a_server_that_ends_reports_the_reason(installed: Callable[..., Installation], tmp_path: Path) -> None:
     script = 'echo "I fine"; echo "E0101 model_lifecycle.cc: failed to load model"; exit 1'
     server = TritonServer(a_release(tmp_path), installed("python", script=script), Ports(http=1), tmp_path / "log")
     with pytest.raises(InputError, match="does not start with release 0123456789abcdef") as error:
@@ -115,7 +116,9 @@ def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installa
     assert not server.running()
 
 
-def test_it_is_asked_where_it_listens(installed: Callable[..., Installation], tmp_path: Path) -> None:
+def test_readiness_is_checked_at_the_address_where_it_listens(
+    installed: Callable[..., Installation], tmp_path: Path
+) -> None:
     class Ready(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -131,7 +134,7 @@ def test_it_is_asked_where_it_listens(installed: Callable[..., Installation], tm
         listening.shutdown()
 
 
-def test_an_installed_tritonserver_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_tritonserver_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = tmp_path / "opt" / "bin" / "tritonserver"
     server.parent.mkdir(parents=True)
     server.touch(mode=0o755)

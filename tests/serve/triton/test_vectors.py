@@ -1,4 +1,4 @@
-"""What a real Triton answers: the vectors of the checkpoint, whatever requests it merges."""
+"""The vectors of a real Triton: those of the checkpoint, whatever requests it merges."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def test_the_vectors_are_those_of_pytorch_and_of_onnx_runtime(triton: Triton, en
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
 
 
-def test_every_reference_text_of_the_release_comes_back_as_it_was_trained(triton: Triton) -> None:
+def test_the_vector_of_every_reference_text_equals_the_trained_one(triton: Triton) -> None:
     release = read_release(triton.release)
     served = TritonEncoder(f"127.0.0.1:{triton.grpc_port}", release.contract, release.model_name)
     table = pq.read_table(triton.release / "reference.parquet").to_pylist()
@@ -81,7 +81,7 @@ def test_tokens_are_counted_with_prefix_and_after_truncation(client: InferenceSe
     assert 5 <= tokens[0, 0] <= 9
 
 
-def test_a_text_behind_the_truncation_changes_nothing(client: InferenceServerClient) -> None:
+def test_text_beyond_the_truncation_changes_nothing(client: InferenceServerClient) -> None:
     np.testing.assert_allclose(
         embed(client, ["press " * 100 + "drum"]), embed(client, ["press " * 100 + "kiln"]), atol=1e-6
     )

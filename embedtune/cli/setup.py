@@ -1,0 +1,120 @@
+"""Commands before and after a run: `init`, `local-llm`, `doctor`, `estimate` and `report`."""
+
+import os
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embedtune.cli import views
+from embedtune.cli.help import examples
+from embedtune.cli.options import (
+    FILE,
+    FOLDER,
+    PRESET,
+    build_config,
+    build_job,
+    config_options,
+    limit_option,
+    output_options,
+    work_option,
+)
+from embedtune.cli.shell import out, reporting, show
+from embedtune.core.config.load import preset_text
+from embedtune.core.errors import ConfigError
+from embedtune.local.environment import secrets_of
+
+
+@click.command(epilog=examples("embedtune init", "embedtune init big.yaml --preset llama-embed-1b"))
+@click.argument("path", type=FILE, default="embedtune.yaml")
+@click.option(
+    "--preset", type=PRESET, default="minilm", show_default=True, help="Shipped configuration to start from."
+)
+def init(path: Path, preset: str) -> None:
+    """Write a commented configuration file.
+
+    Edit the file at PATH (default: embedtune.yaml), then pass it to the other commands with --config.
+    """
+    with reporting(verbose=False):
+        if path.exists():
+            raise ConfigError(f"{path} already exists", fix="choose another name; the file was not changed")
+        path.write_text(preset_text(preset))
+    out.print(f"wrote {path}; next: embedtune run DOCS --config {path}", soft_wrap=True)
+
+
+@click.command(
+    "local-llm",
+    epilog=examples("embedtune local-llm qwen.gguf", "embedtune local-llm qwen.gguf --port 9000 --parallel 4"),
+)
+@click.argument("model", type=FILE)
+@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--parallel", default=2, show_default=True, help="Number of requests answered at the same time.")
+def local_llm(model: Path, port: int, parallel: int) -> None:
+    """Serve a GGUF model as a local LLM endpoint.
+
+    The endpoint is compatible with OpenAI's API and runs until Ctrl-C. MODEL is a GGUF file. Needs the extra
+    local-llm (xllamacpp).
+    """
+    from embedtune.local.llm_server import serve
+
+    with reporting(verbose=False):
+        out.print(f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}")
+        serve(model, port, parallel, threading.Event())
+
+
+@click.command(epilog=examples("embedtune doctor --config embedtune.yaml", "embedtune doctor --json"))
+@config_options
+@work_option()
+@output_options
+def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Check the model, LLM endpoint and hardware.
+
+    Reports for the base model, the LLM endpoints, GPU, memory and disk what is wrong and how to fix it. Exits
+    with 1 if anything is wrong.
+    """
+    from embedtune.local.doctor import examine
+
+    with reporting(verbose):
+        config = build_config(options, os.environ)
+        findings = examine(config, secrets_of(config, os.environ), work)
+    show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
+    if any(finding.status == "wrong" for finding in findings):
+        sys.exit(1)
+
+
+@click.command(
+    epilog=examples("embedtune estimate docs", "embedtune estimate docs --config embedtune.yaml --limit 100")
+)
+@click.argument("docs")
+@config_options
+@work_option()
+@limit_option
+@output_options
+def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Estimate what a run would cost.
+
+    Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM.
+    """
+    from embedtune.local.estimate import estimate_run
+
+    with reporting(verbose) as progress:
+        config = build_config(options, os.environ)
+        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress)
+    show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
+
+
+@click.command(epilog=examples("embedtune report work", "embedtune report demo"))
+@click.argument("work", type=FOLDER)
+def report(work: Path) -> None:
+    """Render the HTML report and the model card.
+
+    Both are written from the artifacts that exist in WORK, also after a run that did not finish.
+    """
+    from embedtune.report.page import render_report
+
+    with reporting(verbose=False):
+        path = render_report(work)
+    out.print(str(path), soft_wrap=True)
