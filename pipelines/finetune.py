@@ -1,5 +1,6 @@
 """The pipeline: from documents to a tuned and evaluated model, which goes live if it is better."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kfp import dsl
@@ -28,6 +29,8 @@ COMPONENTS = {
     "deploy": deploy,
     "report": report,
 }
+MakeTask = Callable[..., dsl.PipelineTask]
+Outputs = Mapping[str, Any]  # KFP's channels, which have no type
 PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
 
 
@@ -72,41 +75,51 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
         )
         # It reads data outside KFP, so it always runs; the other tasks are cached on what it finds.
         given.set_caching_options(False)
-        use = given.outputs
-        chunks = task(
-            "ingest",
-            documents=documents,
-            documents_version=use["documents_version"],
-            config_yaml=use["ingest"],
-        ).outputs["chunks"]
-        questions = task("generate", config_yaml=use["generate"], chunks=chunks).outputs["questions"]
-        dataset = task("split", config_yaml=use["split"], chunks=chunks, questions=questions).outputs["dataset"]
-        triplets = task("mine", config_yaml=use["mine"], dataset=dataset).outputs["triplets"]
-        model = task("train", config_yaml=use["train"], triplets=triplets, dataset=dataset).outputs["model"]
-        evaluated = task(
-            "evaluate",
-            config_yaml=use["evaluate"],
-            eval_sets=eval_sets,
-            champion=champion,
-            comparisons_version=use["comparisons_version"],
-            deploy_if=use["deploy_if"],
-            dataset=dataset,
-            model=model,
-        )
-        evaluation = evaluated.outputs["evaluation"]
-        task(
-            "report",
-            chunks=chunks,
-            questions=questions,
-            dataset=dataset,
-            triplets=triplets,
-            model=model,
-            evaluation=evaluation,
-        )
-        with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
-            engine = task("export", config_yaml=use["export"], model=model, dataset=dataset).outputs["engine"]
-            live = task("deploy", config_yaml=use["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
-            # It changes the live service, so it always runs: the result of the last time says nothing about today.
-            live.set_caching_options(False)
+        made = _train_model(task, documents, given.outputs)
+        evaluated = _evaluate_model(task, eval_sets, champion, given.outputs, made)
+        _deploy_if_better(task, given.outputs, made, evaluated)
 
     return pipeline
+
+
+def _train_model(task: MakeTask, documents: str, given: Outputs) -> Outputs:
+    """Add the tasks from the documents to the model; return the artifacts that they make, by name."""
+    chunks = task(
+        "ingest",
+        documents=documents,
+        documents_version=given["documents_version"],
+        config_yaml=given["ingest"],
+    ).outputs["chunks"]
+    questions = task("generate", config_yaml=given["generate"], chunks=chunks).outputs["questions"]
+    dataset = task("split", config_yaml=given["split"], chunks=chunks, questions=questions).outputs["dataset"]
+    triplets = task("mine", config_yaml=given["mine"], dataset=dataset).outputs["triplets"]
+    model = task("train", config_yaml=given["train"], triplets=triplets, dataset=dataset).outputs["model"]
+    return {"chunks": chunks, "questions": questions, "dataset": dataset, "triplets": triplets, "model": model}
+
+
+def _evaluate_model(
+    task: MakeTask, eval_sets: str, champion: str, given: Outputs, made: Outputs
+) -> dsl.PipelineTask:
+    """Add the evaluation and the report."""
+    evaluated = task(
+        "evaluate",
+        config_yaml=given["evaluate"],
+        eval_sets=eval_sets,
+        champion=champion,
+        comparisons_version=given["comparisons_version"],
+        deploy_if=given["deploy_if"],
+        dataset=made["dataset"],
+        model=made["model"],
+    )
+    task("report", **made, evaluation=evaluated.outputs["evaluation"])
+    return evaluated
+
+
+def _deploy_if_better(task: MakeTask, given: Outputs, made: Outputs, evaluated: dsl.PipelineTask) -> None:
+    """Add export and deploy, which run only if the verdict is accepted."""
+    model, dataset, evaluation = made["model"], made["dataset"], evaluated.outputs["evaluation"]
+    with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
+        engine = task("export", config_yaml=given["export"], model=model, dataset=dataset).outputs["engine"]
+        live = task("deploy", config_yaml=given["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
+        # It changes the live service, so it always runs: the result of the last time says nothing about today.
+        live.set_caching_options(False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.generate.calls import draw
 from embedtune.generate.passages import Passage
@@ -38,7 +39,7 @@ def make_bundles(
         return []
     done = {chunk_ids[0] for chunk_ids in known}
     bundles = known_bundles(known, passages)
-    for split in ("train", "dev", "test"):
+    for split in SPLITS:
         rows = [row for row, passage in enumerate(passages) if passage.split == split]
         new = [row for row in rows if passages[row].chunk_id not in done]
         first = [row for row in new if starts_bundle(passages[row], settings, seed)]

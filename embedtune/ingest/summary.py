@@ -7,6 +7,7 @@ import numpy as np
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.config import Config
+from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.splits import Membership
@@ -60,7 +61,7 @@ def _formats(corpus: Corpus) -> Metrics:
 def _split_sizes(corpus: Corpus, membership: Membership) -> Metrics:
     splits = np.array(membership.splits)
     of_chunks = splits[np.frombuffer(corpus.owners, dtype=np.uint32)]
-    return {f"chunks_{split}": int(np.count_nonzero(of_chunks == split)) for split in ("train", "dev", "test")}
+    return {f"chunks_{split}": int(np.count_nonzero(of_chunks == split)) for split in SPLITS}
 
 
 def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:

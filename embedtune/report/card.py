@@ -5,6 +5,7 @@ from pathlib import Path
 from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
+from embedtune.core.records.training import EVALUATION_MARK
 from embedtune.report.figures import (
     HEADLINES,
     SYSTEMS,
@@ -18,7 +19,6 @@ from embedtune.report.work import open_work
 
 CARD_FILE = "model_card.md"
 README = "README.md"
-EVALUATION_MARK = "<!-- evaluation -->"  # train writes it where the figures belong
 
 
 def complete_model_card(work: Path) -> Path:

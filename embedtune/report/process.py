@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,7 +10,6 @@ from embedtune.core.artifacts import SCHEMAS, Settings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.audit import AUDIT_FILE, REASON_TEXTS, Audit
-from embedtune.core.records.base import read_record
 from embedtune.core.records.engine import PARITY_FILE, Parity
 from embedtune.core.records.questions import rejection_text
 from embedtune.core.records.training import TRAINING_FILE, Training
@@ -107,20 +105,9 @@ def mining(work: Work) -> MiningSection | None:
     )
 
 
-def parity(work: Work) -> dict[str, Any] | None:
+def parity(work: Work) -> Parity | None:
     """Return how near each exported variant comes to PyTorch, and what it costs in nDCG@10 on dev."""
-    if "engine" not in work.manifests:
-        return None
-    record = read_record(work.path / "engine" / PARITY_FILE, Parity)
-    # A dictionary, as Jinja reads it.
-    return {
-        **record.model_dump(include={"target", "texts", "tokens", "dimensions", "dev_queries"}),
-        "pytorch": record.pytorch_ndcg,
-        "variants": [
-            {**variant.model_dump(), "name": name, "shipped": name == record.precision}
-            for name, variant in record.variants.items()
-        ],
-    }
+    return work.record("engine", PARITY_FILE, Parity)
 
 
 @dataclass(frozen=True)

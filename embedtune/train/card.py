@@ -7,7 +7,6 @@ from embedtune.core.config.train import TrainSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.train.plan import TrainingPlan
 
-EVALUATION_MARK = "<!-- evaluation -->"
 _LOSSES = {
     "own_negatives": "cross-entropy over one positive and the row's own negatives",
     "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",

@@ -5,6 +5,7 @@ from typing import ClassVar
 from embedtune.core.records.base import JsonRecord, Part
 
 TRAINING_FILE = "training.json"
+EVALUATION_MARK = "<!-- evaluation -->"  # in the model card; the report puts the figures there
 
 
 class TrainingStep(Part):

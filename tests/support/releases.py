@@ -1,0 +1,23 @@
+"""Small releases, and their publication."""
+
+from pathlib import Path
+
+from embedtune.core.records.base import write_record
+from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
+from embedtune.serve.store.records import Published
+from embedtune.serve.store.store import ReleaseStore
+from tests.support.serving_world import release_record
+
+
+def make_release(path: Path, files: dict[str, bytes]) -> Release:
+    """Write a release with any files."""
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    write_record(path / RELEASE_FILE, release_record(path))
+    return read_release(path)
+
+
+def publish(store: ReleaseStore, path: Path, text: str) -> Published:
+    files = {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"}
+    return store.publish(make_release(path / text, files), "m" + text)
