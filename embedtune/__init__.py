@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     from embedtune.core.contract import EncoderContract
     from embedtune.core.errors import EmbedtuneError
     from embedtune.core.progress import LineProgress, Progress, SilentProgress
+    from embedtune.core.records.audit import Audit
     from embedtune.core.records.base import read_record
     from embedtune.core.records.deployment import Deployment, EndpointDrift, ReindexPlan
     from embedtune.core.records.engine import Engine, Parity
     from embedtune.core.records.evaluation import Examples, Metrics, Slices, VerdictRecord
+    from embedtune.core.records.split import SplitProofs
+    from embedtune.core.records.training import Training
     from embedtune.core.secrets import Secrets
     from embedtune.core.stage import Context
     from embedtune.deploy.stage import run as run_deploy
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "Audit",
     "Comparisons",
     "Config",
     "Context",
@@ -81,7 +85,9 @@ __all__ = [
     "Secrets",
     "SilentProgress",
     "Slices",
+    "SplitProofs",
     "StageReport",
+    "Training",
     "VerdictRecord",
     "load_config",
     "open_context",
@@ -104,6 +110,7 @@ __all__ = [
 # The module of each public name; `module:name` where it has another name there.
 _HOMES = {
     "Artifact": "embedtune.core.artifacts",
+    "Audit": "embedtune.core.records.audit",
     "Comparisons": "embedtune.core.comparisons",
     "Config": "embedtune.core.config.config",
     "Context": "embedtune.core.stage",
@@ -123,7 +130,9 @@ _HOMES = {
     "Secrets": "embedtune.core.secrets",
     "SilentProgress": "embedtune.core.progress",
     "Slices": "embedtune.core.records.evaluation",
+    "SplitProofs": "embedtune.core.records.split",
     "StageReport": "embedtune.core.artifacts",
+    "Training": "embedtune.core.records.training",
     "VerdictRecord": "embedtune.core.records.evaluation",
     "load_config": "embedtune.core.config.load",
     "open_context": "embedtune.api",
