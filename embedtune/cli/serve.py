@@ -6,7 +6,7 @@ import click
 
 from embedtune.cli.help import examples
 from embedtune.cli.options import FOLDER
-from embedtune.cli.shell import err, reporting
+from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
 
 
