@@ -45,6 +45,13 @@ class OrderedGroup(click.Group):
         """Return the names in the order in which the commands were added."""
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; in a narrow terminal a line is wrapped, where click would cut it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(HELP_LINE)) for name, command in self.commands.items()]
+            )
+
 
 def as_typed(title: str, *lines: str) -> str:
     r"""Return a paragraph of help whose lines are never wrapped: click leaves what follows \b as it is."""

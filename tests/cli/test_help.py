@@ -163,3 +163,9 @@ def test_a_name_that_is_like_no_other_gets_no_suggestion():
 def test_a_configuration_file_that_does_not_exist_is_named(tmp_path):
     result = invoke("doctor", "--config", str(tmp_path / "missing.yaml"))
     assert result.exit_code == 2 and "missing.yaml' does not exist" in result.output
+
+
+def test_a_group_of_commands_does_not_cut_lines_in_a_narrow_terminal() -> None:
+    shown = CliRunner().invoke(cli, ["release", "--help"], prog_name="embedtune", terminal_width=44).output
+    commands = shown.partition("Commands:")[2]
+    assert "Make the previous live" in commands and "..." not in commands
