@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER
 from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError

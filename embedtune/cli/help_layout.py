@@ -1,4 +1,4 @@
-"""How the help looks: commands in sections, in the order of the work, each with examples."""
+"""How the help looks: commands in sections, each with examples. app.py decides which commands, in which order."""
 
 from collections.abc import Mapping, Sequence
 
