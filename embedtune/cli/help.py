@@ -1,4 +1,4 @@
-"""How the help looks: commands in sections, in the order of the work, each with examples."""
+"""The layout of the help: commands in sections, in the order of the work, each with examples."""
 
 from collections.abc import Mapping, Sequence
 

@@ -32,7 +32,7 @@ class ConfigError(EmbedtuneError):
 
 
 class InputError(EmbedtuneError):
-    """A path, document or data set given by the user cannot be used."""
+    """A path, document or dataset given by the user cannot be used."""
 
     exit_code = 2
 

@@ -131,7 +131,7 @@ class SetSlices(Part):
     """The slices of one set.
 
     Args:
-        bm25_rank1_share: Share of the queries for which BM25 ranks a right passage first.
+        bm25_rank1_share: Share of the queries for which BM25 ranks a relevant passage first.
         slices: Ordered by dimension and value.
     """
 
@@ -178,7 +178,7 @@ class Ranking(Part):
 
     Args:
         ndcg_at_10: nDCG@10 of the query.
-        first_relevant_rank: Rank of the first right passage; None if none was found.
+        first_relevant_rank: Rank of the first relevant passage; None if none was found.
         top: The first passages.
     """
 
