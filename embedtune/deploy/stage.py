@@ -30,7 +30,7 @@ class Deployed:
         release: The release.
         before: Id of the release that was live before it; None if there was none.
         smoke: The result of its smoke test.
-        drift: The same, for endpoint.json.
+        drift: The same result, as written to endpoint.json.
     """
 
     release: Release
@@ -42,7 +42,7 @@ class Deployed:
 def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
     """Make an engine live, if its model is better than what is live, and write the deployment artifact.
 
-    It checks what is live each time: the artifact of an earlier call does not show that.
+    It checks what is live each time, because the artifact of an earlier call does not show that.
 
     Args:
         engine: The engine artifact.
@@ -52,7 +52,7 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        GateError: The release failed; what was live before is live again.
+        GateError: The release failed; the previous release is live again.
         ArtifactError: The evaluation is about another model, or the record of what is live is unreadable.
     """
     this = StageRun("deploy", output, context)

@@ -17,7 +17,7 @@ class DataType(Enum):
 
 
 class Kind(Enum):
-    """Where an instance runs; AUTO: on the GPUs, or on the CPU if there are none."""
+    """Device an instance runs on; AUTO: the GPUs, or the CPU if there are none."""
 
     KIND_CPU = auto()
     KIND_GPU = auto()
@@ -53,7 +53,7 @@ class InstanceGroup:
 
 @dataclass(frozen=True)
 class QueuePolicy:
-    """What happens when requests wait; more than `max_queue_size` are refused."""
+    """How waiting requests are handled; more than `max_queue_size` are refused."""
 
     max_queue_size: int
 

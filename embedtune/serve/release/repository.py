@@ -1,4 +1,4 @@
-"""Triton's model repository of a release: the endpoint model and, if Triton runs the encoder, that too."""
+"""The Triton model repository of a release: the endpoint model and, if Triton runs it, the encoder."""
 
 import shutil
 import struct
@@ -30,7 +30,7 @@ from embedtune.serve.release.pbtxt import (
 
 BACKENDS: dict[Target, str] = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
 ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
-# What a call of the encoder costs in addition to its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms
+# The fixed cost of an encoder call, counted in tokens. Measured on a CPU (MiniLM): 2 ms
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
@@ -81,7 +81,7 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
     The shape of its inputs does not depend on the length of the texts, so that Triton can merge any requests.
 
     Args:
-        target: What runs the encoder.
+        target: Runtime of the encoder.
         settings: Batching and limits.
     """
     inside = target == "python-cpu"
@@ -146,7 +146,7 @@ def _require_batch(built: Engine, settings: ServeSettings) -> None:
     largest = built.max_batch_size
     if largest is not None and settings.max_batch_size > largest:
         raise ConfigError(
-            "Triton would make larger batches than the TensorRT engine accepts",
+            "Triton would form larger batches than the TensorRT engine accepts",
             got=f"serve.max_batch_size={settings.max_batch_size}",
             expected=f"at most {largest}, which the engine was built for",
             fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",
