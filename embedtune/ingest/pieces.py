@@ -16,7 +16,7 @@ _BLANK = re.compile(r"\s")
 
 
 class Gap(IntEnum):
-    """What comes before a piece; the later in this list, the worse it is to cut there."""
+    """What comes before a piece; the later in this list, the worse a cut there is."""
 
     SECTION = 0
     BLOCK = 1

@@ -61,9 +61,9 @@ class Work:
         return path if artifact in self.manifests and path.is_file() else None
 
     def disagreements(self) -> list[str]:
-        """Name each artifact that was made from another version of an input than the one in this directory."""
+        """Return a remark on each artifact made from an input other than the one in this directory."""
         return [
-            f"{name} was made from another {made_from} than the one in this directory; "
+            f"{name} was not made from the {made_from} artifact in this directory; "
             f"run `embedtune {SCHEMAS[name].stage}` again"
             for name, manifest in self.manifests.items()
             for made_from, fingerprint in manifest.inputs.items()
