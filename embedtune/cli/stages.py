@@ -51,7 +51,7 @@ STAGE_HELP = {
     The engine must reproduce the vectors of the model, or the stage fails.""",
     "deploy": """Publish a release; go live if it is better.
 
-    The engine becomes live only if its model is better than what is live now. If the smoke test fails, the
+    The engine becomes live only if its model is better than the live model. If the smoke test fails, the
     previous release goes live again.""",
 }
 STAGE_EXAMPLES = {

@@ -11,7 +11,7 @@ SYNTHETIC = "synthetic"  # the evaluation set that is the dataset's own test spl
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What evaluate measures in addition to the base and tuned models on the synthetic test set.
+    """The sets and models that evaluate measures in addition to base and tuned on the synthetic test set.
 
     Args:
         eval_sets: BEIR directories by name, in the user's order; the first one decides the verdict.

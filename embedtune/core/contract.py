@@ -16,7 +16,7 @@ Pooling = Literal["mean", "cls", "lasttoken"]
 
 
 class EncoderContract(BaseModel):
-    """How texts become vectors: one frozen record that mine, train, evaluate, export and serving all read."""
+    """The rules for turning texts into vectors, as one record for mine, train, evaluate, export and serving."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -26,7 +26,7 @@ class Decision:
 
 
 def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, settings: DeploySettings) -> Decision:
-    """Apply the rule: better than what is live, or as good if `deploy.accept` is marginal.
+    """Apply the rule: better than the live model, or as good if `deploy.accept` is marginal.
 
     Args:
         engine: The challenger.
@@ -60,7 +60,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
 
 
 def accepts(evaluation: Path, accept: str) -> bool:
-    """Return whether the verdict on replacing what is live is one that is deployed.
+    """Return whether the verdict on replacing the live model is good enough to deploy.
 
     Args:
         evaluation: The evaluation artifact.

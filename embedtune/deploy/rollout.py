@@ -28,8 +28,8 @@ def go_live(site: ServingSite, release: Release, progress: Progress, *, back: bo
     Raises:
         GateError: It does not become ready or returns wrong vectors; the previous release is live again.
         InputError: Its id has to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
-        ArtifactError: The record of what is live is unreadable.
-        ConflictError: This process was presumed dead, and another one is changing what is live.
+        ArtifactError: The record of the live release is unreadable.
+        ConflictError: This process was presumed dead, and another one is changing the live release.
     """
     with _locked(site.store) as lease:
         before, served = site.before(), site.serving.current()
@@ -115,12 +115,12 @@ def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
 
 
 def _lost(lease: Lease | None) -> bool:
-    """Return whether another process holds the lock now and decides what is served."""
+    """Return whether another process holds the lock now and decides which release is served."""
     try:
         if lease:
             lease.renew()
     except ConflictError:
-        log.warning("another process holds the lock now and decides what is served")
+        log.warning("another process holds the lock now and decides which release is served")
         return True
     except EmbedtuneError as error:
         log.warning("the lock could not be renewed, but no other process is known to hold it: %s", error)

@@ -98,7 +98,7 @@ class ServingSite:
         """Return the release to go back to: the one recorded as live, or else the one that is served.
 
         Raises:
-            ArtifactError: The record of what is live is unreadable.
+            ArtifactError: The record of the live release is unreadable.
         """
         live = self.store.live() if self.store else None
         return live.id if live else self.serving.current()
@@ -109,7 +109,7 @@ class ServingSite:
         A release that is merely served is not the champion: it has not passed its smoke test.
 
         Raises:
-            ArtifactError: The record of what is live is unreadable.
+            ArtifactError: The record of the live release is unreadable.
         """
         live = self.store.live_release() if self.store else None
         return live.model if live else None

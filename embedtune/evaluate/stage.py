@@ -89,7 +89,7 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
     if comparisons.endpoint is not None:
-        # The identity of what is served, not its address, which may serve another release tomorrow.
+        # The identity of the served model, not its address, which may serve another release tomorrow.
         inputs["endpoint"] = _endpoint(comparisons.endpoint, config, secrets).fingerprint
     return inputs
 

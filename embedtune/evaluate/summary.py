@@ -11,7 +11,7 @@ from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
-LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set says little about meaning
+LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
 
 def metrics_record(

@@ -58,7 +58,7 @@ def verdict_record(
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
-    Promotion (may the tuned model replace what is live?) follows the same rule against the champion; without one,
+    Promotion (may the tuned model replace the live one?) follows the same rule against the champion; without one,
     against the base.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}

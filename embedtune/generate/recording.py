@@ -78,7 +78,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
 def replayed_calls(
     passages: Sequence[Passage], settings: GenerateSettings, seed: int, bundles: Sequence[Sequence[str]]
 ) -> list[QuestionCall]:
-    """Return the question calls of a replay, which makes no bundles of its own.
+    """Return the question calls of a replay, which makes no new bundles.
 
     Args:
         passages: All passages.

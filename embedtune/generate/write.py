@@ -31,8 +31,8 @@ class Writers:
     Attributes:
         generator: Writes the questions.
         judge: Judges them.
-        unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent and count as
-            failed.
+        unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent and
+            count as failed.
     """
 
     generator: LLMClient

@@ -16,7 +16,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.local.preflight import check_before_start
 
-LAST = "evaluate"  # the default last stage, since deploy changes what is live
+LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run(
 
     Args:
         job: What to do.
-        progress: Where the stages report their progress.
+        progress: Receives the progress of the stages.
         before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
         after: Called with each stage's report.
     """

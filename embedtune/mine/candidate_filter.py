@@ -13,7 +13,7 @@ Decisions = npt.NDArray[np.int8]
 
 
 class Decision(IntEnum):
-    """Whether a candidate is accepted or why it is rejected; `CandidateFilter` describes the rule."""
+    """The decision on a candidate; `CandidateFilter` describes the rule."""
 
     ACCEPTED = 0
     POSITIVE = 1

@@ -112,7 +112,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Gains:
-    """How many questions of the deciding set gained and lost; the chart is None if none did."""
+    """The number of questions of the deciding set that gained and lost; the chart is None if none did."""
 
     name: str
     better: int

@@ -120,7 +120,7 @@ class Trait:
 
 @dataclass(frozen=True)
 class Questions:
-    """How many of the generated questions were kept, why others were rejected, and properties of the kept ones."""
+    """The generated questions: how many were kept, why others were rejected, and properties of the kept ones."""
 
     kept: int
     asked: int
@@ -156,7 +156,7 @@ def questions(work: Work) -> Questions | None:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """What one stage did, how long it took and what it cost."""
+    """The figures of one stage, with its duration and cost."""
 
     name: str
     counts: dict[str, int]

@@ -1,4 +1,4 @@
-"""The ritual around every stage: read and verify the inputs, skip what is up to date, write the artifact."""
+"""The steps around every stage: read and verify the inputs, skip what is up to date, write the artifact."""
 
 from pathlib import Path
 

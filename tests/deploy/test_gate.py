@@ -1,4 +1,4 @@
-"""The gate: a model goes live if an evaluation of the exported model says that it is better than what is live."""
+"""The gate: a model goes live if an evaluation says that the exported model is better than the live one."""
 
 from pathlib import Path
 from typing import Literal

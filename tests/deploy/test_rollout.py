@@ -1,4 +1,4 @@
-"""Going live, and back: whatever fails, what was live before is live again."""
+"""Rollout: whatever fails, the release that was live before is live again."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The smoke test detects an endpoint that serves something else, in every way in which it can."""
+"""The smoke test detects an endpoint that serves something else, whatever the difference."""
 
 from pathlib import Path
 

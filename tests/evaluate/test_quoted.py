@@ -1,4 +1,4 @@
-"""Quotes become judgements: each occurs in exactly one passage, or the error says which does not and why."""
+"""Quotes become judgements: each must occur in exactly one passage, or an error says which does not and why."""
 
 import json
 from pathlib import Path

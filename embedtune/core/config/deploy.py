@@ -21,7 +21,7 @@ class ReleaseSettings(Section):
 
 
 class DeploySettings(Section):
-    """When and how a release goes live."""
+    """Settings that decide when and how a release goes live."""
 
     accept: Literal["win", "marginal"] = Field(default="win", description="Worst verdict that is still deployed.")
     target: Literal["local", "kubernetes"] = Field(

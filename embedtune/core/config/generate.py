@@ -29,14 +29,14 @@ class LLMEndpointSettings(Section):
         default=6,
         ge=0,
         le=20,
-        description="Number of further attempts after HTTP 429 or 5xx, a timeout or a lost connection.",
+        description="Number of retries after HTTP 429 or 5xx, a timeout or a lost connection.",
     )
     price_in: float = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
     price_out: float = Field(default=0.0, ge=0, description="USD per million completion tokens.")
 
 
 class GenerateSettings(Section):
-    """Which questions are asked about the chunks, and which are kept."""
+    """Settings that decide which questions are asked about the chunks, and which are kept."""
 
     llm: LLMEndpointSettings = Field(
         default_factory=LLMEndpointSettings, description="The LLM endpoint that writes the questions."

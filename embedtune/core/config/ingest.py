@@ -8,7 +8,7 @@ from embedtune.core.config.section import Section, Share
 
 
 class IngestSettings(Section):
-    """How documents become chunks."""
+    """Settings that decide how documents become chunks."""
 
     min_words: int = Field(default=200, ge=1, description="Smallest chunk in words, where the document allows it.")
     max_words: int = Field(

@@ -16,7 +16,7 @@ class StorageSettings(Section):
 
 
 class RuntimeSettings(Section):
-    """Where and how fast models run; these settings are not part of an artifact's identity."""
+    """Device and batch size of models; these settings are not part of an artifact's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Device that models run on; auto: the GPU if there is one."

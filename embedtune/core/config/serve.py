@@ -8,7 +8,7 @@ from embedtune.core.config.section import Section
 
 
 class ServeSettings(Section):
-    """How Triton batches requests, and which requests are accepted."""
+    """Settings of Triton's batching, and limits on requests."""
 
     model_name: str = Field(
         default="embedtune",

@@ -75,7 +75,7 @@ class LexicalDuplicate(Part):
 
 
 class LexicalDuplicates(Part):
-    """How many negatives were compared with their positive, how many nearly repeat it, and some of those."""
+    """The comparison of negatives with their positives: counts, and examples that nearly repeat a positive."""
 
     checked: int
     found: int
@@ -102,7 +102,7 @@ class TripletExample(Part):
 
 
 class Audit(JsonRecord):
-    """What was mined and what was rejected.
+    """The audit of mining: the accepted and rejected candidates.
 
     Attributes:
         mining_corpus: Number of passages that were searched.

@@ -51,7 +51,7 @@ class DriftedText(Part):
 
 
 class EndpointDrift(JsonRecord):
-    """How far the live service's vectors are from the checkpoint's.
+    """The difference between the live service's vectors and the checkpoint's.
 
     Attributes:
         endpoint: Address of the service.
@@ -75,7 +75,7 @@ class EndpointDrift(JsonRecord):
 
 
 class ReindexPlan(JsonRecord):
-    """What a vector store has to do before it may answer queries of a new release.
+    """The work that a vector store needs before it may answer queries for a new release.
 
     Attributes:
         release: Id of the new release.

@@ -55,7 +55,7 @@ class TokenRange(Part):
 
 
 class VariantParity(Part):
-    """How close one precision is to PyTorch.
+    """The parity of one precision with PyTorch.
 
     Attributes:
         megabytes: Size of the graph with its weights.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-GROUP = 32  # passages that share a scale, and of which the highest product is compared first
+GROUP = 32  # passages that share a scale; their highest product is compared first
 PASSAGES = 256 * GROUP  # in one block, so that its products fit into the processor's cache
 QUERIES = 512
 LEVELS = 127

@@ -32,7 +32,7 @@ from embedtune.core.retrieval.shingles import Hashes, overlap, shingles
 from embedtune.core.retrieval.union_find import Labels, UnionFind
 
 SKETCH = 32  # hashes kept per text
-POSTING = 64  # texts indexed per sampled shingle; a phrase that more texts share says little
+POSTING = 64  # texts indexed per sampled shingle; a phrase that more texts share is not distinctive
 BATCH = 256  # texts compared at once
 BLOCK = 1 << 20  # keys processed at once
 _HALF = np.uint64(32)

@@ -80,7 +80,7 @@ class ModelList(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """The error: what is wrong."""
+    """The details of an error."""
 
     message: str
     type: str

@@ -88,7 +88,7 @@ class Release:
 
     @property
     def contract(self) -> EncoderContract:
-        """How texts become vectors."""
+        """The encoder contract of the model."""
         return load_contract(self.repository / self.model_name / "1")
 
 

@@ -1,4 +1,4 @@
-"""Which release is live, and the lock of the process that changes it."""
+"""The record of which release is live, and the lock of the process that changes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +17,7 @@ def read_live(objects: Objects) -> Live | None:
     """Return which release is live, or None if none is.
 
     Raises:
-        ArtifactError: The record is damaged or has another format, so what is live is not known.
+        ArtifactError: The record is damaged or has another format, so the live release is unknown.
     """
     return _read(objects)[0]
 
@@ -47,7 +47,7 @@ def write_live(objects: Objects, name: str, *, back: bool) -> Live:
 
 @contextmanager
 def stop_if_unreadable(objects: Objects) -> Iterator[None]:
-    """Say how to continue if a record of what is live is unreadable; that must not count as "nothing is live"."""
+    """Say how to continue if a record of the live release is unreadable, which must not count as "none"."""
     try:
         yield
     except ArtifactError as error:
@@ -62,7 +62,7 @@ def stop_if_unreadable(objects: Objects) -> Iterator[None]:
 
 @contextmanager
 def locked(objects: Objects, life_s: float) -> Iterator[Lease]:
-    """Hold the store's lock: one process at a time changes what is live.
+    """Hold the store's lock: one process at a time changes the live release.
 
     Args:
         objects: The store.
@@ -75,7 +75,7 @@ def locked(objects: Objects, life_s: float) -> Iterator[Lease]:
     lease = acquire(objects, LOCK, wait_s=life_s + 5, life_s=life_s)
     if lease is None:
         raise InputError(
-            "another process is changing what is live",
+            "another process is changing the live release",
             got=_holder(objects),
             fix="wait for it to finish, then try again",
         )

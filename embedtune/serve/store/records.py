@@ -38,7 +38,7 @@ class Published(JsonRecord):
 
 
 class Live(JsonRecord):
-    """Which release is live.
+    """The record of which release is live.
 
     Attributes:
         id: The release.
@@ -56,7 +56,7 @@ class Live(JsonRecord):
 
 
 class LeaseRecord(JsonRecord):
-    """Who holds a lease.
+    """The holder of a lease.
 
     Attributes:
         holder: Host and process, for people.

@@ -3,7 +3,7 @@
 Under the prefix are `releases/ID.json` (a published release: its files, their hashes, where they are),
 `plans/ID.json` (its re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and
 deletions in progress), `live.json` (which release is live, and which were before) and `lock.json` (held by the
-process that changes what is live).
+process that changes the live release).
 """
 
 import logging
@@ -166,7 +166,7 @@ class ReleaseStore:
         """Return which release is live, or None if none is.
 
         Raises:
-            ArtifactError: The record is damaged or has another format, so what is live is not known.
+            ArtifactError: The record is damaged or has another format, so the live release is unknown.
         """
         return read_live(self.objects)
 
@@ -174,7 +174,7 @@ class ReleaseStore:
         """Return the published release that is live, or None if none is.
 
         Raises:
-            ArtifactError: A record is damaged or has another format, so what is live is not known.
+            ArtifactError: A record is damaged or has another format, so the live release is unknown.
         """
         live = self.live()
         with stop_if_unreadable(self.objects):
@@ -186,7 +186,7 @@ class ReleaseStore:
 
     @contextmanager
     def locked(self) -> Iterator[Lease]:
-        """Hold the store's lock: one process at a time changes what is live. Renew it before a change.
+        """Hold the store's lock: one process at a time changes the live release. Renew it before a change.
 
         Raises:
             InputError: Another process holds it.
@@ -202,7 +202,7 @@ class ReleaseStore:
 
         Raises:
             InputError: No release is recorded as live, so any of the old ones may be the one that is served.
-            ArtifactError: The record of what is live is damaged or has another format.
+            ArtifactError: The record of the live release is damaged or has another format.
         """
         self.clean()
         with self.locked():

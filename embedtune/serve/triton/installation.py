@@ -16,7 +16,7 @@ from embedtune.core.errors import InputError
 
 log = logging.getLogger(__name__)
 CACHE = Path.home() / ".cache" / "embedtune"
-REQUIREMENTS = "requirements.txt"  # a link to requirements/triton.txt; a wheel holds a copy
+REQUIREMENTS = "requirements.txt"  # a link to requirements/triton.txt; a wheel contains a copy
 COMPLETE = ".complete"
 STUB = "triton_python_backend_stub"
 
@@ -46,7 +46,7 @@ def find_installation(cache: Path = CACHE) -> Installation:
     """Return the tritonserver on the PATH (as in NVIDIA's image), or else that of nvidia-pytriton.
 
     Args:
-        cache: Folder that holds the environment of nvidia-pytriton.
+        cache: Folder that contains the environment of nvidia-pytriton.
 
     Raises:
         InputError: It cannot be installed.
@@ -64,7 +64,7 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     The environment is separate from that of embedtune because nvidia-pytriton pins an old numpy.
 
     Args:
-        cache: Folder that holds the environment, which is named by the hash of what is installed.
+        cache: Folder that contains the environment, which is named by the hash of what is installed.
 
     Raises:
         InputError: It cannot be installed.

@@ -100,7 +100,7 @@ def is_ready(port: int, address: str = "127.0.0.1") -> bool:
 
     Args:
         port: HTTP.
-        address: Where it listens; 0.0.0.0 reaches this machine.
+        address: Address it listens on; 0.0.0.0 reaches this machine.
     """
     url = f"http://{address}:{port}/v2/health/ready"
     try:
@@ -116,7 +116,7 @@ class TritonServer:
     Args:
         release: The release to serve.
         installation: The tritonserver to run.
-        ports: Where it listens.
+        ports: Ports it listens on.
         log: File for its output; None: its output goes where that of this process goes.
     """
 

@@ -1,4 +1,4 @@
-"""Every JSON contract says what it is and in which version; anything else is refused with the command to run."""
+"""Every JSON contract names its schema and version; anything else is refused with the command to run."""
 
 import json
 from pathlib import Path
