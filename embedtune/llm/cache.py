@@ -208,7 +208,7 @@ def _read_header(path: Path, line: str, header_type: type[H]) -> H:
     except ValidationError as error:
         problem = error.errors()[0]
         raise InputError(
-            f"{path} is not a recording of a generate stage",
+            f"{path} is a recording of a different kind",
             got=printable(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"),
             expected="a file that `embedtune record` of this version wrote",
         ) from error

@@ -88,4 +88,4 @@ def warnings(dataset: Dataset, settings: SplitSettings) -> tuple[str, ...]:
 
 
 def _below(split: str, count: int, minimum: int) -> str:
-    return f"there are {count} {split} queries, fewer than split.min_{split}_queries {minimum}: "
+    return f"too few {split} queries ({count}; split.min_{split}_queries is {minimum}): "
