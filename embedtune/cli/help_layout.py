@@ -1,4 +1,4 @@
-"""How the help looks: commands in sections, each with examples. app.py decides which commands, in which order."""
+"""The layout of the help: sections and examples. app.py decides which commands it has, and their order."""
 
 from collections.abc import Mapping, Sequence
 

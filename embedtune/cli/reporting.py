@@ -1,4 +1,4 @@
-"""What the commands share: where they print, and how errors and signals become messages and exit codes."""
+"""Shared by the commands: consoles to print to, and how errors and signals become messages and exit codes."""
 
 import errno
 import json

@@ -38,7 +38,9 @@ MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
     "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
 )
 @click.option(
-    "--playground", type=FOLDER, help="Directory to write the data of the gateway's playground page to; no search."
+    "--playground",
+    type=FOLDER,
+    help="Write the data of the gateway's playground page to this directory instead of searching.",
 )
 @config_options
 @output_options

@@ -1,4 +1,4 @@
-"""The artifacts between stages: directories with a manifest, written once, read with every hash verified."""
+"""The artifacts that stages exchange: directories with a manifest, written once, read with every hash verified."""
 
 import hashlib
 import json
@@ -88,7 +88,7 @@ class Manifest(Part):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content: artifacts with equal files have equal fingerprints."""
+        """Identifies the content: artifacts with equal files have equal fingerprints."""
         record = {name: entry.sha256 for name, entry in sorted(self.files.items())}
         text = json.dumps([self.schema_name, self.schema_version, record])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -118,7 +118,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an output depends on: with equal provenance the stage need not run again."""
+    """Everything an output depends on: if the provenance is equal, the stage need not run again."""
 
     seed: int
     contract: EncoderContract
@@ -205,7 +205,7 @@ def read_manifest(path: str | Path, schema_name: str) -> Manifest:
         data = json.loads(file.read_bytes())
         if isinstance(data, dict) and data.get("format", 1) != FORMAT:
             raise OtherVersionError(
-                f"{file} was written by another version of embedtune",
+                f"{file} was written by a different version of embedtune",
                 got=f"manifest format {data.get('format', 1)}",
                 expected=f"format {FORMAT}",
                 fix=f"{again}, or `embedtune run` for all stages: no LLM call is paid for twice",
@@ -224,7 +224,7 @@ def read_manifest(path: str | Path, schema_name: str) -> Manifest:
     got = (manifest.schema_name, manifest.schema_version)
     if got != (schema.name, schema.version):
         raise ArtifactError(
-            f"{path} contains another kind of artifact",
+            f"{path} contains a different kind of artifact",
             got=f"{got[0]} version {got[1]}",
             expected=f"{schema.name} version {schema.version}",
             fix=again,
@@ -259,7 +259,7 @@ def read_artifact(path: str | Path, schema_name: str) -> Artifact:
 
 
 def is_current(path: Path, schema_name: str, provenance: Provenance) -> bool:
-    """Tell whether `path` contains a finished artifact with exactly this provenance."""
+    """Return whether `path` contains a finished artifact with exactly this provenance."""
     try:
         manifest = read_manifest(path, schema_name)
     except ArtifactError:

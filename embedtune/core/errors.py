@@ -32,7 +32,7 @@ class ConfigError(EmbedtuneError):
 
 
 class InputError(EmbedtuneError):
-    """A path, document or data set given by the user cannot be used."""
+    """A path, document or dataset given by the user cannot be used."""
 
     exit_code = 2
 
@@ -42,7 +42,7 @@ class ArtifactError(EmbedtuneError):
 
 
 class OtherVersionError(ArtifactError):
-    """A file was written by another version of embedtune, in another format."""
+    """A file was written by a different version of embedtune, in another format."""
 
 
 class ContractError(EmbedtuneError):

@@ -17,12 +17,12 @@ from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight import check_before_start
 
-LAST = "evaluate"  # the default last stage, since deploy changes what is live
+LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a run has to do.
+    """Describes a run.
 
     Args:
         work: Directory for the artifacts (one directory each), the report and the cache.
@@ -33,7 +33,7 @@ class Job:
         first: First stage to run.
         last: Last stage to run.
         force: Run the stages even if their outputs are up to date.
-        comparisons: Further evaluation sets and models to compare with.
+        comparisons: Additional evaluation sets and models to compare with.
     """
 
     work: Path
@@ -80,7 +80,7 @@ def run(
 
     Args:
         job: What to do.
-        progress: Where the stages report their progress.
+        progress: Receives the progress of the stages.
         before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
         after: Called with each stage's report.
     """
@@ -122,7 +122,7 @@ def run_stage(
         at: Directory of each artifact that the stage reads or writes, by the artifact's name.
         context: The configuration and everything else the stage runs with.
         source: The documents, for ingest.
-        comparisons: Further evaluation sets and models to compare with, for evaluate.
+        comparisons: Additional evaluation sets and models to compare with, for evaluate.
     """
     # Imported one by one, so that `embedtune ingest` does not wait for torch.
     match name:
@@ -173,7 +173,7 @@ def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
     if not job.force or not output.exists():
         yield
         return
-    # With its checkpoints, the stage would resume at its end. LLM replies are kept elsewhere: they are paid for.
+    # With its checkpoints, the stage would resume at its end. LLM replies, which cost money, are kept elsewhere.
     shutil.rmtree(job.work / "cache" / stage.name, ignore_errors=True)
     aside = job.work / f".{stage.artifact}.forced"
     shutil.rmtree(aside, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Searching the passages of a work directory with FAISS indexes of the base and the tuned model."""
+"""Searches the passages of a work directory with FAISS indexes of the base and tuned models."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class SearchIndex:
 def open_index(
     work: Path, models: Sequence[str], config: Config, secrets: Secrets, progress: Progress
 ) -> SearchIndex:
-    """Open the indexes of a work directory; missing and stale ones are built first.
+    """Open the indexes of a work directory; missing or stale ones are built first.
 
     Args:
         work: Directory where a run wrote `dataset/` and `model/`.
@@ -100,7 +100,7 @@ def open_index(
 def _index(
     path: Path, origin: str, encoder: Encoder, passages: Sequence[Record], progress: Progress
 ) -> faiss.Index:
-    """Return the index at `path`; build it again if it was not made from `origin`."""
+    """Return the index at `path`; rebuild it if it was not made from `origin`."""
     note = path.with_suffix(".origin")
     if path.is_file() and note.is_file() and note.read_text() == origin:
         return faiss.read_index(str(path))
@@ -111,7 +111,7 @@ def _index(
     path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     faiss.write_index(index, str(path))
-    note.write_text(origin)  # written last: an index without this note is built again
+    note.write_text(origin)  # written last: an index without this note is rebuilt
     return index
 
 
@@ -151,7 +151,7 @@ def _vectors(index: faiss.Index) -> Vectors:
 
 
 def example_questions(dataset: Path) -> list[str]:
-    """Return a few short test questions: no model was trained on them, and they are not selected by result."""
+    """Return a few short test questions, which no model was trained on and which are not chosen by result."""
     asked = read_qrels(dataset / "qrels" / "test.tsv")
     texts = [record.text for record in read_records(dataset / "queries.jsonl") if record.id in asked]
     return [text for text in texts if len(text) <= EXAMPLE_LENGTH][:EXAMPLES]

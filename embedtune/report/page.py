@@ -23,7 +23,7 @@ def render_report(work: str | Path) -> Path:
 
     Args:
         work: Directory with one directory per artifact; missing artifacts are left out of the
-            page, and so are those of another version of embedtune, with a warning.
+            page, and so are those of a different version of embedtune, with a warning.
 
     Returns:
         The path of the page.

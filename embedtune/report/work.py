@@ -19,7 +19,7 @@ class Work:
     Args:
         path: The work directory.
         manifests: The manifest of each artifact that can be read.
-        left_out: Artifacts that another version of embedtune wrote.
+        left_out: Artifacts that a different version of embedtune wrote.
     """
 
     path: Path
@@ -64,11 +64,11 @@ class Work:
     def disagreements(self) -> list[str]:
         """Name each artifact that does not belong to the others, because of its inputs or its format."""
         return [
-            f"{name} was written by another version of embedtune and is left out; "
+            f"{name} was written by a different version of embedtune and is left out; "
             f"run `embedtune {SCHEMAS[name].stage}` again"
             for name in self.left_out
         ] + [
-            f"{name} was made from another {made_from} than the one in this directory; "
+            f"{name} was not made from the {made_from} artifact in this directory; "
             f"run `embedtune {SCHEMAS[name].stage}` again"
             for name, manifest in self.manifests.items()
             for made_from, fingerprint in manifest.inputs.items()

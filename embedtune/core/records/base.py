@@ -1,7 +1,7 @@
 """The base class of every JSON contract: a frozen, versioned record with one writer and one reader.
 
 A file names its schema and version next to its fields, so that an error can say what was found. Before 1.0 an
-older version is refused, with the command that makes the file again.
+older version is refused, with the command that recreates the file.
 """
 
 import json
@@ -27,7 +27,7 @@ class JsonRecord(Part):
     Attributes:
         NAME: Name of the schema, as written in the file.
         VERSION: Raised when a field is added, removed or changes its meaning.
-        REMAKE: The command that makes the file again.
+        REMAKE: The command that recreates the file.
     """
 
     NAME: ClassVar[str]
@@ -85,7 +85,7 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
         raise ArtifactError(f"{where} is damaged: it is not JSON", got=str(error), fix=_again(kind)) from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{where} is damaged", got=type(data).__name__, expected="an object", fix=_again(kind))
-    # Files from before versions name neither.
+    # Files from before versions were introduced name neither.
     name, version = data.pop(NAME_KEY, kind.NAME), data.pop(VERSION_KEY, 0)
     if name != kind.NAME:
         raise ArtifactError(
@@ -93,7 +93,7 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
         )
     if version != kind.VERSION:
         raise OtherVersionError(
-            f"{where} was written by another version of embedtune",
+            f"{where} was written by a different version of embedtune",
             got=f"{name} version {version}",
             expected=f"{kind.NAME} version {kind.VERSION}",
             fix=_again(kind),

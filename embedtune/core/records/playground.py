@@ -1,4 +1,4 @@
-"""What the gateway's playground page shows next to the passages: `playground.json`."""
+"""`playground.json`: what the gateway's playground page shows in addition to the passages."""
 
 from typing import ClassVar
 

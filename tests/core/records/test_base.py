@@ -1,4 +1,4 @@
-"""Every JSON contract says what it is and in which version; anything else is refused with the command to run."""
+"""Every JSON contract names its schema and version; anything else is refused with the command to run."""
 
 import json
 from pathlib import Path
@@ -62,8 +62,8 @@ def without(*names: str) -> str:
         ("{", ["is damaged: it is not JSON"]),
         (b"\xff\xfe\x00", ["is damaged: it is not JSON"]),
         ("[]", ["is damaged", "list", "an object"]),
-        (changed(schema_version=3), ["another version", "verdict version 3", "verdict version 2"]),
-        (without("schema_name", "schema_version"), ["another version", "verdict version 0"]),
+        (changed(schema_version=3), ["a different version", "verdict version 3", "verdict version 2"]),
+        (without("schema_name", "schema_version"), ["a different version", "verdict version 0"]),
         (changed(schema_name="parity"), ["another kind of record", "parity", "expected: verdict"]),
         (changed(schema_name="\ud800"), ["another kind of record", "expected: verdict"]),
         (changed(scores=[{"value": float("nan")}]), ["is damaged", "scores.0.value", "finite number"]),
