@@ -15,7 +15,7 @@ from embedtune.cli import views
 from embedtune.cli.help import examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options
 from embedtune.cli.reporting import err, out, reporting
-from embedtune.local.environment import secrets_of
+from embedtune.core.secrets import secrets_of
 
 if TYPE_CHECKING:
     from embedtune.local.search_index import SearchIndex
@@ -61,7 +61,7 @@ def search(
         from embedtune.local.search_index import open_index, write_playground
 
         config = build_config(options, os.environ)
-        index = open_index(work, MODELS[model], config, secrets_of(config, os.environ), progress)
+        index = open_index(work, MODELS[model], config, secrets_of(config.generate, os.environ), progress)
         if playground is not None:
             write_playground(index, playground)
             err.print(
