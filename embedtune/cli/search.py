@@ -13,7 +13,7 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.help import examples
-from embedtune.cli.options import FOLDER, build_config, config_options, output_options
+from embedtune.cli.options import FOLDER, OneOf, build_config, config_options, output_options
 from embedtune.cli.reporting import err, out, reporting
 from embedtune.core.secrets import secrets_of
 
@@ -31,9 +31,7 @@ MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
 )
 @click.argument("work", type=FOLDER)
 @click.argument("questions", nargs=-1)
-@click.option(
-    "--model", type=click.Choice(list(MODELS)), default="both", show_default=True, help="Model to search with."
-)
+@click.option("--model", type=OneOf(list(MODELS)), default="both", show_default=True, help="Model to search with.")
 @click.option(
     "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
 )
