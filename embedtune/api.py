@@ -68,7 +68,9 @@ def open_model(path: str | Path, runtime: RuntimeSettings | None = None) -> Mode
     return Model(folder, contract, TorchEncoder(folder, contract, runtime or RuntimeSettings()))
 
 
-def open_context(work: str | Path, config: Config | str = "minilm", progress: Progress | None = None) -> Context:
+def open_context(
+    work: str | Path, config: Config | str | Path = "minilm", progress: Progress | None = None
+) -> Context:
     """Return what a stage runs with, credentials from the environment variables included.
 
     Args:
@@ -85,7 +87,7 @@ def open_context(work: str | Path, config: Config | str = "minilm", progress: Pr
 def run(
     documents: str | Path | None,
     work: str | Path,
-    config: Config | str = "minilm",
+    config: Config | str | Path = "minilm",
     *,
     first: str = STAGE_NAMES[0],
     last: str = runner.LAST,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import OrderedGroup, examples
+from embedtune.cli.help_layout import OrderedGroup, examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
 from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER, OneOf, build_config, config_options, output_options
 from embedtune.cli.reporting import err, out, reporting
 from embedtune.core.secrets import secrets_of

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FILE,
     FOLDER,

@@ -41,6 +41,10 @@ class ArtifactError(EmbedtuneError):
     """An artifact is missing, damaged, or of another schema version."""
 
 
+class OtherVersionError(ArtifactError):
+    """A file was written by another version of embedtune, in another format."""
+
+
 class ContractError(EmbedtuneError):
     """An encoder contract is unreadable, or does not match the configuration or the model."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic.main import IncEx
 
 from embedtune.core.artifacts import (
+    MANIFEST,
     Artifact,
     Figure,
     Provenance,
@@ -22,6 +23,7 @@ from embedtune.core.artifacts import (
 )
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
+from embedtune.core.directories import require_replaceable
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 
@@ -106,8 +108,12 @@ class StageRun:
         """Open and verify the input artifacts, given by the name of their schema.
 
         Raises:
+            InputError: The output directory is something else than an older artifact of this stage.
             ArtifactError: An artifact is missing, damaged, or of another schema or version.
         """
+        require_replaceable(
+            self.output, MANIFEST, ARTIFACT_OF[self.stage]
+        )  # before any work, and before deploying
         return {name: read_artifact(path, name) for name, path in paths.items()}
 
     def provenance(self, inputs: Mapping[str, Artifact | str]) -> Provenance:
@@ -166,11 +172,11 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 
 
 # Where the LLM is served, how fast and at what price does not change the questions.
-VOLATILE_ENDPOINT = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
+VOLATILE_LLM = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
 VOLATILE: dict[str, IncEx] = {
     "generate": {
-        "llm": set(VOLATILE_ENDPOINT),
-        "judge": set(VOLATILE_ENDPOINT),
+        "llm": set(VOLATILE_LLM),
+        "judge": set(VOLATILE_LLM),
         "max_cost": True,
         "confirm_above": True,
     }

@@ -14,6 +14,7 @@ from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
+from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight import check_before_start
 
 LAST = "evaluate"  # the default last stage, since deploy changes what is live
@@ -49,8 +50,12 @@ class Job:
         """Return the stages to run, in order.
 
         Raises:
-            ConfigError: The range is empty, or it contains stages that the user's dataset replaces.
+            ConfigError: A stage does not exist, the range is empty, or it contains stages that the user's dataset
+                replaces.
         """
+        for name in (self.first, self.last):
+            if name not in STAGE_NAMES:
+                raise _no_such_stage(name)
         first, last = STAGE_NAMES.index(self.first), STAGE_NAMES.index(self.last)
         if first > last:
             raise ConfigError("there is no stage to run", got=f"--from {self.first} --to {self.last}")
@@ -82,6 +87,8 @@ def run(
     stages = job.stages()
     asks_llm = job.force or not (job.work / "questions").exists()
     check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks_llm=asks_llm)
+    if job.work.exists() and not job.work.is_dir():
+        raise InputError("the work directory is not a directory", got=job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         context = Context(job.config, job.secrets, progress, job.work / "cache")
@@ -151,7 +158,12 @@ def run_stage(
             from embedtune.deploy import stage as deploy
 
             return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
-    raise ConfigError("there is no such stage", got=name, expected=", ".join(STAGE_NAMES))
+    raise _no_such_stage(name)
+
+
+def _no_such_stage(name: str) -> ConfigError:
+    similar = did_you_mean(name, STAGE_NAMES) or None
+    return ConfigError("there is no such stage", got=name, expected=", ".join(STAGE_NAMES), fix=similar)
 
 
 @contextmanager

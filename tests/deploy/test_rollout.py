@@ -17,7 +17,7 @@ from embedtune.deploy.rollout import go_live, previous
 from embedtune.deploy.site import ServingSite
 from embedtune.serve.release.record import Release
 from embedtune.serve.store.lease import acquire
-from embedtune.serve.store.live import LIVE, LOCK
+from embedtune.serve.store.live_release import LIVE, LOCK
 from embedtune.serve.store.objects import ConflictError
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import SECRETS, STORAGE, Bucket, a_bucket, needs_server

@@ -148,6 +148,21 @@ def test_a_damaged_manifest_is_an_error(whole, tmp_path):
         render_report(tmp_path)
 
 
+def test_artifacts_of_another_version_are_left_out_with_a_warning(whole, tmp_path):
+    """After an upgrade, `embedtune run --to mine` leaves later artifacts of the old version in the directory."""
+    for name in ("chunks", "model"):
+        shutil.copytree(whole[0] / name, tmp_path / name)
+    for name in ("model", "chunks"):
+        manifest = tmp_path / name / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 1}))
+        if name == "model":
+            text = render_report(tmp_path).read_text()
+            assert "<b>264</b> chunks" in text
+            assert "model was written by another version of embedtune" in text and "`embedtune train`" in text
+    with pytest.raises(ArtifactError, match=r"(?s)manifest format 1.*`embedtune ingest`"):
+        render_report(str(tmp_path))
+
+
 def test_an_evaluation_of_an_older_version_is_an_error(whole, tmp_path):
     shutil.copytree(whole[0] / "evaluation", tmp_path / "evaluation")
     (tmp_path / "evaluation/verdict.json").write_text('{"verdict": "WIN"}')

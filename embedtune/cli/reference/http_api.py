@@ -5,8 +5,8 @@ from typing import Any
 
 from embedtune.cli.reference.markdown import page, table
 from embedtune.serve.gateway.app import GatewayOptions, create_app
+from embedtune.serve.gateway.auth_and_body_size import OPEN
 from embedtune.serve.gateway.http_errors import REFUSAL_CODES
-from embedtune.serve.gateway.middleware import OPEN
 
 INTRODUCTION = """The gateway (`python -m embedtune.serve.gateway`) speaks OpenAI's embeddings API.
 `/openapi.json` holds the schema this page is generated from, and `/docs` shows it in a browser.

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from embedtune.core.records.base import JsonRecord
 
+ABOUT_FILE = "playground.json"
+
 
 class PlaygroundRecord(JsonRecord):
     """Written by `embedtune search --playground`, read by the gateway and its page.

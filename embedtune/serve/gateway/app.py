@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.serve.gateway.auth_and_body_size import Guard
 from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
 from embedtune.serve.gateway.metrics import Metrics
-from embedtune.serve.gateway.middleware import Guard
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,

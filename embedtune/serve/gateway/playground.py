@@ -19,12 +19,12 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
-from embedtune.core.records.playground import PlaygroundRecord
+from embedtune.core.records.playground import ABOUT_FILE, PlaygroundRecord
 from embedtune.core.retrieval.beir import read_records
 from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.serve.gateway.http_errors import RefusedError
 
-ABOUT_FILE, CORPUS_FILE = "playground.json", "corpus.jsonl"
+CORPUS_FILE = "corpus.jsonl"
 PROBES = 4  # passages whose vectors must match those of the served model
 MIN_COSINE = 0.95  # the same model in another precision is above this
 HOW = "start the gateway with --playground DIR, a directory that `embedtune search WORK --playground DIR` wrote"

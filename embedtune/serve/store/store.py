@@ -20,7 +20,7 @@ from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
-from embedtune.serve.store.live import locked, read_live, stop_if_unreadable, timestamp, write_live
+from embedtune.serve.store.live_release import locked, read_live, stop_if_unreadable, timestamp, write_live
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
 from embedtune.serve.store.records import LeaseRecord, Live, Published
 
