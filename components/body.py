@@ -13,10 +13,10 @@ from typing import Protocol
 import yaml
 
 from embedtune.core.artifacts import StageReport
-from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
+from embedtune.core.formatting import duration, figure
 from embedtune.core.progress import LineProgress
-from embedtune.core.secrets import Secrets, secrets_from
+from embedtune.core.secrets import secrets_of
 from embedtune.core.signals import interrupt_on_sigterm
 from embedtune.core.stage import Context
 
@@ -51,14 +51,9 @@ def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
     interrupt_on_sigterm()
     config = parse_config(yaml.safe_load(config_yaml))
     with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
-        yield Context(config, environment_secrets(config), LineProgress(), Path(cache_dir or temporary))
-
-
-def environment_secrets(config: Config) -> Secrets:
-    """Read the credentials from the environment, where Kubernetes Secrets put them."""
-    llm = config.generate.llm
-    judge = config.generate.judge or llm
-    return secrets_from(os.environ, llm_key_name=llm.api_key_env, judge_key_name=judge.api_key_env)
+        # Kubernetes Secrets are environment variables here.
+        secrets = secrets_of(config.generate, os.environ)
+        yield Context(config, secrets, LineProgress(), Path(cache_dir or temporary))
 
 
 def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
@@ -80,10 +75,9 @@ def markdown(report: StageReport) -> str:
     rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in report.metrics.items()]
     lines = [f"# {report.stage}", "", "| figure | value |", "|---|---|", *rows, ""]
     lines += [f"- {note}" for note in report.notes]
-    lines += ["", f"{report.seconds:.0f} s, {report.cost_usd:.2f} USD"]
+    lines += ["", f"{duration(report.seconds)}, {report.cost_usd:.2f} USD"]
     return "\n".join(lines) + "\n"
 
 
 def _cell(value: float | int | str) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return figure(value).replace("|", "\\|").replace("\n", " ")

@@ -15,9 +15,10 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import LineProgress, Progress, SilentProgress
+from embedtune.core.secrets import secrets_of
 from embedtune.core.stage import STAGE_NAMES, Context
 from embedtune.local import runner
-from embedtune.local.environment import apply_environment, secrets_of
+from embedtune.local.environment import apply_environment
 from embedtune.report.page import render_report
 
 
@@ -79,7 +80,8 @@ def open_context(
     """
     loaded = config if isinstance(config, Config) else load_config(config)
     complete = apply_environment(loaded, os.environ)
-    return Context(complete, secrets_of(complete, os.environ), progress or LineProgress(), Path(work) / "cache")
+    secrets = secrets_of(complete.generate, os.environ)
+    return Context(complete, secrets, progress or LineProgress(), Path(work) / "cache")
 
 
 def run(

@@ -37,11 +37,11 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
     """
     import os
 
-    from components.body import environment_secrets
     from components.inputs import SECTIONS, addresses, deploy_if, read_config, stage_yaml, version
+    from embedtune.core.secrets import secrets_of
 
     settings = read_config(config, overrides)
-    secrets = environment_secrets(settings)
+    secrets = secrets_of(settings.generate, os.environ)
     compared = [*addresses(eval_sets).values(), *([champion] if champion else [])]
     return (
         version([documents], settings.storage, secrets),

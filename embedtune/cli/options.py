@@ -10,9 +10,10 @@ from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import load_config, preset_names
 from embedtune.core.errors import ConfigError
+from embedtune.core.secrets import secrets_of
 from embedtune.core.stage import STAGE_NAMES
 from embedtune.core.suggestions import did_you_mean
-from embedtune.local.environment import apply_environment, secrets_of
+from embedtune.local.environment import apply_environment
 from embedtune.local.runner import LAST, Job
 
 # The parsed options of a command have the types that click gives them, which mypy cannot know: hence Any.
@@ -160,7 +161,7 @@ def build_job(
     return Job(
         work=work,
         config=config,
-        secrets=secrets_of(config, environment),
+        secrets=secrets_of(config.generate, environment),
         source=docs,
         dataset=options.get("dataset"),
         first=options.get("first") or STAGE_NAMES[0],

@@ -13,7 +13,7 @@ from embedtune.cli.options import FOLDER, build_config, config_options, output_o
 from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError
 from embedtune.core.retrieval.beir import read_records
-from embedtune.local.environment import secrets_of
+from embedtune.core.secrets import secrets_of
 
 if TYPE_CHECKING:
     from embedtune.core.records.deployment import EndpointDrift
@@ -51,7 +51,7 @@ def list_(as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
+        store = open_store(config.release, config.storage, secrets_of(config.generate, os.environ))
         found, live = store.releases(), store.live()
     record = {
         "live": live.model_dump(mode="json") if live else None,
@@ -79,7 +79,7 @@ def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        store = open_store(config.release, config.storage, secrets_of(config, os.environ))
+        store = open_store(config.release, config.storage, secrets_of(config.generate, os.environ))
         found, plan = store.show(name), store.plan(name)
         reindexing = plan.model_dump(mode="json") if plan else None
         record = {"id": found.id, **found.model_dump(mode="json"), "reindex": reindexing}
@@ -107,7 +107,7 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        site = open_site(config, secrets_of(config.generate, os.environ), work / "cache")
         smoke = go_live(site, site.find(name), progress)
     _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
 
@@ -128,7 +128,7 @@ def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        site = open_site(config, secrets_of(config, os.environ), work / "cache")
+        site = open_site(config, secrets_of(config.generate, os.environ), work / "cache")
         name = previous(site)
         smoke = go_live(site, site.find(name), progress, back=True)
     _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
@@ -158,7 +158,7 @@ def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        gone = open_store(config.release, config.storage, secrets_of(config, os.environ)).prune(keep)
+        gone = open_store(config.release, config.storage, secrets_of(config.generate, os.environ)).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
 
 
@@ -227,7 +227,7 @@ def reindex(
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         url = endpoint or endpoint_url(config.deploy)
-        key = secrets_of(config, os.environ).endpoint_api_key
+        key = secrets_of(config.generate, os.environ).endpoint_api_key
         encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
         done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
     record = {**asdict(done), "file": str(output)}

@@ -13,6 +13,7 @@ from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FOLDER,
     STAGE,
+    OneOf,
     Options,
     build_config,
     build_job,
@@ -58,7 +59,7 @@ from embedtune.local.runner import run as run_job
 @evaluation_options
 @click.option(
     "--fail-on",
-    type=click.Choice(["marginal", "regression"]),
+    type=OneOf(["marginal", "regression"]),
     help=f"Exit with {GateError.exit_code} if the verdict is this one or worse.",
 )
 @click.option("--force", is_flag=True, help="Run stages even if they are up to date.")

@@ -13,9 +13,9 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.help_layout import examples
-from embedtune.cli.options import FOLDER, build_config, config_options, output_options
+from embedtune.cli.options import FOLDER, OneOf, build_config, config_options, output_options
 from embedtune.cli.reporting import err, out, reporting
-from embedtune.local.environment import secrets_of
+from embedtune.core.secrets import secrets_of
 
 if TYPE_CHECKING:
     from embedtune.local.search_index import SearchIndex
@@ -31,9 +31,7 @@ MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
 )
 @click.argument("work", type=FOLDER)
 @click.argument("questions", nargs=-1)
-@click.option(
-    "--model", type=click.Choice(list(MODELS)), default="both", show_default=True, help="Model to search with."
-)
+@click.option("--model", type=OneOf(list(MODELS)), default="both", show_default=True, help="Model to search with.")
 @click.option(
     "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
 )
@@ -63,7 +61,7 @@ def search(
         from embedtune.local.search_index import open_index, write_playground
 
         config = build_config(options, os.environ)
-        index = open_index(work, MODELS[model], config, secrets_of(config, os.environ), progress)
+        index = open_index(work, MODELS[model], config, secrets_of(config.generate, os.environ), progress)
         if playground is not None:
             write_playground(index, playground)
             err.print(

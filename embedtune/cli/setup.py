@@ -25,7 +25,7 @@ from embedtune.cli.options import (
 from embedtune.cli.reporting import out, reporting, show
 from embedtune.core.config.load import preset_text
 from embedtune.core.errors import ConfigError
-from embedtune.local.environment import secrets_of
+from embedtune.core.secrets import secrets_of
 
 
 @click.command(epilog=examples("embedtune init", "embedtune init big.yaml --preset llama-embed-1b"))
@@ -79,7 +79,7 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 
     with reporting(verbose):
         config = build_config(options, os.environ)
-        findings = examine(config, secrets_of(config, os.environ), work)
+        findings = examine(config, secrets_of(config.generate, os.environ), work)
     show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
     if any(finding.status == "wrong" for finding in findings):
         sys.exit(1)

@@ -14,6 +14,7 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.metric_rows import verdict_sentences
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from embedtune.serve.store.records import Live, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
-SHOWN_METRICS = ("ndcg@10", "recall@10", "mrr@10")
+SHOWN_METRICS = (DECIDING_METRIC, "recall@10", "mrr@10")
 EXCERPT_WORDS = 20
 WORSE_OR_EQUAL = {"marginal": {"MARGINAL", "REGRESSION"}, "regression": {"REGRESSION"}}
 

@@ -16,7 +16,12 @@ def signed(value: float, decimals: int) -> str:
     shown = f"{value:+.{decimals}f}"
     if float(shown) == 0:
         return shown[1:]
-    return shown.replace("-", "\N{MINUS SIGN}")
+    return with_minus(shown)
+
+
+def with_minus(number: str) -> str:
+    """Return a formatted number with a real minus sign in place of each hyphen."""
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def figure(value: float | int | str) -> str:

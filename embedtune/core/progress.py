@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from embedtune.core.formatting import duration
+
 log = logging.getLogger(__name__)
 LINE_EVERY_S = 15.0
 
@@ -64,7 +66,7 @@ class _LineTask:
         speed = self._done / seconds
         parts = [f"{self._name}: {self._done}/{self._total or '?'} {self._unit}", rate_text(speed, self._unit)]
         if self._total and speed:
-            parts.append(f"{(self._total - self._done) / speed:.0f} s left")
+            parts.append(f"{duration((self._total - self._done) / speed)} left")
         return ", ".join(part for part in [*parts, self._note] if part)
 
 

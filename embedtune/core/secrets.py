@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from embedtune.core.config.generate import GenerateSettings
+
 
 @dataclass(frozen=True)
 class Secrets:
@@ -13,6 +15,17 @@ class Secrets:
     endpoint_api_key: str | None = field(default=None, repr=False)
     s3_access_key: str | None = field(default=None, repr=False)
     s3_secret_key: str | None = field(default=None, repr=False)
+
+
+def secrets_of(generate: GenerateSettings, environment: Mapping[str, str]) -> Secrets:
+    """Read the credentials of a run from environment variables.
+
+    Args:
+        generate: Names the variables that hold the API keys of generator and judge.
+        environment: The variables, usually `os.environ`.
+    """
+    judge = generate.judge or generate.llm
+    return secrets_from(environment, llm_key_name=generate.llm.api_key_env, judge_key_name=judge.api_key_env)
 
 
 def secrets_from(environment: Mapping[str, str], *, llm_key_name: str, judge_key_name: str) -> Secrets:

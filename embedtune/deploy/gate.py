@@ -8,6 +8,7 @@ from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import VERDICT_FILE, Promotion, Verdict, VerdictRecord
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 ACCEPTED = {"win": {Verdict.WIN}, "marginal": {Verdict.WIN, Verdict.MARGINAL}}
 
@@ -53,7 +54,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         return Decision(
             False, "another model is live, and the evaluation did not compare with it (evaluate with --champion)"
         )
-    measured = f"{delta.mean:+.4f} nDCG@10, interval {delta.low:+.4f} to {delta.high:+.4f}"
+    measured = f"{delta.mean:+.4f} {metric_title(DECIDING_METRIC)}, interval {delta.low:+.4f} to {delta.high:+.4f}"
     if verdict in ACCEPTED[settings.accept]:
         return Decision(True, f"{verdict} against the {against}: {measured}")
     return Decision(False, f"{verdict} against the {against} ({measured}), and deploy.accept is {settings.accept}")

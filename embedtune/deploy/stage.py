@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.artifacts import Artifact, StageReport
-from embedtune.core.config.config import Config
+from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
@@ -61,11 +61,11 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
     require_same(config.contract, load_contract(engine), str(engine))
     site = open_site(config, context.secrets, context.cache)
     decision = decide(inputs["engine"], inputs["evaluation"], site.champion(), config.deploy)
-    deployed = _deploy(inputs["engine"], site, config, context.progress) if decision.deploy else None
+    deployed = _deploy(inputs["engine"], site, config.serve, context.progress) if decision.deploy else None
     passages = inputs["dataset"].manifest.counts["passages"]
 
     def write(path: Path) -> Outcome:
-        write_record(path / DEPLOYMENT_FILE, _record(decision, deployed, config))
+        write_record(path / DEPLOYMENT_FILE, _record(decision, deployed, site))
         if deployed:
             write_record(path / DRIFT_FILE, deployed.drift)
             _write_plan(path / REINDEX_FILE, site, deployed, passages)
@@ -74,13 +74,13 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
     return this.write(inputs, write, reuse=False)
 
 
-def _deploy(engine: Artifact, site: ServingSite, config: Config, progress: Progress) -> Deployed:
-    release = build_release(engine.path, site.releases, config.serve)
+def _deploy(engine: Artifact, site: ServingSite, serve: ServeSettings, progress: Progress) -> Deployed:
+    release = build_release(engine.path, site.releases, serve)
     if site.store:
         site.store.publish(release, engine.manifest.inputs["model"])
     before = site.before()
     smoke = go_live(site, release, progress)
-    drift = smoke.drift(endpoint_url(config.deploy))
+    drift = smoke.drift(endpoint_url(site.deploy))
     return Deployed(release, before if before != release.id else None, smoke, drift)
 
 
@@ -91,13 +91,13 @@ def _write_plan(file: Path, site: ServingSite, deployed: Deployed, passages: int
     write_record(file, plan)
 
 
-def _record(decision: Decision, deployed: Deployed | None, config: Config) -> Deployment:
+def _record(decision: Decision, deployed: Deployed | None, site: ServingSite) -> Deployment:
     return Deployment(
         deployed=decision.deploy,
         reason=decision.reason,
-        target=config.deploy.target,
-        endpoint=endpoint_url(config.deploy),
-        releases=config.release.uri,
+        target=site.deploy.target,
+        endpoint=endpoint_url(site.deploy),
+        releases=site.release.uri,
         release=deployed.release.id if deployed else None,
         before=deployed.before if deployed else None,
     )

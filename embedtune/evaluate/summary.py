@@ -5,7 +5,7 @@ from pathlib import Path
 from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
 from embedtune.evaluate.result import SetResult
 
@@ -78,8 +78,8 @@ def _drift(result: SetResult) -> str | None:
     if abs(served - trained) <= DRIFT:
         return None
     return (
-        f"{result.name}: the endpoint's nDCG@10 is {served:.4f}, the tuned model's {trained:.4f}: "
-        "it serves another model, or does not serve this one faithfully"
+        f"{result.name}: the endpoint's {metric_title(DECIDING_METRIC)} is {served:.4f}, "
+        f"the tuned model's {trained:.4f}: it serves another model, or does not serve this one faithfully"
     )
 
 
@@ -106,8 +106,8 @@ def _change_of(result: SetResult, unseen: list[int], settings: EvaluateSettings,
     change = intervals[DECIDING_METRIC]
     doubt = ", which contains 0" if change.direction == "unsure" else ""
     return (
-        f"; on the {len(unseen)} answered in none of them nDCG@10 changed by {change.mean:+.4f} "
-        f"({settings.confidence:.0%} interval {change.low:+.4f} … {change.high:+.4f}{doubt})"
+        f"; on the {len(unseen)} answered in none of them {metric_title(DECIDING_METRIC)} changed by "
+        f"{change.mean:+.4f} ({settings.confidence:.0%} interval {change.low:+.4f} … {change.high:+.4f}{doubt})"
     )
 
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Interval, Promotion, Verdict, VerdictRecord
-from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.evaluate.bootstrap import Differences
 
 RULE = (
-    "WIN: the {width:.0%} bootstrap interval of the paired nDCG@10 difference lies above 0 on the deciding set. "
+    "WIN: the {width:.0%} bootstrap interval of the paired {metric} difference lies above 0 on the deciding set. "
     "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
@@ -66,7 +66,7 @@ def verdict_record(
     promotion = verdict_of(to_replace, decided_on)
     return VerdictRecord(
         verdict=verdict_of(ours, decided_on),
-        rule=RULE.format(width=confidence),
+        rule=RULE.format(width=confidence, metric=metric_title(DECIDING_METRIC)),
         metric=DECIDING_METRIC,
         confidence=confidence,
         decided_on=decided_on,

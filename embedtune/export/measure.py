@@ -16,9 +16,9 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
 from embedtune.export.int8_cpu import graph_files, write_int8
-from embedtune.export.parity import METRIC, Variant
+from embedtune.export.parity import Variant
 from embedtune.export.parity_texts import Sample
 from embedtune.export.tensorrt import PLAN_FILE, TensorrtGraph
 
@@ -138,4 +138,4 @@ def dev_ndcg(encoder: Encoder, data: RetrievalSet, progress: Progress) -> float 
         query.id: {data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
         for query, found, values in zip(data.queries, indices.tolist(), scores.tolist(), strict=True)
     }
-    return mean_metrics(evaluate_run(run, data.qrels, (10,)))[METRIC]
+    return mean_metrics(evaluate_run(run, data.qrels, (10,)))[DECIDING_METRIC]

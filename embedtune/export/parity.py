@@ -10,9 +10,9 @@ from embedtune.core.artifacts import Figure
 from embedtune.core.config.export import ExportSettings, Precision
 from embedtune.core.errors import GateError
 from embedtune.core.records.engine import ComparedText, Parity, TokenRange, VariantParity
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.export.parity_texts import Sample
 
-METRIC = "ndcg@10"
 WORST = 5
 
 
@@ -102,7 +102,7 @@ class Measurements:
         below = int((variant.cosines < required).sum())
         complaints = [f"{below} of {len(variant.cosines)} texts below cosine {required}"] if below else []
         if cost is not None and abs(cost) > self.settings.max_ndcg_drift:
-            complaints.append(f"{METRIC} on dev {variant.ndcg:.4f} instead of {self.ndcg:.4f}")
+            complaints.append(f"{DECIDING_METRIC} on dev {variant.ndcg:.4f} instead of {self.ndcg:.4f}")
         return complaints
 
     def metrics(self) -> dict[str, Figure]:
@@ -117,7 +117,7 @@ class Measurements:
         for variant in shipped_first:
             figures[f"min_cosine_{variant.precision}"] = round(float(variant.cosines.min()), 6)
             if (cost := self.cost(variant)) is not None:
-                figures[f"{METRIC}_cost_{variant.precision}"] = round(cost, 4)
+                figures[f"{DECIDING_METRIC}_cost_{variant.precision}"] = round(cost, 4)
         return figures
 
     def notes(self) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def require_parity(found: Measurements) -> None:
         f"the exported {variant.precision} encoder does not return the model's vectors",
         got="; ".join(complaints) + worst,
         expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(found.samples)} texts, "
-        f"{METRIC} within {settings.max_ndcg_drift}",
+        f"{DECIDING_METRIC} within {settings.max_ndcg_drift}",
         fix="use export.precision=fp32, which is exact; loosen a limit only deliberately (export.min_cosine_int8)"
         if variant.precision != "fp32"
         else "please report this model: its graph does not compute the same as its PyTorch code",

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import StageReport
-from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.encoders.onnx import load_tokenizer
 from embedtune.core.encoders.pytorch import TorchEncoder
@@ -51,8 +50,11 @@ def run(model: Path, dataset: Path, output: Path, context: Context) -> StageRepo
 def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome:
     config, progress = context.config, context.progress
     dev = read_retrieval_set(dataset, "dev")
-    export_engine(model, config.contract, path, config.export, _calibration(dev, config))
-    samples = draw_samples(_draw(path, dataset, dev, config), config.export.parity_texts)
+    calibration = _calibration(dev, config.export.calibration_passages, config.seed)
+    export_engine(model, config.contract, path, config.export, calibration)
+    queries = read_records(dataset / "queries.jsonl")
+    draw = Draw(dev.corpus, queries, load_tokenizer(path), config.contract, config.seed)
+    samples = draw_samples(draw, config.export.parity_texts)
     torch = TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
     case = Case(samples, reference_vectors(torch, samples, progress), dev)
     _write_reference(path / "reference.parquet", case)
@@ -65,15 +67,9 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
     return Outcome({"texts": len(samples), "dev_queries": len(dev.queries)}, found.metrics(), found.notes())
 
 
-def _draw(engine: Path, dataset: Path, dev: RetrievalSet, config: Config) -> Draw:
-    queries = read_records(dataset / "queries.jsonl")
-    return Draw(dev.corpus, queries, load_tokenizer(engine), config.contract, config.seed)
-
-
-def _calibration(dev: RetrievalSet, config: Config) -> list[str]:
+def _calibration(dev: RetrievalSet, most: int, seed: int) -> list[str]:
     passages = sorted({passage.text for passage in dev.corpus if passage.text.strip()})
-    count = min(config.export.calibration_passages, len(passages))
-    return random.Random(config.seed).sample(passages, count)
+    return random.Random(seed).sample(passages, min(most, len(passages)))
 
 
 def _write_reference(path: Path, case: Case) -> None:

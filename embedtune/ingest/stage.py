@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from embedtune.core.artifacts import StageReport
-from embedtune.core.config.config import Config
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.core.stage import Context, Outcome, StageRun
@@ -48,20 +48,20 @@ def _ingest(listing: Listing, path: Path, context: Context) -> Outcome:
     with ChunkFile(context.cache / "ingest" / "chunks.jsonl") as chunks:
         corpus = read_corpus(listing, chunker, chunks, config.ingest, progress)
         groups = near_duplicates(corpus, config.ingest, progress)
-        membership = _membership(corpus, groups, config)
+        membership = _membership(corpus, groups, config.ingest, config.seed)
         write_tables(path, corpus, groups, membership)
         metrics, notes = summarise(corpus, groups, membership, config)
         counts = {"documents": len(corpus.documents), "chunks": len(chunks), "skipped": len(corpus.skipped)}
         return Outcome(counts, metrics, notes)
 
 
-def _membership(corpus: Corpus, groups: Labels, config: Config) -> Membership:
+def _membership(corpus: Corpus, groups: Labels, settings: IngestSettings, seed: int) -> Membership:
     documents = np.frombuffer(corpus.owners, dtype=np.uint32).astype(np.int64)
     occurrences = Occurrences(documents, groups)
-    boilerplate = occurrences.boilerplate(config.ingest.boilerplate_documents)
+    boilerplate = occurrences.boilerplate(settings.boilerplate_documents)
     family = families(occurrences, boilerplate, len(corpus.documents))
     paths = [item.path for item in corpus.documents]
-    refuse_giant(occurrences, boilerplate, family, config.ingest.max_component_share, paths, corpus.text)
+    refuse_giant(occurrences, boilerplate, family, settings.max_component_share, paths, corpus.text)
     chunks = np.bincount(documents, minlength=len(paths))
     doc_ids = [item.doc_id for item in corpus.documents]
-    return Membership(boilerplate, family, assign(family, chunks, doc_ids, config.ingest, config.seed))
+    return Membership(boilerplate, family, assign(family, chunks, doc_ids, settings, seed))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from embedtune.core.config.config import Config
-from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
+from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import EmbedtuneError
@@ -42,8 +43,8 @@ def examine(config: Config, secrets: Secrets, work: Path) -> list[Finding]:
         work: Directory that the run would write to.
     """
     findings, weights = _check_model(config, secrets, work)
-    findings += _check_endpoints(config, secrets)
-    findings.append(_check_gpu(config))
+    findings += _check_endpoints(config.generate, secrets)
+    findings.append(_check_gpu(config.runtime))
     findings += [_check_memory(weights), _check_disk(work, weights)]
     return findings
 
@@ -61,18 +62,16 @@ def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Fin
     return [Finding("fine", "base model", found)], weights
 
 
-def _check_endpoints(config: Config, secrets: Secrets) -> list[Finding]:
-    if config.generate.recording is not None:
+def _check_endpoints(settings: GenerateSettings, secrets: Secrets) -> list[Finding]:
+    if settings.recording is not None:
         try:
-            recording_path(config.generate)
+            recording_path(settings)
         except EmbedtuneError as error:
             return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
-        return [
-            Finding("note", "LLM endpoint", f"not used: the recording {config.generate.recording} is replayed")
-        ]
-    findings = [_check_endpoint("generator", config.generate.llm, secrets.llm_api_key)]
-    if config.generate.judge is not None:
-        findings.append(_check_endpoint("judge", config.generate.judge, secrets.judge_api_key))
+        return [Finding("note", "LLM endpoint", f"not used: the recording {settings.recording} is replayed")]
+    findings = [_check_endpoint("generator", settings.llm, secrets.llm_api_key)]
+    if settings.judge is not None:
+        findings.append(_check_endpoint("judge", settings.judge, secrets.judge_api_key))
     return findings
 
 
@@ -107,11 +106,11 @@ def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointR
     return "check the server's log"
 
 
-def _check_gpu(config: Config) -> Finding:
+def _check_gpu(runtime: RuntimeSettings) -> Finding:
     import torch
 
     if not torch.cuda.is_available():
-        status: Literal["note", "wrong"] = "wrong" if config.runtime.device == "cuda" else "note"
+        status: Literal["note", "wrong"] = "wrong" if runtime.device == "cuda" else "note"
         return Finding(
             status, "GPU", "none; everything runs on the CPU", "sufficient for MiniLM; a 1B model needs a GPU"
         )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from embedtune.core.config.config import Config
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
+from embedtune.core.formatting import duration
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.generate.estimate import estimate_calls
 from embedtune.local.runner import Job, run
@@ -54,8 +56,8 @@ class RunEstimate:
             ("price of the LLM calls", self._price()),
             (f"train rows ({KEPT_SHARE:.0%} of the questions kept)", f"{self.train_rows:,}"),
             ("train steps", f"{self.train_steps:,}"),
-            (f"training on {self.device} (measured)", _minutes(self.train_seconds)),
-            (f"embedding on {self.device} (measured)", _minutes(self.embed_seconds)),
+            (f"training on {self.device} (measured)", duration(self.train_seconds)),
+            (f"embedding on {self.device} (measured)", duration(self.embed_seconds)),
         )
 
     def _price(self) -> str:
@@ -81,7 +83,7 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
     base = resolve_base(config.contract, cache, config.storage, job.secrets)
     step_seconds = measure_step_seconds(base, config, max(rows, 1))
     steps = plan_training(max(rows, 1), config.train, config.seed).steps
-    embed = _seconds_per_passage(base, config, chunks["text"].to_pylist()) * unique * EMBED_PASSES
+    passage_seconds = _seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())
     return RunEstimate(
         documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
         chunks=unique,
@@ -94,19 +96,17 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
         train_steps=steps,
         seconds_per_step=step_seconds,
         train_seconds=step_seconds * steps,
-        embed_seconds=embed,
+        embed_seconds=passage_seconds * unique * EMBED_PASSES,
         device=device_of(config.runtime),
     )
 
 
-def _seconds_per_passage(base: Path, config: Config, texts: list[str]) -> float:
-    encoder = TorchEncoder(base, config.contract, config.runtime)
+def _seconds_per_passage(
+    base: Path, contract: EncoderContract, runtime: RuntimeSettings, texts: list[str]
+) -> float:
+    encoder = TorchEncoder(base, contract, runtime)
     sample = texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES]
     encoder.encode_passages(sample[:4], SilentProgress())  # loads the model, which is not measured
     began = time.perf_counter()
     encoder.encode_passages(sample, SilentProgress())
     return (time.perf_counter() - began) / len(sample)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

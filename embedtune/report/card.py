@@ -6,12 +6,12 @@ from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
 from embedtune.core.records.training import EVALUATION_MARK
+from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
     metric_rows,
-    metric_title,
     systems_of,
     verdict_sentences,
 )

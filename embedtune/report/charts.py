@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from embedtune.core.formatting import signed
+from embedtune.core.formatting import signed, with_minus
 from embedtune.core.records.evaluation import Interval
 from embedtune.report.svg import Scale, bar, drawing, element, exact_scale, line, round_scale, text
 
@@ -171,13 +171,10 @@ def _frame(x: Scale, y: Scale, x_name: str, bottom: float, left: float) -> list[
         for tick in y.ticks()
         for part in (
             line(left, y(tick), WIDTH, y(tick), "grid"),
-            text(left - 8, y(tick) + 4, f"{tick:.4g}".replace("-", "\N{MINUS SIGN}"), "tick", "end"),
+            text(left - 8, y(tick) + 4, with_minus(f"{tick:.4g}"), "tick", "end"),
         )
     ]
-    columns = [
-        text(x(tick), bottom + 18, f"{tick:.4g}".replace("-", "\N{MINUS SIGN}"), "tick", "middle")
-        for tick in x.ticks()
-    ]
+    columns = [text(x(tick), bottom + 18, with_minus(f"{tick:.4g}"), "tick", "middle") for tick in x.ticks()]
     return [*rows, *columns, text((left + WIDTH) / 2, bottom + 40, x_name, "label", "middle")]
 
 

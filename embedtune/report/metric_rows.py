@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import Interval, Metrics, SetMetrics, VerdictRecord
-from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
 SYSTEMS = {  # in the order shown
@@ -15,7 +15,6 @@ SYSTEMS = {  # in the order shown
     "tuned": "tuned",
     "endpoint": "endpoint",
 }
-METRIC_TITLES = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,6 @@ def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[
         MetricRow(name, {system: entry.systems[system][name] for system in systems_of(entry)}, entry.delta[name])
         for name in names
     ]
-
-
-def metric_title(metric: str) -> str:
-    """Return a metric's name in its usual spelling, such as nDCG@10."""
-    name, _, cut = metric.partition("@")
-    return f"{METRIC_TITLES.get(name, name)}@{cut}"
 
 
 def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:

@@ -21,14 +21,13 @@ from embedtune.core.records.evaluation import (
     Verdict,
     VerdictRecord,
 )
-from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.charts import Bar, Bins, Row, bars, forest, histogram
 from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
     metric_rows,
-    metric_title,
     systems_of,
     verdict_sentences,
 )

@@ -37,7 +37,8 @@ class Work:
     def rows(self, artifact: str, file: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Read columns of a Parquet file of an artifact; no rows if it is not present.
 
-        Rows have the form that pyarrow's `to_pylist` gives them: values by column name.
+        Rows have the form that pyarrow's `to_pylist` gives them: values by column name. The caller names the
+        columns, and each has its own type: hence Any.
         """
         import pyarrow.parquet as pq
 

@@ -40,7 +40,8 @@ def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageR
         GateError: Something leaks between splits.
     """
     this = StageRun("split", output, context, module="labelled")
-    return this.write(_fingerprints(dataset_dir, context.config), lambda path: _import(dataset_dir, path, context))
+    inputs = _fingerprints(dataset_dir, context.config.ingest)
+    return this.write(inputs, lambda path: _import(dataset_dir, path, context))
 
 
 def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
@@ -65,13 +66,13 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
     return outcome
 
 
-def _fingerprints(dataset_dir: Path, config: Config) -> dict[str, str]:
+def _fingerprints(dataset_dir: Path, ingest: IngestSettings) -> dict[str, str]:
     """Return what the dataset depends on in addition to split's settings: the user's files, ingest's settings."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
     files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
     return {
         "dataset": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest(),
-        "ingest_settings": hashlib.sha256(config.ingest.model_dump_json().encode()).hexdigest(),
+        "ingest_settings": hashlib.sha256(ingest.model_dump_json().encode()).hexdigest(),
     }
 
 

@@ -2,28 +2,44 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow.parquet as pq
+from pydantic import JsonValue
 
 from embedtune.core.artifacts import StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
+from embedtune.core.records.questions import QuestionRow
 from embedtune.core.retrieval.beir import SPLITS, Qrels, Record
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.proofs import Limits, prove
 
-Row = dict[str, Any]  # of a Parquet table, as pyarrow's `to_pylist` returns it
 FIX = (
     "run ingest and generate again with a lower ingest.near_duplicate_jaccard or "
     "ingest.near_duplicate_containment, so that such documents are put into one split"
 )
-QUERY_FIELDS = (
-    *("split", "hops", "query_type", "reasoning_type", "complexity", "style"),
-    *("overall", "answer", "base_rank", "bm25_rank", "generator", "judge"),
-)
-PASSAGE_FIELDS = ("doc_id", "path", "group_id", "split", "boilerplate", "n_words")
+
+
+class DocumentRow(TypedDict):
+    """The columns of documents.parquet that split reads."""
+
+    doc_id: str
+    path: str
+
+
+class ChunkRow(TypedDict):
+    """The columns of chunks.parquet that split reads."""
+
+    chunk_id: str
+    doc_id: str
+    text: str
+    heading_path: list[str]
+    n_words: int
+    group_id: str
+    split: str
+    boilerplate: bool
 
 
 def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageReport:
@@ -50,8 +66,8 @@ def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outco
     config = context.config
     with context.progress.task("split", 3, "steps") as task:
         dataset = build(
-            pq.read_table(chunks / "documents.parquet").to_pylist(),
-            pq.read_table(chunks / "chunks.parquet").to_pylist(),
+            pq.read_table(chunks / "documents.parquet", columns=list(DocumentRow.__annotations__)).to_pylist(),
+            pq.read_table(chunks / "chunks.parquet", columns=list(ChunkRow.__annotations__)).to_pylist(),
             pq.read_table(questions / "questions.parquet").to_pylist(),
             config.contract,
         )
@@ -65,7 +81,9 @@ def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outco
     return outcome
 
 
-def build(documents: list[Row], chunks: list[Row], questions: list[Row], contract: EncoderContract) -> Dataset:
+def build(
+    documents: list[DocumentRow], chunks: list[ChunkRow], questions: list[QuestionRow], contract: EncoderContract
+) -> Dataset:
     """Turn the tables of ingest and generate into a dataset.
 
     Args:
@@ -78,7 +96,7 @@ def build(documents: list[Row], chunks: list[Row], questions: list[Row], contrac
         ContractError: The chunks were rendered with a different passage template.
     """
     splits: dict[str, set[str]] = {}
-    first: dict[str, Row] = {}
+    first: dict[str, ChunkRow] = {}
     for row in chunks:
         splits.setdefault(row["chunk_id"], set()).add(row["split"])
         first.setdefault(row["chunk_id"], row)
@@ -86,20 +104,16 @@ def build(documents: list[Row], chunks: list[Row], questions: list[Row], contrac
     split_of = {chunk_id: min(found, key=SPLITS.index) for chunk_id, found in splits.items()}
     path_of = {row["doc_id"]: row["path"] for row in documents}
     corpus = [
-        _passage({**row, "path": path_of[row["doc_id"]], "split": split_of[chunk_id]}, contract)
-        for chunk_id, row in first.items()
+        _passage(row, path_of[row["doc_id"]], split_of[chunk_id], contract) for chunk_id, row in first.items()
     ]
     qrels: dict[str, Qrels] = {split: {} for split in SPLITS}
-    for row in questions:
-        qrels[row["split"]][row["question_id"]] = dict.fromkeys(row["chunk_ids"], 1)
-    queries = [
-        Record(row["question_id"], row["question"], {name: row[name] for name in QUERY_FIELDS})
-        for row in questions
-    ]
+    for question in questions:
+        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["chunk_ids"], 1)
+    queries = [_query(question) for question in questions]
     return Dataset(corpus, queries, qrels, {chunk_id: row["text"] for chunk_id, row in first.items()})
 
 
-def _passage(row: Row, contract: EncoderContract) -> Record:
+def _passage(row: ChunkRow, path: str, split: str, contract: EncoderContract) -> Record:
     text = contract.render_passage(row["heading_path"], row["text"])
     chunk_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     if chunk_id != row["chunk_id"]:
@@ -109,6 +123,31 @@ def _passage(row: Row, contract: EncoderContract) -> Record:
             expected=row["chunk_id"],
             fix="run ingest again",
         )
-    metadata = {name: row[name] for name in PASSAGE_FIELDS}
-    metadata["heading"] = " > ".join(row["heading_path"])
+    metadata: dict[str, JsonValue] = {
+        "doc_id": row["doc_id"],
+        "path": path,
+        "group_id": row["group_id"],
+        "split": split,
+        "boilerplate": row["boilerplate"],
+        "n_words": row["n_words"],
+        "heading": " > ".join(row["heading_path"]),
+    }
     return Record(chunk_id, text, metadata)
+
+
+def _query(row: QuestionRow) -> Record:
+    metadata: dict[str, JsonValue] = {
+        "split": row["split"],
+        "hops": row["hops"],
+        "query_type": row["query_type"],
+        "reasoning_type": row["reasoning_type"],
+        "complexity": row["complexity"],
+        "style": row["style"],
+        "overall": row["overall"],
+        "answer": row["answer"],
+        "base_rank": row["base_rank"],
+        "bm25_rank": row["bm25_rank"],
+        "generator": row["generator"],
+        "judge": row["judge"],
+    }
+    return Record(row["question_id"], row["question"], metadata)

@@ -6,6 +6,7 @@ from pathlib import Path
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.records.training import DevPoint, KeptStep, SizeComparison, Training, TrainingStep
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.train.plan import TrainingPlan
 
 
@@ -67,8 +68,8 @@ class Trained:
 
     def metrics(self) -> dict[str, Figure]:
         """Return the figures for the report."""
-        size = max(self.base, default=0)
-        measured = {"dev_ndcg@10_base": self.base[size], "dev_ndcg@10": self.tuned[size]} if self.base else {}
+        size, name = max(self.base, default=0), f"dev_{DECIDING_METRIC}"
+        measured = {f"{name}_base": self.base[size], name: self.tuned[size]} if self.base else {}
         return {
             "rows": self.plan.rows,
             "batch_size": self.plan.batch_size,
@@ -92,7 +93,7 @@ class Trained:
             notes.append("there are no dev questions: the last checkpoint was kept without being measured")
         elif max(entry.ndcg_at_10 for entry in self.fit.dev) <= self.base[max(self.base)]:
             notes.append(
-                f"no checkpoint beats the base model on dev: the best one has nDCG@10 "
+                f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
             )
         return tuple(notes)

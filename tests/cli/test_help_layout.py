@@ -140,6 +140,8 @@ def test_completion_is_available_for_each_shell(shell):
         (["run", "--preset", "minlm"], "minilm"),
         (["init", "--preset", "demo"], "demo-cpu"),
         (["train", "--dateset", "x"], "--dataset"),
+        (["search", "work", "--model", "tunned"], "tuned"),
+        (["run", "docs", "--fail-on", "regresion"], "regression"),
     ],
     ids=str,
 )

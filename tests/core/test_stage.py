@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import StageReport, read_artifact, read_manifest, write_artifact
+from embedtune.core.artifacts import SCHEMAS, StageReport, read_artifact, read_manifest, write_artifact
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import ArtifactError
-from embedtune.core.stage import Outcome, StageRun, stage_settings
+from embedtune.core.stage import STAGES, Outcome, StageRun, stage_settings
 from tests.support.context import context, provenance
 
 
@@ -107,7 +107,7 @@ def test_the_provenance_names_seed_contract_settings_inputs_and_code(tmp_path, c
 
 
 def test_the_code_version_is_that_of_the_module_that_does_the_work(tmp_path, config):
-    run = StageRun("ingest", tmp_path, context(config, tmp_path), module="splits")
+    run = StageRun("ingest", tmp_path, context(config, tmp_path), module="assign_splits")
     assert run.provenance({}).code_version == code_version("embedtune.ingest.assign_splits")
 
 
@@ -122,3 +122,9 @@ def test_inputs_are_opened_by_the_name_of_their_schema_and_verified(tmp_path, co
     (path / "triplets.parquet").write_text("edited")
     with pytest.raises(ArtifactError, match="was changed after it was written"):
         mine(tmp_path, config).read(triplets=path)
+
+
+def test_the_table_of_stages_agrees_with_the_schemas_of_their_artifacts() -> None:
+    of_schemas = [(schema.stage, schema.name) for schema in SCHEMAS.values()]
+    assert [(stage.name, stage.artifact) for stage in STAGES] == of_schemas
+    assert {name for stage in STAGES for name in stage.inputs} <= SCHEMAS.keys()

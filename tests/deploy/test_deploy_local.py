@@ -67,11 +67,20 @@ class Place:
             }
         )
 
-    def deploy(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> StageReport:
+    def inputs(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> tuple[Path, Path, Path]:
+        """Write the other inputs of the stage, and return all three."""
         model = read_artifact(engine, "engine").manifest.inputs["model"]
-        inputs = (engine, self._evaluation(model, verdict, against), self._dataset())
-        output = self.work / "deployment"
+        return engine, self._evaluation(model, verdict, against), self._dataset()
+
+    def deploy(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> StageReport:
+        inputs, output = self.inputs(engine, verdict, against), self.work / "deployment"
         return stage.run(*inputs, output, context(self.config(engine), self.work / "cache", secrets=SECRETS))
+
+    def options(self, engine: Path) -> list[str]:
+        """Return the options of the command that deploys an engine."""
+        names = ("--engine", "--evaluation", "--dataset", "--output")
+        paths = (*self.inputs(engine), self.work / "deployment")
+        return [part for name, path in zip(names, paths, strict=True) for part in (name, str(path))]
 
     def written(self, name: str) -> dict:
         return json.loads((self.work / "deployment" / name).read_text())
@@ -177,7 +186,8 @@ def test_the_first_release_goes_live_and_its_drift_and_plan_are_written(
 def test_a_better_model_replaces_it(place: Place) -> None:
     before = place.written("deployment.json")["release"]
     engine = place.engine("two", 1)
-    place.deploy(engine)
+    report = place.command("deploy", *place.options(engine), engine=engine)
+    assert (report["stage"], report["metrics"]["deployed"]) == ("deploy", "yes")
     assert np.allclose(served(place, engine), trained(engine), atol=1e-4)
     assert place.written("deployment.json")["before"] == before
     assert place.written("reindex.json")["replaces"] == before

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import click
@@ -44,6 +44,8 @@ class Covered:
     Args:
         file: Its file.
         word: Part of its name.
+
+    The file of one that runs a command of embedtune must contain the command's words as arguments.
     """
 
     file: str
@@ -91,8 +93,8 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune estimate": Covered("tests/cli/test_cli.py", "estimate"),
     "embedtune doctor": Covered("tests/cli/test_cli.py", "doctor"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
-    "embedtune export": Covered("tests/export/test_export_stage.py", "engine"),
-    "embedtune deploy": Covered("tests/deploy/test_deploy_local.py", "release"),
+    "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),
+    "embedtune deploy": Covered("tests/deploy/test_deploy_local.py", "better_model"),
     "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
@@ -138,6 +140,19 @@ def test_the_covering_test_exists(key: str) -> None:
     tree = ast.parse((ROOT / how.file).read_text(encoding="utf-8"))
     names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert any(name.startswith("test_") and how.word in name for name in names), names
+    if key.startswith("embedtune "):
+        command = tuple(key.split()[1:])
+        given = written_arguments(tree)
+        assert any(run[: len(command)] == command for run in given), f"{how.file} never runs {key}"
+
+
+def written_arguments(tree: ast.Module) -> Iterator[tuple[str, ...]]:
+    """Return each run of consecutive strings in a call, a list or a tuple, and its tails."""
+    for node in ast.walk(tree):
+        parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+        texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
+        for start in range(len(texts)):
+            yield tuple(takewhile(lambda text: isinstance(text, str), texts[start:]))
 
 
 def mentioned() -> list[tuple[str, str]]:

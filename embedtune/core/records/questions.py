@@ -1,4 +1,4 @@
-"""The rows of the questions artifact: generate writes them; split and the report read them."""
+"""The rows of the questions artifact: generate writes them, split reads them, the report counts some columns."""
 
 from typing import TypedDict
 

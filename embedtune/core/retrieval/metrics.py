@@ -11,12 +11,19 @@ Run = Mapping[str, Mapping[str, float]]
 PerQuery = dict[str, dict[str, float]]
 DECIDING_METRIC = "ndcg@10"  # verdicts, the choice of a checkpoint and the parity of an engine rest on it
 MEASURES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "recip_rank"}
+TITLES = {"ndcg": "nDCG", "recall": "Recall", "precision": "Precision", "mrr": "MRR"}
 
 
 def metric_names(k: Iterable[int]) -> list[str]:
     """Return the names of all metrics at the cut-offs `k`, one measure after the other, such as "ndcg@10"."""
     cuts = sorted(set(k))
     return [f"{name}@{cut}" for name in MEASURES for cut in cuts]
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name as it is written: nDCG@10."""
+    name, _, cut = metric.partition("@")
+    return f"{TITLES.get(name, name)}@{cut}"
 
 
 def ranking_of(scores: Mapping[str, float]) -> list[str]:
