@@ -3,30 +3,15 @@
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 
 from docx import Document
-from docx.opc.exceptions import OpcError
 from docx.table import Table
 from docx.text.paragraph import Paragraph
-from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from embedtune.ingest.blocks import Block, UnreadableError, table_block
+from embedtune.ingest.encodings import Remark, ignore
 
-# KeyError and ValueError: a package without the parts that it names, or with another content type. The last four:
-# zipfile raises them on a damaged, exotic, encrypted or truncated archive.
-FAILURES: tuple[type[Exception], ...] = (
-    OpcError,
-    zipfile.BadZipFile,
-    LxmlError,
-    KeyError,
-    ValueError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-)
 LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a bomb, not a document
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)
@@ -36,7 +21,7 @@ _SIGNS = {"tab": "\t", "br": "\n", "noBreakHyphen": "-"}
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read a Word document; a paragraph in style Title is the outermost heading.
 
     Raises:

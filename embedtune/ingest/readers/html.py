@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from bs4 import BeautifulSoup
 from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PreformattedString, Tag
-from bs4.exceptions import ParserRejectedMarkup
 
-from embedtune.ingest.blocks import Block, decode, table_block, with_title
+from embedtune.ingest.blocks import Block, table_block, with_title
+from embedtune.ingest.encodings import Remark, decode, ignore
 
-FAILURES: tuple[type[Exception], ...] = (ParserRejectedMarkup, AssertionError)
 _FURNITURE = """
 script style nav footer header aside form noscript template svg iframe object canvas button select textarea input
 head link meta audio video map
@@ -26,14 +25,14 @@ _ROLES = frozenset(_FURNITURE_ROLES.split())
 _HEADING = re.compile(r"^h([1-6])$")
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read a page; its `<title>` becomes the first heading if the page has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
     declared = EncodingDetector.find_declared_encoding(data, is_html=True)
-    soup = BeautifulSoup(_decode(data, declared), "lxml")
+    soup = BeautifulSoup(decode(data, remark, declared), "lxml")
     title = soup.title.get_text(" ", strip=True) if soup.title else None
     root = soup.select_one("main, [role=main]") or soup.body or soup
     return with_title(_blocks_of(root), title)
@@ -42,15 +41,6 @@ def read(data: bytes) -> list[Block]:
 def html_blocks(text: str) -> list[Block]:
     """Return the blocks of a fragment of HTML, such as a part of a Markdown document."""
     return _blocks_of(BeautifulSoup(text, "lxml"))
-
-
-def _decode(data: bytes, declared: str | None) -> str:
-    if declared:
-        try:
-            return data.decode(declared)
-        except (LookupError, UnicodeDecodeError):
-            return decode(data)
-    return decode(data)
 
 
 @dataclass

@@ -8,12 +8,12 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from embedtune.ingest.blocks import Block, decode, table_block, with_title
+from embedtune.ingest.blocks import Block, table_block, with_title
+from embedtune.ingest.encodings import Remark, decode, ignore
 from embedtune.ingest.readers.directives import ARGUMENT_IS_NO_TEXT, CODE, DROPPED, LABELS, role_text
 from embedtune.ingest.readers.html import html_blocks
 from embedtune.ingest.readers.rst import rst_blocks
 
-FAILURES: tuple[type[Exception], ...] = ()
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _COLON_FENCE = re.compile(r"^( {0,3})(:{3,})[ \t]*(?:\{?([\w-]+)\}?([^\n`]*))?$", re.MULTILINE)
@@ -26,13 +26,13 @@ _ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}\s*$")
 _TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read Markdown; a title in the front matter becomes the first heading if the text has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
-    text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    text = decode(data, remark).replace("\r\n", "\n").replace("\r", "\n")
     title = None
     if match := _FRONT_MATTER.match(text):
         title = _title(match.group(1))

@@ -2,32 +2,15 @@
 
 import io
 import re
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pypdf import PageObject, PdfReader
-from pypdf.errors import DeprecationError, PyPdfError
 
 from embedtune.ingest.blocks import Block, UnreadableError
+from embedtune.ingest.encodings import Remark, ignore
 
-# pypdf hardly checks the structure before it uses it, so a damaged file raises any of these.
-FAILURES: tuple[type[Exception], ...] = (
-    PyPdfError,
-    DeprecationError,
-    zlib.error,
-    struct.error,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    AssertionError,
-)
 _LIGATURES = str.maketrans(
     dict(zip("\ufb00\ufb01\ufb02\ufb03\ufb04", ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
 )
@@ -44,7 +27,7 @@ class _Line:
     size: float
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read the text of a PDF.
 
     Raises:
