@@ -1,4 +1,4 @@
-"""Reads files to extracted text, by the table of formats."""
+"""Extracts the text of files, using the table of formats."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -30,7 +30,7 @@ class Record:
     Args:
         id: Its unique id.
         text: Its text; for a passage, the complete string that is embedded.
-        metadata: Further fields, which BEIR allows and does not define.
+        metadata: Additional fields, which BEIR allows but does not define.
     """
 
     id: str
@@ -48,7 +48,7 @@ class RetrievalSet:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read corpus.jsonl or queries.jsonl; a title is put before the text, as BEIR does.
+    """Read corpus.jsonl or queries.jsonl; a title is prepended to the text, as BEIR does.
 
     Raises:
         InputError: The file is missing, or a line is wrong; the error names the line.
@@ -144,7 +144,7 @@ def read_qrels(path: Path) -> Qrels:
         InputError: The file is missing, or a row is not a judgement; the error names the line.
     """
     qrels: Qrels = {}
-    missing = "the judgements of the retrieval set are missing"
+    missing = "the relevance judgements of the retrieval set are missing"
     for number, line in _lines(path, missing, "qrels/<split>.tsv"):
         row = _cells(line)
         if not qrels and row[0].lower().replace("_", "-") in _HEADERS and not _NUMBER.match(row[-1]):
@@ -152,7 +152,7 @@ def read_qrels(path: Path) -> Qrels:
         score = float(row[-1]) if len(row) in (3, 4) and _NUMBER.match(row[-1]) else None
         if score is None or not score.is_integer():
             raise InputError(
-                f"{path}:{number} is not a judgement",
+                f"{path}:{number} is not a relevance judgement",
                 got=line.strip()[:80],
                 expected="query-id, corpus-id and a whole number, separated by tabs (or TREC's four columns)",
             )
