@@ -55,10 +55,12 @@ class Extract:
     Args:
         text: The cleaned text of all blocks, one after the other.
         parts: The span of each block in it.
+        remarks: What its user should know: what was guessed, and what could not be read.
     """
 
     text: str
     parts: tuple[Part, ...]
+    remarks: tuple[str, ...] = ()
 
     def title(self, otherwise: str) -> str:
         """Return the first of the outermost headings, or `otherwise` if there are no headings."""
@@ -116,25 +118,3 @@ def with_title(blocks: list[Block], title: str | None) -> list[Block]:
     if not title or any(block.kind == "heading" and block.level == 1 for block in blocks):
         return blocks
     return [Block("heading", title, 1), *blocks]
-
-
-def decode(data: bytes) -> str:
-    """Decode text by its byte-order mark, else as UTF-8, else as Windows-1252.
-
-    Raises:
-        UnreadableError: The data is none of these, or binary.
-    """
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError as error:
-                raise UnreadableError(f"not valid {encoding}: {error.reason}") from error
-    if b"\x00" in data:
-        raise UnreadableError("binary content: it contains NUL bytes")
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise UnreadableError("unknown encoding: neither UTF-8 nor Windows-1252")

@@ -32,6 +32,7 @@ class Document:
     sha256: str
     title: str
     n_words: int
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Corpus:
             self.words.append(chunk.n_words)
             self.tokens.append(chunk.n_tokens)
             self.chunks.append(_row(chunk, source.doc_id, position))
-        self.documents.append(Document(source.doc_id, source.name, source.sha256, title, n_words))
+        self.documents.append(Document(source.doc_id, source.name, source.sha256, title, n_words, extract.remarks))
 
 
 def _row(chunk: Chunk, doc_id: str, position: int) -> ChunkRow:

@@ -1,39 +1,24 @@
 """Extracts the text of files, using the table of formats."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.ingest.blocks import Block, Extract, UnreadableError, assemble
+from embedtune.ingest.encodings import Remark
 from embedtune.ingest.readers import docx, html, markdown, pdf, plain, rst
 
-
-@dataclass(frozen=True)
-class Reader:
-    """The reader of one format.
-
-    Args:
-        read: Turns the bytes of a file into blocks.
-        failures: The exceptions that its library raises on damaged input.
-    """
-
-    read: Callable[[bytes], list[Block]]
-    failures: tuple[type[Exception], ...]
-
-
-_MARKDOWN = Reader(markdown.read, markdown.FAILURES)
-_TEXT = Reader(plain.read, plain.FAILURES)
-_HTML = Reader(html.read, html.FAILURES)
+Reader = Callable[[bytes, Remark], list[Block]]
 READERS: dict[str, Reader] = {
-    ".md": _MARKDOWN,
-    ".markdown": _MARKDOWN,
-    ".rst": Reader(rst.read, rst.FAILURES),
-    ".txt": _TEXT,
-    ".text": _TEXT,
-    ".html": _HTML,
-    ".htm": _HTML,
-    ".pdf": Reader(pdf.read, pdf.FAILURES),
-    ".docx": Reader(docx.read, docx.FAILURES),
+    ".md": markdown.read,
+    ".markdown": markdown.read,
+    ".rst": rst.read,
+    ".txt": plain.read,
+    ".text": plain.read,
+    ".html": html.read,
+    ".htm": html.read,
+    ".pdf": pdf.read,
+    ".docx": docx.read,
 }
 
 
@@ -46,16 +31,15 @@ def read_document(path: Path) -> Extract:
     Raises:
         UnreadableError: The document cannot be read; `what` is the reason.
     """
-    reader = READERS[path.suffix.lower()]
+    remarks: list[str] = []
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"cannot be opened: {error.strerror}") from error
-    try:
-        return assemble(reader.read(data))
+        extract = assemble(READERS[path.suffix.lower()](path.read_bytes(), remarks.append))
     except UnreadableError:
         raise
+    except OSError as error:
+        raise UnreadableError(f"cannot be opened: {error.strerror}") from error
     except RecursionError as error:
         raise UnreadableError("nested too deeply") from error
-    except reader.failures as error:
+    except Exception as error:  # whatever a library raises on a damaged file, the others are still read
         raise UnreadableError(f"damaged {path.suffix}: {type(error).__name__}: {error}"[:200]) from error
+    return replace(extract, remarks=tuple(dict.fromkeys(remarks)))

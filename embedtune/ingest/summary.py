@@ -15,6 +15,7 @@ from embedtune.ingest.corpus import Corpus
 Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2
 PERCENTILES = (5, 50, 95)
+SHOWN_REMARKS, SHOWN_PATHS = 10, 3
 
 
 def summarise(
@@ -70,6 +71,7 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
         notes.append(f"{len(corpus.skipped)} files were skipped and are listed in skipped.parquet: {listed}")
+    notes += _remarks(corpus)
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")
     if float(metrics["boilerplate_share"]) > MUCH_BOILERPLATE:
@@ -81,4 +83,19 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
         notes.append(
             "fewer than three unrelated documents: there is no dev split, nor a test split if there is only one"
         )
+    return notes
+
+
+def _remarks(corpus: Corpus) -> list[str]:
+    """Return a note for each kind of remark: the documents if there are few, else their number."""
+    found: dict[str, list[str]] = {}
+    for document in corpus.documents:
+        for remark in document.remarks:
+            found.setdefault(remark, []).append(document.path)
+    notes = []
+    for remark, paths in sorted(found.items(), key=lambda item: -len(item[1]))[:SHOWN_REMARKS]:
+        shown = ", ".join(paths[:SHOWN_PATHS]) + (", …" if len(paths) > SHOWN_PATHS else "")
+        notes.append(f"{remark}: {shown}" if len(paths) == 1 else f"{remark}: {len(paths)} documents ({shown})")
+    if len(found) > SHOWN_REMARKS:
+        notes.append(f"{len(found) - SHOWN_REMARKS} more kinds of remarks are in documents.parquet")
     return notes

@@ -37,6 +37,7 @@ DOCUMENTS = pa.schema(
         ("sha256", pa.string()),
         ("title", pa.string()),
         ("n_words", pa.int64()),
+        ("remarks", pa.list_(pa.string())),
         ("split", pa.string()),
     ]
 )

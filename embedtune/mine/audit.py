@@ -30,6 +30,7 @@ from embedtune.mine.triplets import Triplet
 
 QUANTILES = {"minimum": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "maximum": 1.0}
 BINS = 20
+NARROWEST = 1e-4  # range of values from which on they are counted as they are
 EXAMPLES = 10
 
 
@@ -135,7 +136,9 @@ def distribution(values: npt.NDArray[Any]) -> Distribution:
     """Return count, mean, quantiles and histogram of scores or ranks."""
     if not len(values):
         return Distribution(count=0)
-    counts, edges = np.histogram(values, bins=BINS)
+    # The scores of a collapsed model differ by less than numpy can divide into bins.
+    narrow = np.ptp(values) < NARROWEST
+    counts, edges = np.histogram(np.round(values.astype(np.float64), 3) if narrow else values, bins=BINS)
     quantiles = np.quantile(values, list(QUANTILES.values()))
     return Distribution(
         count=len(values),

@@ -16,6 +16,7 @@ from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.held_out import hold_out
 from embedtune.split.proofs import Limits, prove
+from embedtune.split.usable import passage_metadata, query_metadata, refuse_copies, without_empty
 
 FIX = (
     "remove the queries that leak from qrels/train.tsv, or remove qrels/dev.tsv and qrels/test.tsv: dev and test "
@@ -55,13 +56,15 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
             if split == "train" or (dataset_dir / "qrels" / f"{split}.tsv").is_file()
         }
         _require_known(given, corpus, queries)
+        corpus, queries, given, left_out = without_empty(corpus, queries, given)
+        left_out += refuse_copies(corpus, queries, given["train"])
         task.advance()
         group_of = _groups(corpus, config.ingest, context.progress)
         qrels, notes = _complete(given, queries, group_of, config)
         dataset = _assemble(corpus, queries, qrels, group_of)
         task.advance()
         proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
-        outcome = write_dataset(path, dataset, proofs, notes + warnings(dataset, config.split))
+        outcome = write_dataset(path, dataset, proofs, left_out + notes + warnings(dataset, config.split))
         task.advance()
     return outcome
 
@@ -141,13 +144,13 @@ def _assemble(
             "heading": "",
             "n_words": len(words(record.text)),
             "boilerplate": False,
-            **record.metadata,
+            **passage_metadata(record.metadata),
             "group_id": group,
             "split": split_of_group.get(group, "train"),
         }
         passages.append(Record(record.id, record.text, metadata))
     asked = [
-        Record(query.id, query.text, {"hops": 1, **query.metadata, "split": split_of_query[query.id]})
+        Record(query.id, query.text, {**query_metadata(query.metadata), "split": split_of_query[query.id]})
         for query in queries
         if query.id in split_of_query
     ]

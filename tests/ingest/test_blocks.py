@@ -1,6 +1,6 @@
 import pytest
 
-from embedtune.ingest.blocks import Block, UnreadableError, assemble, decode, table_block, with_title
+from embedtune.ingest.blocks import Block, assemble, table_block, with_title
 
 
 def test_text_contains_every_block_at_its_span() -> None:
@@ -54,24 +54,3 @@ def test_metadata_title_is_used_only_if_the_text_has_none() -> None:
 
 def test_table_is_one_line_per_row_without_empty_rows() -> None:
     assert table_block([["a", "b\nc"], ["", " "], ["d", ""]]).text == "a | b c\nd | "
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("größe".encode(), "größe"),
-        ("\ufeffgröße".encode(), "größe"),
-        ("größe".encode("utf-16"), "größe"),
-        ("größe 5 €".encode("cp1252"), "größe 5 €"),
-    ],
-)
-def test_known_encodings_are_decoded(data: bytes, text: str) -> None:
-    assert decode(data) == text
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"), [(b"a\x00b", "binary"), (b"\x81\xff", "encoding"), (b"\xff\xfea", "utf-16")]
-)
-def test_unknown_bytes_are_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(UnreadableError, match=reason):
-        decode(data)

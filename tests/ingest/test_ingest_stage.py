@@ -12,6 +12,7 @@ from embedtune.core.artifacts import StageReport, read_artifact
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import GateError, InputError
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
+from embedtune.ingest.reading import READERS
 from embedtune.ingest.stage import run
 from tests.support.context import context
 from tests.support.ingest_files import make_docx, make_pdf
@@ -193,3 +194,19 @@ def test_single_document_gets_no_test_split_and_says_so(tmp_path: Path) -> None:
     report = ingest(docs, tmp_path)
     assert {row["split"] for row in table(tmp_path, "chunks")} == {"train"}
     assert any("no dev split" in note for note in report.notes)
+
+
+def test_guesses_and_any_exception_are_said_and_end_nothing(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(data: bytes, remark: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setitem(READERS, ".html", broken)
+    (docs / "bad.html").write_text("<p>text</p>")
+    (docs / "old.txt").write_bytes(f"{text(40)} Größe".encode("cp1252"))
+    report = ingest(docs, tmp_path)
+    assert "encoding guessed: windows-1252: old.txt" in report.notes
+    remarks = {row["path"]: row["remarks"] for row in table(tmp_path, "documents")}
+    assert remarks["old.txt"] == ["encoding guessed: windows-1252"] and remarks["0.md"] == []
+    assert table(tmp_path, "skipped") == [{"path": "bad.html", "reason": "damaged .html: ZeroDivisionError: odd"}]

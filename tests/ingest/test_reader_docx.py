@@ -86,3 +86,65 @@ def test_package_without_a_document_is_named(tmp_path: Path) -> None:
         archive.writestr("hello.txt", "x")
     with pytest.raises(UnreadableError, match="damaged"):
         read_document(path)
+
+
+def with_body(xml: str, notes: str = "") -> bytes:
+    """Return a document whose body is this XML, with footnotes."""
+    stream = io.BytesIO()
+    document = Document()
+    document.save(stream)
+    spaces = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    more = (
+        'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
+        'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(out, "w") as new:
+        for entry in old.namelist():
+            data = old.read(entry)
+            if entry == "word/document.xml":
+                data = f"<w:document {spaces} {more}><w:body>{xml}</w:body></w:document>".encode()
+            if entry == "word/_rels/document.xml.rels":
+                kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+                extra = f'<Relationship Id="rId99" Type="{kind}" Target="footnotes.xml"/></Relationships>'
+                data = data.replace(b"</Relationships>", extra.encode())
+            new.writestr(entry, data)
+        new.writestr("word/footnotes.xml", f"<w:footnotes {spaces}>{notes}</w:footnotes>")
+    return out.getvalue()
+
+
+def p(text: str) -> str:
+    return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def test_every_container_of_text_is_entered() -> None:
+    def sdt(inner: str) -> str:
+        return f"<w:sdt><w:sdtPr/><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
+
+    def cell(inner: str) -> str:
+        return f"<w:tc>{inner}</w:tc>"
+
+    def row(*cells: str) -> str:
+        return f"<w:tr>{''.join(cells)}</w:tr>"
+
+    box = f"<w:txbxContent>{p('boxed')}</w:txbxContent>"
+    nested = f"<w:tbl>{row(cell(p('deep')), cell(p('er')))}</w:tbl>"
+    raised = "<w:rPr><w:vertAlign w:val='superscript'/></w:rPr>"
+    merged = "<w:tcPr><w:vMerge/></w:tcPr>"
+    body = (
+        sdt(p("controlled"))
+        + f"<w:tbl>{sdt(row(sdt(cell(p('a'))), cell(p('b'))))}{row(cell(merged + p('')), cell(p('c')))}</w:tbl>"
+        + f"<w:tbl>{row(cell(p('outer') + nested))}</w:tbl>"
+        + "<w:p><w:moveFrom><w:r><w:t>moved</w:t></w:r></w:moveFrom><w:r><w:t>kept</w:t></w:r></w:p>"
+        + "<w:p><w:moveTo><w:r><w:t>moved</w:t></w:r></w:moveTo></w:p>"
+        + "<w:p><w:r><w:t>noted</w:t></w:r><w:r><w:footnoteReference w:id='5'/></w:r></w:p>"
+        + "<w:p><w:r><mc:AlternateContent><mc:Choice>"
+        + f"{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback></mc:AlternateContent></w:r></w:p>"
+        + "<w:p><m:oMath><m:r><m:t>E=mc</m:t></m:r></m:oMath></w:p>"
+        + f"<w:p><w:r><w:t>10</w:t></w:r><w:r>{raised}<w:t>3</w:t></w:r></w:p>"
+    )
+    blocks = docx.read(with_body(body, f"<w:footnote w:id='5'>{p('the note')}</w:footnote>"))
+    assert [block.text for block in blocks if block.text] == [
+        *("controlled", "a | b\n | c", "outer", "deep | er", "kept", "moved"),
+        *("noted", "the note", "boxed", "E=mc", "10^3"),
+    ]

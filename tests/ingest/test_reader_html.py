@@ -45,3 +45,26 @@ def test_hidden_parts_are_left_out() -> None:
     assert read(b"<p hidden>a</p><p aria-hidden=true>b</p><div role=navigation>c</div><p>d</p>") == [
         Block("paragraph", "d")
     ]
+
+
+def test_what_is_easily_lost_is_read() -> None:
+    page = b"""<body><form><p>In a form.</p></form><pre>a<br>b</pre>
+    <table><caption>Torques</caption><tr><td>M8</td><td>10<sup>3</sup></td></tr></table>
+    <button>Why does it stop?</button><button>Copy</button>
+    <ul><div><li>wrapped</li></div><ul><li>inner</li></ul></ul>
+    <p>H<sub>2</sub>O, 5 &middot; 10<sup>-3</sup>, see note<sup>1</sup></p></body>"""
+    assert [block.text for block in read(page)] == [
+        "In a form.",
+        "a\nb",
+        "Torques",
+        "M8 | 10^3",
+        "Why does it stop?",
+        "- wrapped",
+        "- inner",
+        "H2O, 5 \u00b7 10^-3, see note1",
+    ]
+
+
+def test_an_aside_is_a_note_inside_an_article_and_furniture_outside() -> None:
+    page = b"<aside>Links to other pages</aside><article><aside><p>Mind the step.</p></aside></article>"
+    assert read(page) == [Block("paragraph", "Mind the step.")]

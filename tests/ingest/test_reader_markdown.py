@@ -55,3 +55,29 @@ def test_myst_directives_and_roles_become_text() -> None:
         Block("code", "$ ls\n"),
         Block("paragraph", "Warning: Hot."),
     ]
+
+
+def test_percent_signs_and_colons_in_code_and_prose_are_text() -> None:
+    fences = "```python\n%timeit f()\n::: x\n(a)=\n```\n\n~~~\n% comment\n```\n~~~\n"
+    blocks = read(f"{fences}\n% of all lots are kept.\n".encode())
+    assert [(block.kind, block.text.strip()) for block in blocks] == [
+        ("code", "%timeit f()\n::: x\n(a)="),
+        ("code", "% comment\n```"),
+        ("paragraph", "% of all lots are kept."),
+    ]
+
+
+def test_percent_lines_are_comments_where_the_text_is_myst() -> None:
+    text = "(start)=\n% a comment\n\n:::{note}\nKeep dry.\n\n```text\n% kept\n```\n\n% another\n:::\n\nEnd.\n"
+    blocks = read(text.encode())
+    assert [" ".join(block.text.split()) for block in blocks] == ["Note: Keep dry.", "% kept", "End."]
+
+
+def test_front_matter_of_other_kinds_and_text_that_only_looks_like_it() -> None:
+    assert read(b"+++\ntitle = 'Pump'\n+++\nText") == [Block("heading", "Pump", 1), Block("paragraph", "Text")]
+    assert read(b"---\ntitle: Pump: how to\n---\nText")[0] == Block("heading", "Pump: how to", 1)
+    assert "Not a key" in read(b"---\nNot a key\n\n---\nText")[0].text
+
+
+def test_a_raised_number_after_a_digit_is_an_exponent() -> None:
+    assert read(b"About 10<sup>6</sup> cycles.") == [Block("paragraph", "About 10^6 cycles.")]

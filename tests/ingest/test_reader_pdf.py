@@ -61,3 +61,30 @@ def test_damaged_file_is_read_or_named_never_a_crash(cut: int, tmp_path: Path) -
             read_document(path)
         except UnreadableError as error:
             assert error.what
+
+
+def test_furniture_of_several_lines_is_removed() -> None:
+    pages = [
+        [(8, "Works manual"), (8, "Internal use"), (10, f"{LONG} {word}"), (8, "Hall 3"), (8, f"{number} of 4")]
+        for number, word in enumerate(("one", "two", "three", "four"), 1)
+    ]
+    text = " ".join(block.text for block in read(make_pdf(pages)))
+    assert text == " ".join(f"{LONG} {word}" for word in ("one", "two", "three", "four"))
+
+
+def test_pages_without_text_are_counted() -> None:
+    remarks: list[str] = []
+    drawing = (10, " ")
+    read(make_pdf([[(10, LONG)], [drawing], [drawing], []]), remarks.append)
+    assert remarks == ["2 of 4 pages hold no text, probably scans: run OCR first (ocrmypdf --skip-text)"]
+
+
+def test_words_of_every_alphabet_are_joined_over_line_ends() -> None:
+    from embedtune.ingest.readers.pdf import _paragraph
+
+    assert (
+        _paragraph(["\u043e\u043f\u0435\u0440\u0430-", "\u0442\u043e\u0440"], 4).text
+        == "\u043e\u043f\u0435\u0440\u0430\u0442\u043e\u0440"
+    )
+    assert _paragraph(["pres\u00ad", "sure"], 4).text == "pressure"
+    assert _paragraph(["AC-", "Motor"], 4).text == "AC- Motor"

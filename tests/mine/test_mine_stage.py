@@ -196,6 +196,11 @@ def test_vectors_that_are_not_finite_stop_the_stage(data, progress):
         stage.mine(data, WordEncoder(VOCABULARY, broken="pump hoist kiln"), settings().mine, "cpu", progress)
 
 
+def test_scores_that_differ_by_float_steps_have_a_distribution():
+    found = distribution(np.array([0.9999999, 1.0, 1.0000001], dtype=np.float32))
+    assert found.count == 3 and sum(found.histogram.counts) == 3
+
+
 def test_a_distribution_by_hand():
     found = distribution(np.array([0.0, 1.0, 2.0, 3.0]))
     assert found.count == 4

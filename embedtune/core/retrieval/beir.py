@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -14,6 +16,9 @@ Qrels = dict[str, dict[str, int]]
 SPLITS = ("train", "dev", "test")
 HELD_OUT = SPLITS[1:]
 QRELS_HEADER = ("query-id", "corpus-id", "score")
+_HEADERS = frozenset({QRELS_HEADER[0], "qid", "query", "queryid", "topic", "topic-id"})
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$")
+_BREAKS = re.compile("[\t\n\r]")
 
 
 @dataclass(frozen=True)
@@ -52,28 +57,74 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _records(path: Path) -> Iterator[Record]:
-    if not path.is_file():
-        raise InputError("a file of the retrieval set is missing", got=str(path), expected="the BEIR layout")
     seen: set[str] = set()
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
+    for number, line in _lines(path, "a file of the retrieval set is missing", "the BEIR layout"):
+        try:
+            record = _record(json.loads(line))
+        except ValueError as error:
+            reason = "not JSON" if isinstance(error, json.JSONDecodeError) else error
+            raise InputError(
+                f"{path}:{number} is not a BEIR record: {reason}",
+                got=line.strip()[:80],
+                expected='{"_id": "…", "text": "…"}, with "title" and "metadata" if there are any',
+            ) from error
+        if record.id in seen:
+            raise InputError(f"{path}:{number} repeats an id", got=record.id, expected="unique ids")
+        seen.add(record.id)
+        yield record
+
+
+def _record(row: Any) -> Record:  # in BEIR's format
+    if not isinstance(row, dict):
+        raise ValueError("it is not an object")
+    if "_id" not in row or isinstance(row["_id"], bool) or not isinstance(row["_id"], str | int):
+        raise ValueError("_id is not a string")
+    record_id, title, text = str(row["_id"]), row.get("title") or "", row.get("text")
+    if not record_id or _BREAKS.search(record_id):
+        raise ValueError("_id is empty, or contains a tab or a line break")
+    if not isinstance(text, str):
+        raise ValueError("text is null" if text is None and "text" in row else "text is not a string")
+    if not isinstance(title, str):
+        raise ValueError("title is not a string")
+    if any("\ud800" <= char <= "\udfff" for char in record_id + title + text):
+        raise ValueError("it contains half of a surrogate pair")
+    metadata = row.get("metadata") or {}
+    # BEIR does not define metadata: whatever is not an object is kept under a name of its own.
+    return Record(
+        record_id, f"{title} {text}".strip(), metadata if isinstance(metadata, dict) else {"metadata": metadata}
+    )
+
+
+def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 file that are not blank, with their numbers."""
+    if not path.is_file():
+        raise InputError(missing, got=str(path), expected=expected, fix=_parquet_hint(path))
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
             try:
-                row = json.loads(line)  # in BEIR's format
-                record = Record(
-                    str(row["_id"]),
-                    f"{row.get('title') or ''} {row['text']}".strip(),
-                    row.get("metadata") or {},
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
                 raise InputError(
-                    f"{path}:{number} is not a BEIR record", got=line[:80], expected='{"_id": …, "text": …}'
+                    f"{path}:{number} is not UTF-8",
+                    got=f"byte 0x{raw[error.start]:02x} at position {error.start + 1} of the line: "
+                    f"{raw[max(error.start - 20, 0) : error.start + 20]!r}",
+                    expected="UTF-8",
+                    fix=f"convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > converted",
                 ) from error
-            if record.id in seen:
-                raise InputError(f"{path}:{number} repeats an id", got=record.id, expected="unique ids")
-            seen.add(record.id)
-            yield record
+            if line.strip():
+                yield number, line
+
+
+def _parquet_hint(path: Path) -> str | None:
+    """Return how to convert a dataset of the hub, if there is one where a file was expected."""
+    folders = (path.parent, path.parent / path.stem, path.parent / "data")
+    found = sorted(file for folder in folders for file in folder.glob(f"{path.stem}*.parquet"))
+    if not found:
+        return None
+    convert = f'to_json("{path.name}", orient="records", lines=True, force_ascii=False)'
+    if path.suffix == ".tsv":
+        convert = f'to_csv("{path.name}", sep="\\t", index=False)'
+    return f"convert the Parquet file: python -c 'import pandas; pandas.read_parquet(\"{found[0]}\").{convert}'"
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -85,31 +136,41 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read a qrels file with the BEIR header; judgements of 0 are left out.
+    """Read judgements in BEIR's form (`query-id corpus-id score`) or TREC's (`query 0 passage score`).
+
+    Judgements of 0 are left out.
 
     Raises:
-        InputError: The file is missing, or a row is not `query-id corpus-id score`.
+        InputError: The file is missing, or a row is not a judgement; the error names the line.
     """
-    if not path.is_file():
-        raise InputError(
-            "the relevance judgements of the retrieval set are missing",
-            got=str(path),
-            expected="qrels/<split>.tsv",
-        )
     qrels: Qrels = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for number, row in enumerate(csv.reader(stream, delimiter="\t"), 1):
-            if not row or (number == 1 and row[0] == QRELS_HEADER[0]):
-                continue
-            try:
-                query_id, passage_id, score = row[0], row[1], int(row[2])
-            except (IndexError, ValueError) as error:
-                raise InputError(
-                    f"{path}:{number} is not a relevance judgement", got=row, expected="query-id corpus-id score"
-                ) from error
-            if score > 0:
-                qrels.setdefault(query_id, {})[passage_id] = score
+    missing = "the relevance judgements of the retrieval set are missing"
+    for number, line in _lines(path, missing, "qrels/<split>.tsv"):
+        row = _cells(line)
+        if not qrels and row[0].lower().replace("_", "-") in _HEADERS and not _NUMBER.match(row[-1]):
+            continue
+        score = float(row[-1]) if len(row) in (3, 4) and _NUMBER.match(row[-1]) else None
+        if score is None or not score.is_integer():
+            raise InputError(
+                f"{path}:{number} is not a relevance judgement",
+                got=line.strip()[:80],
+                expected="query-id, corpus-id and a whole number, separated by tabs (or TREC's four columns)",
+            )
+        if score > 0:
+            qrels.setdefault(row[0], {})[row[-2]] = int(score)
     return qrels
+
+
+def _cells(line: str) -> list[str]:
+    """Split a row at its tabs, else at white space; a quotation mark that is never closed is part of an id."""
+    text = line.rstrip("\r\n")
+    if "\t" not in text:
+        return text.split()
+    try:
+        row = next(csv.reader([text], delimiter="\t", strict=True))
+    except csv.Error:
+        row = text.split("\t")
+    return [cell.strip() for cell in row]
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:

@@ -3,40 +3,36 @@
 import io
 import re
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from docx import Document
-from docx.opc.exceptions import OpcError
-from docx.table import Table
+from docx.document import Document as WordDocument
+from docx.oxml import parse_xml
 from docx.text.paragraph import Paragraph
-from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
 from embedtune.ingest.blocks import Block, UnreadableError, table_block
-
-# KeyError and ValueError: a package without the parts that it names, or with another content type. The last four:
-# zipfile raises them on a damaged, exotic, encrypted or truncated archive.
-FAILURES: tuple[type[Exception], ...] = (
-    OpcError,
-    zipfile.BadZipFile,
-    LxmlError,
-    KeyError,
-    ValueError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
+from embedtune.ingest.encodings import Remark, ignore
+from embedtune.ingest.readers.word_xml import (
+    Element,
+    attribute,
+    boxes,
+    continues,
+    name,
+    parts,
+    references,
+    rows,
+    text_of,
 )
+
 LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a zip bomb, not a document
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)
 _CODE = re.compile(r"code|listing|preformatted|macro", re.IGNORECASE)
-_TEXT = ".//w:t[not(ancestor::w:txbxContent)] | .//w:r/w:tab | .//w:r/w:br | .//w:r/w:noBreakHyphen"
-_SIGNS = {"tab": "\t", "br": "\n", "noBreakHyphen": "-"}
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read a Word document; a paragraph in style Title is the outermost heading.
 
     Raises:
@@ -49,64 +45,101 @@ def read(data: bytes) -> list[Block]:
     if unpacked > LARGEST_UNPACKED:
         raise UnreadableError(f"unpacks to {unpacked >> 20} MB")
     document = Document(io.BytesIO(data))
-    items = list(document.iter_inner_content())
-    titled = any(isinstance(item, Paragraph) and _style(item) == "Title" for item in items)
-    return list(_blocks(items, 1 if titled else 0))
+    reader = _Reader(document, _notes(document))
+    items = list(parts(document.element.body, ("p", "tbl")))
+    reader.deeper = int(any(name(item) == "p" and reader.style(item) == "Title" for item in items))
+    blocks = list(reader.blocks(items))
+    if document.element.body.xpath(".//w:altChunk"):
+        remark("a part of the document is another embedded document, which is not read")
+    return blocks
 
 
-def _blocks(items: list[Paragraph | Table], deeper: int) -> Iterator[Block]:
-    number = 0
-    code: list[str] = []
-    for item in items:
-        if isinstance(item, Paragraph) and _CODE.search(_style(item)):
-            code.append(_text(item))
-            continue
+def _notes(document: WordDocument) -> dict[tuple[str, str], Element]:
+    """Return the footnotes and endnotes, by kind and id."""
+    notes = {}
+    for relation in document.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2].removesuffix("s")
+        if kind in ("footnote", "endnote") and not relation.is_external:
+            for note in parts(parse_xml(relation.target_part.blob), (kind,)):
+                notes[kind, attribute(note, "id")] = note
+    return notes
+
+
+@dataclass
+class _Reader:
+    """Turns paragraphs and tables into blocks; what hangs on one of them comes after it.
+
+    Args:
+        document: The document, for the names of its styles.
+        notes: Its footnotes and endnotes.
+        deeper: By how many levels its headings are deeper than their styles say.
+    """
+
+    document: WordDocument
+    notes: dict[tuple[str, str], Element]
+    deeper: int = 0
+
+    def blocks(self, items: Iterable[Element]) -> Iterator[Block]:
+        """Yield the blocks of paragraphs and tables, in order."""
+        number = 0
+        code: list[str] = []
+        for item in items:
+            if name(item) == "p" and _CODE.search(self.style(item)):
+                code.append(text_of(item))
+                continue
+            if code:
+                yield Block("code", "\n".join(code))
+                code = []
+            if name(item) == "tbl":
+                yield from self._table(item)
+                continue
+            block = self._paragraph(item, number + 1)
+            number = number + 1 if block.kind == "list" else 0
+            yield block
+            yield from self._attached(item)
         if code:
             yield Block("code", "\n".join(code))
-            code = []
-        if isinstance(item, Table):
-            yield table_block(_row(row) for row in item.rows)
-            continue
-        block = _paragraph(item, deeper, number + 1)
-        number = number + 1 if block.kind == "list" else 0
-        yield block
-    if code:
-        yield Block("code", "\n".join(code))
 
+    def style(self, paragraph: Element) -> str:
+        """Return the name of a paragraph's style."""
+        style = Paragraph(paragraph, self.document._body).style
+        return style.name or "" if style is not None else ""
 
-def _paragraph(paragraph: Paragraph, deeper: int, number: int) -> Block:
-    style, text = _style(paragraph), _text(paragraph)
-    if style == "Title":
-        return Block("heading", text, 1)
-    if match := _HEADING.match(style):
-        return Block("heading", text, int(match.group(1)) + deeper)
-    numbered = paragraph._p.pPr is not None and paragraph._p.pPr.numPr is not None
-    if (match := _LIST.match(style)) or numbered:
-        ordered = match is not None and match.group(1) is not None and match.group(1).lower() == "number"
-        level = int(match.group(2)) - 1 if match and match.group(2) else 0
-        return Block("list", f"{number}. {text}" if ordered else f"- {text}", level)
-    return Block("paragraph", text)
+    def _attached(self, item: Element) -> Iterator[Block]:
+        for box in boxes(item):
+            yield from self.blocks(parts(box, ("p", "tbl")))
+        for key in references(item):
+            if key in self.notes:
+                yield from self.blocks(parts(self.notes[key], ("p", "tbl")))
 
+    def _table(self, table: Element) -> Iterator[Block]:
+        """Yield a table, then the tables inside its cells, then what hangs on it; a merged cell counts once."""
+        inner: list[Element] = []
+        lines = []
+        for row in rows(table):
+            cells = []
+            for cell in row:
+                items = list(parts(cell, ("p", "tbl")))
+                inner += [item for item in items if name(item) == "tbl"]
+                texts = [text_of(item) for item in items if name(item) == "p"]
+                cells.append("" if continues(cell) else "\n".join(texts))
+            lines.append(cells)
+        yield table_block(lines)
+        for item in inner:
+            yield from self._table(item)
+        for paragraph in (item for row in rows(table) for cell in row for item in parts(cell, ("p", "tbl"))):
+            if name(paragraph) == "p":
+                yield from self._attached(paragraph)
 
-def _style(paragraph: Paragraph) -> str:
-    return paragraph.style.name or "" if paragraph.style is not None else ""
-
-
-def _text(paragraph: Paragraph) -> str:
-    """Return the text with tracked insertions, which `Paragraph.text` omits, and without tracked deletions."""
-    pieces = []
-    for node in paragraph._p.xpath(_TEXT):
-        name = node.tag.rpartition("}")[2]
-        pieces.append(_SIGNS.get(name) or node.text or "")
-    return "".join(pieces)
-
-
-def _row(row: object) -> list[str]:
-    """Return the cells of a row; a merged cell counts once."""
-    cells: list[str] = []
-    last = None
-    for cell in row.cells:  # type: ignore[attr-defined]
-        if cell._tc is not last:
-            cells.append("\n".join(_text(paragraph) for paragraph in cell.paragraphs))
-        last = cell._tc
-    return cells
+    def _paragraph(self, paragraph: Element, number: int) -> Block:
+        style, text = self.style(paragraph), text_of(paragraph)
+        if style == "Title":
+            return Block("heading", text, 1)
+        if match := _HEADING.match(style):
+            return Block("heading", text, int(match.group(1)) + self.deeper)
+        numbered = paragraph.pPr is not None and paragraph.pPr.numPr is not None
+        if (match := _LIST.match(style)) or numbered:
+            ordered = match is not None and match.group(1) is not None and match.group(1).lower() == "number"
+            level = int(match.group(2)) - 1 if match and match.group(2) else 0
+            return Block("list", f"{number}. {text}" if ordered else f"- {text}", level)
+        return Block("paragraph", text)

@@ -6,51 +6,63 @@ from dataclasses import dataclass, field
 from bs4 import BeautifulSoup
 from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PreformattedString, Tag
-from bs4.exceptions import ParserRejectedMarkup
 
-from embedtune.ingest.blocks import Block, decode, table_block, with_title
+from embedtune.ingest.blocks import Block, table_block, with_title
+from embedtune.ingest.encodings import Remark, decode, ignore
 
-FAILURES: tuple[type[Exception], ...] = (ParserRejectedMarkup, AssertionError)
 _FURNITURE = """
-script style nav footer header aside form noscript template svg iframe object canvas button select textarea input
+script style nav footer header aside noscript template svg iframe object canvas select textarea input
 head link meta audio video map
 """
 _BLOCK_LEVEL = """
-address article blockquote body center dd details div dl dt fieldset figcaption figure hgroup hr html li main p
-section summary tbody td tfoot th thead tr
+address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure form
+header hgroup hr html legend li main menu p search section summary tbody td tfoot th thead tr
 """
 _FURNITURE_ROLES = "navigation banner contentinfo search complementary"
 _DROPPED = frozenset(_FURNITURE.split())
 _BLOCKS = frozenset(_BLOCK_LEVEL.split())
 _ROLES = frozenset(_FURNITURE_ROLES.split())
 _HEADING = re.compile(r"^h([1-6])$")
+_EXPONENT = re.compile(r"^[+\u2212\u2013-]?\d+$")
+LONGEST_LABEL = 2  # words; a button with more of them, or with a question, is text: the heading of what it unfolds
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read a page; its `<title>` becomes the first heading if the page has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
     declared = EncodingDetector.find_declared_encoding(data, is_html=True)
-    soup = BeautifulSoup(_decode(data, declared), "lxml")
+    soup = BeautifulSoup(decode(data, remark, declared), "lxml")
     title = soup.title.get_text(" ", strip=True) if soup.title else None
     root = soup.select_one("main, [role=main]") or soup.body or soup
+    _rewrite(root)
     return with_title(_blocks_of(root), title)
 
 
 def html_blocks(text: str) -> list[Block]:
     """Return the blocks of a fragment of HTML, such as a part of a Markdown document."""
-    return _blocks_of(BeautifulSoup(text, "lxml"))
+    soup = BeautifulSoup(text, "lxml")
+    _rewrite(soup)
+    return _blocks_of(soup)
 
 
-def _decode(data: bytes, declared: str | None) -> str:
-    if declared:
-        try:
-            return data.decode(declared)
-        except (LookupError, UnicodeDecodeError):
-            return decode(data)
-    return decode(data)
+def _rewrite(root: Tag) -> None:
+    """Turn into text what plain text would lose: line breaks in listings, and that a number is an exponent."""
+    for line_break in root.select("pre br"):
+        line_break.replace_with("\n")
+    for raised in root.find_all("sup"):
+        before = raised.previous_sibling
+        if (
+            isinstance(before, NavigableString)
+            and before[-1:].isdigit()
+            and _EXPONENT.match(raised.get_text().strip())
+        ):
+            parent = raised.parent
+            raised.replace_with(f"^{raised.get_text().strip()}")
+            if parent is not None:
+                parent.smooth()
 
 
 @dataclass
@@ -101,6 +113,8 @@ def _tag(tag: Tag, page: _Page) -> None:
         page.blocks.append(Block("code", tag.get_text()))
     elif tag.name == "table" and tag.find(["table", "pre", "ul", "ol"]) is None:
         page.flush()
+        for caption in tag.find_all("caption"):
+            page.blocks.append(Block("paragraph", caption.get_text(" ")))
         page.blocks.append(
             table_block([cell.get_text(" ") for cell in row.find_all(["th", "td"])] for row in tag.find_all("tr"))
         )
@@ -110,7 +124,7 @@ def _tag(tag: Tag, page: _Page) -> None:
         page.line.append("\n")
     elif tag.name == "img":
         page.line.append(str(tag.get("alt") or ""))
-    elif tag.name in _BLOCKS or tag.name == "table":
+    elif tag.name in _BLOCKS or tag.name in ("table", "button"):
         page.flush()
         _walk(tag, page)
         page.flush()
@@ -121,17 +135,39 @@ def _tag(tag: Tag, page: _Page) -> None:
 def _list(tag: Tag, page: _Page) -> None:
     page.flush()
     page.depth += 1
-    for number, item in enumerate(tag.find_all("li", recursive=False), 1):
-        page.marker = f"{number}. " if tag.name == "ol" else "- "
-        _walk(item, page)
-        page.flush()
+    _items(tag, page, tag.name == "ol", 0)
     page.depth -= 1
     page.marker = ""
 
 
+def _items(node: Tag, page: _Page, ordered: bool, number: int) -> int:
+    """Read the items of a list, also those in wrappers, and return the number of the last one."""
+    for child in node.children:
+        if not isinstance(child, Tag):
+            if isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+                page.line.append(str(child))
+            continue
+        page.flush()
+        if child.name == "li" and not _is_furniture(child):
+            number += 1
+            page.marker = f"{number}. " if ordered else "- "
+            _walk(child, page)
+            page.flush()
+        elif child.name not in ("ul", "ol") and child.find("li") is not None and not _is_furniture(child):
+            number = _items(child, page, ordered, number)
+        else:
+            _tag(child, page)
+    page.flush()
+    return number
+
+
 def _is_furniture(tag: Tag) -> bool:
-    if tag.name == "header":  # the header of an article contains its title, that of a page contains navigation
+    if tag.name in ("header", "aside") and str(tag.get("role")) not in _ROLES:
+        # The header of an article contains its title, its asides are notes; those of a page contain navigation.
         return tag.find_parent(["main", "article"]) is None
+    if tag.name == "button":
+        label = tag.get_text(" ", strip=True)
+        return len(label.split()) <= LONGEST_LABEL and not label.endswith(("?", "\uff1f"))
     hidden = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
     return tag.name in _DROPPED or hidden or str(tag.get("role")) in _ROLES
 

@@ -1,75 +1,128 @@
 """Reads Markdown with markdown-it-py: CommonMark, tables, front matter, and the directives and roles of MyST."""
 
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from embedtune.ingest.blocks import Block, decode, table_block, with_title
+from embedtune.ingest.blocks import Block, table_block, with_title
+from embedtune.ingest.encodings import Remark, decode, ignore
 from embedtune.ingest.readers.directives import ARGUMENT_IS_NO_TEXT, CODE, DROPPED, LABELS, role_text
 from embedtune.ingest.readers.html import html_blocks
 from embedtune.ingest.readers.rst import rst_blocks
 
-FAILURES: tuple[type[Exception], ...] = ()
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_COLON_FENCE = re.compile(r"^( {0,3})(:{3,})[ \t]*(?:\{?([\w-]+)\}?([^\n`]*))?$", re.MULTILINE)
+_COLON_FENCE = re.compile(r"^( {0,3})(:{3,})[ \t]*(?:\{?([\w-]+)\}?(.*))?$")
+_TOML = re.compile(r"\A\+\+\+[ \t]*\n(.*?\n)\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
+_KEY = re.compile(r"(?:#.*\n\s*)*[\"']?[\w.-]+[\"']?[ \t]*:(?:\s|\Z)|[:\[{]")
+_CODE_FENCE = re.compile(r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.+-]+)\}\s*(.*)$")
 _OPTIONS = re.compile(r"\A(?:---\n.*?\n---\n|(?:[ \t]*:[\w-]+:[^\n]*\n)+)", re.DOTALL)
-_MYST_LINE = re.compile(r"^ {0,3}(?:\([\w.:/ -]+\)=|%.*)$", re.MULTILINE)
+_TARGET = re.compile(r"^ {0,3}\([\w.:/ -]+\)=$")
+_COMMENT = re.compile(r"^ {0,3}%")
+_MYST = re.compile(
+    r"^ {0,3}(?:(?:`{3,}|~{3,}|:{3,})\{[\w:.+-]+\}|\([\w.:/ -]+\)=$)|\{[\w:.+-]+\}`[^`]", re.MULTILINE
+)
 _ROLE = re.compile(r"\{([\w:.+-]+)\}$")
 _ALERT = re.compile(r"^\[!(\w+)\]\s*")
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}\s*$")
 _TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read Markdown; a title in the front matter becomes the first heading if the text has no top-level heading.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
-    text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
-    title = None
-    if match := _FRONT_MATTER.match(text):
-        title = _title(match.group(1))
-        text = text[match.end() :]
+    text = decode(data, remark).replace("\r\n", "\n").replace("\r", "\n")
+    title, text = _front_matter(text)
     return with_title(markdown_blocks(text), title)
 
 
 def _title(front_matter: str) -> str | None:
+    """Return the title in YAML front matter, None if it has none or is not YAML: the text is what counts."""
     try:
         record = yaml.safe_load(front_matter)
     except yaml.YAMLError:
-        return None  # front matter is for a site generator; here the text is what counts
+        match = re.search(r"^title:[ \t]*(.+)$", front_matter, re.MULTILINE)
+        return match.group(1).strip(" \"'") if match else None
     title = record.get("title") if isinstance(record, dict) else None
     return str(title) if title else None
 
 
-def markdown_blocks(text: str) -> list[Block]:
-    """Return the blocks of Markdown text."""
-    text = _COLON_FENCE.sub(_backticks, text)
-    text = _MYST_LINE.sub("", text)
-    page = _Page()
-    for token in _PARSER.parse(text):
+def _front_matter(text: str) -> tuple[str | None, str]:
+    """Return the title of the front matter (YAML, or Hugo's TOML), and the text after it."""
+    if match := _TOML.match(text):
+        try:
+            title = tomllib.loads(match.group(1)).get("title")
+        except tomllib.TOMLDecodeError:
+            return None, text
+        return (str(title) if title else None), text[match.end() :]
+    match = _FRONT_MATTER.match(text)
+    # Text between two thematic breaks is not front matter: that has a key on its first line.
+    if match and (not match.group(1).strip() or _KEY.match(match.group(1).lstrip())):
+        return _title(match.group(1)), text[match.end() :]
+    return None, text
+
+
+def markdown_blocks(text: str, myst: bool | None = None) -> list[Block]:
+    """Return the blocks of Markdown text.
+
+    Args:
+        text: The text.
+        myst: Whether lines that begin with % are comments; by default, whether the text uses what only MyST has.
+    """
+    myst = bool(_MYST.search(_outside_code(text))) if myst is None else myst
+    page = _Page(myst)
+    for token in _PARSER.parse(_plain_markdown(text, myst)):
         page.take(token)
     return page.blocks
 
 
-def _backticks(match: re.Match[str]) -> str:
-    """Rewrite a MyST or Docusaurus fence of colons as a fence of backticks."""
-    indent, colons, name, rest = match.groups()
-    fence = indent + "`" * len(colons)
-    return f"{fence}{{{name}}}{rest}" if name else fence
+def _plain_markdown(text: str, myst: bool) -> str:
+    """Rewrite fences of colons as fences of tildes, without MyST's comments and targets; code stays as it is."""
+    lines = []
+    for line, is_code in _lines(text):
+        if is_code:
+            lines.append(line)
+        elif match := _COLON_FENCE.match(line):
+            indent, colons, name, rest = match.groups()
+            fence = indent + "~" * len(colons)
+            lines.append(f"{fence}{{{name}}}{rest}" if name else fence)
+        else:
+            lines.append("" if _TARGET.match(line) or (myst and _COMMENT.match(line)) else line)
+    return "\n".join(lines)
+
+
+def _outside_code(text: str) -> str:
+    return "\n".join(line for line, is_code in _lines(text) if not is_code)
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield each line, and whether it is inside a fenced block; the lines of the fence itself are not."""
+    fence = ""
+    for line in text.split("\n"):
+        match = _CODE_FENCE.match(line)
+        if fence:
+            closes = match and match.group(1).startswith(fence) and not match.group(2).strip()
+            yield line, not closes
+            fence = "" if closes else fence
+        else:
+            yield line, False
+            fence = match.group(1) if match and not (match.group(1)[0] == "`" and "`" in match.group(2)) else ""
 
 
 @dataclass
 class _Page:
     """The blocks so far, and the current position in lists and tables."""
 
+    myst: bool
     blocks: list[Block] = field(default_factory=list)
     depth: int = 0
     marker: str = ""
@@ -118,7 +171,7 @@ class _Page:
 
     def fence(self, token: Token) -> None:
         """Read a fenced block."""
-        self.blocks += _fence(token.info.strip(), token.content)
+        self.blocks += _fence(token.info.strip(), token.content, self.myst)
 
     def code(self, token: Token) -> None:
         """Read an indented code block."""
@@ -174,10 +227,12 @@ def _inline_text(tokens: list[Token]) -> str:
                 pieces.append(_inline_text(token.children or []))
             case "html_inline" if _TAG.match(token.content):
                 pieces.append("\n")
+            case "html_inline" if token.content.lower() == "<sup>" and pieces and pieces[-1][-1:].isdigit():
+                pieces.append("^")
     return "".join(pieces)
 
 
-def _fence(info: str, content: str) -> list[Block]:
+def _fence(info: str, content: str, myst: bool) -> list[Block]:
     """Return a fenced code block, or the text that a reader sees of a MyST directive."""
     match = _DIRECTIVE.match(info)
     if not match:
@@ -192,4 +247,4 @@ def _fence(info: str, content: str) -> list[Block]:
         return [Block("code", body)]
     argument = "" if name in ARGUMENT_IS_NO_TEXT else argument
     intro = f"{LABELS.get(name, '')} {argument}".strip()
-    return markdown_blocks(f"{intro}\n{body}" if name in LABELS else f"{intro}\n\n{body}")
+    return markdown_blocks(f"{intro}\n{body}" if name in LABELS else f"{intro}\n\n{body}", myst)

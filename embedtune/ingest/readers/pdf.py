@@ -2,32 +2,15 @@
 
 import io
 import re
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pypdf import PageObject, PdfReader
-from pypdf.errors import DeprecationError, PyPdfError
 
 from embedtune.ingest.blocks import Block, UnreadableError
+from embedtune.ingest.encodings import Remark, ignore
 
-# pypdf hardly checks the structure before it uses it, so a damaged file raises any of these.
-FAILURES: tuple[type[Exception], ...] = (
-    PyPdfError,
-    DeprecationError,
-    zlib.error,
-    struct.error,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    AssertionError,
-)
 _LIGATURES = str.maketrans(
     dict(zip("\ufb00\ufb01\ufb02\ufb03\ufb04", ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
 )
@@ -36,6 +19,7 @@ _ITEM = re.compile(r"^(?:[-*\u2022\u2013\u25aa\u25e6]|\(?\d{1,3}[.)])\s")  # the
 LARGER = 1.12  # a heading is at least this much larger than the body text
 FULL = 0.7  # a line shorter than this share of a typical full line ends its paragraph
 HEADING_WORDS = 20
+LONGEST_FURNITURE = 4  # lines at the top or bottom of a page
 
 
 @dataclass(frozen=True)
@@ -44,7 +28,7 @@ class _Line:
     size: float
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read the text of a PDF.
 
     Raises:
@@ -56,7 +40,19 @@ def read(data: bytes) -> list[Block]:
     pages = [_lines(page) for page in reader.pages]
     if not any(pages):
         raise UnreadableError("PDF without text: probably a scan, run OCR on it first")
-    return list(_blocks([line for page in _without_furniture(pages) for line in page]))
+    kept = _without_furniture(pages)
+    # A page may be blank; one with content and no text is a scan or a drawing.
+    silent = sum(not lines and _has_content(page) for lines, page in zip(kept, reader.pages, strict=True))
+    if silent:
+        remark(
+            f"{silent} of {len(pages)} pages hold no text, probably scans: run OCR first (ocrmypdf --skip-text)"
+        )
+    return list(_blocks([line for page in kept for line in page]))
+
+
+def _has_content(page: PageObject) -> bool:
+    contents = page.get_contents()
+    return contents is not None and bool(contents.get_data().strip())
 
 
 def _lines(page: PageObject) -> list[_Line]:
@@ -85,17 +81,32 @@ def _tidy(text: str) -> str:
 
 
 def _without_furniture(pages: list[list[_Line]]) -> list[list[_Line]]:
-    """Remove running headers and page numbers: first or last lines that most pages share, apart from digits."""
-    if len(pages) < 3:
+    """Remove running headers and page numbers: first or last lines that most pages share, apart from digits.
+
+    Beyond the outermost line, a full line is text that pages happen to share.
+    """
+    filled = [page for page in pages if page]
+    if len(filled) < 3:
         return pages
+    usual = _usual_length([line for page in filled for line in page])
     for edge in (0, -1):
-        counts = Counter(_pattern(page[edge]) for page in pages if page)
-        running = {pattern for pattern, count in counts.items() if count * 2 > len(pages)}
-        pages = [
-            (page[1:] if edge == 0 else page[:-1]) if page and _pattern(page[edge]) in running else page
-            for page in pages
-        ]
+        for number in range(LONGEST_FURNITURE):
+            counts = Counter(_pattern(page[edge]) for page in pages if page)
+            running = {pattern for pattern, count in counts.items() if count * 2 > len(filled)}
+            if number:
+                running = {pattern for pattern in running if len(pattern) < FULL * usual}
+            if not running:
+                break
+            pages = [
+                (page[1:] if edge == 0 else page[:-1]) if page and _pattern(page[edge]) in running else page
+                for page in pages
+            ]
     return pages
+
+
+def _usual_length(lines: list[_Line]) -> int:
+    lengths = sorted(len(line.text) for line in lines)
+    return lengths[len(lengths) * 9 // 10] if lengths else 0
 
 
 def _pattern(line: _Line) -> str:
@@ -108,8 +119,7 @@ def _blocks(lines: list[_Line]) -> Iterator[Block]:
         sizes[line.size] += len(line.text)
     body = max(sizes, key=lambda size: (sizes[size], -size))
     ranks = sorted({size for size in sizes if size >= body * LARGER}, reverse=True)
-    lengths = sorted(len(line.text) for line in lines if line.size not in ranks)
-    usual = lengths[len(lengths) * 9 // 10] if lengths else 0
+    usual = _usual_length([line for line in lines if line.size not in ranks])
     paragraph: list[str] = []
     for line in lines:
         heading = line.size in ranks and len(line.text.split()) <= HEADING_WORDS
@@ -130,7 +140,10 @@ def _blocks(lines: list[_Line]) -> Iterator[Block]:
 def _paragraph(lines: list[str], usual: int) -> Block:
     text = lines[0]
     for line in lines[1:]:
-        hyphenated = re.search(r"[a-z]-$", text) and line[:1].islower()
+        # A soft hyphen at the end of a line divides a word, a hyphen only one that goes on in small letters.
+        hyphenated = text[-1:] == "\u00ad" or (
+            text[-1:] in ("-", "\u2010") and text[-2:-1].islower() and line[:1].islower()
+        )
         text = text[:-1] + line if hyphenated else f"{text} {line}"
     row = len(lines) == 1 and len(text) < FULL * usual and not _SENTENCE_END.search(text)
     return Block("list", text) if row or _ITEM.match(text) else Block("paragraph", text)

@@ -2,9 +2,9 @@
 
 import re
 
-from embedtune.ingest.blocks import Block, decode
+from embedtune.ingest.blocks import Block
+from embedtune.ingest.encodings import Remark, decode, ignore
 
-FAILURES: tuple[type[Exception], ...] = ()
 LONGEST = 12  # words in a heading
 _UNDERLINE = re.compile(r"^([=\-~#*_^])\1{2,}\s*$")
 _NUMBERED = re.compile(r"^(\d+(?:\.\d+)*)[.)]?\s+[^\W\d_]")
@@ -13,13 +13,13 @@ _COLUMNS = re.compile(r"\S(?: {2,}|\t+)\S")
 _SENTENCE_END = (".", "!", "?", ",", ";", ":", "\u3002")
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read plain text.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
-    return plain_blocks(decode(data))
+    return plain_blocks(decode(data, remark))
 
 
 def plain_blocks(text: str) -> list[Block]:

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 from docutils import frontend, nodes, utils
 from docutils.parsers.rst import Directive, Parser, directives, roles
 from docutils.transforms.references import Substitutions
-from docutils.utils import SystemMessage
 
-from embedtune.ingest.blocks import Block, decode, table_block
+from embedtune.ingest.blocks import Block, table_block
+from embedtune.ingest.encodings import Remark, decode, ignore
 from embedtune.ingest.readers.directives import ARGUMENT_IS_NO_TEXT, CODE, DROPPED, LABELS, role_text
 
-# The exceptions that docutils' parser is known to raise on broken input.
-FAILURES: tuple[type[Exception], ...] = (SystemMessage, utils.ExtensionOptionError)
 _SETTINGS = {
     "file_insertion_enabled": False,
     "raw_enabled": False,
@@ -82,13 +80,13 @@ def _text_role(
     return [nodes.inline(rawtext, role_text(name, utils.unescape(text)))], []
 
 
-def read(data: bytes) -> list[Block]:
+def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read reStructuredText.
 
     Raises:
         UnreadableError: The encoding is unknown.
     """
-    return rst_blocks(decode(data))
+    return rst_blocks(decode(data, remark))
 
 
 def rst_blocks(text: str) -> list[Block]:
