@@ -166,7 +166,10 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 
 
 # Where the LLM is served, how fast and at what price does not change the questions.
-VOLATILE_ENDPOINT = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
+VOLATILE_ENDPOINT = (
+    *("base_url", "api_key_env", "api_key_header", "headers", "query"),
+    *("concurrency", "timeout_s", "retries", "outage_s", "price_in", "price_out"),
+)
 VOLATILE: dict[str, IncEx] = {
     "generate": {
         "llm": set(VOLATILE_ENDPOINT),
