@@ -17,7 +17,7 @@ from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, failure
 from embedtune.llm.pacing import AdaptiveLimit, Pacing, retry_delay
 from embedtune.llm.refusals import Refusal
 from embedtune.llm.schema import JsonSchema, Message
-from embedtune.llm.wire import Completion, checked_key, connection, read_completion, shown_url
+from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
 
 log = logging.getLogger(__name__)
 
@@ -129,11 +129,12 @@ class LLMEndpoint:
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
     ) -> Completion | Failure:
         body = request_body(self._settings, messages, schema, dialect)
+        headers = request_headers(self._settings, self._key)
         async with self._limit.permit() as era:
             try:
                 # The client's own timeout applies between two bytes: a trickle of bytes would never end.
                 async with asyncio.timeout(self._settings.timeout_s):
-                    reply = await self._client.chat.completions.create(**body)
+                    reply = await self._client.chat.completions.create(**body, extra_headers=headers)
                 outcome = self._read(reply)
             except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
                 outcome = self._failure(error)

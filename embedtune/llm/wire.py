@@ -110,22 +110,25 @@ def _object_among(thoughts: str) -> str:
 
 
 def connection(settings: LLMEndpointSettings, key: str) -> openai.AsyncOpenAI:
-    """Return the connection to an LLM endpoint, with its headers and query parameters.
+    """Return the connection to an LLM endpoint, with its query parameters.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured, or its URL is not valid.
     """
-    headers: dict[str, Any] = dict(settings.headers)  # Any: the openai package omits a header that is Omit()
-    if settings.api_key_header is not None:
-        headers |= {settings.api_key_header: key, "Authorization": openai.Omit()}
     return openai.AsyncOpenAI(
         base_url=configured_url(settings),
         api_key=key,
         max_retries=0,
         timeout=settings.timeout_s,
-        default_headers=headers,
         default_query=dict(settings.query),
     )
+
+
+def request_headers(settings: LLMEndpointSettings, key: str) -> dict[str, Any]:
+    """Return the headers of each request. Any: the openai package leaves out a header that is `Omit()`."""
+    if settings.api_key_header is None:
+        return dict(settings.headers)
+    return {**settings.headers, settings.api_key_header: key, "Authorization": openai.Omit()}
 
 
 def configured_url(settings: LLMEndpointSettings) -> str:
