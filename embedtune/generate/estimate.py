@@ -1,4 +1,4 @@
-"""The expected cost of generate: the tokens of the real messages, counted on a sample with a tokenizer."""
+"""Estimates the cost of generate by counting the tokens of a sample of the real messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.secrets import Secrets
+from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundles import starts_bundle
-from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
-from embedtune.generate.write import judging_requests, read_replies
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMRequest, identity_of, usd
 from embedtune.llm.schema import Message, Problem, read_as
@@ -42,7 +42,7 @@ class CallEstimate:
 def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) -> CallEstimate:
     """Build the messages of a sample of the calls, count their tokens with the base model's tokenizer, and scale.
 
-    The tokenizer of the LLM is not known; those of common models differ by some 20 %. Bundles are made of
+    The tokenizer of the LLM is not known; those of common models differ by about 20 %. Bundles are made of
     arbitrary passages here, since real neighbours need the base model's vectors.
 
     Args:

@@ -3,8 +3,8 @@
 from pydantic import BaseModel
 
 from embedtune.core.config.generate import GenerateSettings
-from embedtune.generate.calls import single_hop_calls
 from embedtune.generate.passages import Passage
+from embedtune.generate.questions_to_ask import single_hop_calls
 from embedtune.generate.requests import judging_request, writing_request
 from embedtune.llm.client import LLMRequest
 

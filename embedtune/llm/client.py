@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import CachedReply, ResponseCache
+from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.dialect import Dialect
-from embedtune.llm.endpoint import LLMEndpoint
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
-from embedtune.llm.identity import RequestIdentity, SamplingParameters
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
+from embedtune.llm.retries import LLMEndpoint
 from embedtune.llm.schema import (
     CUT_OFF,
     NO_JSON,
@@ -153,7 +153,7 @@ class LLMClient:
             return await self._call(self._endpoint, request, identity)
 
     async def _call(self, endpoint: LLMEndpoint, request: LLMRequest[T], identity: RequestIdentity) -> T:
-        """Call the LLM endpoint, a second time with the error if the reply is invalid; store a valid reply."""
+        """Call the LLM endpoint, call it again with the error if the reply is invalid, and store a valid reply."""
         completion = await self._paid(endpoint, identity, request.messages)
         answer = self._read(completion, request.schema)
         sent, received = completion.prompt_tokens, completion.completion_tokens
@@ -225,7 +225,7 @@ class LLMClient:
         elif not origins:
             difference = "the recording has no reply to this prompt at all"
         elif mine in origins:
-            difference = "the messages: other documents, another order, or a changed prompt text"
+            difference = "the messages: different documents, a different order, or a changed prompt text"
         elif all(origin.model != mine.model for origin in origins):
             difference = f"the model: {mine.model or 'none is configured'}"
         elif all(origin.parameters != mine.parameters for origin in origins):

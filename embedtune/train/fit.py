@@ -1,4 +1,4 @@
-"""The training run itself: sentence-transformers' trainer with our plan, losses and schedule, resumable."""
+"""The resumable training run: sentence-transformers' trainer with embedtune's plan, losses and schedule."""
 
 import json
 import logging
@@ -23,13 +23,13 @@ from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
-from embedtune.train.in_batch import InBatchLoss
-from embedtune.train.own_negatives import OwnNegativesLoss
+from embedtune.train.loss_in_batch import InBatchLoss
+from embedtune.train.loss_own_negatives import OwnNegativesLoss
+from embedtune.train.model import uses_bf16
 from embedtune.train.plan import TrainingPlan
-from embedtune.train.prepare import uses_bf16
 from embedtune.train.schedule import optimizer_and_schedule
-from embedtune.train.trained import Fit
 from embedtune.train.trainer import Trainer
+from embedtune.train.training_result import Fit
 from embedtune.train.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def fit(
             callbacks=[Watch(task)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(SentenceTransformerModelCardCallback)  # we write our own model card
+        trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card
         start = newest_checkpoint(checkpoints)
         if start is not None:
             log.info("training continues from %s", start)

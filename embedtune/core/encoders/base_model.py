@@ -39,10 +39,10 @@ def resolve_base(contract: EncoderContract, cache: Path, storage: StorageSetting
         got = file_sha256(path / WEIGHTS)
         if got != contract.weights_sha256:
             raise ContractError(
-                f"{path / WEIGHTS} is not the model of the contract",
+                f"{path / WEIGHTS} does not contain the contract's model",
                 got=got,
                 expected=contract.weights_sha256,
-                fix="use the right model; change contract.weights_sha256 only if you want another one",
+                fix="use the right model; change contract.weights_sha256 only if you want a different one",
             )
     return path
 
@@ -95,6 +95,6 @@ def _hub_model(contract: EncoderContract, cache: Path) -> Path:
         raise InputError(
             "the base model cannot be downloaded",
             got=f"{contract.base_model}@{contract.revision}: {error}",
-            expected="a hub id that this machine may read, a local directory, s3:// or package:",
+            expected="a hub id that this machine may read, a local directory, an s3:// or a package: address",
             fix="check the name, the revision, the network and the access token (HF_TOKEN)",
         ) from error

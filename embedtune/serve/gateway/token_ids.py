@@ -1,4 +1,4 @@
-"""Decoding of the token ids that some OpenAI clients send, if the table of that encoding is configured."""
+"""Decodes the token ids that some OpenAI clients send, if the table of their encoding is configured."""
 
 import base64
 import binascii
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.core.errors import InputError
-from embedtune.serve.gateway.refusal import RefusedError, wrong_input
+from embedtune.serve.gateway.http_errors import RefusedError, wrong_input
 
 NOT_CONFIGURED = (
     "input contains token ids of OpenAI's tokenizer, which mean nothing to this model: send strings "
@@ -35,7 +35,7 @@ class TokenIds:
             raise InputError(
                 f"{file} is not a table of token ids",
                 got=error,
-                expected="per line a token in base64 and its id (cl100k_base.tiktoken)",
+                expected="one line per token, with the token in base64 and its id (cl100k_base.tiktoken)",
             ) from error
 
     def decode(self, ids: Sequence[int]) -> str:

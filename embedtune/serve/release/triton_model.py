@@ -33,7 +33,7 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What is allowed for a text."""
+    """The limits on a text."""
 
     prefixes: dict[str, str]  # of a text, by input type
     dimensions: tuple[int, ...]  # vector sizes that are offered, the full one first
@@ -227,7 +227,7 @@ class TritonPythonModel:
     """The class that Triton calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load tokenizer, contract and encoder from this version's directory."""
+        """Load tokenizer, contract (written by EncoderContract.save, which is not at hand here) and encoder."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         version = Path(args["model_repository"]) / args["model_version"]

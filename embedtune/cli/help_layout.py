@@ -1,0 +1,63 @@
+"""The layout of the help: sections and examples. app.py decides which commands it has, and their order."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+HELP_LINE = 45  # characters; a longer line would be cut
+
+
+class SectionedGroup(click.Group):
+    """A group whose help lists its commands in sections, in the order in which they were added."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own parameters
+        self.sections: dict[str, tuple[str, ...]] = {}
+
+    def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
+        """Add commands.
+
+        Args:
+            sections: Commands by the title of their section.
+        """
+        for title, commands in sections.items():
+            self.sections[title] = tuple(str(command.name) for command in commands)
+            for command in commands:
+                self.add_command(command)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which the commands were added."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list per section; all columns are aligned."""
+        width = max(map(len, self.commands))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                rows = [(name.ljust(width), self.commands[name].get_short_help_str(HELP_LINE)) for name in names]
+                formatter.write_dl(rows)
+
+
+class OrderedGroup(click.Group):
+    """A group whose help lists its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which the commands were added."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; in a narrow terminal a line is wrapped, where click would cut it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(HELP_LINE)) for name, command in self.commands.items()]
+            )
+
+
+def as_typed(title: str, *lines: str) -> str:
+    r"""Return a paragraph of help whose lines are never wrapped: click leaves what follows \b as it is."""
+    return "\n".join(["\b", f"{title}:", *(f"  {line}" for line in lines)])
+
+
+def examples(*lines: str) -> str:
+    """Return the examples of a command, for the end of its help."""
+    return as_typed("Examples", *lines)

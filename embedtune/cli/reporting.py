@@ -1,0 +1,67 @@
+"""Shared by the commands: consoles to print to, and how errors and signals become messages and exit codes."""
+
+import errno
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from embedtune.cli.console import TerminalProgress
+from embedtune.core.errors import ConfigError, EmbedtuneError, GateError
+from embedtune.core.progress import LineProgress, Progress
+from embedtune.core.signals import interrupt_on_sigterm
+
+out = Console()
+err = Console(stderr=True)
+log = logging.getLogger("embedtune")
+INTERRUPTED = 130
+MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+EXIT_CODES = {
+    0: "done",
+    EmbedtuneError.exit_code: "something failed, or doctor found a problem",
+    ConfigError.exit_code: "wrong usage: an option, a setting or a path",
+    GateError.exit_code: "a gate failed, or --fail-on refused the verdict",
+    INTERRUPTED: "interrupted; run the command again to resume",
+}
+
+
+def show(value: object, as_json: bool, draw: Callable[[], object]) -> None:
+    """Print a result: as JSON, or by calling `draw`."""
+    if as_json:
+        click.echo(json.dumps(value, indent=2, default=str))
+    else:
+        draw()
+
+
+@contextmanager
+def reporting(verbose: bool) -> Iterator[Progress]:
+    """Set up logging and progress; end the process with a message and an exit code on an error."""
+    handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set their own level to DEBUG
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
+    )
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    if not verbose:  # it logs every retry; the error message gives the outcome
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+    interrupt_on_sigterm()
+    try:
+        yield TerminalProgress(err) if err.is_terminal else LineProgress()
+    except EmbedtuneError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except OSError as error:  # no space, no permission, a read-only disk; anything else is a defect
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        log.debug("the error in detail", exc_info=True)
+        where = f": {error.filename}" if error.filename else ""
+        err.print(f"error: {error.strerror}{where}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EmbedtuneError.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted; run the same command again to resume")
+        sys.exit(INTERRUPTED)

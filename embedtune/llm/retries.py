@@ -1,0 +1,262 @@
+"""One OpenAI-compatible LLM endpoint; sends a request until it is answered, rejected, or out of attempts."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import openai
+
+from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.core.errors import LLMEndpointError
+from embedtune.llm.dialect import Dialect, better_dialect, request_body
+from embedtune.llm.errors import WAYS_OUT, ItemError, printable
+from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, failure_of, refusal_in
+from embedtune.llm.pacing import AdaptiveLimit, Pacing, retry_delay
+from embedtune.llm.refusals import Refusal
+from embedtune.llm.schema import JsonSchema, Message
+from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
+
+log = logging.getLogger(__name__)
+
+# So many refusals of access in a row, without a completion between them, concern the key and not the passages: few
+# if nothing has been answered yet.
+DENIED_AT_FIRST = 5
+DENIED_LATER = 20
+# So many replies of another schema, more than right ones, and the server is taken to ignore the schema.
+MISHAPS = 2
+
+
+class LLMEndpoint:
+    """Sends chats and returns completions. Belongs to one event loop.
+
+    Args:
+        settings: URL, model, sampling parameters, limits.
+        api_key: The API key, or None for servers that need none.
+        pacing: Waits between attempts.
+        section: Section of the configuration that the settings are from, for error messages.
+
+    Raises:
+        LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
+    """
+
+    def __init__(self, settings: LLMEndpointSettings, api_key: str | None, pacing: Pacing, section: str) -> None:
+        self._settings = settings
+        self._section = section
+        self._pacing = pacing
+        self._key = checked_key(settings, api_key)
+        self._client = connection(settings, self._key)
+        self._limit = AdaptiveLimit(settings.concurrency)
+        self._dialect = Dialect()
+        self._valid = self._invalid = 0  # replies to requests with the schema as a parameter alone
+        self._works = False
+        self._denied = 0
+        self._last_answer: float | None = None
+        self._out = False
+
+    @property
+    def limit(self) -> int:
+        """Number of requests that may be in flight now."""
+        return self._limit.limit
+
+    @property
+    def dialect(self) -> Dialect:
+        """The form of request that the LLM endpoint accepts, as far as it is known."""
+        return self._dialect
+
+    @property
+    def works(self) -> bool:
+        """Whether it has answered, in this run or, as the cache knows, in an earlier one."""
+        return self._works
+
+    def worked_before(self) -> None:
+        """Take notice of a reply from an earlier run: the LLM endpoint, the key and the model are right."""
+        self._works = True
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def complete(
+        self, prompt: str, messages: Sequence[Message], schema: JsonSchema, *, show_schema: bool = False
+    ) -> Completion:
+        """Send a chat until it is answered.
+
+        Args:
+            prompt: Name of the prompt, for error messages.
+            messages: The chat.
+            schema: JSON schema that the reply must satisfy.
+            show_schema: Whether to put the schema into the prompt in any case.
+
+        Raises:
+            ItemError: The LLM endpoint rejects this request, or all attempts failed.
+            LLMEndpointError: The LLM endpoint cannot be used at all.
+        """
+        attempt, failed_first = 0, None
+        while True:
+            dialect = self._dialect
+            sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
+            outcome = await self._attempt(messages, schema, sent)
+            if isinstance(outcome, Completion):
+                return outcome
+            if self._learned(outcome, dialect):
+                continue
+            failed_first = failed_first or time.monotonic()
+            more = attempt < self._settings.retries or self._is_out(outcome, failed_first)
+            if not outcome.again or not more:
+                raise self._given_up(prompt, outcome, attempt + 1)
+            await self._wait(attempt, outcome)
+            attempt += 1
+
+    def note_reply(self, *, valid: bool) -> None:
+        """Take notice of whether a reply to a request without the schema in its prompt satisfied the schema.
+
+        A server that ignores the schema it is sent gets it in the prompt from then on.
+        """
+        self._valid += valid
+        self._invalid += not valid
+        dialect = self._dialect
+        told = dialect.structure != "json_schema" or dialect.schema_in_prompt
+        if valid or told or self._invalid < max(MISHAPS, self._valid + 1):
+            return
+        self._dialect = replace(dialect, schema_in_prompt=True)
+        url = shown_url(self._settings)
+        log.warning("the LLM endpoint %s does not keep to the JSON schema; from now on: %s", url, self._dialect)
+
+    async def _attempt(
+        self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
+    ) -> Completion | Failure:
+        body = request_body(self._settings, messages, schema, dialect)
+        headers = request_headers(self._settings, self._key)
+        async with self._limit.permit() as era:
+            try:
+                # The client's own timeout applies between two bytes: a trickle of bytes would never end.
+                async with asyncio.timeout(self._settings.timeout_s):
+                    reply = await self._client.chat.completions.create(**body, extra_headers=headers)
+                outcome = self._read(reply)
+            except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+                outcome = self._failure(error)
+            if isinstance(outcome, Completion):
+                self._answered()
+            elif outcome.congested:
+                self._limit.congested(era)
+                log.debug(
+                    "LLM endpoint congested (%s): now sending %d requests at once", outcome.kind, self._limit.limit
+                )
+            return outcome
+
+    def _answered(self) -> None:
+        if self._out:
+            log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
+        self._works, self._out, self._denied = True, False, 0
+        self._last_answer = time.monotonic()
+        self._limit.succeeded()
+
+    def _read(self, reply: object) -> Completion | Failure:
+        try:
+            completion = read_completion(reply)
+        except ValueError as error:
+            return Failure("not a completion", self._clean(str(error)), again=True)
+        if isinstance(completion, Refusal):
+            return self._judged(failure_of(completion, self._clean(completion.words)))
+        if not completion.counted and (self._settings.price_in or self._settings.price_out):
+            raise LLMEndpointError(
+                f"the LLM endpoint {shown_url(self._settings)} does not report tokens: the cost is unknown",
+                fix="set price_in and price_out of this LLM endpoint to 0 to continue without a cost",
+            )
+        return completion
+
+    def _failure(self, error: Exception) -> Failure:
+        if isinstance(error, openai.APIStatusError):
+            refusal = refusal_in(error)
+            after = error.response.headers.get("retry-after")
+            return self._judged(failure_of(refusal, self._clean(refusal.words), after))
+        if isinstance(error, TimeoutError | openai.APITimeoutError):
+            detail = f"no reply within {self._settings.timeout_s:g} s"
+            return Failure("timeout", detail, again=True, congested=True)
+        if isinstance(error, openai.APIConnectionError):
+            cause = error.__cause__ or error
+            detail = self._clean(f"{type(cause).__name__}: {cause}")
+            return Failure(CONNECTION, detail, again=True)
+        return Failure("not a completion", self._clean(str(error)), again=True)
+
+    def _judged(self, failure: Failure) -> Failure:
+        """Return the failure of one request; raise if it concerns all requests."""
+        refusal = failure.refusal
+        if refusal is not None and NO_QUOTA in refusal.code:
+            raise self._unusable("has no quota left for this key", failure.detail, FATAL[402][1]) from None
+        if failure.status not in FATAL or failure.kind != f"HTTP {failure.status}":
+            return failure
+        if failure.status == 403:  # of this passage, if others are answered
+            self._denied += 1
+            if self._denied < (DENIED_LATER if self._works else DENIED_AT_FIRST):
+                return failure
+        if failure.status == 404 and self._last_answer is not None:
+            return replace(failure, again=True)  # a server that starts again does not know its model yet
+        what, fix = FATAL[failure.status]
+        names = {"key_env": self._settings.api_key_env, "section": self._section}
+        raise self._unusable(what, failure.detail, fix.format(**names)) from None
+
+    def _learned(self, failure: Failure, dialect: Dialect) -> bool:
+        """Return whether the failure calls for another dialect; the first request to learn it logs it, once."""
+        if failure.refusal is None:
+            return False
+        better = better_dialect(dialect, self._settings, failure.refusal)
+        if better is not None and self._dialect == dialect:
+            self._dialect = better
+            url, why = shown_url(self._settings), failure.detail
+            log.warning("the LLM endpoint %s rejects this form of request (%s); from now on: %s", url, why, better)
+        return better is not None
+
+    def _is_out(self, failure: Failure, failed_first: float) -> bool:
+        """Return whether the LLM endpoint answers nobody at present, and is waited for.
+
+        Raises:
+            LLMEndpointError: It has been waited for as long as the settings say.
+        """
+        if self._last_answer is None or self._last_answer > failed_first or not self._settings.outage_s:
+            return False
+        waited = time.monotonic() - failed_first
+        if waited >= self._settings.outage_s:
+            raise self._unusable(
+                f"has answered nothing for {waited:.0f} s (outage_s)",
+                failure.detail,
+                "start the server and run the same command again: all replies so far are kept",
+            )
+        if not self._out:
+            self._out = True
+            log.warning(
+                "the LLM endpoint %s does not answer (%s): waiting up to %.0f s",
+                *(shown_url(self._settings), failure.detail, self._settings.outage_s),
+            )
+        return True
+
+    async def _wait(self, attempt: int, failure: Failure) -> None:
+        asked = failure.retry_after_s
+        if asked is not None and asked > self._pacing.longest_s:
+            raise self._unusable(
+                f"asks to wait for {asked:.0f} s", failure.detail, "run again later: all replies so far are kept"
+            )
+        delay = retry_delay(attempt, asked, self._pacing)
+        log.debug("%s: %s; next attempt in %.1f s", failure.kind, failure.detail, delay)
+        await asyncio.sleep(delay)
+
+    def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | LLMEndpointError:
+        if failure.kind == CONNECTION and self._last_answer is None:
+            fix = f"start the server, correct the URL, or choose another way: {WAYS_OUT}"
+            return self._unusable("cannot be reached", failure.detail, fix)
+        detail = failure.detail if attempts == 1 else f"{failure.detail} ({attempts} attempts)"
+        return ItemError(prompt, failure.kind, detail, transient=failure.again)
+
+    def _unusable(self, what: str, detail: str, fix: str) -> LLMEndpointError:
+        return LLMEndpointError(
+            f"the LLM endpoint {shown_url(self._settings)} {what}",
+            got=f"{detail} (model {self._settings.model})",
+            fix=fix,
+        )
+
+    def _clean(self, text: str) -> str:
+        """Make a server's text safe to display: some servers repeat the API key in their errors."""
+        return printable(text.replace(self._key, "***"))

@@ -1,0 +1,88 @@
+"""Metrics as rows, and the verdict as sentences for readers without a technical background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import Interval, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+
+HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
+SYSTEMS = {  # in the order shown
+    "bm25": "BM25",
+    "base": "base",
+    "champion": "champion",
+    "tuned": "tuned",
+    "endpoint": "endpoint",
+}
+METRIC_TITLES = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric on one set: the mean of each system, in the order shown, and the difference tuned - base."""
+
+    metric: str
+    systems: dict[str, float]
+    delta: Interval
+
+
+def systems_of(entry: SetMetrics) -> list[str]:
+    """Return the systems that were measured on a set, in the order shown."""
+    return [system for system in SYSTEMS if system in entry.systems]
+
+
+def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[MetricRow]:
+    """Return the metrics of one set as rows.
+
+    Args:
+        entry: The metrics.
+        wanted: Metrics in the order shown; those that were not measured are left out. None: all.
+    """
+    names = entry.delta if wanted is None else [name for name in wanted if name in entry.delta]
+    return [
+        MetricRow(name, {system: entry.systems[system][name] for system in systems_of(entry)}, entry.delta[name])
+        for name in names
+    ]
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name in its usual spelling, such as nDCG@10."""
+    name, _, cut = metric.partition("@")
+    return f"{METRIC_TITLES.get(name, name)}@{cut}"
+
+
+def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
+    """Say what happened on the deciding set, then on every other set that became worse."""
+    decided_on = verdict.decided_on
+    fallen = [
+        name
+        for name, entry in metrics.sets.items()
+        if name != decided_on and entry.delta[DECIDING_METRIC].direction == "down"
+    ]
+    width = f"{verdict.confidence:.0%}"
+    return [_sentence(name, metrics.sets[name], width) for name in (decided_on, *fallen)]
+
+
+def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
+    (row,) = metric_rows(entry, [DECIDING_METRIC])
+    delta = row.delta
+    decimals = next((d for d in (2, 3) if _adds_up(row, d)), 4)
+    base, tuned = (f"{row.systems[system]:.{decimals}f}" for system in ("base", "tuned"))
+    change = (
+        f"stayed at {base}" if base == tuned else f"{'rose' if delta.mean > 0 else 'fell'} from {base} to {tuned}"
+    )
+    low, high = signed(delta.low, decimals), signed(delta.high, decimals)
+    questions = "question" if entry.queries == 1 else "questions"
+    doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
+    return (
+        f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change} "
+        f"({signed(delta.mean, decimals)}, {width} interval {low} … {high}).{doubt}"
+    )
+
+
+def _adds_up(row: MetricRow, decimals: int) -> bool:
+    """Return whether the rounded means differ by the rounded difference, so that no reader is confused."""
+    shown = round(row.systems["tuned"], decimals) - round(row.systems["base"], decimals)
+    mean = row.delta.mean
+    return abs(shown - round(mean, decimals)) < 1e-9 and (mean == 0 or abs(shown) > 1e-9)

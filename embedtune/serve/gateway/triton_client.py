@@ -1,0 +1,169 @@
+"""Client of Triton's endpoint model, over gRPC."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tritonclient.grpc.aio as grpc
+from tritonclient.utils import InferenceServerException
+
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
+
+log = logging.getLogger(__name__)
+# Reconnect soon after Triton has restarted: by default gRPC waits up to two minutes.
+CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+READY_S = 2.0
+TOO_MANY = "batch-size must be <="  # from Triton's error message
+
+
+class _LimitsChangedError(RefusedError):
+    """Triton accepts fewer texts per request than before, because it now serves another release."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "the model is being replaced", code="unavailable", retry=True)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    texts: int  # per request
+    text_bytes: int  # per text, in UTF-8
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors, one row per text, and the number of tokens in the texts."""
+
+    vectors: Vectors
+    tokens: int
+
+
+class TritonEndpoint:
+    """The endpoint model of a Triton server. Create it inside a running event loop.
+
+    Args:
+        url: host:port of Triton's gRPC.
+        model_name: Name of the endpoint model.
+        timeout_s: Seconds to wait for an answer.
+    """
+
+    def __init__(self, url: str, model_name: str, timeout_s: float) -> None:
+        self.model_name = model_name
+        self._timeout_s = timeout_s
+        self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
+        self._limits: _Limits | None = None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def ready(self) -> bool:
+        """Return whether the model answers."""
+        try:
+            return bool(await self._client.is_model_ready(self.model_name, client_timeout=READY_S))
+        except InferenceServerException:
+            return False
+
+    async def embed(self, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
+        """Embed texts, in several requests if Triton does not accept them in one.
+
+        Args:
+            texts: At least one.
+            input_type: query or passage.
+            dimensions: Size of the vectors; None: the full size.
+
+        Raises:
+            RefusedError: Triton refuses the texts, or does not answer.
+        """
+        try:
+            parts = await self._embed_in_parts(texts, input_type, dimensions)
+        except _LimitsChangedError:
+            parts = await self._embed_in_parts(texts, input_type, dimensions)
+        if len(parts) == 1:
+            return parts[0]
+        return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
+
+    async def _embed_in_parts(
+        self, texts: Sequence[str], input_type: str, dimensions: int | None
+    ) -> list[Embedded]:
+        limits = await self._read_limits()
+        if any(len(text) > limits.text_bytes for text in texts):
+            self._limits = None  # the release may have been replaced by one with a higher limit
+            limits = await self._read_limits()
+        # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
+        data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                starts = range(0, len(data), limits.texts)
+                tasks = [
+                    group.create_task(
+                        self._infer(data[start : start + limits.texts], input_type, dimensions, start)
+                    )
+                    for start in starts
+                ]
+        except* RefusedError as failed:
+            # Report the first one; the others were cancelled or failed for the same reason.
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _read_limits(self) -> _Limits:
+        if self._limits is None:
+            try:
+                answer = await self._client.get_model_config(self.model_name, client_timeout=self._timeout_s)
+            except InferenceServerException as error:
+                raise _logged(error, 0) from error
+            config = answer.config
+            longest = int(config.parameters["max_text_bytes"].string_value)
+            self._limits = _Limits(int(config.max_batch_size), longest)
+        return self._limits
+
+    async def _infer(
+        self, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
+    ) -> Embedded:
+        rows = len(texts)
+        inputs = [
+            _strings("TEXT", texts),
+            _strings("INPUT_TYPE", [input_type.encode()] * rows),
+        ]
+        if dimensions is not None:
+            size = grpc.InferInput("DIMENSIONS", [rows, 1], "INT32")
+            inputs.append(size.set_data_from_numpy(np.full((rows, 1), dimensions, dtype=np.int32)))
+        try:
+            answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
+        except InferenceServerException as error:
+            self._limits = None  # another release may be served when Triton answers again
+            if TOO_MANY in str(error.message()):
+                raise _LimitsChangedError from error
+            raise _logged(error, first) from error
+        return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
+
+
+def _utf8(text: str, place: int, longest: int) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        # JSON can encode half of a surrogate pair, which valid Unicode text never contains.
+        raise wrong_input(f"input[{place}] contains a lone surrogate, which is not valid Unicode") from error
+    if len(data) > longest:
+        raise wrong_input(f"input[{place}] has {len(data)} bytes; the limit is {longest}")
+    return data
+
+
+def _strings(name: str, values: Sequence[bytes]) -> grpc.InferInput:
+    tensor = grpc.InferInput(name, [len(values), 1], "BYTES")
+    return tensor.set_data_from_numpy(np.array(values, dtype=object).reshape(-1, 1))
+
+
+def _logged(error: InferenceServerException, first: int) -> RefusedError:
+    refused = refusal_of(error, first)
+    if refused.status >= 500:
+        log.warning("Triton: %s (%s)", error.message(), error.status())
+    return refused
