@@ -28,17 +28,19 @@ def secrets_of(generate: GenerateSettings, environment: Mapping[str, str]) -> Se
     return secrets_from(environment, llm_key_name=generate.llm.api_key_env, judge_key_name=judge.api_key_env)
 
 
-def secrets_from(environment: Mapping[str, str], *, llm_key_name: str, judge_key_name: str) -> Secrets:
+def secrets_from(
+    environment: Mapping[str, str], *, llm_key_name: str | None, judge_key_name: str | None
+) -> Secrets:
     """Read the credentials from environment variables.
 
     Args:
         environment: The variables, usually `os.environ`.
-        llm_key_name: Name of the variable with the generator's API key (`generate.llm.api_key_env`).
-        judge_key_name: Name of the variable with the judge's API key (`generate.judge.api_key_env`).
+        llm_key_name: Name of the variable with the generator's API key (`generate.llm.api_key_env`), if any.
+        judge_key_name: Name of the variable with the judge's API key (`generate.judge.api_key_env`), if any.
     """
     return Secrets(
-        llm_api_key=environment.get(llm_key_name),
-        judge_api_key=environment.get(judge_key_name),
+        llm_api_key=environment.get(llm_key_name or ""),
+        judge_api_key=environment.get(judge_key_name or ""),
         endpoint_api_key=environment.get("EMBEDTUNE_API_KEY"),
         s3_access_key=environment.get("AWS_ACCESS_KEY_ID"),
         s3_secret_key=environment.get("AWS_SECRET_ACCESS_KEY"),

@@ -171,8 +171,11 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
     )
 
 
-# The address, speed and price of the LLM do not change the questions.
-VOLATILE_LLM = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
+# Where the LLM is served, how fast and at what price does not change the questions.
+VOLATILE_LLM = (
+    *("base_url", "api_key_env", "api_key_header", "headers", "query"),
+    *("concurrency", "timeout_s", "retries", "outage_s", "price_in", "price_out"),
+)
 VOLATILE: dict[str, IncEx] = {
     "generate": {
         "llm": set(VOLATILE_LLM),

@@ -17,7 +17,7 @@ from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, m
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.client import LLMRequest, identity_of
+from embedtune.llm.client import LLMRequest, identity_of, usd
 from embedtune.llm.schema import Message, Problem, read_as
 
 SAMPLED_CALLS = 50
@@ -65,14 +65,13 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
     write_in, judge_in = (sum(getattr(total, name) for total in totals) for name in ("write_in", "judge_in"))
     write_out = questions * WRITTEN_TOKENS + len(multi) * settings.questions_per_bundle * 2 * FACT_TOKENS
     judge_out = questions * SCORE_TOKENS
-    cost = write_in * settings.llm.price_in + write_out * settings.llm.price_out
-    cost += judge_in * judge.price_in + judge_out * judge.price_out
+    cost = usd(settings.llm, write_in, write_out) + usd(judge, judge_in, judge_out)
     return CallEstimate(
         questions=questions,
         calls=2 * (len(single) + len(multi)),
         prompt_tokens=write_in + judge_in,
         completion_tokens=write_out + judge_out,
-        cost_usd=cost / 1e6,
+        cost_usd=cost,
     )
 
 

@@ -1,6 +1,6 @@
 """The header of a recording: the settings it was made with, and the bundles that a replay must use."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from embedtune.core.config.generate import LLMEndpointSettings
 
@@ -10,9 +10,11 @@ class RecordedModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str
-    temperature: float
-    top_p: float
-    max_tokens: int
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    seed: int | None = None
+    extra: dict[str, JsonValue] = {}
 
     @classmethod
     def of(cls, settings: LLMEndpointSettings) -> "RecordedModel":
@@ -22,13 +24,13 @@ class RecordedModel(BaseModel):
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
+            seed=settings.seed,
+            extra=settings.extra,
         )
 
     def settings(self) -> LLMEndpointSettings:
         """Return the settings to replay with; they name no URL."""
-        return LLMEndpointSettings(
-            model=self.model, temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
-        )
+        return LLMEndpointSettings(**self.model_dump())
 
 
 class RecordingHeader(BaseModel):

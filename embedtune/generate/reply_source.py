@@ -42,8 +42,9 @@ class ReplySource:
 
 
 def judge_settings(settings: GenerateSettings) -> LLMEndpointSettings:
-    """Return the LLM endpoint of the judge: its own, or the generator's at temperature 0."""
-    return settings.judge or settings.llm.model_copy(update={"temperature": 0.0})
+    """Return the LLM endpoint of the judge: its own, or the generator's at temperature 0 (if it takes one)."""
+    temperature = None if settings.llm.temperature is None else 0.0
+    return settings.judge or settings.llm.model_copy(update={"temperature": temperature})
 
 
 def recording_path(settings: GenerateSettings) -> Path | None:

@@ -1,11 +1,12 @@
 """Stage generate: an LLM writes questions about the chunks and judges them; the good ones are kept."""
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedtune.core.artifacts import Figure, StageReport, file_sha256
+from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
@@ -36,7 +37,8 @@ from embedtune.generate.reply_source import ReplySource, open_reply_source, reco
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
 
-MUCH_REJECTED = 0.5  # share of rejected questions above which there is a note
+UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
+MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
 
 
 def run(chunks: Path, output: Path, context: Context) -> StageReport:
@@ -58,7 +60,15 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
     require_known_labels(settings)
     recording = recording_path(settings)
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
-    return this.write({**this.read(chunks=chunks), **replayed}, lambda path: _generate(chunks, path, context))
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed}
+    return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
+
+
+def _unanswered(questions: Path) -> int:
+    """Return how many LLM calls of an earlier run got no reply because the LLM endpoint failed."""
+    if not (questions / MANIFEST).is_file():
+        return 0
+    return read_manifest(questions, "questions").counts.get(UNANSWERED, 0)
 
 
 def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
@@ -110,11 +120,14 @@ async def _ask(
     progress: Progress,
 ) -> tuple[list[Question], Usage]:
     budget = Budget(settings.max_cost)
-    keys = secrets.llm_api_key, secrets.judge_api_key or secrets.llm_api_key
+    # Never the generator's key for a judge of its own: it may go to another address.
+    judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
+    client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)
+    judge_section = "generate.llm" if settings.judge is None else "generate.judge"
     with source.cache:
         async with (
-            LLMClient(source.generator, keys[0], source.cache, replay=source.replay, budget=budget) as generator,
-            LLMClient(source.judge, keys[1], source.cache, replay=source.replay, budget=budget) as judge,
+            client(source.generator, secrets.llm_api_key) as generator,
+            client(source.judge, judge_key, section=judge_section) as judge,
         ):
             writers = Writers(generator, judge, source.unanswered)
             questions = await write_questions(calls, writers, settings.max_failed_share, progress)
@@ -176,4 +189,10 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")
     counts = {"questions": written - rejected, "rejected": rejected}
+    if usage.unanswered:
+        counts[UNANSWERED] = usage.unanswered
+        notes.append(
+            f"{usage.unanswered} LLM calls got no reply because the LLM endpoint failed; the same command sends "
+            "them again"
+        )
     return Outcome(counts, metrics, tuple(notes), usage.cost_usd)

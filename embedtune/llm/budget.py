@@ -18,6 +18,7 @@ class Usage:
         calls: Requests that the LLM endpoint answered with a completion, repairs included.
         cached_calls: Requests that the cache or a recording answered, at no cost.
         cost_usd: Tokens times prices, in USD.
+        unanswered: Requests that got no reply because the LLM endpoint failed, not because of what they ask.
     """
 
     prompt_tokens: int = 0
@@ -25,6 +26,7 @@ class Usage:
     calls: int = 0
     cached_calls: int = 0
     cost_usd: float = 0.0
+    unanswered: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -33,6 +35,7 @@ class Usage:
             self.calls + other.calls,
             self.cached_calls + other.cached_calls,
             self.cost_usd + other.cost_usd,
+            self.unanswered + other.unanswered,
         )
 
 
@@ -50,6 +53,11 @@ class Budget:
         self._reserved: dict[object, float] = {}
         # A new event for each settlement: an event belongs to the event loop that waits for it, a budget to none.
         self._settled = asyncio.Event()
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a ceiling."""
+        return self._max_usd is not None
 
     @property
     def spent_usd(self) -> float:

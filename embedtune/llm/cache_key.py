@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pydantic import JsonValue
@@ -13,12 +13,24 @@ from embedtune.llm.schema import JsonSchema, Message
 
 @dataclass(frozen=True)
 class SamplingParameters:
-    """The sampling parameters of a request. The names of the fields are part of every cache key."""
+    """The sampling parameters of a request, as configured. The names of the fields are part of every cache key."""
 
-    temperature: float
-    top_p: float
-    max_tokens: int
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
     seed: int | None
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def record(self) -> dict[str, JsonValue]:
+        """What is in the cache key; `extra` only if there is one, so that older keys remain."""
+        record: dict[str, JsonValue] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        return {**record, "extra": dict(self.extra)} if self.extra else record
 
 
 @dataclass(frozen=True, order=True)
@@ -55,7 +67,7 @@ class RequestIdentity:
             canonical(
                 {
                     "model": self.model,
-                    "parameters": asdict(self.parameters),
+                    "parameters": self.parameters.record,
                     "schema": dict(self.schema),
                     "messages": [
                         {"role": message["role"], "content": message["content"]} for message in self.messages
@@ -67,7 +79,7 @@ class RequestIdentity:
     @property
     def origin(self) -> Origin:
         """The part that recorded replies to the same prompt are compared by."""
-        parameters = canonical(asdict(self.parameters))
+        parameters = canonical(self.parameters.record)
         return Origin(self.model, parameters, _sha256(canonical(dict(self.schema)))[:16])
 
 

@@ -13,11 +13,13 @@ from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
+from embedtune.llm.dialect import Dialect
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
 from embedtune.llm.retries import LLMEndpoint
 from embedtune.llm.schema import (
     CUT_OFF,
+    NO_JSON,
     REFUSED,
     Message,
     Problem,
@@ -33,7 +35,12 @@ T = TypeVar("T", bound=BaseModel)
 
 # A text never has more tokens than bytes; a chat template adds fewer tokens than this per message.
 TEMPLATE_TOKENS = 64
-FIXES = {CUT_OFF: "raise max_tokens of this LLM endpoint, or ask for less per call"}
+# What a call is taken to cost at most if nothing limits its reply.
+UNLIMITED_TOKENS = 32_768
+FIXES = {
+    CUT_OFF: "raise max_tokens of this LLM endpoint, have it think less (extra), or request less per call",
+}
+FILTERED = {"content_filter", "sensitive", "safety", "refusal"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class LLMClient:
         replay: Whether to answer from the cache alone and never open a connection.
         budget: Ceiling on the cost; several clients may share it.
         pacing: Waits between attempts.
+        section: Section of the configuration that the settings are from, for error messages.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured and nothing is replayed.
@@ -75,10 +83,11 @@ class LLMClient:
         replay: bool = False,
         budget: Budget | None = None,
         pacing: Pacing = DEFAULT_PACING,
+        section: str = "generate.llm",
     ) -> None:
         self.settings = settings
         self._cache = cache
-        self._endpoint = None if replay else LLMEndpoint(settings, api_key, pacing)
+        self._endpoint = None if replay else LLMEndpoint(settings, api_key, pacing, section)
         self._budget = budget or Budget(None)
         self._usage = Usage()
         # One request at a time per key: the second one finds the reply in the cache.
@@ -99,6 +108,20 @@ class LLMClient:
     def usage(self) -> Usage:
         """Tokens, calls and cost so far, failed items included."""
         return self._usage
+
+    @property
+    def works(self) -> bool:
+        """Whether the LLM endpoint, the cache or the recording has answered anything yet."""
+        return self._endpoint is None or self._endpoint.works
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The form of request that the LLM endpoint accepts, as far as it is known; None in a replay."""
+        return self._endpoint.dialect if self._endpoint else None
+
+    def note_unanswered(self, number: int) -> None:
+        """Count requests that got no reply because the LLM endpoint failed."""
+        self._usage = replace(self._usage, unanswered=self._usage.unanswered + number)
 
     @property
     def limit(self) -> int:
@@ -122,6 +145,8 @@ class LLMClient:
             # A stored reply may fail a validator that was added later: then the LLM is asked again.
             if answer is not None and not isinstance(answer, Problem):
                 self._usage = replace(self._usage, cached_calls=self._usage.cached_calls + 1)
+                if self._endpoint is not None:
+                    self._endpoint.worked_before()
                 return answer
             if self._endpoint is None:
                 raise self._miss(identity, answer)
@@ -132,10 +157,12 @@ class LLMClient:
         completion = await self._paid(endpoint, identity, request.messages)
         answer = self._read(completion, request.schema)
         sent, received = completion.prompt_tokens, completion.completion_tokens
+        if not isinstance(answer, Problem) or answer.kind not in (REFUSED, CUT_OFF):
+            endpoint.note_reply(valid=not isinstance(answer, Problem))
         if isinstance(answer, Problem) and answer.kind != REFUSED:
             log.debug("prompt %s: %s (%s); asking for a repair", request.prompt, answer.kind, answer.detail)
             repair = [*request.messages, *repair_messages(completion.text, answer)]
-            completion = await self._paid(endpoint, identity, repair)
+            completion = await self._paid(endpoint, identity, repair, show_schema=answer.kind != CUT_OFF)
             answer = self._read(completion, request.schema)
             sent, received = sent + completion.prompt_tokens, received + completion.completion_tokens
         if isinstance(answer, Problem):
@@ -144,28 +171,47 @@ class LLMClient:
         return answer
 
     async def _paid(
-        self, endpoint: LLMEndpoint, identity: RequestIdentity, messages: Sequence[Message]
+        self,
+        endpoint: LLMEndpoint,
+        identity: RequestIdentity,
+        messages: Sequence[Message],
+        *,
+        show_schema: bool = False,
     ) -> Completion:
         """Send one request within the budget and book its cost."""
         settings = self.settings
         text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
-        most_tokens = text_bytes + len(str(identity.schema).encode())
-        async with self._budget.reserve(_usd(settings, most_tokens, settings.max_tokens)) as book:
-            completion = await endpoint.complete(identity.prompt, messages, identity.schema)
-            book(_usd(settings, completion.prompt_tokens, completion.completion_tokens))
+        # The schema may be counted twice: as a parameter, and in the prompt.
+        most_tokens = text_bytes + 2 * len(str(identity.schema).encode())
+        limited = settings.max_tokens is not None and endpoint.dialect.token_limit != "none"  # noqa: S105
+        most_received = settings.max_tokens if settings.max_tokens and limited else UNLIMITED_TOKENS
+        async with self._budget.reserve(usd(settings, most_tokens, most_received)) as book:
+            completion = await endpoint.complete(
+                identity.prompt, messages, identity.schema, show_schema=show_schema
+            )
+            book(usd(settings, completion.prompt_tokens, completion.completion_tokens))
         before = self._usage
         sent = before.prompt_tokens + completion.prompt_tokens
         received = before.completion_tokens + completion.completion_tokens
-        cost = _usd(settings, sent, received)
-        self._usage = Usage(sent, received, before.calls + 1, before.cached_calls, cost)
+        self._usage = replace(
+            before,
+            prompt_tokens=sent,
+            completion_tokens=received,
+            calls=before.calls + 1,
+            cost_usd=usd(settings, sent, received),
+        )
         return completion
 
     def _read(self, completion: Completion, schema: type[T]) -> T | Problem:
-        if completion.refusal or completion.finish_reason == "content_filter":
+        if completion.refusal or completion.finish_reason.lower() in FILTERED:
             return Problem(REFUSED, printable(completion.refusal or "the LLM endpoint's content filter"))
         if completion.finish_reason == "length":
             most = self.settings.max_tokens
-            return Problem(CUT_OFF, f"cut off at {completion.completion_tokens} tokens (max_tokens {most})")
+            spent = "" if completion.text else ", all of them thoughts" if completion.thoughts else ""
+            detail = f"cut off at {completion.completion_tokens} tokens (max_tokens {most}){spent}"
+            return Problem(CUT_OFF, detail)
+        if not completion.text and completion.thoughts:
+            return Problem(NO_JSON, "the reply has thoughts (reasoning_content) and nothing else")
         return read_as(schema, json_part(completion.text))
 
     def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
@@ -191,12 +237,15 @@ class LLMClient:
 
 def identity_of(settings: LLMEndpointSettings, request: LLMRequest[T]) -> RequestIdentity:
     """Return the identity of a request: what is sent, and the key that its reply is stored under."""
-    parameters = SamplingParameters(settings.temperature, settings.top_p, settings.max_tokens, settings.seed)
+    parameters = SamplingParameters(
+        settings.temperature, settings.top_p, settings.max_tokens, settings.seed, settings.extra
+    )
     return RequestIdentity(
         request.prompt, settings.model, parameters, strict_schema(request.schema), request.messages
     )
 
 
-def _usd(settings: LLMEndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
+def usd(settings: LLMEndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
     """Return the price of tokens; prices are in USD per million."""
-    return (prompt_tokens * settings.price_in + completion_tokens * settings.price_out) / 1e6
+    price_in, price_out = settings.price_in or 0.0, settings.price_out or 0.0
+    return (prompt_tokens * price_in + completion_tokens * price_out) / 1e6

@@ -18,13 +18,17 @@ class ItemError(EmbedtuneError):
         kind: Short reason by which failed items are counted, such as `wrong schema` or `HTTP 500`.
         detail: What exactly was wrong, safe to display.
         fix: What the user can do about it, if anything helps.
+        transient: Whether the same request may get a reply later: the LLM endpoint failed, not the request.
     """
 
-    def __init__(self, prompt: str, kind: str, detail: str, *, fix: str | None = None) -> None:
+    def __init__(
+        self, prompt: str, kind: str, detail: str, *, fix: str | None = None, transient: bool = False
+    ) -> None:
         super().__init__(f"prompt {prompt}: no usable reply ({kind})", got=detail, fix=fix)
         self.prompt = prompt
         self.kind = kind
         self.detail = detail
+        self.transient = transient
 
 
 class ReplayMiss(EmbedtuneError):

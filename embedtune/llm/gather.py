@@ -1,6 +1,7 @@
 """Sends many requests at once: failed ones are kept as errors, and too many of them stop the run."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from embedtune.llm.budget import Usage
 from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError
 
+log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 
 # With fewer finished items, the share of failures is not meaningful.
@@ -26,6 +28,8 @@ async def gather_replies(
     client: LLMClient, requests: Sequence[LLMRequest[T]], task: Task, max_failed_share: float
 ) -> list[T | ItemError]:
     """Return a reply to each request, or its error; a limited number of requests is in flight at a time.
+
+    Requests that failed only because the LLM endpoint did are sent a second time, after all others.
 
     Args:
         client: Answers the requests; its `settings.concurrency` is the limit.
@@ -44,7 +48,24 @@ async def gather_replies(
     """
     results: dict[int, T | ItemError] = {}
     tally = _Tally(client, task, len(requests), max_failed_share)
-    queue = iter(enumerate(requests))
+    await _send(client, list(enumerate(requests)), results, tally)
+    if tally.postponed:
+        again = [(place, requests[place]) for place in sorted(tally.postponed)]
+        log.warning("%d LLM calls failed for now (%s): sent again", len(again), tally.reasons())
+        tally.begin_second_pass()
+        await _send(client, again, results, tally)
+    failures = [result for result in results.values() if isinstance(result, ItemError)]
+    client.note_unanswered(sum(failure.transient for failure in failures))
+    return [results[position] for position in range(len(requests))]
+
+
+async def _send(
+    client: LLMClient,
+    requests: Sequence[tuple[int, LLMRequest[T]]],
+    results: dict[int, T | ItemError],
+    tally: "_Tally",
+) -> None:
+    queue = iter(requests)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(client.settings.concurrency, len(requests))):
@@ -52,7 +73,6 @@ async def gather_replies(
     except BaseExceptionGroup as several:
         # All workers stop for the same reason: the first error is enough.
         raise several.exceptions[0] from None
-    return [results[position] for position in range(len(requests))]
 
 
 async def _work(
@@ -68,13 +88,17 @@ async def _work(
             results[position] = await client.ask(request)
         except ItemError as error:
             results[position] = error
-            tally.failures.append(error)
-        tally.finished_one()
+            tally.failed_one(position, error)
+        else:
+            tally.finished_one()
 
 
 @dataclass
 class _Tally:
-    """Counts finished and failed items, and stops the run when too many failed."""
+    """Counts finished and failed items, and stops the run when too many failed.
+
+    Items that will be sent a second time count as failed only while the LLM endpoint has answered nothing at all.
+    """
 
     client: LLMClient
     task: Task
@@ -82,19 +106,38 @@ class _Tally:
     max_failed_share: float
     finished: int = 0
     failures: list[ItemError] = field(default_factory=list)
+    postponed: dict[int, ItemError] = field(default_factory=dict)
+    second_pass: bool = False
     before: Usage = field(init=False)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.before = self.client.usage
 
+    def begin_second_pass(self) -> None:
+        self.postponed, self.second_pass = {}, True
+
+    def failed_one(self, position: int, error: ItemError) -> None:
+        if error.transient and not self.second_pass:
+            self.postponed[position] = error
+            self.task.note(self._note())
+            self._check()
+            return
+        self.failures.append(error)
+        self.finished_one()
+
     def finished_one(self) -> None:
         self.finished += 1
         self.task.advance()
         self.task.note(self._note())
-        enough = self.finished >= min(MIN_FINISHED, self.total)
-        if enough and len(self.failures) > self.max_failed_share * self.finished:
-            raise self._too_many()
+        self._check()
+
+    def _check(self) -> None:
+        counted = [] if self.client.works else list(self.postponed.values())
+        failures = [*self.failures, *counted]
+        ended = self.finished + len(counted)
+        if ended >= min(MIN_FINISHED, self.total) and len(failures) > self.max_failed_share * ended:
+            raise self._too_many(failures, ended)
 
     def _note(self) -> str:
         usage = self.client.usage
@@ -104,18 +147,23 @@ class _Tally:
         cached = usage.cached_calls - self.before.cached_calls
         parts += [f"{cached} cached"] if cached else []
         parts += [f"{len(self.failures)} failed"] if self.failures else []
+        parts += [f"{len(self.postponed)} to be sent again"] if self.postponed else []
         parts += [f"{rate:.0f} tokens/s"] if tokens else []
         limit, most = self.client.limit, self.client.settings.concurrency
         parts += [f"{limit} at once"] if limit < most else []
         parts += [f"${usage.cost_usd:.2f}"] if usage.cost_usd else []
         return ", ".join(parts)
 
-    def _too_many(self) -> GateError:
-        counts = Counter(error.kind for error in self.failures)
-        example = {error.kind: error.detail for error in reversed(self.failures)}
+    def reasons(self) -> str:
+        counts = Counter(error.kind for error in self.postponed.values())
+        return ", ".join(f"{n} x {kind}" for kind, n in counts.most_common(SHOWN_REASONS))
+
+    def _too_many(self, failures: Sequence[ItemError], ended: int) -> GateError:
+        counts = Counter(error.kind for error in failures)
+        example = {error.kind: error.detail for error in reversed(failures)}
         lines = [f"{n} x {kind}, for example: {example[kind]}" for kind, n in counts.most_common(SHOWN_REASONS)]
         return GateError(
-            f"too many LLM items failed: {len(self.failures)} of the first {self.finished} "
+            f"too many LLM items failed: {len(failures)} of the first {ended} "
             f"(of {self.total} sent to {self.client.settings.model})",
             got="; ".join(lines),
             expected=f"at most {self.max_failed_share:.0%} (generate.max_failed_share)",

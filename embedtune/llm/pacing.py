@@ -41,7 +41,7 @@ def retry_delay(attempt: int, retry_after_s: float | None, pacing: Pacing) -> fl
     """
     if retry_after_s is not None:
         return retry_after_s + random.uniform(0.0, pacing.base_s)
-    return random.uniform(0.0, min(pacing.cap_s, pacing.base_s * 2.0**attempt))
+    return random.uniform(0.0, min(pacing.cap_s, pacing.base_s * 2.0 ** min(attempt, 64)))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

@@ -1,29 +1,26 @@
-"""One short call to an LLM endpoint that shows what works and what does not, for `embedtune doctor`."""
+"""A trial of an LLM endpoint with the requests that a run will send, for `embedtune doctor`."""
 
+import asyncio
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-import openai
 from pydantic import BaseModel, ConfigDict
 
 from embedtune.core.config.generate import LLMEndpointSettings
-from embedtune.llm.errors import printable
-from embedtune.llm.schema import Message, Problem, read_as, strict_schema
-from embedtune.llm.wire import (
-    Completion,
-    Dialect,
-    better_dialect,
-    checked_key,
-    configured_url,
-    read_completion,
-    request_body,
-    words_of,
-)
+from embedtune.llm.cache import ResponseCache
+from embedtune.llm.client import LLMClient, LLMRequest
+from embedtune.llm.errors import ItemError
+from embedtune.llm.schema import Message
 
 MESSAGES: tuple[Message, ...] = (
     {"role": "user", "content": "Reply in JSON: describe the sea in one field, in about fifty words."},
 )
+# A trial is for someone who waits for it.
+MOST_RETRIES = 2
 
 
 class _Proof(BaseModel):
@@ -36,86 +33,72 @@ class _Proof(BaseModel):
 
 @dataclass(frozen=True)
 class LLMEndpointReport:
-    """The capabilities of an LLM endpoint. None means unknown, because an earlier check failed.
+    """What an LLM endpoint that answered a run's requests can do.
 
     Attributes:
-        reachable: A server answered.
-        key_ok: The server accepts the API key.
-        model_known: The server knows the model.
-        json_schema: The server enforces a JSON schema. If not, the schema goes into the prompt, and more replies
+        form: The form of request that it accepts, in words.
+        json_schema: Whether it enforces a JSON schema. If not, the schema goes into the prompt, and more replies
             need a repair.
-        latency_s: Seconds that the call took.
-        tokens_per_s: Completion tokens per second of a single call.
-        problem: What is wrong, in the words of the LLM endpoint.
+        latency_s: Seconds per request, repairs included.
+        tokens_per_s: Completion tokens per second of one request at a time; None if it reports no tokens.
     """
 
-    reachable: bool
-    key_ok: bool | None = None
-    model_known: bool | None = None
-    json_schema: bool | None = None
-    latency_s: float | None = None
-    tokens_per_s: float | None = None
-    problem: str | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether a run can use it."""
-        return bool(self.reachable and self.key_ok and self.model_known and self.latency_s is not None)
+    form: str
+    json_schema: bool
+    latency_s: float
+    tokens_per_s: float | None
 
 
-def probe_llm_endpoint(settings: LLMEndpointSettings, api_key: str | None) -> LLMEndpointReport:
-    """Make one short call, repeated once or twice if the LLM endpoint needs another form of request.
+def probe_llm_endpoint(
+    settings: LLMEndpointSettings,
+    api_key: str | None,
+    requests: Sequence[LLMRequest[BaseModel]],
+    section: str = "generate.llm",
+) -> LLMEndpointReport:
+    """Send requests of a run with the client of a run, without its cache, and then one that tests the schema.
+
+    Args:
+        settings: The LLM endpoint.
+        api_key: Its API key, or None.
+        requests: The requests to send.
+        section: Section of the configuration that the settings are from.
 
     Raises:
-        LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
+        LLMEndpointError: No LLM endpoint is configured, or it cannot be used.
+        ItemError: A request got no usable reply.
     """
-    url, key = configured_url(settings), checked_key(settings, api_key)
-    client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=settings.timeout_s)
-    with client:
+    changes = {"retries": min(settings.retries, MOST_RETRIES), "concurrency": 1, "outage_s": 0.0}
+    return asyncio.run(_probe(settings.model_copy(update=changes), api_key, requests, section))
+
+
+async def _probe(
+    settings: LLMEndpointSettings,
+    api_key: str | None,
+    requests: Sequence[LLMRequest[BaseModel]],
+    section: str,
+) -> LLMEndpointReport:
+    with tempfile.TemporaryDirectory() as folder, ResponseCache(Path(folder) / "replies.sqlite") as cache:
+        async with LLMClient(settings, api_key, cache, section=section) as client:
+            started = time.monotonic()
+            for request in requests:
+                await client.ask(request)
+            seconds = time.monotonic() - started
+            enforced = await _enforces_schema(LLMClient(settings, api_key, cache, section=section))
+            tokens = client.usage.completion_tokens
+            return LLMEndpointReport(
+                form=str(client.dialect),
+                json_schema=enforced,
+                latency_s=seconds / max(len(requests), 1),
+                tokens_per_s=tokens / seconds if tokens else None,
+            )
+
+
+async def _enforces_schema(client: LLMClient) -> bool:
+    async with client:
         try:
-            return _measured(client, settings, Dialect())
-        except openai.APIStatusError as error:
-            return _refused(error.status_code, _clean(words_of(error), key))
-        except openai.APIConnectionError as error:
-            return LLMEndpointReport(False, problem=_clean(f"{error} {error.__cause__ or ''}", key))
-        except ValueError as error:  # not JSON, or not a completion
-            return LLMEndpointReport(True, problem=_clean(str(error), key))
-
-
-def _measured(client: openai.OpenAI, settings: LLMEndpointSettings, dialect: Dialect) -> LLMEndpointReport:
-    body = request_body(settings, MESSAGES, strict_schema(_Proof), dialect)
-    started = time.monotonic()
-    try:
-        reply = client.chat.completions.create(**body)
-    except openai.APIStatusError as error:
-        better = better_dialect(dialect, error.status_code, words_of(error))
-        if better is None:
-            raise
-        return _measured(client, settings, better)
-    seconds = time.monotonic() - started
-    completion = read_completion(reply)
-    return LLMEndpointReport(
-        reachable=True,
-        key_ok=True,
-        model_known=True,
-        json_schema=dialect.json_schema and _enforced(completion),
-        latency_s=seconds,
-        tokens_per_s=completion.completion_tokens / seconds if completion.counted else None,
-    )
-
-
-def _enforced(completion: Completion) -> bool:
-    return not isinstance(read_as(_Proof, completion.text), Problem)
-
-
-def _refused(status: int, words: str) -> LLMEndpointReport:
-    problem = f"HTTP {status}: {words}"
-    if status in (401, 402, 403):
-        return LLMEndpointReport(True, key_ok=False, problem=problem)
-    if status == 404:
-        return LLMEndpointReport(True, key_ok=True, model_known=False, problem=problem)
-    return LLMEndpointReport(True, problem=problem)
-
-
-def _clean(text: str, key: str) -> str:
-    return printable(text.replace(key, "***"))
+            await client.ask(LLMRequest("doctor", MESSAGES, _Proof))
+        except ItemError:
+            return False
+        dialect = client.dialect
+        # A repair shows the schema in the prompt, so only a reply that was right at once proves anything.
+        return dialect is not None and dialect.structure == "json_schema" and client.usage.calls == 1

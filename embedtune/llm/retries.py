@@ -3,62 +3,30 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import openai
 
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import LLMEndpointError
+from embedtune.llm.dialect import Dialect, better_dialect, request_body
 from embedtune.llm.errors import WAYS_OUT, ItemError, printable
-from embedtune.llm.pacing import AdaptiveLimit, Pacing, parse_retry_after, retry_delay
+from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, failure_of, refusal_in
+from embedtune.llm.pacing import AdaptiveLimit, Pacing, retry_delay
+from embedtune.llm.refusals import Refusal
 from embedtune.llm.schema import JsonSchema, Message
-from embedtune.llm.wire import (
-    Completion,
-    Dialect,
-    better_dialect,
-    checked_key,
-    configured_url,
-    read_completion,
-    request_body,
-    shown_url,
-    words_of,
-)
+from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
 
 log = logging.getLogger(__name__)
 
-# These statuses concern every request: continuing would only repeat the error.
-FATAL = {
-    401: ("does not accept the API key", "set the variable {key_env} to a valid key (generate.llm.api_key_env)"),
-    402: ("requires payment", "settle the account of this key and run again"),
-    403: ("denies access", "check what the key in {key_env} gives access to"),
-    404: ("does not know the model or the URL", "check generate.llm.model and generate.llm.base_url (…/v1)"),
-}
-RETRIED = {408, 409, 429}
-CONGESTED = {429, 503}
-CONNECTION = "connection"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The reason why one attempt returned no completion.
-
-    Attributes:
-        kind: Short reason.
-        detail: The LLM endpoint's own words, safe to display.
-        again: Whether another attempt may help.
-        congested: Whether the LLM endpoint is overloaded.
-        retry_after_s: Wait that the LLM endpoint asks for, if any.
-        status: HTTP status, if a server answered.
-    """
-
-    kind: str
-    detail: str
-    again: bool
-    congested: bool = False
-    retry_after_s: float | None = None
-    status: int | None = None
+# So many refusals of access in a row, without a completion between them, concern the key and not the passages: few
+# if nothing has been answered yet.
+DENIED_AT_FIRST = 5
+DENIED_LATER = 20
+# So many replies of another schema, more than right ones, and the server is taken to ignore the schema.
+MISHAPS = 2
 
 
 class LLMEndpoint:
@@ -68,72 +36,110 @@ class LLMEndpoint:
         settings: URL, model, sampling parameters, limits.
         api_key: The API key, or None for servers that need none.
         pacing: Waits between attempts.
+        section: Section of the configuration that the settings are from, for error messages.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
 
-    def __init__(self, settings: LLMEndpointSettings, api_key: str | None, pacing: Pacing) -> None:
+    def __init__(self, settings: LLMEndpointSettings, api_key: str | None, pacing: Pacing, section: str) -> None:
         self._settings = settings
+        self._section = section
         self._pacing = pacing
         self._key = checked_key(settings, api_key)
-        self._client = openai.AsyncOpenAI(
-            base_url=configured_url(settings), api_key=self._key, max_retries=0, timeout=settings.timeout_s
-        )
+        self._client = connection(settings, self._key)
         self._limit = AdaptiveLimit(settings.concurrency)
         self._dialect = Dialect()
-        self._answered = False
+        self._valid = self._invalid = 0  # replies to requests with the schema as a parameter alone
+        self._works = False
+        self._denied = 0
+        self._last_answer: float | None = None
+        self._out = False
 
     @property
     def limit(self) -> int:
         """Number of requests that may be in flight now."""
         return self._limit.limit
 
+    @property
+    def dialect(self) -> Dialect:
+        """The form of request that the LLM endpoint accepts, as far as it is known."""
+        return self._dialect
+
+    @property
+    def works(self) -> bool:
+        """Whether it has answered, in this run or, as the cache knows, in an earlier one."""
+        return self._works
+
+    def worked_before(self) -> None:
+        """Take notice of a reply from an earlier run: the LLM endpoint, the key and the model are right."""
+        self._works = True
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    async def complete(self, prompt: str, messages: Sequence[Message], schema: JsonSchema) -> Completion:
+    async def complete(
+        self, prompt: str, messages: Sequence[Message], schema: JsonSchema, *, show_schema: bool = False
+    ) -> Completion:
         """Send a chat until it is answered.
 
         Args:
             prompt: Name of the prompt, for error messages.
             messages: The chat.
             schema: JSON schema that the reply must satisfy.
+            show_schema: Whether to put the schema into the prompt in any case.
 
         Raises:
             ItemError: The LLM endpoint rejects this request, or all attempts failed.
             LLMEndpointError: The LLM endpoint cannot be used at all.
         """
-        attempt = 0
+        attempt, failed_first = 0, None
         while True:
             dialect = self._dialect
-            outcome = await self._attempt(messages, schema, dialect)
+            sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
+            outcome = await self._attempt(messages, schema, sent)
             if isinstance(outcome, Completion):
                 return outcome
             if self._learned(outcome, dialect):
                 continue
-            if not outcome.again or attempt >= self._settings.retries:
+            failed_first = failed_first or time.monotonic()
+            more = attempt < self._settings.retries or self._is_out(outcome, failed_first)
+            if not outcome.again or not more:
                 raise self._given_up(prompt, outcome, attempt + 1)
             await self._wait(attempt, outcome)
             attempt += 1
 
+    def note_reply(self, *, valid: bool) -> None:
+        """Take notice of whether a reply to a request without the schema in its prompt satisfied the schema.
+
+        A server that ignores the schema it is sent gets it in the prompt from then on.
+        """
+        self._valid += valid
+        self._invalid += not valid
+        dialect = self._dialect
+        told = dialect.structure != "json_schema" or dialect.schema_in_prompt
+        if valid or told or self._invalid < max(MISHAPS, self._valid + 1):
+            return
+        self._dialect = replace(dialect, schema_in_prompt=True)
+        url = shown_url(self._settings)
+        log.warning("the LLM endpoint %s does not keep to the JSON schema; from now on: %s", url, self._dialect)
+
     async def _attempt(
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
     ) -> Completion | Failure:
+        body = request_body(self._settings, messages, schema, dialect)
+        headers = request_headers(self._settings, self._key)
         async with self._limit.permit() as era:
             try:
                 # The client's own timeout applies between two bytes: a trickle of bytes would never end.
                 async with asyncio.timeout(self._settings.timeout_s):
-                    reply = await self._client.chat.completions.create(
-                        **request_body(self._settings, messages, schema, dialect)
-                    )
+                    reply = await self._client.chat.completions.create(**body, extra_headers=headers)
                 outcome = self._read(reply)
             except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
                 outcome = self._failure(error)
             if isinstance(outcome, Completion):
-                self._answered = True
-                self._limit.succeeded()
+                self._answered()
             elif outcome.congested:
                 self._limit.congested(era)
                 log.debug(
@@ -141,12 +147,21 @@ class LLMEndpoint:
                 )
             return outcome
 
+    def _answered(self) -> None:
+        if self._out:
+            log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
+        self._works, self._out, self._denied = True, False, 0
+        self._last_answer = time.monotonic()
+        self._limit.succeeded()
+
     def _read(self, reply: object) -> Completion | Failure:
         try:
             completion = read_completion(reply)
         except ValueError as error:
             return Failure("not a completion", self._clean(str(error)), again=True)
-        if not completion.counted and self._settings.price_in + self._settings.price_out > 0:
+        if isinstance(completion, Refusal):
+            return self._judged(failure_of(completion, self._clean(completion.words)))
+        if not completion.counted and (self._settings.price_in or self._settings.price_out):
             raise LLMEndpointError(
                 f"the LLM endpoint {shown_url(self._settings)} does not report tokens: the cost is unknown",
                 fix="set price_in and price_out of this LLM endpoint to 0 to continue without a cost",
@@ -155,7 +170,9 @@ class LLMEndpoint:
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, openai.APIStatusError):
-            return self._status_failure(error)
+            refusal = refusal_in(error)
+            after = error.response.headers.get("retry-after")
+            return self._judged(failure_of(refusal, self._clean(refusal.words), after))
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             detail = f"no reply within {self._settings.timeout_s:g} s"
             return Failure("timeout", detail, again=True, congested=True)
@@ -165,31 +182,56 @@ class LLMEndpoint:
             return Failure(CONNECTION, detail, again=True)
         return Failure("not a completion", self._clean(str(error)), again=True)
 
-    def _status_failure(self, error: openai.APIStatusError) -> Failure:
-        status = error.status_code
-        detail = self._clean(words_of(error))
-        if status in FATAL:
-            what, fix = FATAL[status]
-            raise self._unusable(what, detail, fix.format(key_env=self._settings.api_key_env)) from None
-        if error.code == "insufficient_quota":
-            raise self._unusable("has no quota left for this key", detail, FATAL[402][1]) from None
-        return Failure(
-            kind=f"HTTP {status}",
-            detail=detail,
-            again=status in RETRIED or status >= 500,
-            congested=status in CONGESTED,
-            status=status,
-            retry_after_s=parse_retry_after(error.response.headers.get("retry-after"), datetime.now(UTC)),
-        )
+    def _judged(self, failure: Failure) -> Failure:
+        """Return the failure of one request; raise if it concerns all requests."""
+        refusal = failure.refusal
+        if refusal is not None and NO_QUOTA in refusal.code:
+            raise self._unusable("has no quota left for this key", failure.detail, FATAL[402][1]) from None
+        if failure.status not in FATAL or failure.kind != f"HTTP {failure.status}":
+            return failure
+        if failure.status == 403:  # of this passage, if others are answered
+            self._denied += 1
+            if self._denied < (DENIED_LATER if self._works else DENIED_AT_FIRST):
+                return failure
+        if failure.status == 404 and self._last_answer is not None:
+            return replace(failure, again=True)  # a server that starts again does not know its model yet
+        what, fix = FATAL[failure.status]
+        names = {"key_env": self._settings.api_key_env, "section": self._section}
+        raise self._unusable(what, failure.detail, fix.format(**names)) from None
 
     def _learned(self, failure: Failure, dialect: Dialect) -> bool:
         """Return whether the failure calls for another dialect; the first request to learn it logs it, once."""
-        better = better_dialect(dialect, failure.status, failure.detail)
+        if failure.refusal is None:
+            return False
+        better = better_dialect(dialect, self._settings, failure.refusal)
         if better is not None and self._dialect == dialect:
             self._dialect = better
             url, why = shown_url(self._settings), failure.detail
             log.warning("the LLM endpoint %s rejects this form of request (%s); from now on: %s", url, why, better)
         return better is not None
+
+    def _is_out(self, failure: Failure, failed_first: float) -> bool:
+        """Return whether the LLM endpoint answers nobody at present, and is waited for.
+
+        Raises:
+            LLMEndpointError: It has been waited for as long as the settings say.
+        """
+        if self._last_answer is None or self._last_answer > failed_first or not self._settings.outage_s:
+            return False
+        waited = time.monotonic() - failed_first
+        if waited >= self._settings.outage_s:
+            raise self._unusable(
+                f"has answered nothing for {waited:.0f} s (outage_s)",
+                failure.detail,
+                "start the server and run the same command again: all replies so far are kept",
+            )
+        if not self._out:
+            self._out = True
+            log.warning(
+                "the LLM endpoint %s does not answer (%s): waiting up to %.0f s",
+                *(shown_url(self._settings), failure.detail, self._settings.outage_s),
+            )
+        return True
 
     async def _wait(self, attempt: int, failure: Failure) -> None:
         asked = failure.retry_after_s
@@ -202,11 +244,11 @@ class LLMEndpoint:
         await asyncio.sleep(delay)
 
     def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | LLMEndpointError:
-        if failure.kind == CONNECTION and not self._answered:
-            fix = f"start the server, correct the URL, or do one of the following: {WAYS_OUT}"
+        if failure.kind == CONNECTION and self._last_answer is None:
+            fix = f"start the server, correct the URL, or choose another way: {WAYS_OUT}"
             return self._unusable("cannot be reached", failure.detail, fix)
         detail = failure.detail if attempts == 1 else f"{failure.detail} ({attempts} attempts)"
-        return ItemError(prompt, failure.kind, detail)
+        return ItemError(prompt, failure.kind, detail, transient=failure.again)
 
     def _unusable(self, what: str, detail: str, fix: str) -> LLMEndpointError:
         return LLMEndpointError(

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
@@ -37,6 +38,7 @@ class Problem:
 
 CUT_OFF = "cut off"
 REFUSED = "refused"
+NO_JSON = "invalid JSON"
 
 
 @functools.cache
@@ -72,11 +74,51 @@ def _strict(node: Any) -> Any:  # any part of a JSON schema
     return result
 
 
+# Where the thoughts in a reply end: DeepSeek and Qwen, Magistral, others; the last channel of gpt-oss.
+THOUGHT_END = re.compile(
+    r"</(?:seed:)?think>|</thinking>|</thought>|</reasoning>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷"
+    r"|<\|channel\|>\s*final\b[^{]*?<\|message\|>"
+)
+
+
 def json_part(text: str) -> str:
     """Return the JSON object in a reply, without reasoning, code fence or remarks around it."""
-    answer = text.rpartition("</think>")[2]
-    start, end = answer.find("{"), answer.rfind("}")
-    return answer[start : end + 1] if 0 <= start < end else answer.strip()
+    return _object_in(_after_thoughts(text))
+
+
+def _after_thoughts(text: str) -> str:
+    """Return what follows the last end of a thought, unless that is inside the answer itself."""
+    for end in reversed([match.end() for match in THOUGHT_END.finditer(text)]):
+        if "{" in text[end:]:
+            return text[end:]
+    return text
+
+
+def _object_in(text: str) -> str:
+    start, end = text.find("{"), text.rfind("}")
+    if not 0 <= start < end:
+        return text.strip()
+    whole = text[start : end + 1]
+    return whole if _end(whole, 0) == len(whole) else _longest_object(text) or whole
+
+
+def _longest_object(text: str) -> str:
+    """Return the longest JSON object in a text, or "" if there is none: braces may be in the remarks around it."""
+    best, place = "", text.find("{")
+    while place >= 0:
+        end = _end(text, place)
+        best = max(best, text[place:end], key=len)
+        place = text.find("{", max(end, place + 1))
+    return best
+
+
+def _end(text: str, start: int) -> int:
+    """Return where the JSON object that begins at `start` ends, or `start` if there is none."""
+    try:
+        _, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return start
+    return end
 
 
 def read_as(schema: type[T], text: str) -> T | Problem:
@@ -86,7 +128,7 @@ def read_as(schema: type[T], text: str) -> T | Problem:
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False, include_input=False)
     if items[0]["type"] == "json_invalid":
-        return Problem("invalid JSON", printable(items[0]["msg"]) if text else "the reply is empty")
+        return Problem(NO_JSON, printable(items[0]["msg"]) if text else "the reply is empty")
     lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in items[:SHOWN_ERRORS]]
     more = len(items) - SHOWN_ERRORS
     return Problem("wrong schema", printable("; ".join(lines) + (f"; and {more} more" if more > 0 else "")))
@@ -99,6 +141,17 @@ def with_schema_in_prompt(messages: Sequence[Message], schema: JsonSchema) -> li
         first: Message = {"role": "system", "content": f"{messages[0]['content']}\n\n{rule}"}
         return [first, *messages[1:]]
     return [{"role": "system", "content": rule}, *messages]
+
+
+def without_system_role(messages: Sequence[Message]) -> list[Message]:
+    """Put the system message before the first user message, for servers that accept no system message."""
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    system, rest = messages[0], list(messages[1:])
+    if rest and rest[0]["role"] == "user":
+        rest[0] = {"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}
+        return rest
+    return [{"role": "user", "content": system["content"]}, *rest]
 
 
 def repair_messages(reply: str, problem: Problem) -> list[Message]:

@@ -1,26 +1,39 @@
-"""The requests that are sent to an OpenAI-compatible LLM endpoint, and the responses that it returns."""
+"""The responses of an OpenAI-compatible LLM endpoint, in the forms of all known servers, and its address."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from openai import APIStatusError
+import openai
 from openai.types.chat import ChatCompletion
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.errors import WAYS_OUT
-from embedtune.llm.schema import JsonSchema, Message, with_schema_in_prompt
+from embedtune.llm.refusals import Refusal, error_within
+from embedtune.llm.schema import json_part
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A response, with the tokens that the LLM endpoint counted (`counted`: whether it did)."""
+    """A response, with the tokens that the LLM endpoint counted (`counted`: whether it did).
+
+    Attributes:
+        text: The reply, or JSON that the server put among the thoughts.
+        thoughts: What the model thought, if the server reports it separately.
+        finish_reason: Why the reply ends, in OpenAI's words.
+        refusal: The words with which the model or a filter refused, if it did.
+        prompt_tokens: Tokens sent.
+        completion_tokens: Tokens received.
+        counted: Whether the server reports tokens.
+    """
 
     text: str
+    thoughts: str
     finish_reason: str
     refusal: str | None
     prompt_tokens: int
@@ -28,44 +41,11 @@ class Completion:
     counted: bool
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """The form of request that an LLM endpoint accepts.
-
-    Attributes:
-        json_schema: Whether the server enforces the schema. If not, it is asked for any JSON object, and the
-            schema is in the prompt.
-        token_limit: Name of the parameter that limits a reply; OpenAI's newer models expect
-            `max_completion_tokens`.
-    """
-
-    json_schema: bool = True
-    token_limit: str = "max_tokens"  # noqa: S105 - no password
-
-    def __str__(self) -> str:
-        form = "json_schema" if self.json_schema else "json_object and the schema in the prompt"
-        return f"{form}, {self.token_limit}"
-
-
-# How servers reject these parameters: OpenAI, Azure, vLLM, llama.cpp, Ollama, LM Studio.
-NO_JSON_SCHEMA = re.compile(r"response_?format|json_?schema|grammar|guided|structured", re.IGNORECASE)
-NO_MAX_TOKENS = re.compile(r"max_completion_tokens")
-
-
-def better_dialect(dialect: Dialect, status: int | None, words: str) -> Dialect | None:
-    """Return the dialect that a rejected request calls for; None if the rejection has another cause."""
-    if status not in (400, 422):
-        return None
-    if dialect.token_limit == "max_tokens" and NO_MAX_TOKENS.search(words):  # noqa: S105 - no password
-        return replace(dialect, token_limit="max_completion_tokens")  # noqa: S106 - no password
-    if dialect.json_schema and NO_JSON_SCHEMA.search(words):
-        return replace(dialect, json_schema=False)
-    return None
-
-
 class _Reply(BaseModel):
-    content: str | None = None
+    content: JsonValue = None  # a string; Mistral: a list of thoughts and texts
     refusal: str | None = None
+    reasoning_content: JsonValue = None  # DeepSeek, vLLM, llama.cpp
+    reasoning: JsonValue = None  # vLLM, OpenRouter, Ollama
 
 
 class _Choice(BaseModel):
@@ -74,8 +54,8 @@ class _Choice(BaseModel):
 
 
 class _Tokens(BaseModel):
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
+    prompt_tokens: float | None = Field(default=None, ge=0)
+    completion_tokens: float | None = Field(default=None, ge=0)
 
 
 class _Body(BaseModel):
@@ -85,7 +65,7 @@ class _Body(BaseModel):
     usage: _Tokens | None = None
 
 
-def read_completion(reply: object) -> Completion:
+def read_completion(reply: object) -> Completion | Refusal:
     """Read a response with status 200, which may be anything.
 
     Raises:
@@ -93,43 +73,62 @@ def read_completion(reply: object) -> Completion:
     """
     if not isinstance(reply, ChatCompletion):
         raise ValueError(f"not a chat completion: {str(reply)[:100]}")
-    body = _Body.model_validate(reply.model_dump(warnings=False))
-    choice = body.choices[0]
-    usage = body.usage or _Tokens()
+    data = reply.model_dump(warnings=False)
+    if (error := error_within(data)) is not None:
+        return error
+    if not data.get("choices") and data.get("prompt_filter_results"):  # Azure
+        return Refusal(400, "the prompt was blocked by the content filter", "content_filter")
+    body = _Body.model_validate(data)
+    choice, usage = body.choices[0], body.usage or _Tokens()
+    thoughts = _text(choice.message.reasoning_content) or _text(choice.message.reasoning)
     return Completion(
-        text=choice.message.content or "",
+        # vLLM takes the whole reply for a thought if the model does not think.
+        text=_text(choice.message.content) or _object_among(thoughts),
+        thoughts=thoughts,
         finish_reason=choice.finish_reason or "",
         refusal=choice.message.refusal,
-        prompt_tokens=usage.prompt_tokens or 0,
-        completion_tokens=usage.completion_tokens or 0,
+        prompt_tokens=math.ceil(usage.prompt_tokens or 0),
+        completion_tokens=math.ceil(usage.completion_tokens or 0),
         counted=None not in (usage.prompt_tokens, usage.completion_tokens),
     )
 
 
-def words_of(error: APIStatusError) -> str:
-    """Return the LLM endpoint's own words about a refusal."""
-    words = error.body.get("message") if isinstance(error.body, Mapping) else None
-    return words if isinstance(words, str) else error.message
+def _text(content: JsonValue) -> str:
+    """Return the text of a message: all of its parts that are text, none that is a thought."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):
+        return "".join(_text(part) for part in content)
+    if isinstance(content, Mapping):
+        return _text(content.get("text")) if content.get("type", "text") in ("text", "output_text") else ""
+    return ""
 
 
-def request_body(
-    settings: LLMEndpointSettings, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
-) -> dict[str, Any]:  # OpenAI's wire format
-    """Return the body of a chat request in the dialect of an LLM endpoint."""
-    body: dict[str, Any] = {  # OpenAI's wire format
-        "model": settings.model,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        dialect.token_limit: settings.max_tokens,
-    }
-    if settings.seed is not None:
-        body["seed"] = settings.seed
-    if dialect.json_schema:
-        described = {"name": "reply", "schema": schema, "strict": True}
-        response_format = {"type": "json_schema", "json_schema": described}
-        return {**body, "messages": list(messages), "response_format": response_format}
-    messages = with_schema_in_prompt(messages, schema)
-    return {**body, "messages": messages, "response_format": {"type": "json_object"}}
+def _object_among(thoughts: str) -> str:
+    found = json_part(thoughts)
+    return found if found.startswith("{") else ""
+
+
+def connection(settings: LLMEndpointSettings, key: str) -> openai.AsyncOpenAI:
+    """Return the connection to an LLM endpoint, with its query parameters.
+
+    Raises:
+        LLMEndpointError: No LLM endpoint is configured, or its URL is not valid.
+    """
+    return openai.AsyncOpenAI(
+        base_url=configured_url(settings),
+        api_key=key,
+        max_retries=0,
+        timeout=settings.timeout_s,
+        default_query=dict(settings.query),
+    )
+
+
+def request_headers(settings: LLMEndpointSettings, key: str) -> dict[str, Any]:
+    """Return the headers of each request. Any: the openai package leaves out a header that is `Omit()`."""
+    if settings.api_key_header is None:
+        return dict(settings.headers)
+    return {**settings.headers, settings.api_key_header: key, "Authorization": openai.Omit()}
 
 
 def configured_url(settings: LLMEndpointSettings) -> str:

@@ -2,9 +2,11 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from pydantic import BaseModel
 
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
@@ -14,8 +16,12 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
-from embedtune.generate.reply_source import recording_path
-from embedtune.llm.probe import LLMEndpointReport, probe_llm_endpoint
+from embedtune.generate.question_slots import require_known_labels
+from embedtune.generate.reply_source import judge_settings, recording_path
+from embedtune.generate.trial import trial_requests
+from embedtune.llm.client import LLMRequest
+from embedtune.llm.errors import ItemError
+from embedtune.llm.probe import probe_llm_endpoint
 
 GIB = 1024**3
 MIN_DISK_GIB = 5.0
@@ -69,41 +75,55 @@ def _check_endpoints(settings: GenerateSettings, secrets: Secrets) -> list[Findi
         except EmbedtuneError as error:
             return [Finding("wrong", "recording", f"{error.what}: {error.got}", error.fix or "")]
         return [Finding("note", "LLM endpoint", f"not used: the recording {settings.recording} is replayed")]
-    findings = [_check_endpoint("generator", settings.llm, secrets.llm_api_key)]
-    if settings.judge is not None:
-        findings.append(_check_endpoint("judge", settings.judge, secrets.judge_api_key))
-    return findings
-
-
-def _check_endpoint(role: str, settings: LLMEndpointSettings, key: str | None) -> Finding:
     try:
-        report = probe_llm_endpoint(settings, key)
+        require_known_labels(settings)
     except EmbedtuneError as error:
-        return Finding("wrong", role, f"{error.what}{f' ({error.got})' if error.got else ''}", error.fix or "")
-    where = f"{settings.model} at {settings.base_url}"
-    if not report.usable:
-        return Finding("wrong", role, f"{where}: {report.problem}", _endpoint_fix(role, settings, report))
-    found = f"{where}: {report.tokens_per_s or 0:.0f} tokens/s"
+        return [Finding("wrong", "generator", _in_words(error), error.fix or "")]
+    own_judge = settings.judge is not None
+    write, judge = trial_requests(settings)
+    judge_key = secrets.judge_api_key if own_judge else secrets.llm_api_key
+    generator = _Trial("generator", "generate.llm", settings.llm, secrets.llm_api_key, write)
+    section = "generate.judge" if own_judge else "generate.llm"
+    return [
+        _check_endpoint(generator),
+        _check_endpoint(_Trial("judge", section, judge_settings(settings), judge_key, judge)),
+    ]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A request of the run, and the LLM endpoint that it is sent to."""
+
+    role: str
+    section: str
+    settings: LLMEndpointSettings
+    key: str | None = field(repr=False)
+    request: LLMRequest[BaseModel]
+
+
+def _check_endpoint(trial: _Trial) -> Finding:
+    settings, role = trial.settings, trial.role
+    try:
+        report = probe_llm_endpoint(settings, trial.key, [trial.request], trial.section)
+    except ItemError as error:
+        found = f"{settings.model} at {settings.base_url}: {_in_words(error)}"
+        return Finding("wrong", role, found, error.fix or "check the log of the server, or use another model")
+    except EmbedtuneError as error:
+        return Finding("wrong", role, _in_words(error), error.fix or "")
+    found = f"{settings.model} at {settings.base_url}: {report.tokens_per_s or 0:.0f} tokens/s"
     if not report.json_schema:
         return Finding(
             "note",
             role,
-            f"{found}; does not enforce JSON schemas",
+            f"{found}; does not enforce JSON schemas ({report.form})",
             "usable: the schema goes into the prompt, and more replies need repair; "
             "a server with guided decoding is better",
         )
-    return Finding("fine", role, f"{found}; enforces JSON schemas")
+    return Finding("fine", role, f"{found}; enforces JSON schemas ({report.form})")
 
 
-def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointReport) -> str:
-    section = "generate.llm" if role == "generator" else "generate.judge"
-    if not report.reachable:
-        return f"start the server, or set {section}.base_url"
-    if report.key_ok is False:
-        return f"set the environment variable {settings.api_key_env} to a valid key"
-    if report.model_known is False:
-        return f"set {section}.model to a model that the server offers"
-    return "check the server's log"
+def _in_words(error: EmbedtuneError) -> str:
+    return f"{error.what}{f' ({error.got})' if error.got else ''}"
 
 
 def _check_gpu(runtime: RuntimeSettings) -> Finding:

@@ -15,5 +15,8 @@ def apply_environment(config: Config, environment: Mapping[str, str]) -> Config:
     base_url = environment.get("OPENAI_BASE_URL")
     if not base_url or config.generate.llm.base_url is not None:
         return config
-    llm = config.generate.llm.model_copy(update={"base_url": base_url})
-    return config.model_copy(update={"generate": config.generate.model_copy(update={"llm": llm})})
+    generate = config.generate
+    changed = {"llm": generate.llm.model_copy(update={"base_url": base_url})}
+    if generate.judge is not None and generate.judge.base_url is None:  # the judge inherits the URL
+        changed["judge"] = generate.judge.model_copy(update={"base_url": base_url})
+    return config.model_copy(update={"generate": generate.model_copy(update=changed)})

@@ -197,3 +197,18 @@ def test_an_unknown_style_is_refused_before_any_call(world):
     with pytest.raises(ConfigError, match="styles"):
         world.run(styles={"shout": 1.0})
     assert world.server.completions == 0
+
+
+def test_an_artifact_with_unanswered_calls_is_not_up_to_date(world):
+    some = str(ROWS[0][2])
+    world.server.faults = lambda call: "500" if some in str(call.original[-1]["content"]) else None
+    llm = {"model": "test", "retries": 0, "outage_s": 0.0}
+    report = world.run(llm=llm, bundles_per_chunk=0.0)
+    manifest = read_artifact(world.folder / "questions", "questions").manifest
+    assert manifest.counts["unanswered"] == 1
+    assert any("the same command sends them again" in note for note in report.notes)
+    world.server.faults = lambda call: None
+    paid = world.server.completions
+    world.run(llm=llm, bundles_per_chunk=0.0)
+    assert world.server.completions == paid + 2  # the call that was missing, and its judgement
+    assert "unanswered" not in read_artifact(world.folder / "questions", "questions").manifest.counts

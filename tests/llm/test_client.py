@@ -103,7 +103,9 @@ def test_an_unusable_reply_is_repaired_once_and_both_are_paid_for(cache: Respons
         client = LLMClient(settings(server), None, cache)
         (answer,) = run(client, request())
         original, repair = server.calls
-    assert repair.body["messages"][:2] == original.body["messages"]
+    assert repair.body["messages"][1] == original.body["messages"][1]
+    # A server that ignores the schema as a parameter sees it in the prompt; one that was cut off knows it.
+    assert ("JSON schema" in repair.body["messages"][0]["content"]) == (fault != "truncated")
     assert [message["role"] for message in repair.body["messages"][2:]] == ["assistant", "user"]
     assert client.usage.calls == 2
     (row,) = recorded(cache)

@@ -48,7 +48,7 @@ def test_a_request_that_the_server_rejects_fails_alone_and_at_once(cache: Respon
         error = outcome(client, request())
         assert len(server.calls) == 1
     assert isinstance(error, ItemError)
-    assert (error.kind, error.detail) == ("HTTP 400", "the prompt is too long for this model")
+    assert (error.kind, error.detail) == ("context too long", "the prompt is too long for this model")
 
 
 @pytest.mark.parametrize("fault", ["stall", "trickle"])
@@ -128,16 +128,23 @@ def test_a_server_that_never_answers_is_unreachable(cache: ResponseCache) -> Non
     assert server.url in str(error)
 
 
-def test_a_server_that_stops_later_fails_items(cache: ResponseCache) -> None:
+@pytest.mark.parametrize(
+    ("outage_s", "error", "words"),
+    [(0.0, ItemError, "connection"), (0.3, LLMEndpointError, "run the same command")],
+)
+def test_a_server_that_stops_later_is_waited_for(
+    cache: ResponseCache, outage_s: float, error: type[Exception], words: str
+) -> None:
     async def scenario(client: LLMClient, server: OpenAIServer) -> None:
         async with client:
             await client.ask(request("one"))
             server.close()
-            with pytest.raises(ItemError, match="connection"):
+            with pytest.raises(error, match=words):
                 await client.ask(request("two"))
 
     with OpenAIServer() as server:
-        asyncio.run(scenario(LLMClient(settings(server, retries=1), None, cache, pacing=QUICK), server))
+        client = LLMClient(settings(server, retries=1, outage_s=outage_s), None, cache, pacing=QUICK)
+        asyncio.run(scenario(client, server))
 
 
 @pytest.mark.parametrize("changed", [{"base_url": None}, {"model": ""}])

@@ -199,3 +199,45 @@ def test_there_are_never_more_workers_than_the_concurrency(cache: ResponseCache)
     with OpenAIServer(replies=echo) as server:
         gather(client_for(server, cache, concurrency=3), 20, task=task)
     assert task.most == 3
+
+
+def test_items_that_failed_only_because_the_server_did_are_sent_a_second_time(cache: ResponseCache) -> None:
+    def flaky(call: Call) -> str | None:
+        return "500" if call.original[-1]["content"] in ("number 3", "number 4") and call.attempt < 2 else None
+
+    task = Recorded()
+    with OpenAIServer(replies=echo, faults=flaky) as server:
+        client = client_for(server, cache, retries=1, concurrency=1, outage_s=0)
+        assert gather(client, 10, share=0.0, task=task) == [Echo(text=f"number {n}") for n in range(10)]
+    assert task.advanced == 10
+    assert client.usage.unanswered == 0
+
+
+def test_items_that_fail_a_second_time_are_counted_as_unanswered(cache: ResponseCache) -> None:
+    def broken(call: Call) -> str | None:
+        return {"number 3": "500", "number 4": "refusal"}.get(call.original[-1]["content"])
+
+    with OpenAIServer(replies=echo, faults=broken) as server:
+        client = client_for(server, cache, retries=0, concurrency=1, outage_s=0)
+        results = gather(client, 10)
+    failed = {n: result.kind for n, result in enumerate(results) if isinstance(result, ItemError)}
+    assert failed == {3: "HTTP 500", 4: "refused"}
+    assert client.usage.unanswered == 1
+
+
+def test_a_server_that_restarts_loses_no_item(cache: ResponseCache, caplog: pytest.LogCaptureFixture) -> None:
+    def restarting(call: Call) -> str | None:
+        return "503" if 10 <= call.index < 60 else None
+
+    with OpenAIServer(replies=echo, faults=restarting) as server:
+        results = gather(client_for(server, cache, retries=1), 30, share=0.0)
+    assert results == [Echo(text=f"number {n}") for n in range(30)]
+    said = [record.message for record in caplog.records if "answer" in record.message]
+    assert ["does not answer" in said[0], "answers again" in said[-1]] == [True, True]
+
+
+def test_a_server_that_never_answered_anything_stops_the_run_after_few_items(cache: ResponseCache) -> None:
+    with OpenAIServer(faults=always("503")) as server:
+        with pytest.raises(GateError, match="HTTP 503"):
+            gather(client_for(server, cache, retries=0), 500)
+        assert len(server.calls) < 30

@@ -29,6 +29,7 @@ from tests.support.openai_replies import (
     completion,
     now_and_then,
 )
+from tests.support.openai_responses import Response, error_response, json_response
 
 
 @dataclass
@@ -43,6 +44,7 @@ class OpenAIServer:
         json_schema: Whether it accepts `response_format: json_schema`; otherwise it answers 400.
         max_tokens: Whether it accepts `max_tokens`; OpenAI's newer models do not.
         retry_after_s: Value of the header Retry-After that it sends with 429 and 503.
+        provider: Returns how a known server responds to a call in its own way, or None (`openai_providers.py`).
         delay_s: Seconds that it takes for each call.
         port: Port to listen on; 0 means a free one.
     """
@@ -54,6 +56,7 @@ class OpenAIServer:
     json_schema: bool = True
     max_tokens: bool = True
     retry_after_s: float = 0.0
+    provider: Callable[[Call], Response | None] = lambda call: None
     delay_s: float = 0.0
     port: int = 0
     # The record: calls in order; usable and unusable completions by fingerprint; faults by name.
@@ -140,26 +143,6 @@ class OpenAIServer:
             }
 
 
-@dataclass(frozen=True)
-class Response:
-    """What is sent; `length` may be wrong on purpose. `None` in place of a response means that nothing is sent."""
-
-    status: int
-    data: bytes
-    headers: dict[str, str]
-    length: int
-    pause_s: float = 0.0  # between two bytes
-
-
-def json_response(status: int, data: Body, headers: dict[str, str] | None = None) -> Response:
-    payload = json.dumps(data).encode()
-    return Response(status, payload, {"Content-Type": "application/json", **(headers or {})}, len(payload))
-
-
-def error_response(status: int, message: str, code: str = "", headers: dict[str, str] | None = None) -> Response:
-    return json_response(status, {"error": {"message": message, "type": code, "code": code}}, headers)
-
-
 def objection(state: OpenAIServer, call: Call) -> Response | None:
     """Return an error response if the server does not accept the request itself."""
     key = call.headers.get("authorization", "").removeprefix("Bearer ")
@@ -171,7 +154,7 @@ def objection(state: OpenAIServer, call: Call) -> Response | None:
         return error_response(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
     if call.body.get("response_format", {}).get("type") == "json_schema" and not state.json_schema:
         return error_response(400, "response_format type json_schema is not supported", "invalid_request_error")
-    return None
+    return state.provider(call)
 
 
 def misbehaviour(state: OpenAIServer, fault: str) -> Response | None:
@@ -216,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.server_state
         if state.release.is_set():
             self._send(None)  # a connection that is still open although the server is closed
-        elif self.path != "/v1/chat/completions":
+        elif self.path.partition("?")[0] != "/v1/chat/completions":
             self._send(error_response(404, "no such page"))
         else:
             self._chat(state, state.record(body, {k.lower(): v for k, v in self.headers.items()}))

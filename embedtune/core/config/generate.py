@@ -1,10 +1,17 @@
 """Settings of the stage generate: the LLM endpoints, the questions asked for, and the limits for keeping them."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from embedtune.core.config.section import Section, Share, Shares
+
+# Headers that carry a key: keys come from environment variables, never from a configuration.
+KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization"})
+# What belongs to an address, and what to a model: a judge elsewhere, or another model, does not inherit it.
+OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra")
+OF_MODEL = ("price_in", "price_out")
 
 
 class LLMEndpointSettings(Section):
@@ -14,14 +21,35 @@ class LLMEndpointSettings(Section):
         default=None, description="URL of the LLM endpoint, for example http://127.0.0.1:8080/v1."
     )
     model: str = Field(default="", description="Name by which the LLM endpoint knows the model.")
-    api_key_env: str = Field(
-        default="OPENAI_API_KEY", description="Environment variable that holds the API key of the LLM endpoint."
+    api_key_env: str | None = Field(
+        default="OPENAI_API_KEY",
+        description="Environment variable that holds the API key of the LLM endpoint. None: no key is sent.",
     )
-    temperature: float = Field(default=0.6, ge=0.0, le=2.0, description="Sampling temperature (recipe: 0.6).")
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0, description="Nucleus sampling (recipe: 0.95).")
-    max_tokens: int = Field(default=2048, ge=16, description="Maximum number of tokens per reply.")
+    api_key_header: str | None = Field(
+        default=None,
+        description="Header that carries the key itself, such as `api-key` for Azure. None: Authorization.",
+    )
+    temperature: float | None = Field(
+        default=0.6, ge=0.0, le=2.0, description="Sampling temperature (recipe: 0.6). None: not sent."
+    )
+    top_p: float | None = Field(
+        default=0.95, gt=0.0, le=1.0, description="Nucleus sampling (recipe: 0.95). None: not sent."
+    )
+    max_tokens: int | None = Field(
+        default=2048,
+        ge=16,
+        description="Maximum number of tokens per reply, thinking included. None: not sent.",
+    )
     seed: int | None = Field(
         default=None, description="Sampling seed sent to the LLM endpoint; some endpoints ignore it."
+    )
+    extra: dict[str, JsonValue] = Field(
+        default={},
+        description="Further fields of the request, such as {reasoning_effort: low}. Others make other replies.",
+    )
+    headers: dict[str, str] = Field(default={}, description="Further HTTP headers; never keys.")
+    query: dict[str, str] = Field(
+        default={}, description="Query parameters, such as {api-version: 2024-10-21} for Azure."
     )
     timeout_s: float = Field(default=120.0, gt=0, description="Timeout per request in seconds (recipe: 120).")
     concurrency: int = Field(default=16, ge=1, le=1024, description="Maximum number of requests in flight.")
@@ -31,8 +59,33 @@ class LLMEndpointSettings(Section):
         le=20,
         description="Number of retries after HTTP 429 or 5xx, a timeout or a lost connection.",
     )
-    price_in: float = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
-    price_out: float = Field(default=0.0, ge=0, description="USD per million completion tokens.")
+    outage_s: float = Field(
+        default=900.0,
+        ge=0,
+        description="Seconds to wait while an LLM endpoint that has answered before does not answer.",
+    )
+    price_in: float | None = Field(
+        default=None, ge=0, description="USD per million prompt tokens. None: unknown; 0: free."
+    )
+    price_out: float | None = Field(
+        default=None, ge=0, description="USD per million completion tokens. None: unknown; 0: free."
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _no_keys(cls, headers: dict[str, str]) -> dict[str, str]:
+        if KEY_HEADERS & {name.lower() for name in headers}:
+            raise ValueError("a key does not belong into a configuration: use api_key_env and api_key_header")
+        return headers
+
+    @field_validator("extra")
+    @classmethod
+    def _nothing_of_ours(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        taken = {"model", "messages", "response_format", "temperature", "top_p", "seed", "stream", "n"}
+        taken |= {"max_tokens", "max_completion_tokens"}
+        if taken & set(extra):
+            raise ValueError(f"{', '.join(sorted(taken & set(extra)))}: not in extra, embedtune sets it itself")
+        return extra
 
 
 class GenerateSettings(Section):
@@ -43,7 +96,8 @@ class GenerateSettings(Section):
     )
     judge: LLMEndpointSettings | None = Field(
         default=None,
-        description="The LLM endpoint that judges them. None: the one that writes them, at temperature 0.",
+        description="The LLM endpoint that judges them, at temperature 0. What is not set is the generator's, "
+        "except key, headers, query and extra at another address, and prices of another model.",
     )
     recording: str | None = Field(
         default=None,
@@ -113,7 +167,7 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before it exceeds it. None: no ceiling.",
+        description="Cost ceiling in USD; the run stops before it exceeds it. It needs prices. None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."
@@ -124,4 +178,41 @@ class GenerateSettings(Section):
         for name in ("styles", "query_types", "reasoning_types", "complexities"):
             if sum(getattr(self, name).values()) <= 0:
                 raise ValueError(f"{name} needs at least one positive share")
+        if self.judge is not None:
+            # A frozen model is changed here, while it is made: what is dumped and read again is complete.
+            object.__setattr__(self, "judge", _complete_judge(self.llm, self.judge))
+        if self.max_cost is not None and self.recording is None:
+            self._require_prices()
         return self
+
+    def _require_prices(self) -> None:
+        for name, endpoint in (("llm", self.llm), ("judge", self.judge or self.llm)):
+            for key in ("price_in", "price_out", "max_tokens"):
+                if getattr(endpoint, key) is None:
+                    hint = "tokens per reply" if key == "max_tokens" else "USD per million tokens, 0 if it is free"
+                    raise ValueError(f"max_cost cannot be kept without generate.{name}.{key} ({hint})")
+
+
+def _complete_judge(llm: LLMEndpointSettings, judge: LLMEndpointSettings) -> LLMEndpointSettings:
+    """Return the judge's settings with the generator's for what they do not set, at temperature 0."""
+    inherited = {name: getattr(llm, name) for name in LLMEndpointSettings.model_fields}
+    inherited["temperature"] = None if llm.temperature is None else 0.0
+    defaults = LLMEndpointSettings()
+    same_address = judge.base_url is None or _address(judge.base_url) == _address(llm.base_url)
+    if not same_address:
+        inherited |= {name: getattr(defaults, name) for name in OF_ADDRESS} | {"api_key_env": None}
+    if not same_address or judge.model not in ("", llm.model):
+        inherited |= {name: getattr(defaults, name) for name in OF_MODEL}
+    own = {name: getattr(judge, name) for name in judge.model_fields_set}
+    # An empty address or model is the generator's, also in a file that names every key.
+    own = {name: value for name, value in own.items() if not (name in ("base_url", "model") and not value)}
+    return LLMEndpointSettings.model_validate({**inherited, **own})
+
+
+def _address(url: str | None) -> tuple[str, str] | None:
+    """Return scheme, host and port of a URL."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return (parts.scheme, parts.netloc.rpartition("@")[2].lower()) if parts.netloc else None

@@ -113,7 +113,9 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text):
 
 def test_what_only_changes_speed_or_price_does_not_change_the_questions():
     slow = parse_config(MINIMAL)
-    fast = parse_config(MINIMAL | {"generate": {"llm": {"concurrency": 99, "price_in": 3.0}, "max_cost": 1.0}})
+    fast = parse_config(
+        MINIMAL | {"generate": {"llm": {"concurrency": 99, "price_in": 3.0, "price_out": 9.0}, "max_cost": 1.0}}
+    )
     other = parse_config(MINIMAL | {"generate": {"llm": {"temperature": 0.1}}})
     assert stage_settings(slow, "generate") == stage_settings(fast, "generate")
     assert stage_settings(slow, "generate") != stage_settings(other, "generate")
