@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from embedtune.mine.mining_arrays import MiningProblem
 from embedtune.mine.negatives import FIRST_DEPTH, SearchOptions, mine_negatives
-from embedtune.mine.problem import MiningProblem
 
 NEGATIVES, MARGIN = 5, 0.05
 Bench = tuple[Callable[[], Any], Callable[[Any], list[list[str]]]]  # what is timed, and its result as rows

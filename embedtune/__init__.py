@@ -41,13 +41,26 @@ if TYPE_CHECKING:
     from embedtune.core.comparisons import Comparisons
     from embedtune.core.config.config import Config
     from embedtune.core.config.load import load_config
+    from embedtune.core.config.machine import RuntimeSettings
     from embedtune.core.contract import EncoderContract
-    from embedtune.core.errors import EmbedtuneError
+    from embedtune.core.errors import (
+        ArtifactError,
+        ConfigError,
+        ContractError,
+        EmbedtuneError,
+        EndpointError,
+        GateError,
+        InputError,
+        LLMEndpointError,
+    )
     from embedtune.core.progress import LineProgress, Progress, SilentProgress
+    from embedtune.core.records.audit import Audit
     from embedtune.core.records.base import read_record
     from embedtune.core.records.deployment import Deployment, EndpointDrift, ReindexPlan
     from embedtune.core.records.engine import Engine, Parity
-    from embedtune.core.records.evaluation import Examples, Metrics, Slices, VerdictRecord
+    from embedtune.core.records.evaluation import Examples, Interval, Metrics, Slices, Verdict, VerdictRecord
+    from embedtune.core.records.split import SplitProofs
+    from embedtune.core.records.training import Training
     from embedtune.core.secrets import Secrets
     from embedtune.core.stage import Context
     from embedtune.deploy.stage import run as run_deploy
@@ -57,20 +70,30 @@ if TYPE_CHECKING:
     from embedtune.ingest.stage import run as run_ingest
     from embedtune.mine.stage import run as run_mine
     from embedtune.report.page import render_report
+    from embedtune.split.labelled import import_labelled
     from embedtune.split.stage import run as run_split
     from embedtune.train.stage import run as run_train
 
 __all__ = [
     "Artifact",
+    "ArtifactError",
+    "Audit",
     "Comparisons",
     "Config",
+    "ConfigError",
     "Context",
+    "ContractError",
     "Deployment",
     "EmbedtuneError",
     "EncoderContract",
     "EndpointDrift",
+    "EndpointError",
     "Engine",
     "Examples",
+    "GateError",
+    "InputError",
+    "Interval",
+    "LLMEndpointError",
     "LineProgress",
     "Manifest",
     "Metrics",
@@ -78,11 +101,16 @@ __all__ = [
     "Parity",
     "Progress",
     "ReindexPlan",
+    "RuntimeSettings",
     "Secrets",
     "SilentProgress",
     "Slices",
+    "SplitProofs",
     "StageReport",
+    "Training",
+    "Verdict",
     "VerdictRecord",
+    "import_labelled",
     "load_config",
     "open_context",
     "open_model",
@@ -104,15 +132,24 @@ __all__ = [
 # The module of each public name; `module:name` where it has another name there.
 _HOMES = {
     "Artifact": "embedtune.core.artifacts",
+    "ArtifactError": "embedtune.core.errors",
+    "Audit": "embedtune.core.records.audit",
     "Comparisons": "embedtune.core.comparisons",
     "Config": "embedtune.core.config.config",
+    "ConfigError": "embedtune.core.errors",
     "Context": "embedtune.core.stage",
+    "ContractError": "embedtune.core.errors",
     "Deployment": "embedtune.core.records.deployment",
     "EmbedtuneError": "embedtune.core.errors",
     "EncoderContract": "embedtune.core.contract",
     "EndpointDrift": "embedtune.core.records.deployment",
+    "EndpointError": "embedtune.core.errors",
     "Engine": "embedtune.core.records.engine",
     "Examples": "embedtune.core.records.evaluation",
+    "GateError": "embedtune.core.errors",
+    "InputError": "embedtune.core.errors",
+    "Interval": "embedtune.core.records.evaluation",
+    "LLMEndpointError": "embedtune.core.errors",
     "LineProgress": "embedtune.core.progress",
     "Manifest": "embedtune.core.artifacts",
     "Metrics": "embedtune.core.records.evaluation",
@@ -120,11 +157,16 @@ _HOMES = {
     "Parity": "embedtune.core.records.engine",
     "Progress": "embedtune.core.progress",
     "ReindexPlan": "embedtune.core.records.deployment",
+    "RuntimeSettings": "embedtune.core.config.machine",
     "Secrets": "embedtune.core.secrets",
     "SilentProgress": "embedtune.core.progress",
     "Slices": "embedtune.core.records.evaluation",
+    "SplitProofs": "embedtune.core.records.split",
     "StageReport": "embedtune.core.artifacts",
+    "Training": "embedtune.core.records.training",
+    "Verdict": "embedtune.core.records.evaluation",
     "VerdictRecord": "embedtune.core.records.evaluation",
+    "import_labelled": "embedtune.split.labelled",
     "load_config": "embedtune.core.config.load",
     "open_context": "embedtune.api",
     "open_model": "embedtune.api",

@@ -6,11 +6,11 @@ from embedtune import __version__
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.help import SectionedGroup, as_typed, examples
 from embedtune.cli.releases import reindex, release
+from embedtune.cli.reporting import EXIT_CODES
 from embedtune.cli.run import demo, run
 from embedtune.cli.search import search
 from embedtune.cli.serve import serve
 from embedtune.cli.setup import doctor, estimate, init, local_llm, report
-from embedtune.cli.shell import EXIT_CODES
 from embedtune.cli.stages import STAGE_COMMANDS
 
 SECTIONS = {

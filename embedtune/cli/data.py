@@ -9,7 +9,7 @@ import click
 
 from embedtune.cli.help import examples
 from embedtune.cli.options import FILE, FOLDER, build_config, config_options, work_option
-from embedtune.cli.shell import out, reporting
+from embedtune.cli.reporting import out, reporting
 
 
 @click.command(
@@ -28,7 +28,7 @@ def eval_set(questions: Path, chunks: Path, output: Path) -> None:
     QUESTIONS is a file of JSON lines; each question quotes its answer from a document. Evaluate on the set with
     `--eval-set NAME=DIR`.
     """
-    from embedtune.evaluate.quoted import build_quoted_set
+    from embedtune.evaluate.quoted_set import build_quoted_set
 
     with reporting(verbose=False):
         counts = build_quoted_set(questions, chunks, output)

@@ -10,7 +10,7 @@ import click
 from embedtune.cli import views
 from embedtune.cli.help import OrderedGroup, examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
-from embedtune.cli.shell import err, out, reporting, show
+from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError
 from embedtune.core.retrieval.beir import read_records
 from embedtune.local.environment import secrets_of
@@ -175,7 +175,7 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
 
     Stops the server that deploy, promote or rollback started in the background.
     """
-    from embedtune.deploy.local import LocalTriton
+    from embedtune.deploy.local_triton import LocalTriton
 
     with reporting(verbose):
         settings = build_config(options, os.environ).deploy

@@ -24,7 +24,7 @@ from embedtune.cli.options import (
     work_option,
     yes_option,
 )
-from embedtune.cli.shell import err, out, reporting, show
+from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import load_config
 from embedtune.core.errors import ConfigError, GateError

@@ -14,7 +14,7 @@ import click
 from embedtune.cli import views
 from embedtune.cli.help import examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options
-from embedtune.cli.shell import err, out, reporting
+from embedtune.cli.reporting import err, out, reporting
 from embedtune.local.environment import secrets_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import click
 
 from embedtune.cli.help import examples
 from embedtune.cli.options import FOLDER
-from embedtune.cli.shell import err, reporting
+from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
 
 
@@ -28,7 +28,7 @@ def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, addr
     """Serve a release with Triton on this machine.
 
     RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
-    the one from the package nvidia-pytriton, which is installed into its own environment at first use.
+    the one from the package nvidia-pytriton, which gets a virtual environment of its own at first use.
     """
     from embedtune.serve.release.record import read_release
     from embedtune.serve.triton.installation import find_installation

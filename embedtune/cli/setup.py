@@ -22,7 +22,7 @@ from embedtune.cli.options import (
     output_options,
     work_option,
 )
-from embedtune.cli.shell import out, reporting, show
+from embedtune.cli.reporting import out, reporting, show
 from embedtune.core.config.load import load_config, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.local.environment import secrets_of

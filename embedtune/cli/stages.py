@@ -21,7 +21,7 @@ from embedtune.cli.options import (
     output_options,
     yes_option,
 )
-from embedtune.cli.shell import err, reporting, show
+from embedtune.cli.reporting import err, reporting, show
 from embedtune.core.stage import STAGES, Context, StageSpec
 from embedtune.local.runner import run_stage
 

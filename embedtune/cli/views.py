@@ -14,10 +14,10 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
-from embedtune.report.figures import verdict_sentences
+from embedtune.report.metric_rows import verdict_sentences
 
 if TYPE_CHECKING:
-    from embedtune.core.retrieval.comparison import Hit
+    from embedtune.core.retrieval.side_by_side import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
     from embedtune.serve.store.records import Live, Published

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from embedtune.core.errors import ContractError
 
 CONTRACT_FILE = "embedtune.json"
-NAME, VERSION = "contract", 1  # of that file; the version is raised when a field is added, removed or changed
+# Of that file, which is written here and not by core/records: configuration and records build on the contract. The
+# version is raised when a field is added, removed or changed.
+NAME, VERSION = "contract", 1
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
@@ -110,11 +112,11 @@ def load_contract(directory: Path) -> EncoderContract:
     try:
         record = json.loads(path.read_bytes())
         # Files from before versions have the same fields, so models that were tuned then stay readable.
-        version = record.get("schema_version", VERSION)
-        if version != VERSION:
+        name, version = record.get("schema_name", NAME), record.get("schema_version", VERSION)
+        if (name, version) != (NAME, VERSION):
             raise ContractError(
                 f"{path} was written by another version of embedtune",
-                got=f"{NAME} version {version}",
+                got=f"{name} version {version}",
                 expected=f"{NAME} version {VERSION}",
                 fix=again,
             )

@@ -166,11 +166,11 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 
 
 # Where the LLM is served, how fast and at what price does not change the questions.
-VOLATILE_ENDPOINT = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
+VOLATILE_LLM = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
 VOLATILE: dict[str, IncEx] = {
     "generate": {
-        "llm": set(VOLATILE_ENDPOINT),
-        "judge": set(VOLATILE_ENDPOINT),
+        "llm": set(VOLATILE_LLM),
+        "judge": set(VOLATILE_LLM),
         "max_cost": True,
         "confirm_above": True,
     }

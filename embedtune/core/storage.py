@@ -1,16 +1,17 @@
 """Reads an S3-compatible object store with the MinIO client: lists a prefix or downloads it to a local folder."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.errors import ArtifactError, ConfigError, InputError
+from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,20 @@ _FIXES = {
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
 }
+
+
+class DownloadIndex(JsonRecord):
+    """What a folder of downloads holds.
+
+    Attributes:
+        etags: The etag of each file's object, by the file's name.
+    """
+
+    NAME: ClassVar[str] = "download_index"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune ingest"
+
+    etags: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -179,11 +194,14 @@ def _target(folder: Path, item: StoredObject, uri: str) -> Path:
 
 
 def _read_index(folder: Path) -> dict[str, str]:
-    path = folder / INDEX
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    """Return the etag of each downloaded object; an unreadable index has none, so all are fetched again."""
+    try:
+        return read_record(folder / INDEX, DownloadIndex).etags
+    except ArtifactError:
+        return {}
 
 
 def _write_index(folder: Path, index: dict[str, str]) -> None:
     draft = folder / f"{INDEX}.draft"
-    draft.write_text(json.dumps(index, sort_keys=True))
+    write_record(draft, DownloadIndex(etags=dict(sorted(index.items()))))
     draft.replace(folder / INDEX)

@@ -15,7 +15,7 @@ from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.deploy.kubernetes import ServingDeployment
-from embedtune.deploy.local import LocalTriton
+from embedtune.deploy.local_triton import LocalTriton
 from embedtune.serve.release.record import Release, read_release
 from embedtune.serve.store.store import ReleaseStore
 

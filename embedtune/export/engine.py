@@ -13,9 +13,9 @@ from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ContractError
 from embedtune.core.records.base import write_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
-from embedtune.export.calibrate import Passages, write_calibrated
 from embedtune.export.encoder import encoder_graph
-from embedtune.export.half import halve
+from embedtune.export.fp16 import halve
+from embedtune.export.int8_tensorrt import Passages, write_calibrated
 from embedtune.export.onnx_file import write_onnx
 from embedtune.export.tensorrt import PLAN_FILE, BuiltPlan, Profile, build_plan
 

@@ -17,10 +17,10 @@ from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.retrieval.metrics import evaluate_run, mean_metrics
-from embedtune.export.int8 import graph_files, write_int8
+from embedtune.export.int8_cpu import graph_files, write_int8
 from embedtune.export.parity import METRIC, Variant
+from embedtune.export.parity_texts import Sample
 from embedtune.export.tensorrt import PLAN_FILE, TensorrtGraph
-from embedtune.export.texts import Sample
 
 
 @dataclass(frozen=True)

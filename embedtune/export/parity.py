@@ -10,7 +10,7 @@ from embedtune.core.artifacts import Figure
 from embedtune.core.config.export import ExportSettings, Precision
 from embedtune.core.errors import GateError
 from embedtune.core.records.engine import ComparedText, Parity, TokenRange, VariantParity
-from embedtune.export.texts import Sample
+from embedtune.export.parity_texts import Sample
 
 METRIC = "ndcg@10"
 WORST = 5

@@ -19,8 +19,8 @@ from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.export.engine import export_engine
 from embedtune.export.measure import Case, compare_variants, dev_ndcg, reference_vectors
 from embedtune.export.parity import Measurements, require_parity
+from embedtune.export.parity_texts import Draw, draw_samples
 from embedtune.export.tensorrt import require_tensorrt
-from embedtune.export.texts import Draw, draw_samples
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.generate.calls import draw
 from embedtune.generate.passages import Passage
+from embedtune.generate.questions_to_ask import draw
 
 Bundle = tuple[Passage, ...]
 NEIGHBOURS = 32

@@ -10,12 +10,12 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.secrets import Secrets
+from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundles import starts_bundle
-from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
-from embedtune.generate.write import judging_requests, read_replies
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMRequest, identity_of
 from embedtune.llm.schema import Message, Problem, read_as

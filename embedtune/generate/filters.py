@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.core.records.questions import Rejection
+from embedtune.core.records.rejections import Rejection
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.retrieval.shingles import words

@@ -2,7 +2,7 @@
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.errors import ConfigError
-from embedtune.generate.calls import MULTI_HOP, QuestionSlot
+from embedtune.generate.questions_to_ask import MULTI_HOP, QuestionSlot
 
 REASONING = {
     "factual": "a value, name or limit",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.records.questions import QuestionRow, RejectedRow
-from embedtune.generate.calls import QuestionCall, QuestionSlot
+from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot
 from embedtune.generate.requests import ASPECTS, Scores, WrittenQuestion
 
 UNRANKED = 0

@@ -11,15 +11,15 @@ from embedtune import __version__
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.errors import InputError
+from embedtune.generate.ask_llm import Reply, judging_requests, no_reply, read_replies
 from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.bundles import known_bundles
-from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import prompt_versions
+from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording_header import RecordedModel, RecordingHeader
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import writing_request
-from embedtune.generate.write import Reply, judging_requests, no_reply, read_replies
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMRequest, identity_of
 from embedtune.llm.schema import Problem, read_as

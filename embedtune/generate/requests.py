@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from embedtune.generate.calls import QuestionCall
 from embedtune.generate.prompts import fence, load_prompt
 from embedtune.generate.question_slots import question_slot_text
+from embedtune.generate.questions_to_ask import QuestionCall
 from embedtune.llm.client import LLMRequest
 
 Score = Annotated[int, Field(ge=1, le=10)]

@@ -12,12 +12,12 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
-from embedtune.core.records.questions import rejection_code
+from embedtune.core.records.rejections import rejection_code
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun
+from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.bundle_file import bundle_file, write_bundles
 from embedtune.generate.bundles import bundle_ids, make_bundles
-from embedtune.generate.calls import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.filters import (
     Corpus,
     by_scores,
@@ -30,9 +30,9 @@ from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
+from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
-from embedtune.generate.write import Writers, write_questions
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
 

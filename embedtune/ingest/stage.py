@@ -10,11 +10,11 @@ from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.core.storage import download_prefix
+from embedtune.ingest.assign_splits import Membership, Occurrences, assign, families, refuse_giant
 from embedtune.ingest.chunk_file import ChunkFile
 from embedtune.ingest.chunker import Chunker
 from embedtune.ingest.corpus import Corpus, near_duplicates, read_corpus
 from embedtune.ingest.sources import Listing, list_sources
-from embedtune.ingest.splits import Membership, Occurrences, assign, families, refuse_giant
 from embedtune.ingest.summary import summarise
 from embedtune.ingest.tables import write_tables
 from embedtune.ingest.tokens import TokenCounter

@@ -9,8 +9,8 @@ from embedtune.core.artifacts import Figure
 from embedtune.core.config.config import Config
 from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
+from embedtune.ingest.assign_splits import Membership
 from embedtune.ingest.corpus import Corpus
-from embedtune.ingest.splits import Membership
 
 Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.retrieval.union_find import Labels
+from embedtune.ingest.assign_splits import Membership
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.sources import Skipped
-from embedtune.ingest.splits import Membership
 
 ROWS = 1000  # in memory at once
 CHUNKS = pa.schema(

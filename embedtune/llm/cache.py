@@ -12,8 +12,8 @@ from typing import Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from embedtune.core.errors import ArtifactError, InputError
+from embedtune.llm.cache_key import Origin, RequestIdentity, canonical
 from embedtune.llm.errors import printable
-from embedtune.llm.identity import Origin, RequestIdentity, canonical
 
 VERSION: Final = 1
 FORMAT: Final = "embedtune-recording"

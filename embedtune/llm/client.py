@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import CachedReply, ResponseCache
-from embedtune.llm.endpoint import LLMEndpoint
+from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
-from embedtune.llm.identity import RequestIdentity, SamplingParameters
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
+from embedtune.llm.retries import LLMEndpoint
 from embedtune.llm.schema import (
     CUT_OFF,
     REFUSED,

@@ -21,7 +21,7 @@ from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.playground import PlaygroundRecord
 from embedtune.core.retrieval.beir import Record, read_qrels, read_records, write_records
-from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Hit, Ranking, compare
+from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.retrieval.exact_search import Indices
-from embedtune.mine.problem import MiningProblem
+from embedtune.mine.mining_arrays import MiningProblem
 
 Decisions = npt.NDArray[np.int8]
 

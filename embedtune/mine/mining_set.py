@@ -10,7 +10,7 @@ from embedtune.core.errors import GateError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Qrels, Record, read_retrieval_set
 from embedtune.core.retrieval.exact_search import Indices
-from embedtune.mine.problem import MiningProblem
+from embedtune.mine.mining_arrays import MiningProblem
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.mine.candidate_filter import CandidateFilter, Decision, Decisions, thresholds
-from embedtune.mine.problem import MiningProblem
+from embedtune.mine.mining_arrays import MiningProblem
 
 # Deep enough to pass the positives and the likely false negatives of most queries; only the others are searched
 # a second time.

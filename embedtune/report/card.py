@@ -6,7 +6,7 @@ from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
 from embedtune.core.records.training import EVALUATION_MARK
-from embedtune.report.figures import (
+from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,

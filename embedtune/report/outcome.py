@@ -23,7 +23,7 @@ from embedtune.core.records.evaluation import (
 )
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.charts import Bar, Bins, Row, bars, forest, histogram
-from embedtune.report.figures import (
+from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,

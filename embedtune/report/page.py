@@ -9,7 +9,7 @@ from embedtune.core.formatting import signed
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
-from embedtune.report.figures import SYSTEMS, metric_title
+from embedtune.report.metric_rows import SYSTEMS, metric_title
 from embedtune.report.work import Work, open_work
 
 REPORT_FILE = "report.html"

@@ -11,11 +11,11 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.audit import AUDIT_FILE, REASON_TEXTS, Audit
 from embedtune.core.records.engine import PARITY_FILE, Parity
-from embedtune.core.records.questions import rejection_text
+from embedtune.core.records.rejections import rejection_text
 from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
 from embedtune.report.charts import Bins, Curve, curves, histogram, shares
-from embedtune.report.figures import metric_title
+from embedtune.report.metric_rows import metric_title
 from embedtune.report.work import Work
 
 SCORE_BINS = 40

@@ -1,6 +1,5 @@
 """The contents of a work directory: which artifacts are present, and whether they belong together."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,6 @@ class Work:
             ArtifactError: The record is missing from the artifact, damaged, or of another version.
         """
         return read_record(self.path / artifact / file, kind) if artifact in self.manifests else None
-
-    def data(self, artifact: str, file: str) -> Any | None:
-        """Read a JSON file of an artifact, or return None if it is not present."""
-        path = self._file(artifact, file)
-        return json.loads(path.read_text(encoding="utf-8")) if path else None
 
     def rows(self, artifact: str, file: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Read columns of a Parquet file of an artifact; no rows if it is not present.

@@ -15,7 +15,7 @@ def build_handwritten_set(work: Path) -> Path:
     Args:
         work: A work directory whose `chunks` artifact was made from the handbook.
     """
-    from embedtune.evaluate.quoted import build_quoted_set
+    from embedtune.evaluate.quoted_set import build_quoted_set
 
     target, draft = work / "handwritten", work / ".handwritten.draft"
     shutil.rmtree(draft, ignore_errors=True)

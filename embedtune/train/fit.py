@@ -23,13 +23,13 @@ from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
-from embedtune.train.in_batch import InBatchLoss
-from embedtune.train.own_negatives import OwnNegativesLoss
+from embedtune.train.loss_in_batch import InBatchLoss
+from embedtune.train.loss_own_negatives import OwnNegativesLoss
+from embedtune.train.model import uses_bf16
 from embedtune.train.plan import TrainingPlan
-from embedtune.train.prepare import uses_bf16
 from embedtune.train.schedule import optimizer_and_schedule
-from embedtune.train.trained import Fit
 from embedtune.train.trainer import Trainer
+from embedtune.train.training_result import Fit
 from embedtune.train.watch import Watch
 
 log = logging.getLogger(__name__)

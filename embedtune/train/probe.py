@@ -27,7 +27,7 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     import torch
 
     from embedtune.train.fit import build_collator, build_loss
-    from embedtune.train.prepare import trainable_model, uses_bf16
+    from embedtune.train.model import trainable_model, uses_bf16
 
     settings = config.train
     batch_size = effective_batch_size(settings.batch_size, rows)

@@ -21,7 +21,7 @@ from embedtune.train.card import model_card
 from embedtune.train.dev import DevSet, LiveEncoder
 from embedtune.train.plan import plan_training
 from embedtune.train.rows import read_rows
-from embedtune.train.trained import Trained
+from embedtune.train.training_result import Trained
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -69,7 +69,7 @@ def _train(
     triplets: Path, dev: DevSet, base: Path, checkpoints: Path, context: Context
 ) -> "tuple[Trained, SentenceTransformer]":
     from embedtune.train.fit import fit
-    from embedtune.train.prepare import trainable_model, trained_model
+    from embedtune.train.model import trainable_model, trained_model
 
     config = context.config
     before = _measure_base(dev, base, context)
@@ -94,7 +94,7 @@ def _measure_base(dev: DevSet, base: Path, context: Context) -> dict[int, float]
 
 
 def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, config: Config) -> None:
-    from embedtune.train.prepare import uses_bf16
+    from embedtune.train.model import uses_bf16
 
     model.save_pretrained(str(path), create_model_card=False)
     config.contract.save(path)

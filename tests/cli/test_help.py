@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from embedtune.cli import cli
 from embedtune.cli.help import HELP_LINE
-from embedtune.cli.shell import EXIT_CODES
+from embedtune.cli.reporting import EXIT_CODES
 from embedtune.core.config.load import load_config
 from embedtune.core.stage import STAGE_NAMES
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from embedtune.cli.reference.__main__ import main
 from embedtune.cli.reference.environment import VARIABLES
 from embedtune.cli.reference.exit_codes import error_classes
-from embedtune.cli.shell import EXIT_CODES
-from embedtune.serve.gateway.refusal import REFUSAL_CODES
+from embedtune.cli.reporting import EXIT_CODES
+from embedtune.serve.gateway.http_errors import REFUSAL_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
 # Names with a known prefix wherever they occur, and any name that is looked up in an environment.

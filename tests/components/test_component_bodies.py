@@ -129,7 +129,7 @@ def test_evaluate(run: Run) -> None:
 
 
 def test_report(run: Run) -> None:
-    page = dsl.HTML(uri=str(run.work / "page.html"))
+    page = dsl.HTML(uri=str(run.work / "playground.html"))
     report.python_func(**run.artifacts, page=page)
     text = Path(page.path).read_text()
     assert "<html" in text.lower()

@@ -68,6 +68,13 @@ def test_another_version_is_refused_by_name(tmp_path: Path):
     assert (caught.value.got, caught.value.expected) == ("contract version 2", "contract version 1")
 
 
+def test_a_record_of_another_kind_is_refused_by_name(tmp_path: Path):
+    edited(tmp_path, schema_name="verdict")
+    with pytest.raises(ContractError, match="another version") as caught:
+        load_contract(tmp_path)
+    assert caught.value.got == "verdict version 1"
+
+
 @pytest.mark.parametrize("fields", [{"contract": None}, {"contract_hash": None}, {"contract": {"pool": "mean"}}])
 def test_a_file_without_its_fields_is_damaged(tmp_path: Path, fields):
     edited(tmp_path, **fields)

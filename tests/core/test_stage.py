@@ -108,7 +108,7 @@ def test_the_provenance_names_seed_contract_settings_inputs_and_code(tmp_path, c
 
 def test_the_code_version_is_that_of_the_module_that_does_the_work(tmp_path, config):
     run = StageRun("ingest", tmp_path, context(config, tmp_path), module="splits")
-    assert run.provenance({}).code_version == code_version("embedtune.ingest.splits")
+    assert run.provenance({}).code_version == code_version("embedtune.ingest.assign_splits")
 
 
 def test_inputs_are_opened_by_the_name_of_their_schema_and_verified(tmp_path, config):

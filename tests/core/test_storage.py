@@ -1,47 +1,21 @@
 """Against a real server: EMBEDTUNE_TEST_S3=host:port (plain HTTP) and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
 
-import io
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from minio import Minio
 
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.core.storage import StoredObject, _target, download_prefix, list_prefix
-
-ENDPOINT = os.environ.get("EMBEDTUNE_TEST_S3")
-needs_server = pytest.mark.skipif(ENDPOINT is None, reason="no S3 server: EMBEDTUNE_TEST_S3=host:port is not set")
-STORAGE = StorageSettings(endpoint=ENDPOINT, secure=False)
-SECRETS = Secrets(
-    s3_access_key=os.environ.get("AWS_ACCESS_KEY_ID"), s3_secret_key=os.environ.get("AWS_SECRET_ACCESS_KEY")
-)
-
-
-class Bucket:
-    def __init__(self) -> None:
-        self.client = Minio(str(ENDPOINT), SECRETS.s3_access_key, SECRETS.s3_secret_key, secure=False)
-        self.name = f"embedtune-{uuid.uuid4().hex[:12]}"
-        self.client.make_bucket(self.name)
-
-    def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(self.name, key, io.BytesIO(data), len(data))
-
-    def remove(self) -> None:
-        for item in self.client.list_objects(self.name, recursive=True):
-            self.client.remove_object(self.name, item.object_name)
-        self.client.remove_bucket(self.name)
+from embedtune.core.storage import INDEX, StoredObject, _target, download_prefix, list_prefix
+from tests.support.object_store import SECRETS, STORAGE, Bucket, a_bucket, needs_server
 
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    made = Bucket()
-    yield made
-    made.remove()
+    with a_bucket() as made:
+        yield made
 
 
 @needs_server
@@ -133,3 +107,17 @@ def test_server_that_does_not_answer_is_named() -> None:
 def test_key_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leads out"):
         _target(tmp_path / "docs", StoredObject(f"docs/{name}", name, 1, "e"), "s3://bucket/docs")
+
+
+@needs_server
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"schema_name": "download_index", "schema_version": 99}'])
+def test_an_unreadable_index_of_downloads_fetches_everything_again(
+    bucket: Bucket, tmp_path: Path, damage: str
+) -> None:
+    uri = f"s3://{bucket.name}/docs"
+    bucket.put("docs/a.md", b"one")
+    folder = download_prefix(uri, tmp_path, STORAGE, SECRETS)
+    (folder / INDEX).write_text(damage)
+    (folder / "a.md").write_text("two")
+    download_prefix(uri, tmp_path, STORAGE, SECRETS)
+    assert (folder / "a.md").read_text() == "one"

@@ -24,7 +24,7 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import render_record
 from embedtune.core.retrieval.beir import Record, write_records
 from embedtune.deploy import stage
-from embedtune.deploy.local import LocalTriton
+from embedtune.deploy.local_triton import LocalTriton
 from embedtune.serve.release import build, record
 from embedtune.serve.store import store
 from embedtune.serve.triton.installation import Installation

@@ -12,8 +12,8 @@ import pytest
 import urllib3
 
 from embedtune.core.errors import ArtifactError, GateError, InputError
-from embedtune.deploy import local as module
-from embedtune.deploy.local import LocalTriton
+from embedtune.deploy import local_triton as module
+from embedtune.deploy.local_triton import LocalTriton
 from embedtune.serve.triton.server import is_ready
 
 STAND_IN = textwrap.dedent("""
@@ -73,7 +73,7 @@ def test_it_outlives_the_process_that_started_it_and_another_one_finds_it(
 ) -> None:
     code = f"""
 from pathlib import Path
-from embedtune.deploy import local
+from embedtune.deploy import local_triton as local
 local._command = lambda path, port: {[sys.executable, "-c", STAND_IN]!r} + [str(path), str(port)]
 work = Path({str(tmp_path)!r})
 local.LocalTriton({port}, lambda name: work / name, 10, work / "state").restore("one")

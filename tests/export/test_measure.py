@@ -7,7 +7,7 @@ from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.export.measure import dev_ndcg, reference_vectors, text_cosines
-from embedtune.export.texts import Sample
+from embedtune.export.parity_texts import Sample
 from tests.export.conftest import RUNTIME
 
 SAMPLES = [

@@ -16,7 +16,7 @@ from embedtune.core.errors import ConfigError, ContractError
 from embedtune.core.records.base import read_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.export.engine import export_engine, write_tokenizer
-from embedtune.export.int8 import graph_files, write_int8
+from embedtune.export.int8_cpu import graph_files, write_int8
 from tests.export.conftest import RUNTIME
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 

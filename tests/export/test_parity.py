@@ -8,7 +8,7 @@ from embedtune.core.errors import GateError
 from embedtune.core.records.base import parse_record, render_record
 from embedtune.core.records.engine import ComparedText, Parity
 from embedtune.export.parity import Measurements, Variant, require_parity
-from embedtune.export.texts import Sample
+from embedtune.export.parity_texts import Sample
 
 SAMPLES = [
     Sample("query", "short", 3, 32),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.errors import ConfigError
 from embedtune.generate import question_slots
-from embedtune.generate.calls import QuestionCall, QuestionSlot, single_hop_calls
 from embedtune.generate.passages import Passage
 from embedtune.generate.prompts import PROMPTS, fence, load_prompt, prompt_versions
+from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot, single_hop_calls
 from embedtune.generate.requests import (
     _judgement,
     _searches,

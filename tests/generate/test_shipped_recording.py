@@ -4,11 +4,11 @@ import asyncio
 
 from embedtune.core.config.load import load_config
 from embedtune.core.progress import SilentProgress
+from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.passages import read_passages
 from embedtune.generate.questions import Question
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.reply_source import open_reply_source
-from embedtune.generate.write import Writers, write_questions
 from embedtune.ingest import stage as ingest
 from embedtune.llm.budget import Usage
 from embedtune.llm.client import LLMClient

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.llm.cache import CachedReply, ResponseCache
-from embedtune.llm.identity import Origin, RequestIdentity, SamplingParameters
+from embedtune.llm.cache_key import Origin, RequestIdentity, SamplingParameters
 
 PARAMETERS = SamplingParameters(temperature=0.6, top_p=0.95, max_tokens=100, seed=None)
 

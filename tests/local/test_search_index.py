@@ -20,7 +20,7 @@ from embedtune.core.errors import ArtifactError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.playground import PlaygroundRecord
-from embedtune.core.retrieval.comparison import Hit, compare
+from embedtune.core.retrieval.side_by_side import Hit, compare
 from embedtune.core.secrets import Secrets
 from embedtune.local.search_index import SearchIndex, example_questions, open_index, write_playground
 from tests.support.searchable_work import PASSAGES, make_searchable_work

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from embedtune.core.errors import GateError
 from embedtune.mine.candidate_filter import Decision
+from embedtune.mine.mining_arrays import MiningProblem
 from embedtune.mine.negatives import Mined, SearchOptions, mine_negatives
-from embedtune.mine.problem import MiningProblem
 
 
 def problem_of(

@@ -9,7 +9,7 @@ from kfp import local
 
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.stage import STAGES
-from embedtune.deploy.local import LocalTriton
+from embedtune.deploy.local_triton import LocalTriton
 from embedtune.serve.triton.server import free_ports
 from pipelines.finetune import finetune
 from pipelines.resources import Target

@@ -13,9 +13,9 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.config.load import parse_config
 from embedtune.core.contract import EncoderContract
-from embedtune.generate.calls import QuestionSlot
 from embedtune.generate.passages import Passage
 from embedtune.generate.questions import Question
+from embedtune.generate.questions_to_ask import QuestionSlot
 from tests.support.context import provenance
 from tests.support.tiny_model import TINY_DIMENSION
 

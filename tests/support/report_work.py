@@ -20,7 +20,7 @@ from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
 from embedtune.evaluate.verdict import verdict_record
 from embedtune.export.parity import Measurements, Variant
-from embedtune.export.texts import Sample
+from embedtune.export.parity_texts import Sample
 from embedtune.mine.audit import distribution
 
 STYLES = ("question", "keywords", "symptom", "howto")

@@ -11,9 +11,9 @@ from embedtune.core.encoders.pytorch import load_model
 from embedtune.train import embed as embed_module
 from embedtune.train.collate import MASKED, NEGATIVE, POSITIVE
 from embedtune.train.embed import embed_cached
-from embedtune.train.in_batch import InBatchLoss
-from embedtune.train.own_negatives import OwnNegativesLoss
-from embedtune.train.scores import row_losses
+from embedtune.train.loss_in_batch import InBatchLoss
+from embedtune.train.loss_own_negatives import OwnNegativesLoss
+from embedtune.train.loss_scores import row_losses
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 2.0]])  # lengths do not matter

@@ -8,7 +8,7 @@ from embedtune.core.artifacts import read_artifact
 from embedtune.core.contract import load_contract
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.train.card import EVALUATION_MARK
+from embedtune.core.records.training import EVALUATION_MARK
 from tests.support.tiny_model import make_tiny_llama
 from tests.support.training_world import make_world, tiny_config, train, weights
 

@@ -3,7 +3,7 @@
 import inspect
 
 from embedtune.cli.reference.markdown import page, table
-from embedtune.cli.shell import EXIT_CODES
+from embedtune.cli.reporting import EXIT_CODES
 from embedtune.core import errors
 from embedtune.core.errors import EmbedtuneError
 

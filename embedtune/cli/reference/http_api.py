@@ -5,8 +5,8 @@ from typing import Any
 
 from embedtune.cli.reference.markdown import page, table
 from embedtune.serve.gateway.app import GatewayOptions, create_app
-from embedtune.serve.gateway.guard import OPEN
-from embedtune.serve.gateway.refusal import REFUSAL_CODES
+from embedtune.serve.gateway.http_errors import REFUSAL_CODES
+from embedtune.serve.gateway.middleware import OPEN
 
 INTRODUCTION = """The gateway (`python -m embedtune.serve.gateway`) speaks OpenAI's embeddings API.
 `/openapi.json` holds the schema this page is generated from, and `/docs` shows it in a browser.
@@ -38,7 +38,7 @@ def render() -> str:
         ),
         "A path that does not exist (404) or does not take the method (405) has no `code`.",
     ]
-    return page("HTTP API", "the gateway's OpenAPI schema and `embedtune/serve/gateway/refusal.py`", parts)
+    return page("HTTP API", "the gateway's OpenAPI schema and `embedtune/serve/gateway/http_errors.py`", parts)
 
 
 def _operation(title: str, operation: Schema, schema: Schema) -> Iterator[str]:

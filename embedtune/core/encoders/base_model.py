@@ -39,7 +39,7 @@ def resolve_base(
         got = weights_sha256(path)
         if got != contract.weights_sha256:
             raise ContractError(
-                f"the weights in {path} are not the model of the contract",
+                f"the weights in {path} are not those of the contract",
                 got=got,
                 expected=contract.weights_sha256,
                 fix="use the right model; change contract.weights_sha256 only if you want another one",

@@ -10,13 +10,13 @@ from embedtune.core.retrieval.beir import Qrels
 Run = Mapping[str, Mapping[str, float]]
 PerQuery = dict[str, dict[str, float]]
 DECIDING_METRIC = "ndcg@10"  # verdicts, the choice of a checkpoint and the parity of an engine rest on it
-FAMILIES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "recip_rank"}
+MEASURES = {"ndcg": "ndcg_cut", "recall": "recall", "precision": "P", "mrr": "recip_rank"}
 
 
 def metric_names(k: Iterable[int]) -> list[str]:
-    """Return the names of all metrics at the cut-offs `k`, one family after the other, such as "ndcg@10"."""
+    """Return the names of all metrics at the cut-offs `k`, one measure after the other, such as "ndcg@10"."""
     cuts = sorted(set(k))
-    return [f"{family}@{cut}" for family in FAMILIES for cut in cuts]
+    return [f"{name}@{cut}" for name in MEASURES for cut in cuts]
 
 
 def ranking_of(scores: Mapping[str, float]) -> list[str]:
@@ -68,7 +68,7 @@ def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
         query_id: dict(zip(ranking_of(run.get(query_id, {})), count(0, -1), strict=False)) for query_id in qrels
     }
     listed = ",".join(str(cut) for cut in cuts)
-    measures = {f"{FAMILIES[family]}.{listed}" for family in ("ndcg", "recall", "precision")}
+    measures = {f"{MEASURES[name]}.{listed}" for name in ("ndcg", "recall", "precision")}
     at_all_cuts = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(ranks)
     reciprocal = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"})
     at_cut = {cut: reciprocal.evaluate(_cut(ranks, cut)) for cut in cuts}
@@ -76,10 +76,8 @@ def evaluate_run(run: Run, qrels: Qrels, k: Sequence[int]) -> PerQuery:
     for query_id in qrels:
         values = at_all_cuts[query_id]
         result[query_id] = {
-            f"{family}@{cut}": at_cut[cut][query_id]["recip_rank"]
-            if family == "mrr"
-            else values[f"{measure}_{cut}"]
-            for family, measure in FAMILIES.items()
+            f"{name}@{cut}": at_cut[cut][query_id]["recip_rank"] if name == "mrr" else values[f"{measure}_{cut}"]
+            for name, measure in MEASURES.items()
             for cut in cuts
         }
     return result

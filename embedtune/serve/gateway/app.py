@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.endpoint import TritonEndpoint
-from embedtune.serve.gateway.guard import Guard
+from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.middleware import Guard
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
@@ -30,8 +30,8 @@ from embedtune.serve.gateway.protocol import (
     model_names,
     require_model,
 )
-from embedtune.serve.gateway.refusal import RefusedError, validation_refusal
 from embedtune.serve.gateway.token_ids import TokenIds, texts_of
+from embedtune.serve.gateway.triton_client import TritonEndpoint
 
 log = logging.getLogger(__name__)
 REFUSALS: dict[int | str, dict[str, object]] = {

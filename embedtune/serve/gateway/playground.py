@@ -21,8 +21,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.playground import PlaygroundRecord
 from embedtune.core.retrieval.beir import read_records
-from embedtune.core.retrieval.comparison import BASE, DEPTH, TUNED, Hit, Ranking, compare
-from embedtune.serve.gateway.refusal import RefusedError
+from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
+from embedtune.serve.gateway.http_errors import RefusedError
 
 ABOUT_FILE, CORPUS_FILE = "playground.json", "corpus.jsonl"
 PROBES = 4  # passages whose vectors must match those of the served model
@@ -108,7 +108,7 @@ def add_playground(app: FastAPI, playground: Playground | None) -> None:
         app: The gateway.
         playground: What the page shows; None: the page explains how to create one.
     """
-    page = (resources.files(__package__) / "page.html").read_text(encoding="utf-8")
+    page = (resources.files(__package__) / "playground.html").read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": security_policy(page), "Cache-Control": "no-cache"}
 
     def opened() -> Playground:

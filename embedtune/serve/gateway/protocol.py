@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.endpoint import Embedded
-from embedtune.serve.gateway.refusal import RefusedError
+from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.triton_client import Embedded
 
 INPUT_TYPES = ("query", "passage")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.core.errors import InputError
-from embedtune.serve.gateway.refusal import RefusedError, wrong_input
+from embedtune.serve.gateway.http_errors import RefusedError, wrong_input
 
 NOT_CONFIGURED = (
     "input contains token ids of OpenAI's tokenizer, which mean nothing to this model: send strings "

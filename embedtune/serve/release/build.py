@@ -10,6 +10,7 @@ from embedtune.core.contract import load_contract
 from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import read_record, write_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
+from embedtune.serve.release.model_repository import write_repository
 from embedtune.serve.release.record import (
     REFERENCE_FILE,
     RELEASE_FILE,
@@ -19,7 +20,6 @@ from embedtune.serve.release.record import (
     read_release,
     release_id,
 )
-from embedtune.serve.release.repository import write_repository
 
 log = logging.getLogger(__name__)
 

@@ -227,7 +227,7 @@ class TritonPythonModel:
     """The class that Triton calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load tokenizer, contract and encoder from this version's directory."""
+        """Load tokenizer, contract (written by EncoderContract.save, which is not at hand here) and encoder."""
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         version = Path(args["model_repository"]) / args["model_version"]

@@ -46,7 +46,7 @@ def find_installation(cache: Path = CACHE) -> Installation:
     """Return the tritonserver on the PATH (as in NVIDIA's image), or else that of nvidia-pytriton.
 
     Args:
-        cache: Folder that holds the environment of nvidia-pytriton.
+        cache: Folder that holds the virtual environment of nvidia-pytriton.
 
     Raises:
         InputError: It cannot be installed.
@@ -59,12 +59,12 @@ def find_installation(cache: Path = CACHE) -> Installation:
 
 
 def pytriton_installation(cache: Path = CACHE) -> Installation:
-    """Return the tritonserver of nvidia-pytriton; it is installed into a separate environment at first use.
+    """Return the tritonserver of nvidia-pytriton; a separate virtual environment is made at first use.
 
-    The environment is separate from that of embedtune because nvidia-pytriton pins an old numpy.
+    The virtual environment is separate from that of embedtune because nvidia-pytriton pins an old numpy.
 
     Args:
-        cache: Folder that holds the environment, which is named by the hash of what is installed.
+        cache: Folder that holds the virtual environment, which is named by the hash of what is installed.
 
     Raises:
         InputError: It cannot be installed.

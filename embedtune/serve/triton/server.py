@@ -15,8 +15,8 @@ from typing import Self
 import urllib3
 
 from embedtune.core.errors import InputError
+from embedtune.serve.release.config_pbtxt import BACKENDS
 from embedtune.serve.release.record import Release
-from embedtune.serve.release.repository import BACKENDS
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
 

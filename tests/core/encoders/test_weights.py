@@ -51,7 +51,7 @@ def test_the_hash_of_several_files_is_what_the_shell_prints(sharded):
 
 def test_several_files_are_checked_as_one_set(sharded):
     assert resolve(sharded, weights_sha256=weights_sha256(sharded)) == sharded
-    with pytest.raises(ContractError, match="not the model of the contract"):
+    with pytest.raises(ContractError, match="are not those of the contract"):
         resolve(sharded, weights_sha256="0" * 64)
 
 

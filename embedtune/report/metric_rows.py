@@ -15,7 +15,7 @@ SYSTEMS = {  # in the order shown
     "tuned": "tuned",
     "endpoint": "endpoint",
 }
-FAMILIES = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
+METRIC_TITLES = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "precision": "Precision"}
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[
 
 def metric_title(metric: str) -> str:
     """Return a metric's name as it is written: nDCG@10."""
-    family, _, cut = metric.partition("@")
-    return f"{FAMILIES.get(family, family)}@{cut}"
+    name, _, cut = metric.partition("@")
+    return f"{METRIC_TITLES.get(name, name)}@{cut}"
 
 
 def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedtune.core.config.generate import GenerateSettings
-from embedtune.generate.calls import choose, chosen_passages, draw, multi_hop_calls, single_hop_calls
+from embedtune.generate.questions_to_ask import choose, chosen_passages, draw, multi_hop_calls, single_hop_calls
 from tests.support.passages_world import SETTINGS, passage, passages
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from embedtune.train.embed import Features, embed
-from embedtune.train.scores import row_losses
+from embedtune.train.loss_scores import row_losses
 
 
 class OwnNegativesLoss(nn.Module):

@@ -1,19 +1,9 @@
-"""Triton's model repository of a release: the endpoint model and, if Triton runs the encoder, that too."""
-
-import shutil
-import struct
-from collections.abc import Iterable
-from pathlib import Path
-
-import numpy as np
+"""The `config.pbtxt` of the two models of a release: the endpoint model, and the encoder where Triton runs it."""
 
 from embedtune.core.config.export import Target
 from embedtune.core.config.serve import ServeSettings
-from embedtune.core.contract import CONTRACT_FILE
-from embedtune.core.encoders.onnx import INPUTS, OUTPUT, TOKENIZER_FILE
-from embedtune.core.errors import ConfigError
-from embedtune.core.records.engine import Engine
-from embedtune.serve.release.pbtxt import (
+from embedtune.core.encoders.onnx import INPUTS, OUTPUT
+from embedtune.serve.release.pbtxt_format import (
     DataType,
     DynamicBatching,
     InstanceGroup,
@@ -33,41 +23,8 @@ ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": 
 # What a call of the encoder costs in addition to its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
-WARMUP_TEXT = b"a text that is answered before the model counts as ready"
 WARMUP_FILE = "text"
 WARMUP_TOKENS = 16
-
-
-def write_repository(engine: Path, built: Engine, output: Path, settings: ServeSettings) -> None:
-    """Write the model repository.
-
-    Args:
-        engine: The engine artifact's directory.
-        built: Its engine.json.
-        output: The repository.
-        settings: Batching, limits and names.
-
-    Raises:
-        ConfigError: The engine does not accept batches as large as the settings allow.
-    """
-    target, name = built.target, settings.model_name
-    _require_batch(built, settings)
-    version = output / name / "1"
-    version.mkdir(parents=True)
-    shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / "model.py")
-    for file in (TOKENIZER_FILE, CONTRACT_FILE):
-        shutil.copyfile(engine / file, version / file)
-    config = endpoint_config(target, settings)
-    (output / name / "config.pbtxt").write_text(config.render())
-    if target == "python-cpu":
-        _copy_engine(engine, built, version)
-        _write_endpoint_warmup(output / name / "warmup")
-        return
-    encoder = output / encoder_name(settings)
-    (encoder / "1").mkdir(parents=True)
-    _copy_engine(engine, built, encoder / "1")
-    _write_encoder_warmup(encoder / "warmup", _warmup_rows(settings), built.hidden)
-    (encoder / "config.pbtxt").write_text(encoder_config(target, settings).render())
 
 
 def encoder_name(settings: ServeSettings) -> str:
@@ -138,49 +95,17 @@ def encoder_config(target: Target, settings: ServeSettings) -> ModelConfig:
         ),
         output=(ModelOutput(OUTPUT, DataType.TYPE_FP32, (-1, -1)),),
         instance_group=(InstanceGroup(settings.instances, ENCODER_KINDS[target]),),
-        model_warmup=tuple(_encoder_warmup(rows) for rows in _warmup_rows(settings)),
+        model_warmup=tuple(_encoder_warmup(rows) for rows in warmup_rows(settings)),
     )
 
 
-def _require_batch(built: Engine, settings: ServeSettings) -> None:
-    largest = built.max_batch_size
-    if largest is not None and settings.max_batch_size > largest:
-        raise ConfigError(
-            "Triton would make larger batches than the TensorRT engine accepts",
-            got=f"serve.max_batch_size={settings.max_batch_size}",
-            expected=f"at most {largest}, which the engine was built for",
-            fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",
-        )
-
-
-def _warmup_rows(settings: ServeSettings) -> list[int]:
+def warmup_rows(settings: ServeSettings) -> list[int]:
+    """Return the batch sizes that the encoder is warmed up with."""
     return sorted({1, settings.max_batch_size})
-
-
-def _copy_engine(engine: Path, built: Engine, version: Path) -> None:
-    # Weights above 2 GB are in a file next to the graph, which names it.
-    for name in (built.file, f"{built.file}.data"):
-        if (engine / name).is_file():
-            shutil.copyfile(engine / name, version / name)
-
-
-def _write_endpoint_warmup(folder: Path) -> None:
-    """Write the text of the warm-up request, in Triton's string format: its length in 4 bytes, then the text."""
-    folder.mkdir()
-    (folder / WARMUP_FILE).write_bytes(struct.pack("<I", len(WARMUP_TEXT)) + WARMUP_TEXT)
 
 
 def _endpoint_warmup() -> tuple[Warmup, ...]:
     return (Warmup("one_text", 1, {"TEXT": WarmupInput(DataType.TYPE_STRING, (1,), WARMUP_FILE)}),)
-
-
-def _write_encoder_warmup(folder: Path, rows: Iterable[int], dimension: int) -> None:
-    """Write ids, mask and dimensions of the warm-up requests: a mask of zeros would give no vector."""
-    folder.mkdir()
-    for count in rows:
-        ones, sizes = np.ones((count, WARMUP_TOKENS), np.int64), np.full(count, dimension, np.int64)
-        for name, value in zip(INPUTS, (ones, ones, sizes), strict=True):
-            (folder / f"{name}_{count}").write_bytes(value.tobytes())
 
 
 def _encoder_warmup(rows: int) -> Warmup:

@@ -7,7 +7,7 @@ import pytest
 from onnx import numpy_helper
 
 from embedtune.core.encoders.onnx import INPUTS, OnnxEncoder, OnnxGraph, load_tokenizer
-from embedtune.export.calibrate import BATCH, Passages, write_calibrated
+from embedtune.export.int8_tensorrt import BATCH, Passages, write_calibrated
 from tests.export.conftest import RUNTIME, SIZES
 
 TEXTS = [f"passage: check the {part} of the press" for part in ("valve", "oil", "pump", "seal", "pin", "belt")] * 2

@@ -6,7 +6,7 @@ import pytest
 
 from embedtune.core.encoders.onnx import load_tokenizer
 from embedtune.core.retrieval.beir import Record
-from embedtune.export.texts import Draw, draw_samples
+from embedtune.export.parity_texts import Draw, draw_samples
 
 PARTS = ["valve", "pump", "seal", "kiln", "drum"]
 PASSAGES = [" ".join(PARTS[i % 5 :] * (1 + i % 4)) + f" {i}" for i in range(300)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from embedtune.core.encoders.onnx import INPUTS, Integers, token_arrays
 from embedtune.core.errors import EmbedtuneError
-from embedtune.export.int8 import megabytes, without_advice
+from embedtune.export.int8_cpu import megabytes, without_advice
 
 BATCH = 8
 # What TensorRT requires: symmetric, weights by output channel, a dedicated pair of operators for each tensor.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import GateError
-from embedtune.ingest.splits import Occurrences, assign, families, refuse_giant
+from embedtune.ingest.assign_splits import Occurrences, assign, families, refuse_giant
 
 NOTHING = np.array([], dtype=np.int64)
 

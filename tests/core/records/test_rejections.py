@@ -2,9 +2,9 @@
 
 import pytest
 
-from embedtune.core.records.questions import (
+from embedtune.core.records.questions import QuestionRow
+from embedtune.core.records.rejections import (
     REJECTION_TEXTS,
-    QuestionRow,
     Rejection,
     failed_call,
     rejection_code,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from embedtune.core.progress import Progress, Task
-from embedtune.core.records.questions import failed_call
-from embedtune.generate.calls import QuestionCall
+from embedtune.core.records.rejections import failed_call
 from embedtune.generate.filters import plain_sense
 from embedtune.generate.questions import Question, question_of
+from embedtune.generate.questions_to_ask import QuestionCall
 from embedtune.generate.requests import (
     WrittenQuestion,
     judging_request,

@@ -8,8 +8,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.metrics import Metrics
-from embedtune.serve.gateway.refusal import RefusedError
 
 OPEN = ("/health", "/health/live", "/metrics", "/", "/docs", "/openapi.json")
 # An oversized body is drained up to this multiple of the limit: a client that is still sending would never read

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from embedtune.core.records.evaluation import Metrics, SetMetrics
-from embedtune.report.figures import metric_rows, metric_title, verdict_sentences
+from embedtune.report.metric_rows import metric_rows, metric_title, verdict_sentences
 from tests.support.evaluation_records import interval, make_verdict
 
 

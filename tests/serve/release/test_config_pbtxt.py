@@ -4,8 +4,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
 from embedtune.core.config.serve import ServeSettings
-from embedtune.serve.release.pbtxt import ModelConfig
-from embedtune.serve.release.repository import encoder_config, endpoint_config
+from embedtune.serve.release.config_pbtxt import encoder_config, endpoint_config
+from embedtune.serve.release.pbtxt_format import ModelConfig
 
 
 def parsed(config: ModelConfig) -> proto.ModelConfig:

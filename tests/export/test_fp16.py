@@ -8,7 +8,7 @@ import torch
 from embedtune.core.encoders.onnx import OnnxEncoder, OnnxGraph
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.export.encoder import encoder_graph
-from embedtune.export.half import FullNorm, halve
+from embedtune.export.fp16 import FullNorm, halve
 from embedtune.export.onnx_file import write_onnx
 from tests.export.conftest import RUNTIME
 

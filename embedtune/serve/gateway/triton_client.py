@@ -10,7 +10,7 @@ import tritonclient.grpc.aio as grpc
 from tritonclient.utils import InferenceServerException
 
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.refusal import RefusedError, refusal_of, wrong_input
+from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
 
 log = logging.getLogger(__name__)
 # Reconnect soon after Triton was restarted: by default gRPC waits up to two minutes.

@@ -17,7 +17,7 @@ from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.serve.release.record import Release
 from embedtune.serve.triton.server import is_ready
 
-# Next to the server's environment: ports belong to the machine.
+# Next to the server's virtual environment: ports belong to the machine.
 STATE = Path.home() / ".cache" / "embedtune" / "local"
 STOP_S = 30.0
 POLL_S = 0.2

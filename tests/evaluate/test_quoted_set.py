@@ -13,7 +13,7 @@ from embedtune.core.artifacts import write_artifact
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import read_records, read_retrieval_set
-from embedtune.evaluate.quoted import _normal, build_quoted_set
+from embedtune.evaluate.quoted_set import _normal, build_quoted_set
 from tests.support.context import provenance as _provenance
 
 CONTRACT = EncoderContract(base_model="m", dimensions=(4,), passage_template="[{heading}] {text}")
