@@ -32,14 +32,14 @@ unit: $(VENV)/.dev ## pytest
 test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md says what it needs)
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-compile: $(VENV)/.dev ## Compile the pipelines again
+compile: $(VENV)/.dev ## Recompile the pipelines
 	$(BIN)/python -m pipelines.compile
 
-reference: $(VENV)/.dev ## Generate docs/reference/ again
+reference: $(VENV)/.dev ## Regenerate docs/reference/
 	$(BIN)/python -m embedtune.cli.reference
 
 LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune
-lock: $(VENV)/.uv ## Pin the requirements again
+lock: $(VENV)/.uv ## Update the pinned requirements
 	for name in dev demo triton cpu; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	$(LOCK) requirements/gpu.in --no-emit-package faiss-cpu -o requirements/gpu.txt
 	grep -vE '^(numpy|ml-dtypes)==' requirements/dev.txt | $(LOCK) requirements/serve.in -c - -o requirements/serve.txt

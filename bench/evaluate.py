@@ -1,4 +1,4 @@
-"""Exact search and metrics compared with BEIR's own, on the same vectors: the time, and whether the metrics agree.
+"""Compares exact search and metrics with BEIR's on the same vectors: the time, and whether the metrics agree.
 
 Both get the same vectors (so encoding is not measured), keep the first 100 passages and compute nDCG, recall,
 precision and MRR at 1, 5, 10 and 100. They run alternately in one process. Needs `pip install beir`.
@@ -101,7 +101,7 @@ def main() -> None:
         {f"q{number}": {f"p{number}": 1} for number in range(options.queries)},
     )
     systems = {"beir": with_beir, "embedtune": with_embedtune}
-    clocks = {"wall": time.perf_counter, "cpu": time.process_time}  # cpu: for a machine that is shared
+    clocks = {"wall": time.perf_counter, "cpu": time.process_time}  # CPU time, for a machine that is shared
     times: dict[tuple[str, str], list[float]] = {(name, clock): [] for name in systems for clock in clocks}
     measured: dict[str, dict[str, float]] = {}
     for _ in range(options.repeats + 1):  # the first round warms up imports and threads

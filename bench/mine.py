@@ -1,12 +1,12 @@
-"""Hard-negative mining against sentence-transformers' `mine_hard_negatives` with FAISS: time and peak memory.
+"""Compares hard-negative mining with sentence-transformers' (`mine_hard_negatives`, FAISS): time and peak memory.
 
 All systems get the same vectors (so encoding is not measured), use the same margin and number of negatives, and
 return the texts of the negatives. sentence-transformers looks at --depth candidates per query; "equal range" is
 embedtune made to look at as many; "embedtune" runs as it does by default: it looks at a few candidates first, and
-deeper, without a limit, where they do not suffice. Each system runs in a process of its own; they take turns.
+deeper, without a limit, where they do not suffice. Each system runs in its own process; they take turns.
 
     python bench/mine.py                                    # 100,000 passages, 10,000 queries
-    python bench/mine.py --passages 20000 --queries 2000    # a quick look
+    python bench/mine.py --passages 20000 --queries 2000    # a quick run
 """
 
 import argparse

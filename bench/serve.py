@@ -1,4 +1,4 @@
-"""Requests per second and latency of the served model, compared with other servers in one run on one machine.
+"""Measures requests per second and latency of the served model and of other servers, in one run on one machine.
 
 Each request has one text of 16 to 400 words; each of N clients waits for its answer before it sends the next one.
 Servers, clients and the ceiling share the same cores. All servers are started first and are idle while one is

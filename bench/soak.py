@@ -1,4 +1,4 @@
-"""Ten minutes at full load with malformed requests mixed in: does a valid request fail, does memory grow?
+"""Sends ten minutes of full load with malformed requests mixed in, and checks for failures and growing memory.
 
 It runs the real Triton and the gateway on this machine, with half of the clients on each. Every answer is compared
 with PyTorch's vector of its text; every malformed request must be refused as a client error, not a server error.
@@ -6,7 +6,7 @@ The memory of each process is printed once a minute. Exit status 1: a valid requ
 answered or broke something, or a process grew by more than 25 MB from the second fifth of the time to the last.
 
     python bench/soak.py --engine ENGINE                            # 10 minutes, 32 clients
-    python bench/soak.py --engine ENGINE --seconds 20 --clients 4   # a quick look
+    python bench/soak.py --engine ENGINE --seconds 20 --clients 4   # a quick run
 """
 
 import argparse
@@ -213,7 +213,7 @@ def watched(ours: int) -> dict[str, int]:
         try:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             commands[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except FileNotFoundError:  # the process has ended in the meantime
+        except FileNotFoundError:  # the process has exited in the meantime
             continue
     found = {}
     for pid, command in commands.items():

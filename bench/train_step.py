@@ -1,4 +1,4 @@
-"""Time per training step with in-batch negatives: ours against sentence-transformers, in one process, in turns.
+"""Compares the time of a training step with in-batch negatives with sentence-transformers', in one process.
 
     python bench/train_step.py --batch 32 --negatives 1 --rounds 5
 

@@ -1,1 +1,1 @@
-"""The stages as components of Kubeflow Pipelines; body.py and inputs.py contain what their bodies share."""
+"""The stages as components of Kubeflow Pipelines; body.py and inputs.py contain code that their bodies share."""

@@ -1,4 +1,4 @@
-"""What the bodies of the components share: they open a stage's context and show its report."""
+"""Code that the components' bodies share: it opens a stage's context and shows its report."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ def environment_secrets(config: Config) -> Secrets:
 
 
 def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
-    """Write a stage's report to where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
+    """Write a stage's report where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
     record = {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}
     # KFP stores metrics as JSON numbers, so text and NaN are only on the page.
     figures = {

@@ -35,7 +35,7 @@ def read_config(config: str, overrides: str) -> Config:
     """Read the configuration of a run.
 
     Args:
-        config: Name of a preset, or the whole configuration as YAML text.
+        config: Name of a preset, or a complete configuration as YAML text.
         overrides: `section.key=value`, one per line.
 
     Raises:
@@ -61,7 +61,7 @@ def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
 
     Args:
         config: The configuration.
-        environment: The process variables, usually `os.environ`; they show whether this is a pod.
+        environment: The environment variables, usually `os.environ`; they show whether this is a pod.
 
     Raises:
         ConfigError: A pod would start a local Triton, which would end with the pod.
@@ -110,12 +110,12 @@ def _listing(address: str, storage: StorageSettings, secrets: Secrets) -> list[t
     folder = Path(address)
     files = [(path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     if not files:
-        raise InputError("there are no files in this folder", got=address, fix="check the path, or use s3://")
+        raise InputError("there are no files in this folder", got=address, fix="check it, or use an s3:// address")
     return [(path.relative_to(folder).as_posix(), stat.st_size, str(stat.st_mtime_ns)) for path, stat in files]
 
 
 def comparisons(eval_sets: str, champion: str, context: Context) -> Comparisons:
-    """Download the data sets and the model that the tuned model is compared on and with.
+    """Download the evaluation sets and the champion for the comparison.
 
     Args:
         eval_sets: `NAME=ADDRESS`, one per line; an address is a directory or s3://bucket/prefix.

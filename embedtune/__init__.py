@@ -129,7 +129,7 @@ __all__ = [
     "run_train",
 ]
 
-# The module of each public name; `module:name` where it has another name there.
+# The module of each public name; `module:name` if its name there is different.
 _HOMES = {
     "Artifact": "embedtune.core.artifacts",
     "ArtifactError": "embedtune.core.errors",

@@ -28,7 +28,7 @@ class Model:
     Args:
         path: Directory of the model.
         contract: Prefixes, pooling, maximum length and dimensions of the model.
-        encoder: What computes the vectors.
+        encoder: The encoder that computes the vectors.
     """
 
     path: Path
@@ -67,13 +67,15 @@ def open_model(path: str | Path, runtime: RuntimeSettings | None = None) -> Mode
     return Model(folder, contract, TorchEncoder(folder, contract, runtime or RuntimeSettings()))
 
 
-def open_context(work: str | Path, config: Config | str = "minilm", progress: Progress | None = None) -> Context:
-    """Return what a stage runs with, credentials from the environment variables included.
+def open_context(
+    work: str | Path, config: Config | str | Path = "minilm", progress: Progress | None = None
+) -> Context:
+    """Return the context that a stage runs with, including the credentials from environment variables.
 
     Args:
         work: Work directory; LLM replies, vectors and checkpoints are cached in it.
         config: A configuration, the name of a preset, or the path of a YAML file.
-        progress: Where progress is reported; by default it is logged.
+        progress: Receives the progress; by default it is logged.
     """
     loaded = config if isinstance(config, Config) else load_config(config)
     complete = apply_environment(loaded, os.environ)
@@ -83,7 +85,7 @@ def open_context(work: str | Path, config: Config | str = "minilm", progress: Pr
 def run(
     documents: str | Path | None,
     work: str | Path,
-    config: Config | str = "minilm",
+    config: Config | str | Path = "minilm",
     *,
     first: str = STAGE_NAMES[0],
     last: str = runner.LAST,
@@ -103,8 +105,8 @@ def run(
         first: First stage to run.
         last: Last stage to run.
         dataset: Your own labelled data in BEIR format, with `first="mine"`.
-        comparisons: Further evaluation sets and models to compare with.
-        progress: Where progress is reported; by default it is logged.
+        comparisons: Additional evaluation sets and models to compare with.
+        progress: Receives the progress; by default it is logged.
 
     Returns:
         The report of each stage, in order.

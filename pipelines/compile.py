@@ -63,7 +63,7 @@ def main(check: bool, registry: str, cache_claim: str | None, output: Path) -> N
     """Compile the pipelines. The tag of their images is a hash of the sources."""
     if not check:
         for path in compile_all(output, registry, cache_claim):
-            click.echo(f"{path} written")
+            click.echo(f"wrote {path}")
     elif names := stale(output, registry):
         click.echo(
             f"stale: {', '.join(names)}. Run `python -m pipelines.compile` and commit the result.", err=True

@@ -60,9 +60,9 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
 
         Args:
             documents: Folder (on a mounted volume) or s3://bucket/prefix that contains the documents.
-            config: Name of a preset, or the whole configuration as YAML text.
+            config: Name of a preset, or a complete configuration as YAML text.
             overrides: Changes to the configuration, section.key=value, one per line.
-            eval_sets: Further evaluation sets in the BEIR layout, NAME=s3://bucket/prefix, one per line.
+            eval_sets: Additional evaluation sets in the BEIR layout, NAME=s3://bucket/prefix, one per line.
             champion: s3://bucket/prefix of the model that is live now; empty if there is none.
         """
         given = task(
@@ -73,7 +73,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
             eval_sets=eval_sets,
             champion=champion,
         )
-        # It reads data outside KFP, so it always runs; the other tasks are cached on what it finds.
+        # It reads data outside KFP, so it always runs; the cache keys of the other tasks include what it finds.
         given.set_caching_options(False)
         made = _train_model(task, documents, given.outputs)
         evaluated = _evaluate_model(task, eval_sets, champion, given.outputs, made)
@@ -83,7 +83,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
 
 
 def _train_model(task: MakeTask, documents: str, given: Outputs) -> Outputs:
-    """Add the tasks from the documents to the model; return the artifacts that they make, by name."""
+    """Add the tasks from the documents to the model; return the artifacts that they write, by name."""
     chunks = task(
         "ingest",
         documents=documents,
@@ -121,5 +121,5 @@ def _deploy_if_better(task: MakeTask, given: Outputs, made: Outputs, evaluated: 
     with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
         engine = task("export", config_yaml=given["export"], model=model, dataset=dataset).outputs["engine"]
         live = task("deploy", config_yaml=given["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
-        # It changes the live service, so it always runs: the result of the last time says nothing about today.
+        # It changes the live service, so it always runs: an earlier result says nothing about what is live now.
         live.set_caching_options(False)

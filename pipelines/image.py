@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTEXT = ("components", "embedtune", "images", "pipelines", "requirements", "pyproject.toml")
-# Compiled pipelines contain the tag itself; the other folders come and go when code is run.
+# Compiled pipelines contain the tag itself; the other folders are by-products of running code.
 IGNORED = {"compiled", "__pycache__"}
 
 

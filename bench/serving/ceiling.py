@@ -1,4 +1,4 @@
-"""The most that this machine can do: ONNX Runtime in one process on all cores, texts known and sorted by length.
+"""Measures the most that this machine can do: ONNX Runtime in one process on all cores, texts sorted by length.
 
 No server can do better with the same graph, since none knows its texts in advance. Several batch sizes are tried,
 and the best result is the ceiling.

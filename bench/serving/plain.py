@@ -10,13 +10,13 @@ from sentence_transformers import SentenceTransformer
 
 
 class Texts(BaseModel):
-    """A request."""
+    """The body of a request."""
 
     texts: list[str]
 
 
 class Embeddings(BaseModel):
-    """Its answer."""
+    """The body of the answer."""
 
     embeddings: list[list[float]]
 

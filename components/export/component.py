@@ -13,7 +13,7 @@ def export(
     summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
-    """Turn the model into an ONNX or TensorRT engine and prove that its vectors are the same.
+    """Export the model as an ONNX or TensorRT engine and prove that its vectors are the same.
 
     Args:
         config_yaml: Configuration of the stage as YAML text, written by prepare.

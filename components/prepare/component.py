@@ -26,9 +26,9 @@ def prepare(documents: str, config: str, overrides: str, eval_sets: str, champio
 
     Args:
         documents: Folder or s3://bucket/prefix that contains the documents.
-        config: Name of a preset, or the whole configuration as YAML text.
+        config: Name of a preset, or a complete configuration as YAML text.
         overrides: Changes to the configuration, section.key=value, one per line.
-        eval_sets: Further evaluation sets, NAME=s3://bucket/prefix, one per line.
+        eval_sets: Additional evaluation sets, NAME=s3://bucket/prefix, one per line.
         champion: s3://bucket/prefix of the model that is live now; empty if there is none.
 
     Returns:

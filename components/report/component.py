@@ -1,4 +1,4 @@
-"""The last component of a run: one page about the whole run."""
+"""The last component of a run: renders one page about the whole run."""
 
 from kfp import dsl
 
@@ -22,7 +22,7 @@ def report(
         triplets: The artifact written by mine.
         model: The artifact written by train.
         evaluation: The artifact written by evaluate.
-        page: The report, one self-contained file.
+        page: The report, as one self-contained file.
     """
     import shutil
     import tempfile

@@ -1,3 +1,3 @@
-"""The command line. The only package of the library that prints, draws and exits."""
+"""The command line: the only package of the library that prints, draws and exits."""
 
 from embedtune.cli.app import cli as cli

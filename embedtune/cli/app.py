@@ -4,7 +4,7 @@ import click
 
 from embedtune import __version__
 from embedtune.cli.data import eval_set, record
-from embedtune.cli.help import SectionedGroup, as_typed, examples
+from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
 from embedtune.cli.releases import reindex, release
 from embedtune.cli.reporting import EXIT_CODES
 from embedtune.cli.run import demo, run

@@ -1,4 +1,4 @@
-"""The question whether a run may spend money."""
+"""Asks the user whether a run may spend money."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ def confirm_cost(chunks: Path, context: Context) -> None:
     """Ask before a large amount is spent; LLM replies that are cached or recorded cost nothing.
 
     Raises:
-        ConfigError: There is nobody to ask: stdin is not a terminal.
+        ConfigError: Nobody can be asked, because stdin is not a terminal.
     """
     from embedtune.generate.estimate import estimate_calls, unpaid_share
 

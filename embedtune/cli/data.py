@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FILE, FOLDER, build_config, config_options, work_option
 from embedtune.cli.reporting import out, reporting
 

@@ -25,7 +25,7 @@ DEFAULT_PRESET = "minilm"
 
 
 class OneOf(click.Choice[str]):
-    """One of several names; a misspelt one is answered with the name that was probably meant."""
+    """A choice of names; for a misspelt name, the error suggests the one that was probably meant."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
         """Return the message for a name that is not among the choices."""
@@ -126,7 +126,7 @@ def evaluation_options(command: Command) -> Command:
             "eval_sets",
             multiple=True,
             metavar="NAME=DIR",
-            help="A further test set in BEIR format. The first one decides the verdict by default.",
+            help="An additional test set in BEIR format. The first one decides the verdict by default.",
         ),
     ):
         command = option(command)

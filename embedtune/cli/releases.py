@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import OrderedGroup, examples
+from embedtune.cli.help_layout import OrderedGroup, examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
 from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError
@@ -181,7 +181,7 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
         settings = build_config(options, os.environ).deploy
         if settings.target != "local":
             raise ConfigError(
-                "this command stops only the Triton server on this machine",
+                "this command can stop only the Triton server on this machine",
                 got=f"deploy.target={settings.target}",
                 fix="use `kubectl scale deployment` or `helm uninstall`",
             )
@@ -191,7 +191,7 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
     said = (
         f"stopped the server of release {served}"
         if served
-        else f"no Triton server of embedtune runs on port {settings.port}"
+        else f"no Triton server started by embedtune is running on port {settings.port}"
     )
     show({"stopped": served}, as_json, lambda: err.print(said, soft_wrap=True))
 

@@ -1,5 +1,6 @@
-"""What the commands share: where they print, and how errors and signals become messages and exit codes."""
+"""Shared by the commands: consoles to print to, and how errors and signals become messages and exit codes."""
 
+import errno
 import json
 import logging
 import sys
@@ -19,6 +20,7 @@ out = Console()
 err = Console(stderr=True)
 log = logging.getLogger("embedtune")
 INTERRUPTED = 130
+MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 EXIT_CODES = {
     0: "done",
     EmbedtuneError.exit_code: "something failed, or doctor found a problem",
@@ -53,6 +55,13 @@ def reporting(verbose: bool) -> Iterator[Progress]:
     except EmbedtuneError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # no space, no permission, a read-only disk; anything else is a defect
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        log.debug("the error in detail", exc_info=True)
+        where = f": {error.filename}" if error.filename else ""
+        err.print(f"error: {error.strerror}{where}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EmbedtuneError.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to resume")
         sys.exit(INTERRUPTED)

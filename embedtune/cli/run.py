@@ -9,7 +9,7 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.cost import confirm_cost
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FOLDER,
     STAGE,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER, build_config, config_options, output_options
 from embedtune.cli.reporting import err, out, reporting
 from embedtune.local.environment import secrets_of
@@ -38,7 +38,9 @@ MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
     "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
 )
 @click.option(
-    "--playground", type=FOLDER, help="Directory to write the data of the gateway's playground page to; no search."
+    "--playground",
+    type=FOLDER,
+    help="Write the data of the gateway's playground page to this directory instead of searching.",
 )
 @config_options
 @output_options

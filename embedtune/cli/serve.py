@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER
 from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
@@ -18,7 +18,10 @@ from embedtune.core.errors import EndpointError
 )
 @click.argument("release", type=FOLDER)
 @click.option(
-    "--http-port", default=8000, show_default=True, help="HTTP port; /v2/health/ready says whether it is ready."
+    "--http-port",
+    default=8000,
+    show_default=True,
+    help="HTTP port; /v2/health/ready tells whether Triton is ready.",
 )
 @click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
 @click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from embedtune.cli import views
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FILE,
     FOLDER,
@@ -86,7 +86,7 @@ def local_llm(model: Path, port: int, parallel: int) -> None:
 def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Check the model, LLM endpoint and hardware.
 
-    Reports for the base model, the LLM endpoints, GPU, memory and disk what is wrong and how to fix it. Exits
+    Checks the base model, the LLM endpoints, GPU, memory and disk, and says how to fix what is wrong. Exits
     with 1 if anything is wrong.
     """
     from embedtune.local.doctor import examine

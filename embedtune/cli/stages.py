@@ -10,7 +10,7 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.cost import confirm_cost
-from embedtune.cli.help import examples
+from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
     FOLDER,
     Options,
@@ -32,7 +32,8 @@ STAGE_HELP = {
     DOCS is a folder or s3://bucket/prefix. Every chunk is assigned to train, dev or test here.""",
     "generate": """Write and judge questions with an LLM.
 
-    Questions that are not good enough are rejected. Interrupted and run again, it pays for no LLM call twice.""",
+    Questions that are not good enough are rejected. After an
+    interruption, run the command again: no LLM call is paid for twice.""",
     "split": """Build the dataset and check it for leaks.
 
     The dataset is written in BEIR format. The stage fails if anything leaks between train, dev and test.""",
@@ -50,7 +51,7 @@ STAGE_HELP = {
     The engine must reproduce the vectors of the model, or the stage fails.""",
     "deploy": """Publish a release; go live if it is better.
 
-    The engine becomes live only if its model is better than what is live now. If the smoke test fails, the
+    The engine becomes live only if its model is better than the live model. If the smoke test fails, the
     previous release goes live again.""",
 }
 STAGE_EXAMPLES = {

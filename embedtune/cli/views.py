@@ -1,4 +1,4 @@
-"""What the command line shows: results as tables, lines and JSON. The commands print what is returned here."""
+"""Renders results as tables, lines and JSON; the commands print what these functions return."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -49,7 +49,7 @@ class Summary:
 
     @classmethod
     def of(cls, work: Path, reports: list[StageReport], page: Path, *, evaluated: bool) -> Self:
-        """Read the verdict of a finished run."""
+        """Return the verdict of a finished run."""
         if not evaluated:
             return cls(work, reports, page, None, None)
         verdict = read_record(work / "evaluation" / VERDICT_FILE, VerdictRecord)

@@ -1,1 +1,1 @@
-"""What all stages share: configuration, artifacts and records, encoders, retrieval. It imports no stage."""
+"""Shared by all stages: configuration, artifacts and records, encoders, retrieval. It imports no stage."""

@@ -1,9 +1,8 @@
-"""The artifacts between stages: directories with a manifest, written once, read with every hash verified."""
+"""The artifacts that stages exchange: directories with a manifest, written once, read with every hash verified."""
 
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,8 @@ from pydantic import JsonValue, ValidationError
 
 from embedtune import __version__
 from embedtune.core.contract import EncoderContract
-from embedtune.core.errors import ArtifactError
+from embedtune.core.directories import replaced, require_replaceable
+from embedtune.core.errors import ArtifactError, InputError, OtherVersionError
 from embedtune.core.records.base import Part
 
 MANIFEST = "manifest.json"
@@ -88,7 +88,7 @@ class Manifest(Part):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the content: artifacts with equal files have equal fingerprints."""
+        """Identifies the content: artifacts with equal files have equal fingerprints."""
         record = {name: entry.sha256 for name, entry in sorted(self.files.items())}
         text = json.dumps([self.schema_name, self.schema_version, record])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -118,7 +118,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an output depends on: with equal provenance the stage need not run again."""
+    """Everything an output depends on: if the provenance is equal, the stage need not run again."""
 
     seed: int
     contract: EncoderContract
@@ -143,20 +143,28 @@ def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iter
         provenance: What the artifact depends on.
 
     Raises:
+        InputError: Something else is at `path`, or another process is writing there.
         ArtifactError: A required file was not written.
     """
-    schema = SCHEMAS[schema_name]
-    draft_path = path.with_name(f".{path.name}.draft")
-    shutil.rmtree(draft_path, ignore_errors=True)
-    draft_path.mkdir(parents=True)
-    draft = Draft(draft_path)
-    yield draft
-    missing = [name for name in schema.files if not (draft_path / name).is_file()]
+    require_replaceable(path, MANIFEST, schema_name)
+    with replaced(path) as draft_path:
+        draft = Draft(draft_path)
+        yield draft
+        _write_manifest(draft, SCHEMAS[schema_name], provenance)
+
+
+def _write_manifest(draft: Draft, schema: Schema, provenance: Provenance) -> None:
+    """Write the manifest of a finished draft.
+
+    Raises:
+        ArtifactError: A required file is missing.
+    """
+    missing = [name for name in schema.files if not (draft.path / name).is_file()]
     if missing:
-        raise ArtifactError(f"files of the {schema_name} artifact are missing", got=missing, expected=schema.files)
+        raise ArtifactError(f"files of the {schema.name} artifact are missing", got=missing, expected=schema.files)
     files = {
-        file.relative_to(draft_path).as_posix(): FileRecord(bytes=file.stat().st_size, sha256=file_sha256(file))
-        for file in sorted(draft_path.rglob("*"))
+        file.relative_to(draft.path).as_posix(): FileRecord(bytes=file.stat().st_size, sha256=file_sha256(file))
+        for file in sorted(draft.path.rglob("*"))
         if file.is_file()
     }
     report = draft.report or StageReport(schema.stage)
@@ -174,49 +182,49 @@ def write_artifact(path: Path, schema_name: str, provenance: Provenance) -> Iter
         files=files,
         report=replace(report, seconds=round(report.seconds, 3), cost_usd=round(report.cost_usd, 6)),
     )
-    (draft_path / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
-    _replace(draft_path, path)
+    (draft.path / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
 
 
-def _replace(draft: Path, path: Path) -> None:
-    """Move `draft` to `path`, so that a partial artifact is never there."""
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    draft.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def read_manifest(path: Path, schema_name: str) -> Manifest:
+def read_manifest(path: str | Path, schema_name: str) -> Manifest:
     """Read a manifest without hashing the files.
 
+    Args:
+        path: Directory of the artifact.
+        schema_name: A key of `SCHEMAS`.
+
     Raises:
+        InputError: There is no such kind of artifact.
         ArtifactError: The manifest is missing or damaged, or the artifact is of another schema.
     """
+    if schema_name not in SCHEMAS:
+        raise InputError("there is no such kind of artifact", got=schema_name, expected=", ".join(SCHEMAS))
     schema = SCHEMAS[schema_name]
     again = f"run `embedtune {schema.stage}` again"
-    file = path / MANIFEST
-    if not file.is_file():
-        raise ArtifactError(f"{path} is not a finished {schema_name} artifact", expected=str(file), fix=again)
+    file = Path(path) / MANIFEST
     try:
         data = json.loads(file.read_bytes())
         if isinstance(data, dict) and data.get("format", 1) != FORMAT:
-            raise ArtifactError(
-                f"{file} was written by another version of embedtune",
+            raise OtherVersionError(
+                f"{file} was written by a different version of embedtune",
                 got=f"manifest format {data.get('format', 1)}",
                 expected=f"format {FORMAT}",
-                fix=again,
+                fix=f"{again}, or `embedtune run` for all stages: no LLM call is paid for twice",
             )
         manifest = Manifest.model_validate(data)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArtifactError(
+            f"{path} is not a finished {schema_name} artifact", expected=str(file), fix=again
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"{file} cannot be read", got=error.strerror) from error
     except ValidationError as error:
         raise ArtifactError(f"{file} is damaged", got=error.errors()[0]["msg"], fix=again) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{file} is damaged: it is not JSON", got=str(error), fix=again) from error
     got = (manifest.schema_name, manifest.schema_version)
     if got != (schema.name, schema.version):
         raise ArtifactError(
-            f"{path} contains another kind of artifact",
+            f"{path} contains a different kind of artifact",
             got=f"{got[0]} version {got[1]}",
             expected=f"{schema.name} version {schema.version}",
             fix=again,
@@ -224,12 +232,17 @@ def read_manifest(path: Path, schema_name: str) -> Manifest:
     return manifest
 
 
-def read_artifact(path: Path, schema_name: str) -> Artifact:
+def read_artifact(path: str | Path, schema_name: str) -> Artifact:
     """Open an artifact and verify the hash of each of its files.
+
+    Args:
+        path: Directory of the artifact.
+        schema_name: A key of `SCHEMAS`.
 
     Raises:
         ArtifactError: The artifact is missing or of another schema, or a file does not match its hash.
     """
+    path = Path(path)
     manifest = read_manifest(path, schema_name)
     again = f"remove {path} and run `embedtune {SCHEMAS[schema_name].stage}` again"
     for name, record in manifest.files.items():
@@ -246,7 +259,7 @@ def read_artifact(path: Path, schema_name: str) -> Artifact:
 
 
 def is_current(path: Path, schema_name: str, provenance: Provenance) -> bool:
-    """Tell whether `path` contains a finished artifact with exactly this provenance."""
+    """Return whether `path` contains a finished artifact with exactly this provenance."""
     try:
         manifest = read_manifest(path, schema_name)
     except ArtifactError:

@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent
 # Settings are compared by value, and the public names in embedtune/__init__ have no effect on any output.
 NOT_COUNTED = ("embedtune.core.config",)
+TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 @lru_cache(maxsize=32)
@@ -52,8 +53,15 @@ def _reachable(module: str, package: Path) -> set[Path]:
             continue
         found.add(path)
         waiting += _imported(ast.parse(path.read_bytes()), name, is_package=path.name == "__init__.py")
-        waiting.append(name.rpartition(".")[0])  # importing a module runs its packages' __init__ first
+        waiting += _packages_of(name)  # importing a module runs its packages' __init__ first
+    if not found:
+        raise ValueError(f"{package} has no module {module}")
     return found
+
+
+def _packages_of(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts)))
 
 
 def _file_of(name: str, package: Path) -> Path | None:
@@ -62,7 +70,7 @@ def _file_of(name: str, package: Path) -> Path | None:
     if first != package.name or not parts:
         return None
     place = package.joinpath(*parts)
-    for path in (place.with_suffix(".py"), place / "__init__.py"):
+    for path in (place / "__init__.py", place.with_suffix(".py")):
         if path.is_file():
             return path
     return None
@@ -74,8 +82,9 @@ def _imported(tree: ast.AST, name: str, *, is_package: bool) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parents = name.split(".")[: None if is_package and node.level == 1 else -node.level]
-            source = ".".join([*parents, *filter(None, [node.module])]) if node.level else str(node.module)
+            parts = name.split(".")
+            parents = parts[: len(parts) + is_package - node.level] if node.level else []
+            source = ".".join([*parents, *filter(None, [node.module])])
             yield source
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
@@ -87,7 +96,7 @@ def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
         node = waiting.pop()
         yield node
         children = ast.iter_child_nodes(node)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in TYPE_CHECKING:
             children = iter(node.orelse)
         waiting += children
 
@@ -95,6 +104,8 @@ def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 def _data_files(folder: Path) -> Iterator[Path]:
     """Yield the data files in a folder and in its subfolders without modules, such as prompts and templates."""
     for item in folder.iterdir():
+        if item.name.startswith(".") or item.name.endswith("~"):
+            continue  # an editor's swap file, a backup
         if item.is_dir() and item.name != "__pycache__" and not any(item.rglob("*.py")):
             yield from (file for file in item.rglob("*") if file.is_file())
         elif item.is_file() and item.suffix != ".py":

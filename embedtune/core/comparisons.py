@@ -1,4 +1,4 @@
-"""What a tuned model is compared on and with, in addition to its own test split and its base."""
+"""The sets and models for a comparison, in addition to the tuned model's own test split and its base."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ SYNTHETIC = "synthetic"  # the evaluation set that is the dataset's own test spl
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What evaluate measures in addition to base and tuned model on the synthetic test set.
+    """The sets and models that evaluate measures in addition to base and tuned on the synthetic test set.
 
     Args:
         eval_sets: BEIR directories by name, in the user's order; the first one decides the verdict.

@@ -18,7 +18,7 @@ Pooling = Literal["mean", "cls", "lasttoken"]
 
 
 class EncoderContract(BaseModel):
-    """How texts become vectors: one frozen record that mine, train, evaluate, export and serving all read."""
+    """The rules for turning texts into vectors, as one record for mine, train, evaluate, export and serving."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,8 +39,8 @@ class EncoderContract(BaseModel):
         default=False,
         description="Run Python code from the model repository; needs a pinned revision or a local copy.",
     )
-    query_prefix: str = Field(default="", description="Text put before each query.")
-    passage_prefix: str = Field(default="", description="Text put before each passage.")
+    query_prefix: str = Field(default="", description="Text prepended to each query.")
+    passage_prefix: str = Field(default="", description="Text prepended to each passage.")
     passage_template: str = Field(
         default="{heading}\n{text}",
         description="Template of the text embedded for a chunk; {heading} is its heading path joined by ' > '.",
@@ -111,11 +111,11 @@ def load_contract(directory: Path) -> EncoderContract:
     again = "run `embedtune train` again"
     try:
         record = json.loads(path.read_bytes())
-        # Files from before versions have the same fields, so models that were tuned then stay readable.
+        # Files from before versions were introduced have the same fields, so models tuned then stay readable.
         name, version = record.get("schema_name", NAME), record.get("schema_version", VERSION)
         if (name, version) != (NAME, VERSION):
             raise ContractError(
-                f"{path} was written by another version of embedtune",
+                f"{path} was written by a different version of embedtune",
                 got=f"{name} version {version}",
                 expected=f"{NAME} version {VERSION}",
                 fix=again,
@@ -142,5 +142,5 @@ def require_same(expected: EncoderContract, got: EncoderContract, where: str) ->
         f"the encoder contract of {where} differs from the configuration",
         got={key: right[key] for key in differing},
         expected={key: left[key] for key in differing},
-        fix="use the configuration that it was made with, or make it again with this one",
+        fix="use the configuration that it was made with, or rebuild it with this one",
     )

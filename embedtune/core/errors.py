@@ -32,13 +32,17 @@ class ConfigError(EmbedtuneError):
 
 
 class InputError(EmbedtuneError):
-    """A path, document or data set given by the user cannot be used."""
+    """A path, document or dataset given by the user cannot be used."""
 
     exit_code = 2
 
 
 class ArtifactError(EmbedtuneError):
     """An artifact is missing, damaged, or of another schema version."""
+
+
+class OtherVersionError(ArtifactError):
+    """A file was written by a different version of embedtune, in another format."""
 
 
 class ContractError(EmbedtuneError):

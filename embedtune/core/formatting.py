@@ -1,4 +1,4 @@
-"""Numbers and durations as people read them: one form for the report and the command line."""
+"""Formats numbers and durations for people, the same way in the report and on the command line."""
 
 
 def duration(seconds: float) -> str:
@@ -20,5 +20,5 @@ def signed(value: float, decimals: int) -> str:
 
 
 def figure(value: float | int | str) -> str:
-    """Return a figure of a stage's report: four significant digits, thousands separated; text as it is."""
+    """Return a figure of a stage's report: four significant digits, thousands separated; text is unchanged."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value

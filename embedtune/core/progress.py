@@ -1,4 +1,4 @@
-"""Progress of long work: stages report it, only the command line draws it."""
+"""Progress of long-running work: stages report it, and only the command line draws it."""
 
 import logging
 import time

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Secrets:
-    """The credentials of one run. `repr` shows none of them."""
+    """The credentials of one run, which `repr` does not show."""
 
     llm_api_key: str | None = field(default=None, repr=False)
     judge_api_key: str | None = field(default=None, repr=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic.main import IncEx
 
 from embedtune.core.artifacts import (
+    MANIFEST,
     Artifact,
     Figure,
     Provenance,
@@ -22,6 +23,7 @@ from embedtune.core.artifacts import (
 )
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
+from embedtune.core.directories import require_replaceable
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 
@@ -53,7 +55,7 @@ ARTIFACT_OF = {stage.name: stage.artifact for stage in STAGES}
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage runs with, in addition to its artifacts.
+    """Everything a stage runs with, in addition to its artifacts.
 
     Args:
         config: The whole configuration.
@@ -70,7 +72,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage reports about the artifact it wrote.
+    """A stage's report on the artifact it wrote.
 
     Args:
         counts: Number of rows, files or the like, for the manifest.
@@ -106,8 +108,12 @@ class StageRun:
         """Open and verify the input artifacts, given by the name of their schema.
 
         Raises:
+            InputError: The output directory is something else than an older artifact of this stage.
             ArtifactError: An artifact is missing, damaged, or of another schema or version.
         """
+        require_replaceable(
+            self.output, MANIFEST, ARTIFACT_OF[self.stage]
+        )  # before any work, and before deploying
         return {name: read_artifact(path, name) for name, path in paths.items()}
 
     def provenance(self, inputs: Mapping[str, Artifact | str]) -> Provenance:
@@ -127,7 +133,7 @@ class StageRun:
         *,
         reuse: bool = True,
     ) -> StageReport:
-        """Write the artifact, unless there is one that was made from the same inputs, settings and code.
+        """Write the artifact, unless one made from the same inputs, settings and code exists.
 
         Args:
             inputs: What the output depends on, by name: artifacts, or fingerprints of anything else.
@@ -165,7 +171,7 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
     )
 
 
-# Where the LLM is served, how fast and at what price does not change the questions.
+# The address, speed and price of the LLM do not change the questions.
 VOLATILE_LLM = ("base_url", "api_key_env", "concurrency", "timeout_s", "retries", "price_in", "price_out")
 VOLATILE: dict[str, IncEx] = {
     "generate": {
@@ -181,6 +187,6 @@ def stage_settings(config: Config, stage: str) -> Settings:
     """Return the settings that determine what `stage` writes, for its manifest."""
     exclude = {stage: VOLATILE[stage]} if stage in VOLATILE else None
     data = config.model_dump(mode="json", include={stage}, exclude=exclude)
-    # Converted by way of JSON, so that they compare equal to the settings in a manifest.
+    # Converted via JSON, so that they compare equal to the settings in a manifest.
     settings: Settings = json.loads(json.dumps(data))
     return settings

@@ -15,7 +15,7 @@ from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
-INDEX = ".objects.json"  # next to downloaded files: the etag of each one's object; read only by this module
+INDEX = ".objects.json"  # kept next to downloaded files: the etag of each file's object; read only by this module
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
     "AccessDenied": "allow these credentials to list and read the bucket, and for releases to write to it",
@@ -40,7 +40,7 @@ class DownloadIndex(JsonRecord):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object below a prefix.
+    """An object under a prefix.
 
     Args:
         key: Its full key in the bucket.
@@ -56,7 +56,7 @@ class StoredObject:
 
 
 def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[StoredObject]:
-    """Return the objects below `s3://bucket/prefix/`, sorted by name.
+    """Return the objects under `s3://bucket/prefix/`, sorted by name.
 
     Args:
         uri: The address.
@@ -79,12 +79,12 @@ def list_prefix(uri: str, storage: StorageSettings, secrets: Secrets) -> list[St
         if not item.object_name.endswith("/")
     ]
     if not objects:
-        raise InputError("there are no objects at this address", got=uri, fix="check bucket and prefix")
+        raise InputError("there are no objects at this address", got=uri, fix="check the bucket and the prefix")
     return sorted(objects, key=lambda item: item.name)
 
 
 def download_prefix(uri: str, into: Path, storage: StorageSettings, secrets: Secrets) -> Path:
-    """Download everything below `s3://bucket/prefix/` to a folder below `into` and return that folder.
+    """Download everything under `s3://bucket/prefix/` to a folder under `into` and return that folder.
 
     A file whose object has the same size and etag as before is not downloaded again; a file whose object is gone
     is deleted. An interrupted download leaves no partial file.
@@ -180,16 +180,16 @@ def explain(where: str, storage: StorageSettings, error: MinioException | HTTPEr
         reason = str(error)
         fix = "check storage.endpoint, storage.secure (TLS or not) and the network"
     return InputError(
-        "the object store refuses or does not answer", got=f"{where} at {storage.endpoint}: {reason}", fix=fix
+        "the object store refused the request or did not answer",
+        got=f"{where} at {storage.endpoint}: {reason}",
+        fix=fix,
     )
 
 
 def _target(folder: Path, item: StoredObject, uri: str) -> Path:
     path = (folder / item.name).resolve()
     if not path.is_relative_to(folder.resolve()) or item.name == INDEX:
-        raise InputError(
-            "the key of an object leads out of its folder", got=item.key, expected=f"keys below {uri}"
-        )
+        raise InputError("an object's key points outside its folder", got=item.key, expected=f"keys under {uri}")
     return path
 
 

@@ -1,4 +1,4 @@
-"""May this engine go live? The answer of the verdict, provided that it is about this engine and what is live."""
+"""Decides whether an engine may go live, by a verdict that must be about this engine and the live model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ ACCEPTED = {"win": {Verdict.WIN}, "marginal": {Verdict.WIN, Verdict.MARGINAL}}
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a challenger is deployed, and why.
+    """The decision whether to deploy a challenger, and the reason.
 
     Args:
         deploy: Whether it is deployed.
@@ -26,7 +26,7 @@ class Decision:
 
 
 def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, settings: DeploySettings) -> Decision:
-    """Apply the rule: better than what is live, or as good if `deploy.accept` is marginal.
+    """Apply the rule: better than the live model, or as good if `deploy.accept` is marginal.
 
     Args:
         engine: The challenger.
@@ -35,13 +35,13 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         settings: Which verdicts are accepted.
 
     Raises:
-        ArtifactError: The evaluation is about another model than the engine, or its verdict is missing, damaged,
+        ArtifactError: The evaluation is about a model other than the engine's, or its verdict is missing, damaged,
             or of another version.
     """
     model = engine.manifest.inputs["model"]
     if (evaluated := evaluation.manifest.inputs["model"]) != model:
         raise ArtifactError(
-            "the evaluation is about another model than the engine",
+            "the evaluation is about a model other than the engine's",
             got=f"evaluated {evaluated[:16]}, exported {model[:16]}",
             fix="run evaluate and export on the same model",
         )
@@ -51,7 +51,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
     against, verdict, delta = promotion.against, promotion.verdict, promotion.delta
     if live_model is not None and against != "champion":
         return Decision(
-            False, "another model is live and the evaluation did not compare with it (evaluate with --champion)"
+            False, "another model is live, and the evaluation did not compare with it (evaluate with --champion)"
         )
     measured = f"{delta.mean:+.4f} nDCG@10, interval {delta.low:+.4f} to {delta.high:+.4f}"
     if verdict in ACCEPTED[settings.accept]:
@@ -60,7 +60,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
 
 
 def accepts(evaluation: Path, accept: str) -> bool:
-    """Return whether the verdict on replacing what is live is one that is deployed.
+    """Return whether the verdict on replacing the live model is good enough to deploy.
 
     Args:
         evaluation: The evaluation artifact.

@@ -1,4 +1,4 @@
-"""The serving Deployment: which release its pods get, and waiting until all of them have it.
+"""The serving Deployment: sets which release its pods get, and waits until all of them have it.
 
 `Any` and `dict[str, Any]` are objects of the Kubernetes API, whose client has no types.
 """
@@ -12,13 +12,13 @@ from typing import Any
 from embedtune.core.errors import ConfigError, GateError, InputError
 from embedtune.serve.release.record import Release
 
-CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # as charts/triton has them
+CONTAINER, VARIABLE = "release", "EMBEDTUNE_RELEASE"  # names used in charts/triton
 ANNOTATION = "embedtune.dev/release"
 MANAGER = "embedtune-deploy"  # owner of the fields that deploy sets; Argo CD is told to leave them alone
 # Owner of what a withdrawal sets and resets: Argo CD must not leave that alone.
 WITHDRAWAL = "embedtune-withdraw"
 RESTARTS = 3  # of a container in a new pod, after which the rollout has failed
-LOST_S = 30.0  # a pod that still exists so long after its grace period is on a lost node
+LOST_S = 30.0  # a pod that still exists this long after its grace period is on a lost node
 POLL_S = 2.0
 
 
@@ -29,7 +29,7 @@ class ServingDeployment:
         namespace: Its namespace.
         name: Its name.
         timeout_s: Seconds that a rollout may take.
-        owned: Whether its release is set here; False: the chart's values set it, and here it is only waited for.
+        owned: Whether its release is set here; False: the chart's values set it, and this class only waits for it.
 
     Raises:
         ConfigError: The Kubernetes client is not installed, or no cluster is configured.
@@ -64,16 +64,16 @@ class ServingDeployment:
         self.restore(release.id)
 
     def restore(self, name: str) -> None:
-        """Give all pods the release with this id; raises what `switch` does. The pods download it themselves."""
+        """Give all pods the release with this id, which they download themselves; raises what `switch` raises."""
         current = self.current()
         if self._owned:
             self._patch(name)
         elif current != name:
             raise InputError(
-                "the chart's values own the live release, and they set another one",
+                "the chart's values own the live release, and they set a different one",
                 got=current or "none",
                 expected=name,
-                fix=f"set release.id to {name} in the values, let it roll out, then run this again",
+                fix=f"set release.id to {name} in the values, let it roll out, then run the command again",
             )
         self._wait(name)
 
@@ -123,7 +123,7 @@ class ServingDeployment:
         while left := [pod for pod in self._pods(self._read()) if _release_of(pod) and counted(pod)]:
             if time.monotonic() >= deadline:
                 raise GateError(
-                    "pods with a withdrawn release still answer",
+                    "pods with a withdrawn release are still answering",
                     got=", ".join(f"{pod.metadata.name} with {_release_of(pod)}" for pod in left),
                     fix=f"kubectl -n {self.namespace} scale deployment {self.name} --replicas 0",
                 )
@@ -174,19 +174,19 @@ class ServingDeployment:
         try:
             yield
         except ApiException as error:
-            fixes = {403: "allow this account to get and patch it (charts/triton, rbac)"}
+            fixes = {403: "allow this account to get and patch the Deployment (charts/triton, rbac)"}
             fixes |= {404: "install charts/triton, or set deploy.namespace and deploy.deployment"}
             raise InputError(
-                f"the cluster refuses access to {where}",
+                f"the cluster refused access to {where}",
                 got=f"{error.status} {error.reason}",
                 fix=fixes.get(error.status),
             ) from error
         except HTTPError as error:
-            raise InputError("the cluster does not answer", got=str(error), fix="kubectl cluster-info") from error
+            raise InputError("the cluster did not answer", got=str(error), fix="kubectl cluster-info") from error
 
 
 def _progress(deployment: Any) -> str | None:
-    """Return what a rollout is waiting for, or None when it is done; the same rule as `kubectl rollout status`."""
+    """Return what a rollout is waiting for, or None when it is done, by the rule of `kubectl rollout status`."""
     status, wanted = deployment.status, deployment.spec.replicas
     updated, total, available = (
         getattr(status, name) or 0 for name in ("updated_replicas", "replicas", "available_replicas")
@@ -213,7 +213,7 @@ def _stays(pod: Any) -> bool:
 
 
 def _there(pod: Any) -> bool:
-    """Tell whether a pod can answer: one that should have ended long ago is on a lost node, and cannot."""
+    """Return whether a pod can answer: one that should have ended long ago is on a lost node, and cannot."""
     return _stays(pod) or bool(pod.metadata.deletion_timestamp > datetime.now(UTC) - timedelta(seconds=LOST_S))
 
 
@@ -258,6 +258,6 @@ def _connect() -> tuple[Any, Any]:
             config.load_kube_config()
         except config.ConfigException as error:
             raise ConfigError(
-                "no cluster is configured", got=str(error), fix="run in the cluster, or set KUBECONFIG"
+                "no cluster is configured", got=str(error), fix="run the command in the cluster, or set KUBECONFIG"
             ) from error
     return client.AppsV1Api(), client.CoreV1Api()

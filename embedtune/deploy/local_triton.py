@@ -1,4 +1,4 @@
-"""Triton on this machine: one per port, started in the background; a switch restarts it on another release."""
+"""Triton on this machine: one per port, started in the background; a switch restarts it with another release."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ POLL_S = 0.2
 
 
 class LocalState(JsonRecord):
-    """What the Triton of one port serves; it counts as long as its process holds the lock file.
+    """The release that the Triton on one port serves; valid as long as its process holds the lock file.
 
     Attributes:
         release: Id of the release.
@@ -70,13 +70,13 @@ class LocalTriton:
 
         Raises:
             GateError: It does not become ready.
-            InputError: Something else listens on the port.
+            InputError: Something else is listening on the port.
             ArtifactError: What is running has an unreadable state file.
         """
         self._start(release.id, release.path)
 
     def restore(self, name: str) -> None:
-        """Start an earlier release again; raises what `switch` does."""
+        """Start an earlier release again; raises what `switch` raises."""
         self._start(name, self.path_of(name))
 
     def withdraw(self) -> None:
@@ -93,15 +93,15 @@ class LocalTriton:
             except BlockingIOError:
                 raise InputError(
                     "another process is starting a Triton on this machine",
-                    fix="wait for it and run the command again",
+                    fix="wait for it to finish, then run the command again",
                 ) from None
-            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may be another process's
+            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may belong to another process
             if is_ready(self.port):
                 raise InputError(
-                    f"something else listens on port {self.port}", fix="stop that process, or set deploy.port"
+                    f"something else is listening on port {self.port}", fix="stop that process, or set deploy.port"
                 )
-            self._file("json").unlink(missing_ok=True)  # it describes a process that has ended
-            process = subprocess.Popen(  # noqa: S603 - this program
+            self._file("json").unlink(missing_ok=True)  # it describes a process that has exited
+            process = subprocess.Popen(  # noqa: S603 - it runs embedtune itself
                 _command(path, self.port),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -116,7 +116,7 @@ class LocalTriton:
         """Stop what is running, if anything is.
 
         Raises:
-            GateError: It does not end.
+            GateError: It does not exit.
             ArtifactError: Its state file is unreadable.
         """
         if not self._running():
@@ -128,7 +128,7 @@ class LocalTriton:
         while self._running():
             if time.monotonic() > deadline:
                 raise GateError(
-                    "the local Triton does not end", got=f"process group {group}", fix=f"kill -9 -{group}"
+                    "the local Triton did not exit", got=f"process group {group}", fix=f"kill -9 -{group}"
                 )
             time.sleep(POLL_S)
 
@@ -142,9 +142,9 @@ class LocalTriton:
                     process.wait()
                 tail = self._file("log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise GateError(
-                    f"Triton does not start with release {name}",
-                    got="\n".join(tail) or ("it ended" if ended else f"not ready after {self.timeout_s:.0f} s"),
-                    fix=f"the complete log is {self._file('log')}",
+                    f"Triton did not start with release {name}",
+                    got="\n".join(tail) or ("it exited" if ended else f"not ready after {self.timeout_s:.0f} s"),
+                    fix=f"the complete log is in {self._file('log')}",
                 )
             time.sleep(POLL_S)
 
@@ -159,7 +159,7 @@ class LocalTriton:
             return read_record(self._file("json"), LocalState)
         except ArtifactError as error:
             raise ArtifactError(
-                f"a Triton is running on this machine, but which release it serves is not known: {error.what}",
+                f"Triton is running on this machine, but it is not known which release it serves: {error.what}",
                 got=error.got,
                 expected=error.expected,
                 fix=f"stop it (fuser -k {self._file('lock')}), then run `{LocalState.REMAKE}` again",

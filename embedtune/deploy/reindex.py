@@ -1,4 +1,4 @@
-"""Embed a corpus through the endpoint into one Parquet file, in parts: an interruption costs at most one part."""
+"""Embeds a corpus through the endpoint into one Parquet file, in parts: an interruption costs at most one part."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ from embedtune.core.retrieval.beir import Record
 log = logging.getLogger(__name__)
 PART = 1000  # passages
 PROBES = 8  # evenly spread passages that distinguish one model from another
-SAME = 0.999  # least cosine of each probe before and after for it to be the same model; 1.0 in fp32
+SAME = 0.999  # lowest cosine of a probe's vectors before and after for the model to count as the same; 1.0 in fp32
 STATE = "state.json"
 
 
 class ReindexState(JsonRecord):
-    """What the parts of an interrupted call were made from.
+    """Describes what the parts of an interrupted call were made from.
 
     Attributes:
         corpus: sha256 of all passages.
@@ -47,11 +47,11 @@ class ReindexState(JsonRecord):
 
 @dataclass(frozen=True)
 class Reindexed:
-    """How many passages were embedded.
+    """The number of passages embedded.
 
     Args:
         passages: All passages in the file.
-        embedded: How many of them in this call.
+        embedded: Number of those embedded in this call.
     """
 
     passages: int
@@ -68,7 +68,7 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
         progress: Updated once per part.
 
     Raises:
-        GateError: The endpoint started to serve another model; none of its vectors are kept.
+        GateError: The endpoint has started to serve another model; none of its vectors are kept.
     """
     parts = output.with_name(f".{output.name}.parts")
     probe = _probe(encoder, corpus)
@@ -81,7 +81,7 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
             file = parts / f"{start:09d}.parquet"
             if not file.is_file():
                 vectors = encoder.encode_passages([record.text for record in block], SilentProgress())
-                # Probed after the block: if the model was switched during it, that shows now.
+                # Probed after the part: a switch of the model in the meantime shows up here.
                 _require_same(probe, _probe(encoder, corpus))
                 _write(file, block, vectors)
                 embedded += len(block)
@@ -111,7 +111,7 @@ def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
         if _continues(parts / STATE, state):
             log.info("reindex: resuming, %d parts are done", len(list(parts.glob("*.parquet"))))
             return
-        log.info("reindex: the earlier parts are of another corpus or model; starting over")
+        log.info("reindex: the earlier parts are from a different corpus or model; starting over")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir(parents=True)
     write_record(parts / STATE, state)
@@ -120,7 +120,7 @@ def _resume(parts: Path, corpus: Sequence[Record], probe: Vectors) -> None:
 def _continues(file: Path, state: ReindexState) -> bool:
     try:
         old = read_record(file, ReindexState)
-    except ArtifactError:  # of another version, or not written completely
+    except ArtifactError:  # of a different version, or not written completely
         return False
     same_input = (old.corpus, old.part) == (state.corpus, state.part)
     return same_input and _same(np.asarray(old.probe), np.asarray(state.probe))

@@ -22,7 +22,7 @@ def reindex_plan(release: Release, chunks: int, passages_per_second: float, befo
     return ReindexPlan(
         release=release.id,
         replaces=before,
-        why="Vectors of two models cannot be compared: all passages have to be embedded again before queries "
+        why="The vectors of two models cannot be compared: all passages have to be embedded again before queries "
         "are embedded by the new model.",
         model_name=release.model_name,
         base_model=contract.base_model,

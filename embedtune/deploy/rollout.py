@@ -1,4 +1,4 @@
-"""Going live: switch, prove, record; and back to what was live before if any of these fails."""
+"""Makes a release live: switch, smoke test, record; if any of these fails, the previous release is live again."""
 
 import logging
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ def go_live(site: ServingSite, release: Release, progress: Progress, *, back: bo
     """Make a release the live one.
 
     Args:
-        site: Where.
+        site: The serving site.
         release: The release.
         progress: Updated during the smoke test.
         back: It was live before; those that were live since then are forgotten.
 
     Raises:
-        GateError: It does not become ready or returns wrong vectors; what was live before is live again.
+        GateError: It does not become ready or returns wrong vectors; the previous release is live again.
         InputError: Its id has to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
-        ArtifactError: The record of what is live is unreadable.
-        ConflictError: This process was presumed dead, and another one is changing what is live.
+        ArtifactError: The record of the live release is unreadable.
+        ConflictError: This process was presumed dead, and another one is changing the live release.
     """
     with _locked(site.store) as lease:
         before, served = site.before(), site.serving.current()
@@ -40,7 +40,9 @@ def go_live(site: ServingSite, release: Release, progress: Progress, *, back: bo
             if site.store and lease:
                 lease.renew()
                 site.store.set_live(release.id, back=back)
-        except BaseException as error:  # Ctrl-C too must not leave an unproven release live; raised again below
+        except (
+            BaseException
+        ) as error:  # Even Ctrl-C must not leave an untested release live; the error is raised again below.
             if site.release.owner == "deploy" and before != release.id and not _lost(lease):
                 _go_back(site, before, release.id, error)
             raise
@@ -57,7 +59,7 @@ def previous(site: ServingSite) -> str:
     if site.store is None:
         raise InputError(
             "no release history: without release.uri, embedtune does not record what was live",
-            fix="embedtune release promote ID, one of those in cache/releases, or set release.uri",
+            fix="run `embedtune release promote ID` with an id from cache/releases, or set release.uri",
         )
     live = site.store.live()
     existing = {release.id for release in site.store.releases()}
@@ -67,7 +69,7 @@ def previous(site: ServingSite) -> str:
     raise InputError(
         "there is no release to go back to",
         got=f"live: {live.id}" if live else "nothing is live",
-        fix="embedtune release list, then embedtune release promote ID",
+        fix="run `embedtune release list`, then `embedtune release promote ID`",
     )
 
 
@@ -96,7 +98,7 @@ def _go_back(site: ServingSite, before: str | None, name: str, error: BaseExcept
         raise GateError(
             f"release {name} failed, and {action} failed too",
             got=f"{error}\nthen: {second}",
-            fix=f"embedtune release promote {before}" if before else second.fix,
+            fix=f"run `embedtune release promote {before}`" if before else second.fix,
         ) from error
     if isinstance(error, EmbedtuneError):
         now = f"{before} is live again" if before else "nothing is live"
@@ -113,12 +115,12 @@ def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
 
 
 def _lost(lease: Lease | None) -> bool:
-    """Tell whether another process holds the lock now and decides what is served."""
+    """Return whether another process holds the lock now and decides which release is served."""
     try:
         if lease:
             lease.renew()
     except ConflictError:
-        log.warning("another process holds the lock now; what is served is left to it")
+        log.warning("another process holds the lock now and decides which release is served")
         return True
     except EmbedtuneError as error:
         log.warning("the lock could not be renewed, but no other process is known to hold it: %s", error)

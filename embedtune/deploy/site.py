@@ -1,4 +1,4 @@
-"""The serving site: where releases go live, as the configuration says (Triton, the store and the endpoint)."""
+"""The serving site that the configuration describes: Triton or a Deployment, with its store and endpoint."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ GATEWAY_PORT = 8080
 
 
 class Serving(Protocol):
-    """What serves releases: the Triton of this machine or a Deployment in a cluster."""
+    """The server of releases: this machine's Triton, or a Deployment in a cluster."""
 
     def current(self) -> str | None:
         """Return the id of the release that it serves, or None.
@@ -60,15 +60,15 @@ Connect = Callable[[EncoderContract, str], Encoder]
 
 @dataclass(frozen=True)
 class ServingSite:
-    """Where releases go live.
+    """The place where releases go live.
 
     Args:
-        deploy: The smoke test, and where it finds the endpoint.
-        export: The cosine that each precision has to reach.
+        deploy: Settings of the smoke test and the address of the endpoint.
+        export: Lowest cosine allowed at each precision.
         release: Who decides which release is live.
-        serving: What serves it.
+        serving: The server that serves it.
         releases: Folder with one directory per release, named by its id.
-        store: Where releases are published; None: only on this machine.
+        store: The store that releases are published to; None: they stay on this machine.
         connect: Returns an encoder for the endpoint, given the contract and the name of the model.
     """
 
@@ -98,18 +98,18 @@ class ServingSite:
         """Return the release to go back to: the one recorded as live, or else the one that is served.
 
         Raises:
-            ArtifactError: The record of what is live is unreadable.
+            ArtifactError: The record of the live release is unreadable.
         """
         live = self.store.live() if self.store else None
         return live.id if live else self.serving.current()
 
     def champion(self) -> str | None:
-        """Return the fingerprint of the model recorded as live; None if none is, or no store records it.
+        """Return the fingerprint of the model recorded as live; None if none is recorded.
 
         A release that is merely served is not the champion: it has not passed its smoke test.
 
         Raises:
-            ArtifactError: The record of what is live is unreadable.
+            ArtifactError: The record of the live release is unreadable.
         """
         live = self.store.live_release() if self.store else None
         return live.model if live else None

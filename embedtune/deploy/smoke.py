@@ -1,4 +1,4 @@
-"""The smoke test: reference texts through the endpoint, one cosine similarity each with the trained vector."""
+"""The smoke test: embeds reference texts through the endpoint and compares each vector with the trained one."""
 
 import time
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Smoke:
     passages_per_second: float
 
     def drift(self, endpoint: str) -> EndpointDrift:
-        """Return how far the live service is from the checkpoint.
+        """Return how far the live service's vectors are from the checkpoint's.
 
         Args:
             endpoint: Address of the service.
@@ -106,7 +106,7 @@ def ask(encoder: Encoder, reference: Reference, progress: Progress) -> Smoke:
         progress: Updated as texts are encoded.
 
     Raises:
-        GateError: The vectors have another size.
+        GateError: The vectors have a different size.
     """
     got = np.empty_like(reference.vectors)
     rate = 0.0
@@ -119,10 +119,10 @@ def ask(encoder: Encoder, reference: Reference, progress: Progress) -> Smoke:
         rate = len(rows) / (time.perf_counter() - started)
         if vectors.shape[1] != got.shape[1]:
             raise GateError(
-                "the endpoint returns vectors of another size", got=vectors.shape[1], expected=got.shape[1]
+                "the endpoint returns vectors of the wrong size", got=vectors.shape[1], expected=got.shape[1]
             )
         got[rows] = vectors
-    # Not a plain product: an endpoint that does not normalise must not pass because its vectors are long.
+    # Not a plain inner product: an endpoint that does not normalise must not pass because its vectors are long.
     norms = np.linalg.norm(got, axis=1)
     cosines = np.einsum("ij,ij->i", got, reference.vectors) / np.where(norms > 0, norms, 1)
     cosines = np.where(np.isfinite(cosines) & (np.abs(norms - 1) < 1e-3), cosines, -1.0).astype(np.float32)

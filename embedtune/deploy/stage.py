@@ -30,7 +30,7 @@ class Deployed:
         release: The release.
         before: Id of the release that was live before it; None if there was none.
         smoke: The result of its smoke test.
-        drift: The same, for endpoint.json.
+        drift: The same result, as written to endpoint.json.
     """
 
     release: Release
@@ -40,9 +40,9 @@ class Deployed:
 
 
 def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
-    """Make an engine live, if its model is better than what is live, and write the deployment artifact.
+    """Make an engine live, if its model is better than the live model, and write the deployment artifact.
 
-    It checks what is live each time: the artifact of an earlier call does not show that.
+    It checks which release is live each time, because the artifact of an earlier call does not show that.
 
     Args:
         engine: The engine artifact.
@@ -52,8 +52,8 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        GateError: The release failed; what was live before is live again.
-        ArtifactError: The evaluation is about another model, or the record of what is live is unreadable.
+        GateError: The release failed; the previous release is live again.
+        ArtifactError: The evaluation is about another model, or the record of the live release is unreadable.
     """
     this = StageRun("deploy", output, context)
     inputs = this.read(engine=engine, evaluation=evaluation, dataset=dataset)

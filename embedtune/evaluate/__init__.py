@@ -1,1 +1,1 @@
-"""Stage 6: did it help? Metrics, intervals, slices and a verdict."""
+"""Stage 6: measure whether tuning helped, with metrics, intervals, slices and a verdict."""

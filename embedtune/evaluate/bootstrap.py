@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from embedtune.core.records.evaluation import Interval
 
-DRAWS_AT_ONCE = 4_000_000  # resampled query numbers in memory: 32 MB
+DRAWS_AT_ONCE = 4_000_000  # resampled query numbers kept in memory: 32 MB
 DECIMALS = 6  # of stored values; verdicts are decided on the stored values, so that readers can check them
 
 Differences = Mapping[str, Mapping[str, Interval]]  # by set and metric

@@ -1,4 +1,4 @@
-"""The biggest wins and losses, with what a reader needs to understand them."""
+"""The biggest wins and losses, with the details needed to understand them."""
 
 from embedtune.core.records.evaluation import (
     Example,

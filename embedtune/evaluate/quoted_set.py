@@ -1,4 +1,4 @@
-"""Your own test set: questions with quotes from the documents that answer them become a BEIR set.
+"""Builds a BEIR set from the user's own questions, each with quotes from the documents that answer it.
 
 People know documents and sentences, not chunk ids. A quote survives a change of the chunking; an id does not.
 """
@@ -23,12 +23,12 @@ SPLIT = "test"
 
 
 class Answer(BaseModel):
-    """Where an answer is: exact words of one passage of one document."""
+    """The place of an answer: exact words from one passage of one document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Text = Constraint(description="Path of the document, relative to the folder that was ingested.")
-    quote: Text = Constraint(description="Words of the passage; case and whitespace do not matter.")
+    quote: Text = Constraint(description="Words from the passage; case and whitespace do not matter.")
 
 
 class QuotedQuestion(BaseModel):
@@ -78,7 +78,7 @@ def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, i
         raise InputError(
             f"{questions}: {len(unplaced)} quotes cannot be placed",
             got="\n    ".join(["", *unplaced]),
-            expected="words that occur in exactly one passage of the document and do not cross into the next",
+            expected="words that occur in exactly one passage of the document and do not run on into the next",
             fix="copy the quote from the nearest text, or quote other words of the same answer",
         )
     split_of = {record.id: str(record.metadata["split"]) for record in corpus}
@@ -175,7 +175,7 @@ def _judgements(
 
 
 def _normal(text: str) -> str:
-    """Normalise a text for the comparison with quotes: case folded, any whitespace a single space."""
+    """Normalise a text for the comparison with quotes: case folded, with runs of whitespace as single spaces."""
     return " ".join(text.casefold().split())
 
 
@@ -193,7 +193,7 @@ def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, 
     if found:
         return None, f"{len(found)} passages contain {answer.quote!r}"
     if quote in " ".join(document.texts):
-        return None, f"{answer.quote!r} crosses from one passage into the next"
+        return None, f"{answer.quote!r} runs on from one passage into the next"
     return None, f"no passage contains {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
 
 

@@ -49,7 +49,7 @@ class SetResult:
 
     @cached_property
     def lexical_share(self) -> float:
-        """Share of the queries for which BM25 ranks a right passage first: these need no grasp of meaning."""
+        """Share of the queries for which BM25 ranks a relevant passage first: they do not test meaning."""
         first = sum(self.first_rank("bm25", query.id) == 1 for query in self.data.queries)
         return first / len(self.data.queries)
 

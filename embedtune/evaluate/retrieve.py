@@ -1,4 +1,4 @@
-"""From texts to rankings: every encoder goes through `dense_run`, BM25 through `lexical_run`."""
+"""Turns texts into rankings: `dense_run` does so for every encoder, `lexical_run` for BM25."""
 
 from collections.abc import Sequence
 

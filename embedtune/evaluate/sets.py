@@ -67,7 +67,7 @@ def load_set(name: str, directory: Path) -> RetrievalSet:
 
 
 def named(name: str, system: str, error: EmbedtuneError) -> EmbedtuneError:
-    """Return the same error with the system and the set in its first line."""
+    """Return the same error with the system and the set named in its first line."""
     return type(error)(
         f"{system} on the set {name}: {error.what}", got=error.got, expected=error.expected, fix=error.fix
     )

@@ -1,4 +1,4 @@
-"""Where tuning helps and where it hurts: nDCG@10 by kind of question."""
+"""Measures where tuning helps and where it hurts: nDCG@10 by kind of question."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.evaluate.bootstrap import DECIMALS, bootstrap_intervals
 from embedtune.evaluate.result import SetResult
 
-SMALL = 10  # number of queries below which a slice is marked, because its interval says little
+SMALL = 10  # number of queries below which a slice is marked, because its interval is too wide to say much
 Value = tuple[int, str]  # sorts first by the number, then by the label
 SliceKey = Callable[[Record, int | None], Value | None]
 

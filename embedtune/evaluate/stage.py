@@ -1,4 +1,4 @@
-"""Did tuning help? Base, tuned, BM25, champion and endpoint on the same questions: intervals and a verdict."""
+"""Stage evaluate: base, tuned, BM25, champion and endpoint on the same questions, with intervals and a verdict."""
 
 import logging
 from collections.abc import Iterator
@@ -38,12 +38,12 @@ def run(
         model: The model artifact.
         output: Directory to write the evaluation artifact to.
         context: The configuration and everything else that the stage runs with.
-        comparisons: Further sets, the champion and a live endpoint; none by default.
+        comparisons: Additional sets, the champion and a live endpoint; none by default.
 
     Raises:
         ConfigError: evaluate.decide_on is not one of the evaluated sets.
         InputError: A set is empty, incomplete or damaged.
-        ContractError: The model was trained under another encoder contract.
+        ContractError: The model was trained under a different encoder contract.
         EndpointError: The live endpoint does not answer.
         GateError: A system returns vectors that are not finite.
     """
@@ -89,7 +89,7 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
     if comparisons.endpoint is not None:
-        # What is served, not where: the same address may serve another release tomorrow.
+        # The identity of the served model, not its address, which may serve another release tomorrow.
         inputs["endpoint"] = _endpoint(comparisons.endpoint, config, secrets).fingerprint
     return inputs
 

@@ -1,4 +1,4 @@
-"""What the evaluation reports: means and differences, the table of all queries, figures and warnings."""
+"""Writes what the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
-LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set says little about meaning
+LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
 
 def metrics_record(
@@ -50,7 +50,7 @@ def report_metrics(
 
 
 def notes(results: list[SetResult], differences: Differences, champion_differs: bool) -> tuple[str, ...]:
-    """Return what a reader should know before trusting the verdict."""
+    """Return the remarks that a reader should know before trusting the verdict."""
     remarks = []
     for result in results:
         queries = len(result.data.queries)
@@ -61,11 +61,11 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
         if result.lexical_share > LEXICAL_LIMIT:
             remarks.append(
                 f"{result.name}: BM25 answers {result.lexical_share:.0%} of the questions at rank 1; "
-                "they repeat the words of their passages and are easier than what people type"
+                "they repeat words from their passages and are easier than real users' queries"
             )
         fallen = [name for name, interval in differences[result.name].items() if interval.direction == "down"]
         if fallen:
-            remarks.append(f"{result.name}: fell, with the interval below 0: {', '.join(fallen)}")
+            remarks.append(f"{result.name}: these metrics fell, with the interval below 0: {', '.join(fallen)}")
         if "endpoint" in result.runs and (remark := _drift(result)):
             remarks.append(remark)
     if champion_differs:

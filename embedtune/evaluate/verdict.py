@@ -10,7 +10,7 @@ from embedtune.evaluate.bootstrap import Differences
 
 RULE = (
     "WIN: the {width:.0%} bootstrap interval of the paired nDCG@10 difference lies above 0 on the deciding set. "
-    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: everything else."
+    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
 
@@ -28,7 +28,7 @@ def verdict_of(differences: Mapping[str, Interval], decided_on: str) -> Verdict:
 
 
 def deciding_set(wanted: str | None, further: Sequence[str]) -> str:
-    """Return the name of the set that decides: the configured one, else the first further set, else the synthetic.
+    """Return the name of the deciding set: the configured one, the first additional set, or the synthetic one.
 
     Args:
         wanted: The setting evaluate.decide_on.
@@ -58,7 +58,7 @@ def verdict_record(
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
-    Promotion (may the tuned model replace what is live?) follows the same rule against the champion; without one,
+    Promotion (may the tuned model replace the live one?) follows the same rule against the champion; without one,
     against the base.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}

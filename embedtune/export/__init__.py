@@ -1,1 +1,1 @@
-"""Stage 7: turn the model into an ONNX or TensorRT engine and prove that its vectors are the same."""
+"""Stage 7: export the model as an ONNX or TensorRT engine and prove that its vectors are the same."""

@@ -16,8 +16,8 @@ class EncoderGraph(nn.Module):
 
     Args:
         body: A transformer whose first output contains one vector per token.
-        pooling: How these become one vector.
-        token_types: Whether the body takes token types; ours are all 0.
+        pooling: How these vectors become one.
+        token_types: Whether the body takes token types; they are always 0 here.
     """
 
     def __init__(self, body: nn.Module, pooling: Pooling, token_types: bool) -> None:

@@ -37,7 +37,7 @@ def export_engine(
 
     Args:
         model: A directory with safetensors weights.
-        contract: How it turns texts into vectors.
+        contract: How the model turns texts into vectors.
         output: An existing directory.
         settings: Target, precision, opset, and the size above which weights are written to a separate file.
         passages: Calibration texts of int8 for TensorRT, without prefix.
@@ -73,7 +73,7 @@ def export_engine(
 
 
 def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, output: Path) -> None:
-    """Write tokenizer.json, which truncates and pads on its own, as the trained model's tokenizer did.
+    """Write tokenizer.json, which truncates and pads by itself, as the trained model's tokenizer did.
 
     Raises:
         ContractError: The model has no fast tokenizer.
@@ -85,7 +85,7 @@ def write_tokenizer(model: "SentenceTransformer", contract: EncoderContract, out
             "the model's tokenizer cannot be served",
             got=type(tokenizer).__name__,
             expected="a fast tokenizer, which has a tokenizer.json",
-            fix="load it with transformers.AutoTokenizer and save it again: that writes tokenizer.json",
+            fix="load it with transformers.AutoTokenizer and save it again, which writes tokenizer.json",
         )
     backend.enable_truncation(contract.max_length)
     pad = tokenizer.pad_token or tokenizer.eos_token

@@ -10,7 +10,7 @@ class FullNorm(nn.Module):
     """A layer norm or RMS norm in fp32 within an fp16 network.
 
     Args:
-        norm: The original.
+        norm: The original norm.
     """
 
     def __init__(self, norm: nn.Module) -> None:

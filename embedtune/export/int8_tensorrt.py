@@ -1,4 +1,4 @@
-"""int8 for TensorRT: the ranges of the activations, measured on the user's own passages, are scales in the graph.
+"""int8 for TensorRT: ranges of the activations, measured on the user's own passages, become scales in the graph.
 
 TensorRT reads such a graph as it is (explicit quantisation), and ONNX Runtime can run it, so it is tested on CPUs.
 """
@@ -14,7 +14,7 @@ from embedtune.core.errors import EmbedtuneError
 from embedtune.export.int8_cpu import megabytes, without_advice
 
 BATCH = 8
-# What TensorRT requires: symmetric, weights by output channel, a dedicated pair of operators for each tensor.
+# Required by TensorRT: symmetric, weights by output channel, a dedicated pair of operators for each tensor.
 TENSORRT = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -29,7 +29,7 @@ class Passages:
     """Passes texts to ONNX Runtime's calibration, batch by batch.
 
     Args:
-        tokenizer: The engine's.
+        tokenizer: The engine's tokenizer.
         texts: Passages with their prefix.
         dimension: The full dimension.
     """
@@ -52,7 +52,7 @@ def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int
 
     A scale is the largest magnitude seen, divided by 127. The products that read the wide part of a feed-forward
     layer stay in fp32: a few of their inputs are so much larger than the others that those would lose nearly all
-    resolution (all-MiniLM-L6-v2: least cosine 0.981 this way, 0.962 with all products rounded). Where a residual
+    resolution (all-MiniLM-L6-v2: lowest cosine 0.981 this way, 0.962 with all products rounded). Where a residual
     connection shares a rounded input, it uses the rounded one.
 
     Args:
@@ -68,8 +68,8 @@ def write_calibrated(source: Path, target: Path, passages: Passages, hidden: int
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     rounded = _rounded(source, hidden)
-    if not rounded:  # ONNX Runtime would take an empty list to mean all products
-        raise EmbedtuneError("the graph has no matrix product that int8 could round", got=str(source))
+    if not rounded:  # ONNX Runtime would treat an empty list as all products
+        raise EmbedtuneError("the graph has no matrix product that can be quantised to int8", got=str(source))
     with without_advice():
         quantize_static(
             source,

@@ -25,7 +25,7 @@ from embedtune.export.tensorrt import PLAN_FILE, TensorrtGraph
 
 @dataclass(frozen=True)
 class Case:
-    """What every variant is compared with.
+    """The reference that every variant is compared with.
 
     Args:
         samples: Texts in mixed order.
@@ -107,7 +107,7 @@ def text_cosines(
         encoder: The engine.
         samples: In mixed order.
         expected: PyTorch's vectors of full dimension.
-        batch: Texts in one batch.
+        batch: Number of texts in one batch.
     """
     cosines = []
     for start in range(0, len(samples), batch):

@@ -1,4 +1,4 @@
-"""Are the exported vectors the trained ones? Text by text against PyTorch, then nDCG@10 on the dev questions."""
+"""Checks the exported vectors against PyTorch's, text by text and by nDCG@10 on the dev questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Variant:
     """The measurements of one precision.
 
     Args:
-        precision: Of its weights and matrix products.
+        precision: Precision of the weights and matrix products.
         megabytes: Size of the graph with its weights.
-        cosines: Of each sample with PyTorch; -1 for a vector that is not finite or not of unit length.
+        cosines: Cosine of each sample with PyTorch; -1 for a vector that is not finite or not of unit length.
         ndcg: nDCG@10 on dev; None without dev questions.
     """
 
@@ -79,7 +79,7 @@ class Measurements:
         )
 
     def cost(self, variant: Variant) -> float | None:
-        """Return how much nDCG@10 a variant loses against PyTorch."""
+        """Return how much nDCG@10 a variant loses compared with PyTorch."""
         return None if self.ndcg is None or variant.ndcg is None else self.ndcg - variant.ndcg
 
     def worst(self, variant: Variant) -> list[ComparedText]:
@@ -97,7 +97,7 @@ class Measurements:
         ]
 
     def complaints(self, variant: Variant) -> list[str]:
-        """Return what is wrong with a variant; nothing if it may be shipped."""
+        """Return what is wrong with a variant; the list is empty if it may be shipped."""
         required, cost = self.settings.min_cosine(variant.precision), self.cost(variant)
         below = int((variant.cosines < required).sum())
         complaints = [f"{below} of {len(variant.cosines)} texts below cosine {required}"] if below else []
@@ -121,7 +121,7 @@ class Measurements:
         return figures
 
     def notes(self) -> tuple[str, ...]:
-        """Return what a reader of the report should know."""
+        """Return the remarks for the report's readers."""
         notes = [] if self.queries else ["there are no dev questions: the engine's cost in nDCG was not measured"]
         notes += [
             f"{variant.precision} may not be shipped: {'; '.join(complaints)}"
@@ -157,7 +157,7 @@ def require_parity(found: Measurements) -> None:
         got="; ".join(complaints) + worst,
         expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(found.samples)} texts, "
         f"{METRIC} within {settings.max_ndcg_drift}",
-        fix="export.precision=fp32 is exact; loosen a limit only knowingly (export.min_cosine_int8)"
+        fix="use export.precision=fp32, which is exact; loosen a limit only deliberately (export.min_cosine_int8)"
         if variant.precision != "fp32"
-        else "please report this model: its graph computes something else than its PyTorch code",
+        else "please report this model: its graph does not compute the same as its PyTorch code",
     )

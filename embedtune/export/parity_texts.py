@@ -40,7 +40,7 @@ class Draw:
     Args:
         corpus: Passages of the dataset.
         queries: Queries of the dataset.
-        tokenizer: The engine's.
+        tokenizer: The engine's tokenizer.
         contract: Prefixes, maximum length and dimensions.
         seed: Determines which texts are drawn and in which order.
     """
@@ -59,8 +59,8 @@ def draw_samples(draw: Draw, count: int) -> list[Sample]:
     passages and queries. A small dataset yields fewer of those, and more cut texts take their place.
 
     Args:
-        draw: What to draw from.
-        count: How many samples.
+        draw: The source to draw from.
+        count: Number of samples.
     """
     rng = random.Random(draw.seed)
     cut = max(count // CUT_SHARE, 2)

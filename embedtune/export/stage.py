@@ -36,7 +36,7 @@ def run(model: Path, dataset: Path, output: Path, context: Context) -> StageRepo
 
     Raises:
         ConfigError: This machine cannot build an engine for `export.target`.
-        ContractError: The model was made under another encoder contract, or cannot be served under it.
+        ContractError: The model was made under a different encoder contract, or cannot be served under it.
         GateError: The exported vectors are not the model's.
     """
     this = StageRun("export", output, context)

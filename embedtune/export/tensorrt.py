@@ -23,18 +23,18 @@ class Profile:
     max_length: int
 
     def shapes(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-        """Return the least, the typical and the largest (batch, length)."""
+        """Return the smallest, the typical and the largest (batch, length)."""
         typical = (min(TYPICAL_BATCH, self.max_batch), min(TYPICAL_LENGTH, self.max_length))
         return (1, 1), typical, (self.max_batch, self.max_length)
 
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """What an engine was built with.
+    """The platform an engine was built with.
 
     Args:
-        tensorrt_version: Of the TensorRT that built it.
-        compute_capability: Of the GPU that built it.
+        tensorrt_version: Version of the TensorRT that built it.
+        compute_capability: Compute capability of the GPU that built it.
         max_batch_size: Largest batch that it accepts.
     """
 
@@ -87,13 +87,13 @@ def build_plan(graph: Path, plan: Path, profile: Profile) -> BuiltPlan:
     config.add_optimization_profile(_profile(builder, profile))
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise EmbedtuneError("TensorRT built no engine", fix="see its errors in the log above")
+        raise EmbedtuneError("TensorRT could not build the engine", fix="see TensorRT's errors in the log above")
     plan.write_bytes(bytes(engine))
     return describe_plan(profile)
 
 
 def describe_plan(profile: Profile) -> BuiltPlan:
-    """Return what an engine is built with on this machine."""
+    """Return the platform that an engine is built with on this machine."""
     import tensorrt as trt
     import torch
 

@@ -26,12 +26,13 @@ Reply = BaseModel | ItemError
 
 @dataclass(frozen=True)
 class Writers:
-    """The two LLMs.
+    """The two LLMs of the stage.
 
     Attributes:
         generator: Writes the questions.
         judge: Judges them.
-        unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent, and fail.
+        unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent and
+            count as failed.
     """
 
     generator: LLMClient

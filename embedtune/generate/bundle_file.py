@@ -13,14 +13,14 @@ from embedtune.core.errors import ArtifactError
 class KnownBundles(RootModel[tuple[tuple[str, ...], ...]]):
     """The content of the file: the chunk ids of each bundle.
 
-    The format has no room for a version. It stays as it is: the questions about these bundles were paid for.
+    The format has no room for a version, and it must not change: the questions about these bundles were paid for.
     """
 
     model_config = ConfigDict(frozen=True)
 
 
 def bundle_file(config: Config, cache: Path) -> Path:
-    """Return the path of the file: other settings or another base model make other bundles.
+    """Return the path of the file, which differs for other settings or base models, since they make other bundles.
 
     Args:
         config: The whole configuration; contract, seed and settings of generate are in the name.
@@ -46,7 +46,7 @@ def read_bundles(path: Path) -> tuple[tuple[str, ...], ...]:
             f"{path} is damaged",
             got=error.errors()[0]["msg"],
             expected="the chunk ids of each bundle",
-            fix="restore or delete it; without it, other bundles may be made and their questions paid for again",
+            fix="restore it or delete it; without it, different bundles may be made and paid for",
         ) from error
 
 

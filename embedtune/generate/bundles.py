@@ -1,4 +1,4 @@
-"""Bundles: 2 or 3 related passages of one split, for questions that need all of them."""
+"""Bundles of 2 or 3 related passages of one split, for questions that need all of them."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from embedtune.generate.questions_to_ask import draw
 Bundle = tuple[Passage, ...]
 NEIGHBOURS = 32
 THREE_HOP_SHARE = 0.25  # of the bundles: few short questions really need three passages
-DECIMALS = 3  # on another CPU, scores differ in later digits; the neighbours must not
+DECIMALS = 3  # scores differ in later digits on different CPUs; the neighbours must not
 
 
 def make_bundles(
@@ -25,8 +25,8 @@ def make_bundles(
     """Return the known bundles, and new ones around passages that have not started one before.
 
     The hash alone decides whether a passage starts a bundle, and a bundle is kept once it is made: new documents
-    change none. A bundle that new documents pulled into two splits is left out; no other is made in its place,
-    since its questions were paid for.
+    change none. A bundle that new documents pulled into two splits is left out but not replaced, since its
+    questions were paid for.
 
     Args:
         passages: Passages to choose from, without boilerplate.
@@ -96,7 +96,7 @@ def bundle_ids(bundles: Sequence[Bundle]) -> list[list[str]]:
 
 
 def known_bundles(ids: Sequence[Sequence[str]], passages: Sequence[Passage]) -> list[Bundle]:
-    """Return the bundles whose passages all exist and are still in one split."""
+    """Return the bundles whose passages all still exist and are still in one split."""
     by_id = {passage.chunk_id: passage for passage in passages}
     found = []
     for chunk_ids in ids:

@@ -27,7 +27,7 @@ BLOCK = 1024
 
 
 def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
-    """Reject what cannot be a search question, whatever the judge would say.
+    """Reject texts that cannot be search questions, whatever the judge would say.
 
     Args:
         question: A question as it was written.
@@ -54,8 +54,8 @@ def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
 def not_from_example(question: Question, passages: Mapping[str, str]) -> Question:
     """Reject a question with a name from a prompt's example that its own passages do not contain.
 
-    This filter runs after the judge: before it, it would change the requests to the judge, and recordings
-    would no longer match.
+    This filter runs after the judge: if it ran earlier, it would change the requests to the judge, and
+    recordings would no longer match.
 
     Args:
         question: A judged question.

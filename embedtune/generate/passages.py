@@ -1,4 +1,4 @@
-"""The passages that questions are written about: the distinct chunks of ingest, in a stable order."""
+"""The passages that questions are written about: the distinct chunks from ingest, in a stable order."""
 
 from dataclasses import dataclass
 from pathlib import Path

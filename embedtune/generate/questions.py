@@ -1,4 +1,4 @@
-"""Questions: what is known about each, and the tables they are written to."""
+"""Questions, and the tables they are written to."""
 
 import hashlib
 from collections.abc import Sequence

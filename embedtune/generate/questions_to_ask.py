@@ -1,4 +1,4 @@
-"""The question calls: which questions are asked about which passages, decided by hash before any LLM call.
+"""Plans the question calls: which questions are asked about which passages, decided by hash before any LLM call.
 
 Each label of a question depends only on the seed, the passages and the place of the question in its call. So new
 documents change no question call about other passages, and the replies to those calls stay in the cache.
@@ -36,7 +36,7 @@ class QuestionCall:
 
     @property
     def key(self) -> str:
-        """Identity of the passages."""
+        """Identifies the passages."""
         return "+".join(passage.chunk_id for passage in self.passages)
 
 

@@ -26,7 +26,7 @@ from embedtune.llm.schema import Problem, read_as
 
 
 def export_recording(chunks: Path, cache: Path, output: Path, config: Config, licence: str, date: str) -> int:
-    """Write the replies of a run as a recording: those to its own calls, none to an earlier prompt or setting.
+    """Write the replies of a run as a recording: only those to its own calls, none to earlier prompts or settings.
 
     Args:
         chunks: The chunks artifact of the run.
@@ -78,7 +78,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
 def replayed_calls(
     passages: Sequence[Passage], settings: GenerateSettings, seed: int, bundles: Sequence[Sequence[str]]
 ) -> list[QuestionCall]:
-    """Return the question calls of a replay, which makes no bundles of its own.
+    """Return the question calls of a replay, which makes no new bundles.
 
     Args:
         passages: All passages.
@@ -104,14 +104,14 @@ def _copy_replies(
 
 @dataclass(frozen=True)
 class _Copy:
-    """Copies replies from one cache to another, and notes the requests without a reply."""
+    """Copies replies from one cache to another, and records which requests have no reply."""
 
     origin: ResponseCache
     target: ResponseCache
     missing: list[str]
 
     def replies(self, settings: LLMEndpointSettings, requests: Sequence[LLMRequest[BaseModel]]) -> list[Reply]:
-        """Return what a replay will answer."""
+        """Return the reply that a replay will give."""
         return [self._reply(settings, request) for request in requests]
 
     def _reply(self, settings: LLMEndpointSettings, request: LLMRequest[BaseModel]) -> Reply:

@@ -1,4 +1,4 @@
-"""The header of a recording: what it was made with, and the bundles that a replay must use."""
+"""The header of a recording: the settings it was made with, and the bundles that a replay must use."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,7 +32,7 @@ class RecordedModel(BaseModel):
 
 
 class RecordingHeader(BaseModel):
-    """What a recording says about itself. `embedtune/llm/cache.py` writes it next to a format version.
+    """The description of a recording. `embedtune/llm/cache.py` writes it next to a format version.
 
     Attributes:
         embedtune: Version of embedtune that made the recording.

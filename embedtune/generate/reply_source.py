@@ -15,12 +15,12 @@ from embedtune.llm.cache import ResponseCache
 from embedtune.llm.wire import configured_url
 
 SAMPLE = "sample"  # the recording that embedtune ships
-REPLIES = "llm.sqlite"  # in the cache directory: the replies that were paid for
+REPLIES = "llm.sqlite"  # in the cache directory; contains the replies that were paid for
 
 
 @dataclass(frozen=True)
 class ReplySource:
-    """Where replies come from.
+    """The source of LLM replies.
 
     Attributes:
         generator: Settings of the LLM that writes.
@@ -58,7 +58,9 @@ def recording_path(settings: GenerateSettings) -> Path | None:
     path = shipped if settings.recording == SAMPLE else Path(settings.recording)
     if not path.is_file():
         raise InputError(
-            "the recording does not exist", got=str(path), fix="name a file that `embedtune record` wrote"
+            "the recording does not exist",
+            got=str(path),
+            fix="set generate.recording to a file that `embedtune record` wrote",
         )
     return path
 
@@ -111,7 +113,7 @@ def _recorded(path: Path, cache: Path) -> ReplySource:
 
 def _note(header: RecordingHeader) -> str:
     names = " and ".join(sorted({header.generator.model, header.judge.model}))
-    note = f"replays recorded replies of {names} ({header.licence}, {header.date}): no LLM was called"
+    note = f"recorded replies of {names} ({header.licence}, {header.date}) were replayed; no LLM was called"
     if header.unanswered:
         count = len(header.unanswered)
         note += f"; {count} {'call has' if count == 1 else 'calls have'} no reply in it"

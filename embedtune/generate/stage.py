@@ -36,7 +36,7 @@ from embedtune.generate.reply_source import ReplySource, open_reply_source, reco
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
 
-MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
+MUCH_REJECTED = 0.5  # share of rejected questions above which there is a note
 
 
 def run(chunks: Path, output: Path, context: Context) -> StageReport:
@@ -93,7 +93,7 @@ def question_calls(
         source: The reply source; its bundles are kept.
     """
     if source.replay:
-        # A recording names its bundles: the vectors of another CPU must not make others.
+        # A recording names its bundles, because vectors computed on another CPU could lead to different ones.
         return replayed_calls(passages, settings, seed, source.bundles)
     chosen = chosen_passages(passages, settings, seed)
     row = {passage.chunk_id: number for number, passage in enumerate(passages)}

@@ -99,7 +99,7 @@ def refuse_giant(
         text_of: Returns the text of a chunk by its number.
 
     Raises:
-        GateError: One is; the error names the pairs of documents that share the most, with an excerpt.
+        GateError: One is too large; the error names the pairs of documents that share the most, with an excerpt.
     """
     sizes = np.bincount(family[occurrences.documents], minlength=len(family))
     largest = int(sizes.argmax())

@@ -11,7 +11,7 @@ from embedtune.core.errors import InputError
 from embedtune.core.retrieval.shingles import words
 
 Kind = Literal["heading", "paragraph", "list", "code", "table"]
-LONGEST_HEADING = 30  # words; anything longer is a paragraph that somebody set in bold
+LONGEST_HEADING = 30  # words; anything longer is a paragraph set in bold
 # Control characters, soft hyphens, zero-width spaces, byte-order marks, lone surrogates (from PDF fonts).
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u2060\ufeff\ud800-\udfff]")
 
@@ -20,7 +20,7 @@ _RULER = re.compile(r"([-=_*~#.+])\1{7,}")
 
 
 class UnreadableError(InputError):
-    """One document cannot be used; the run continues without it. `what` is the reason."""
+    """A document cannot be used, and the run continues without it; `what` is the reason."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def table_block(rows: Iterable[Sequence[str]]) -> Block:
 
 
 def with_title(blocks: list[Block], title: str | None) -> list[Block]:
-    """Put the title from the metadata of a document before its blocks, unless they have a title."""
+    """Prepend the title from a document's metadata to its blocks, unless they have a title."""
     if not title or any(block.kind == "heading" and block.level == 1 for block in blocks):
         return blocks
     return [Block("heading", title, 1), *blocks]

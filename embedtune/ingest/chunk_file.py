@@ -1,4 +1,4 @@
-"""The chunks of a corpus on disk between two passes over it: only their positions in the file are in memory."""
+"""Keeps the chunks of a corpus on disk between two passes over it; only their positions are in memory."""
 
 import json
 from array import array
@@ -8,7 +8,7 @@ from typing import BinaryIO, TypedDict
 
 
 class ChunkRow(TypedDict):
-    """A chunk as one line of the file. The file lives no longer than one run, so it needs no schema version."""
+    """A chunk as one line of the file. The file exists only during one run, so it needs no schema version."""
 
     chunk_id: str
     doc_id: str

@@ -1,4 +1,4 @@
-"""The first pass: read each document once, write its chunks to disk, keep numbers and sketches in memory."""
+"""The first pass: reads each document once, writes its chunks to disk, keeps numbers and sketches in memory."""
 
 import hashlib
 import logging
@@ -36,7 +36,7 @@ class Document:
 
 @dataclass
 class Corpus:
-    """All documents, and what later passes need to know of each chunk, in order: 160 bytes per chunk.
+    """All documents, and what later passes need to know about each chunk, in order: 160 bytes per chunk.
 
     Args:
         chunks: The chunks themselves, on disk.

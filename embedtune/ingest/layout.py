@@ -1,4 +1,4 @@
-"""Where to cut a document: the division of its pieces into chunks that has the lowest total cost.
+"""Decides where to cut a document: divides its pieces into chunks at the lowest total cost.
 
     cost of a division = sum over its chunks of (size + headings) + sum over its cuts of CUT[gap]
 

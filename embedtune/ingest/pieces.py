@@ -16,7 +16,7 @@ _BLANK = re.compile(r"\s")
 
 
 class Gap(IntEnum):
-    """What comes before a piece; the later in this list, the worse it is to cut there."""
+    """The kind of gap before a piece; the later in this list, the worse a cut there is."""
 
     SECTION = 0
     BLOCK = 1
@@ -132,7 +132,7 @@ class _Span:
     Args:
         start: Position of its first character.
         end: Position after its last character.
-        until: Where the next span begins, or the headings before that.
+        until: Position where the next span begins, or the headings before it.
         block: Index of its text block.
         gap: What comes before it.
     """

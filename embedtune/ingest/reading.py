@@ -1,4 +1,4 @@
-"""Reads files to extracted text, by the table of formats."""
+"""Extracts the text of files, using the table of formats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from embedtune.ingest.readers import docx, html, markdown, pdf, plain, rst
 
 @dataclass(frozen=True)
 class Reader:
-    """How one format is read.
+    """The reader of one format.
 
     Args:
         read: Turns the bytes of a file into blocks.

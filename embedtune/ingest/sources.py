@@ -1,4 +1,4 @@
-"""Finds the documents below a folder: the files whose format is known, by path, each with its hash."""
+"""Finds the documents in a folder: the files whose format is known, by path, each with its hash."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not read, and why."""
+    """A file that is not read, and the reason."""
 
     path: str
     reason: str
@@ -44,7 +44,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files found below a folder."""
+    """The files found in a folder."""
 
     sources: list[Source]
     skipped: list[Skipped]
@@ -57,7 +57,7 @@ class Listing:
 
 
 def list_sources(folder: Path, settings: IngestSettings, progress: Progress) -> Listing:
-    """Return the documents below a folder, by path. Hidden files are ignored, links out of it are not followed.
+    """Return the documents in a folder, by path. Hidden files and links that lead out of it are ignored.
 
     Args:
         folder: The folder to search.
@@ -102,9 +102,9 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _refusal(folder: Path, path: Path, settings: IngestSettings) -> str | None:
-    """Return why a file is not read, None if it is."""
+    """Return why a file is not read, or None if it is."""
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-        return "a link that leads out of the folder"
+        return "a link to a place outside the folder"
     if path.is_dir():
         return "a link to a folder"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The ingest stage: documents to chunks, each with its near-duplicate group and its split."""
+"""Stage ingest: cut documents into chunks, each with its near-duplicate group and its split."""
 
 from pathlib import Path
 

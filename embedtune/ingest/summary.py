@@ -69,7 +69,7 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        notes.append(f"{len(corpus.skipped)} files were skipped, see skipped.parquet: {listed}")
+        notes.append(f"{len(corpus.skipped)} files were skipped and are listed in skipped.parquet: {listed}")
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")
     if float(metrics["boilerplate_share"]) > MUCH_BOILERPLATE:
@@ -79,6 +79,6 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
         )
     if int(metrics["families"]) < 3:
         notes.append(
-            "fewer than three unrelated documents: there is no dev split, and with only one no test split either"
+            "fewer than three unrelated documents: there is no dev split, nor a test split if there is only one"
         )
     return notes

@@ -10,7 +10,7 @@ from embedtune.core.errors import GateError
 
 @dataclass(frozen=True)
 class Usage:
-    """What one client did in this run.
+    """The calls, tokens and cost of one client in this run.
 
     Attributes:
         prompt_tokens: Tokens sent, as the LLM endpoint counted them.
@@ -84,7 +84,7 @@ class Budget:
                     f"the call may cost up to ${worst_usd:.4f}",
                     got=f"${self._spent_usd + worst_usd:.4f}",
                     expected=f"at most ${self._max_usd:.4f} (generate.max_cost)",
-                    fix="raise generate.max_cost and run again: replies so far are kept and not paid for again",
+                    fix="raise generate.max_cost and run again: replies so far are kept and not paid for twice",
                 )
             await self._settled.wait()
 

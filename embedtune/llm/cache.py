@@ -1,4 +1,4 @@
-"""LLM replies that were paid for, kept on disk: how a run resumes, and how a recording is replayed."""
+"""Keeps the LLM replies that were paid for on disk, so that a run can resume and a recording can be replayed."""
 
 import gzip
 import sqlite3
@@ -95,9 +95,9 @@ class ResponseCache:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ArtifactError(
-                f"the cache of LLM replies {path} is damaged",
+                f"the cache of LLM replies is damaged: {path}",
                 got=str(error),
-                fix="move the file away and run again; the LLM will be asked again for the replies in it",
+                fix="move the file away and run again; the LLM will be called again for the replies in it",
             ) from error
 
     def _check_version(self) -> None:
@@ -105,7 +105,7 @@ class ResponseCache:
         if version not in (0, VERSION):
             self._db.close()
             raise ArtifactError(
-                f"the cache of LLM replies {self.path} has another version",
+                f"the cache of LLM replies was written by a different version of embedtune: {self.path}",
                 got=version,
                 expected=VERSION,
                 fix="use the version of embedtune that wrote it, or move the file away",
@@ -161,7 +161,7 @@ class ResponseCache:
 
         Args:
             path: The file to write; it is replaced in one step once the recording is complete.
-            header: What a reader needs to know: model, date, licence, prompt hashes.
+            header: The description of the recording: model, date, licence, prompt hashes.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
@@ -177,7 +177,7 @@ class ResponseCache:
 
         Args:
             path: The recording.
-            header_type: What the header must be.
+            header_type: The expected type of the header.
 
         Raises:
             InputError: The file is not such a recording, or is damaged; then nothing is loaded from it.
@@ -208,7 +208,7 @@ def _read_header(path: Path, line: str, header_type: type[H]) -> H:
     except ValidationError as error:
         problem = error.errors()[0]
         raise InputError(
-            f"{path} is a recording of something else",
+            f"{path} is a recording of a different kind",
             got=printable(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"),
             expected="a file that `embedtune record` of this version wrote",
         ) from error

@@ -1,4 +1,4 @@
-"""The identity of a request: everything that decides what an LLM replies, and the cache key made of it."""
+"""The identity of a request: everything that determines an LLM's reply, and the cache key derived from it."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ class SamplingParameters:
 
 @dataclass(frozen=True, order=True)
 class Origin:
-    """Where a reply came from, without the messages."""
+    """The origin of a reply, without the messages."""
 
     model: str
     parameters: str
@@ -32,7 +32,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class RequestIdentity:
-    """Everything that decides what an LLM replies. URL, API key, prices and pace do not.
+    """Everything that determines an LLM's reply; URL, API key, prices and pace do not.
 
     Attributes:
         prompt: Name of the prompt, for error messages. Its text is in `messages`, so the name is not in the key.

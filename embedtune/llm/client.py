@@ -33,7 +33,7 @@ T = TypeVar("T", bound=BaseModel)
 
 # A text never has more tokens than bytes; a chat template adds fewer tokens than this per message.
 TEMPLATE_TOKENS = 64
-FIXES = {CUT_OFF: "raise max_tokens of this LLM endpoint, or request less per call"}
+FIXES = {CUT_OFF: "raise max_tokens of this LLM endpoint, or ask for less per call"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class LLMClient:
             return await self._call(self._endpoint, request, identity)
 
     async def _call(self, endpoint: LLMEndpoint, request: LLMRequest[T], identity: RequestIdentity) -> T:
-        """Call the LLM endpoint, a second time with the error if the reply is invalid; store a valid reply."""
+        """Call the LLM endpoint, call it again with the error if the reply is invalid, and store a valid reply."""
         completion = await self._paid(endpoint, identity, request.messages)
         answer = self._read(completion, request.schema)
         sent, received = completion.prompt_tokens, completion.completion_tokens
@@ -179,7 +179,7 @@ class LLMClient:
         elif not origins:
             difference = "the recording has no reply to this prompt at all"
         elif mine in origins:
-            difference = "the messages: other documents, another order, or a changed prompt text"
+            difference = "the messages: different documents, a different order, or a changed prompt text"
         elif all(origin.model != mine.model for origin in origins):
             difference = f"the model: {mine.model or 'none is configured'}"
         elif all(origin.parameters != mine.parameters for origin in origins):

@@ -1,4 +1,4 @@
-"""What can go wrong with an LLM call, for one request or for the whole run."""
+"""The errors of LLM calls, for one request or for the whole run."""
 
 from embedtune.core.errors import EmbedtuneError
 
@@ -33,7 +33,7 @@ class ReplayMiss(EmbedtuneError):
     Args:
         prompt: Name of the prompt.
         difference: What differs between the request and the recording.
-        recorded: What the recording contains instead.
+        recorded: The content of the recording that differs.
     """
 
     def __init__(self, prompt: str, difference: str, recorded: str) -> None:
@@ -47,6 +47,6 @@ class ReplayMiss(EmbedtuneError):
 
 
 def printable(text: str, limit: int = 300) -> str:
-    """Return foreign text in a form that is safe in a log or terminal: one line of at most `limit` characters."""
+    """Return untrusted text in a form safe for a log or terminal: one line of at most `limit` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

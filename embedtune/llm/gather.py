@@ -1,4 +1,4 @@
-"""Many requests at once: failed ones are kept as errors, and too many of them stop the run."""
+"""Sends many requests at once: failed ones are kept as errors, and too many of them stop the run."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from embedtune.llm.errors import ItemError
 
 T = TypeVar("T", bound=BaseModel)
 
-# With fewer finished items, the share of failures says too little.
+# With fewer finished items, the share of failures is not meaningful.
 MIN_FINISHED = 20
 SHOWN_REASONS = 3
 

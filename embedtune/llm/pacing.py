@@ -1,4 +1,4 @@
-"""How fast requests are sent: the wait after a failure, and the number of requests at once."""
+"""Controls how fast requests are sent: the wait after a failure, and the number of requests in flight."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ class Pacing:
 
     Attributes:
         base_s: Upper bound of the first wait; it doubles with each attempt.
-        cap_s: Upper bound of any wait that we choose ourselves.
+        cap_s: Upper bound of any wait that the server does not ask for.
         longest_s: Longest Retry-After that is waited for; a longer one stops the run, which can be resumed.
     """
 

@@ -36,7 +36,7 @@ class _Proof(BaseModel):
 
 @dataclass(frozen=True)
 class LLMEndpointReport:
-    """What an LLM endpoint can do. None means unknown, because an earlier check failed.
+    """The capabilities of an LLM endpoint. None means unknown, because an earlier check failed.
 
     Attributes:
         reachable: A server answered.

@@ -1,4 +1,4 @@
-"""One OpenAI-compatible LLM endpoint: a request is sent until it is answered, rejected, or out of attempts."""
+"""One OpenAI-compatible LLM endpoint; sends a request until it is answered, rejected, or out of attempts."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ CONNECTION = "connection"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why one attempt returned no completion.
+    """The reason why one attempt returned no completion.
 
     Attributes:
         kind: Short reason.
@@ -136,7 +136,9 @@ class LLMEndpoint:
                 self._limit.succeeded()
             elif outcome.congested:
                 self._limit.congested(era)
-                log.debug("LLM endpoint congested (%s): now %d requests at once", outcome.kind, self._limit.limit)
+                log.debug(
+                    "LLM endpoint congested (%s): now sending %d requests at once", outcome.kind, self._limit.limit
+                )
             return outcome
 
     def _read(self, reply: object) -> Completion | Failure:
@@ -201,7 +203,7 @@ class LLMEndpoint:
 
     def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | LLMEndpointError:
         if failure.kind == CONNECTION and not self._answered:
-            fix = f"start the server, correct the URL, or choose another way: {WAYS_OUT}"
+            fix = f"start the server, correct the URL, or do one of the following: {WAYS_OUT}"
             return self._unusable("cannot be reached", failure.detail, fix)
         detail = failure.detail if attempts == 1 else f"{failure.detail} ({attempts} attempts)"
         return ItemError(prompt, failure.kind, detail)
@@ -214,5 +216,5 @@ class LLMEndpoint:
         )
 
     def _clean(self, text: str) -> str:
-        """Make foreign text safe to display: some servers repeat the API key in their errors."""
+        """Make a server's text safe to display: some servers repeat the API key in their errors."""
         return printable(text.replace(self._key, "***"))

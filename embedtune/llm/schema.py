@@ -29,7 +29,7 @@ SHOWN_ERRORS = 5
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a reply is unusable."""
+    """The reason why a reply is unusable."""
 
     kind: str
     detail: str

@@ -79,7 +79,7 @@ class _Tokens(BaseModel):
 
 
 class _Body(BaseModel):
-    """The part of a chat completion that we read; the openai package does not validate it."""
+    """The part of a chat completion that is read; the openai package does not validate it."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Tokens | None = None

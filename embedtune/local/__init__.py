@@ -1,1 +1,1 @@
-"""Running the stages on one machine, without KFP, and the tools for it. The twin of pipelines/."""
+"""Runs the stages on one machine, without KFP, with the tools for that; the counterpart of pipelines/."""

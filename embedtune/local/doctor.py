@@ -1,4 +1,4 @@
-"""Checks whether this machine is ready for a run: what was found, and how to fix what is wrong."""
+"""Checks whether this machine is ready for a run; reports what was found and how to fix what is wrong."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ RECIPE_GPU_GIB = 75.0
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: what was checked, what was found, how to fix it."""
+    """The result of one check: what was checked, what was found, and how to fix it."""
 
     status: Literal["fine", "note", "wrong"]
     checked: str
@@ -104,7 +104,7 @@ def _endpoint_fix(role: str, settings: LLMEndpointSettings, report: LLMEndpointR
         return f"set the environment variable {settings.api_key_env} to a valid key"
     if report.model_known is False:
         return f"set {section}.model to a model that the server offers"
-    return "check the log of the server"
+    return "check the server's log"
 
 
 def _check_gpu(config: Config) -> Finding:
@@ -123,7 +123,9 @@ def _check_gpu(config: Config) -> Finding:
             "note", "GPU", found, "compute capability below 8.0: set train.precision=fp32, since bf16 is emulated"
         )
     if memory < RECIPE_GPU_GIB:
-        return Finding("note", "GPU", found, "less memory than the recipe's 80 GB: lower train.micro_batch_size")
+        return Finding(
+            "note", "GPU", found, "less memory than the 80 GB of the recipe: lower train.micro_batch_size"
+        )
     return Finding("fine", "GPU", found)
 
 

@@ -1,4 +1,4 @@
-"""What a run takes from the environment variables of the process: credentials and the URL of the LLM endpoint."""
+"""Reads from environment variables what a run takes from them: credentials and the URL of the LLM endpoint."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from embedtune.core.secrets import Secrets, secrets_from
 
 
 def apply_environment(config: Config, environment: Mapping[str, str]) -> Config:
-    """Return the configuration with the LLM endpoint from OPENAI_BASE_URL, unless it names one itself.
+    """Return the configuration with the LLM endpoint from OPENAI_BASE_URL, unless it already sets one.
 
     Args:
         config: The configuration as it was loaded.

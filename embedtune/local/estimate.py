@@ -1,4 +1,4 @@
-"""What a run would cost, before anything is spent: counted where possible, otherwise measured or assumed."""
+"""Estimates the cost of a run before anything is spent: counted where possible, otherwise measured or assumed."""
 
 import time
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class RunEstimate:
     device: str
 
     def rows(self) -> Sequence[tuple[str, str]]:
-        """Return the lines that are shown, each with its label and its value."""
+        """Return the lines to show, each with a label and a value."""
         return (
             ("documents", f"{self.documents:,}"),
             ("chunks", f"{self.chunks:,}"),

@@ -1,4 +1,4 @@
-"""Checks before the first stage: they find early what a late stage would refuse after hours and paid LLM calls."""
+"""Checks before the first stage that find early what a later stage would refuse after hours and paid LLM calls."""
 
 from collections.abc import Set as AbstractSet
 
@@ -13,7 +13,7 @@ def check_before_start(
 
     Args:
         config: The configuration.
-        comparisons: Further evaluation sets and models to compare with.
+        comparisons: Additional evaluation sets and models to compare with.
         stages: Names of the stages that will run.
         asks_llm: Whether generate will call the LLM; it will not if its questions are finished.
 

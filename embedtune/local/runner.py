@@ -14,14 +14,15 @@ from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
+from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight import check_before_start
 
-LAST = "evaluate"  # the default last stage, since deploy changes what is live
+LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a run has to do.
+    """Describes a run.
 
     Args:
         work: Directory for the artifacts (one directory each), the report and the cache.
@@ -32,7 +33,7 @@ class Job:
         first: First stage to run.
         last: Last stage to run.
         force: Run the stages even if their outputs are up to date.
-        comparisons: Further evaluation sets and models to compare with.
+        comparisons: Additional evaluation sets and models to compare with.
     """
 
     work: Path
@@ -49,8 +50,12 @@ class Job:
         """Return the stages to run, in order.
 
         Raises:
-            ConfigError: The range is empty, or it contains stages that the user's dataset replaces.
+            ConfigError: A stage does not exist, the range is empty, or it contains stages that the user's dataset
+                replaces.
         """
+        for name in (self.first, self.last):
+            if name not in STAGE_NAMES:
+                raise _no_such_stage(name)
         first, last = STAGE_NAMES.index(self.first), STAGE_NAMES.index(self.last)
         if first > last:
             raise ConfigError("there is no stage to run", got=f"--from {self.first} --to {self.last}")
@@ -75,13 +80,15 @@ def run(
 
     Args:
         job: What to do.
-        progress: Where the stages report their progress.
+        progress: Receives the progress of the stages.
         before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
         after: Called with each stage's report.
     """
     stages = job.stages()
     asks_llm = job.force or not (job.work / "questions").exists()
     check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks_llm=asks_llm)
+    if job.work.exists() and not job.work.is_dir():
+        raise InputError("the work directory is not a directory", got=job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         context = Context(job.config, job.secrets, progress, job.work / "cache")
@@ -115,7 +122,7 @@ def run_stage(
         at: Directory of each artifact that the stage reads or writes, by the artifact's name.
         context: The configuration and everything else the stage runs with.
         source: The documents, for ingest.
-        comparisons: Further evaluation sets and models to compare with, for evaluate.
+        comparisons: Additional evaluation sets and models to compare with, for evaluate.
     """
     # Imported one by one, so that `embedtune ingest` does not wait for torch.
     match name:
@@ -151,7 +158,12 @@ def run_stage(
             from embedtune.deploy import stage as deploy
 
             return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
-    raise ConfigError("there is no such stage", got=name, expected=", ".join(STAGE_NAMES))
+    raise _no_such_stage(name)
+
+
+def _no_such_stage(name: str) -> ConfigError:
+    similar = did_you_mean(name, STAGE_NAMES) or None
+    return ConfigError("there is no such stage", got=name, expected=", ".join(STAGE_NAMES), fix=similar)
 
 
 @contextmanager
@@ -161,7 +173,7 @@ def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
     if not job.force or not output.exists():
         yield
         return
-    # With its checkpoints, the stage would resume at its end. LLM replies are kept elsewhere: they are paid for.
+    # With its checkpoints, the stage would resume at its end. LLM replies, which cost money, are kept elsewhere.
     shutil.rmtree(job.work / "cache" / stage.name, ignore_errors=True)
     aside = job.work / f".{stage.artifact}.forced"
     shutil.rmtree(aside, ignore_errors=True)

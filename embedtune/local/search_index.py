@@ -1,7 +1,6 @@
-"""Searching the passages of a work directory with FAISS indexes of the base and the tuned model."""
+"""Searches the passages of a work directory with FAISS indexes of the base and tuned models."""
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ from embedtune.core.artifacts import read_artifact
 from embedtune.core.config.config import Config
 from embedtune.core.config.export import ExportSettings
 from embedtune.core.contract import EncoderContract, load_contract
+from embedtune.core.directories import replaced, require_replaceable
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.records.base import write_record
-from embedtune.core.records.playground import PlaygroundRecord
+from embedtune.core.records.playground import ABOUT_FILE, PlaygroundRecord
 from embedtune.core.retrieval.beir import Record, read_qrels, read_records, write_records
 from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.core.secrets import Secrets
@@ -67,7 +67,7 @@ class SearchIndex:
 def open_index(
     work: Path, models: Sequence[str], config: Config, secrets: Secrets, progress: Progress
 ) -> SearchIndex:
-    """Open the indexes of a work directory; missing and stale ones are built first.
+    """Open the indexes of a work directory; missing or stale ones are built first.
 
     Args:
         work: Directory where a run wrote `dataset/` and `model/`.
@@ -100,7 +100,7 @@ def open_index(
 def _index(
     path: Path, origin: str, encoder: Encoder, passages: Sequence[Record], progress: Progress
 ) -> faiss.Index:
-    """Return the index at `path`; build it again if it was not made from `origin`."""
+    """Return the index at `path`; rebuild it if it was not made from `origin`."""
     note = path.with_suffix(".origin")
     if path.is_file() and note.is_file() and note.read_text() == origin:
         return faiss.read_index(str(path))
@@ -111,7 +111,7 @@ def _index(
     path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)
     faiss.write_index(index, str(path))
-    note.write_text(origin)  # written last: an index without this note is built again
+    note.write_text(origin)  # written last: an index without this note is rebuilt
     return index
 
 
@@ -120,27 +120,29 @@ def write_playground(index: SearchIndex, folder: Path) -> None:
 
     Args:
         index: An index of both models.
-        folder: Directory to write to; it is replaced if it exists.
+        folder: Directory to write to; an older one is replaced.
+
+    Raises:
+        InputError: Something else is in the directory.
     """
+    if not (folder / ABOUT_FILE).is_file():  # a playground of an earlier version names no schema
+        require_replaceable(folder, ABOUT_FILE, PlaygroundRecord.NAME)
     from embedtune.export.engine import export_engine
 
     base = index.encoders[BASE]
     assert isinstance(base, TorchEncoder)  # noqa: S101 - made by `open_index`
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    (draft / BASE).mkdir(parents=True)
-    export_engine(base.path, index.contract, draft / BASE, ExportSettings())
-    for name in (BASE, TUNED):
-        np.save(draft / f"{name}.npy", _vectors(index.indexes[name]))
-    write_records(draft / "corpus.jsonl", index.passages)
-    about = PlaygroundRecord(
-        base_model=index.contract.base_model,
-        passages=len(index.passages),
-        examples=tuple(example_questions(index.work / "dataset")),
-    )
-    write_record(draft / "playground.json", about)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    with replaced(folder) as draft:
+        (draft / BASE).mkdir()
+        export_engine(base.path, index.contract, draft / BASE, ExportSettings())
+        for name in (BASE, TUNED):
+            np.save(draft / f"{name}.npy", _vectors(index.indexes[name]))
+        write_records(draft / "corpus.jsonl", index.passages)
+        about = PlaygroundRecord(
+            base_model=index.contract.base_model,
+            passages=len(index.passages),
+            examples=tuple(example_questions(index.work / "dataset")),
+        )
+        write_record(draft / ABOUT_FILE, about)
 
 
 def _vectors(index: faiss.Index) -> Vectors:
@@ -149,7 +151,7 @@ def _vectors(index: faiss.Index) -> Vectors:
 
 
 def example_questions(dataset: Path) -> list[str]:
-    """Return a few short test questions: no model was trained on them, and they are not selected by result."""
+    """Return a few short test questions, which no model was trained on and which are not chosen by result."""
     asked = read_qrels(dataset / "qrels" / "test.tsv")
     texts = [record.text for record in read_records(dataset / "queries.jsonl") if record.id in asked]
     return [text for text in texts if len(text) <= EXAMPLE_LENGTH][:EXAMPLES]

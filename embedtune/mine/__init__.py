@@ -1,1 +1,1 @@
-"""Stage 4: hard negatives, passages that look right but are wrong, with an audit."""
+"""Stage 4: mine hard negatives (passages that look right but are wrong) and audit them."""

@@ -1,4 +1,4 @@
-"""The rule that decides which candidates may become negatives. Pure arrays in, arrays out."""
+"""The rule that decides which candidates may become negatives: pure functions on arrays."""
 
 from enum import IntEnum
 
@@ -13,7 +13,7 @@ Decisions = npt.NDArray[np.int8]
 
 
 class Decision(IntEnum):
-    """Whether a candidate is accepted, or why it is rejected; `CandidateFilter` has the rule."""
+    """The decision on a candidate; `CandidateFilter` describes the rule."""
 
     ACCEPTED = 0
     POSITIVE = 1
@@ -94,6 +94,6 @@ class CandidateFilter:
 
 
 def _contains(sorted_keys: Indices, keys: Indices) -> npt.NDArray[np.bool_]:
-    """Tell which keys are among the sorted ones, of which there is at least one."""
+    """Return which keys are among the sorted ones; there must be at least one sorted key."""
     where = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return np.asarray(sorted_keys[where] == keys)

@@ -1,4 +1,4 @@
-"""What mining reads from a dataset: the train queries and the passages that train may see."""
+"""Reads what mining needs from a dataset: the train queries and the passages that train may see."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def read_mining_set(dataset: Path) -> MiningSet:
     outside = sorted({p for judged in train.qrels.values() for p in judged} - seen)
     if outside:
         raise GateError(
-            "train queries are answered by passages of dev or test",
+            "some train queries are answered by passages of dev or test",
             got=outside[:3],
             expected="passages whose metadata.split is train",
             fix="run split again",
@@ -72,7 +72,7 @@ def read_mining_set(dataset: Path) -> MiningSet:
 
 
 def normalised(text: str) -> str:
-    """Return a question without differences in case and white space: equal results mean the same question."""
+    """Return a question with case and whitespace normalised: equal results mean the same question."""
     return " ".join(text.casefold().split())
 
 

@@ -1,4 +1,4 @@
-"""Choose hard negatives: the highest-scoring passages that surely do not answer. Pure arrays in, arrays out."""
+"""Chooses hard negatives, the highest-scoring passages that do not answer the query: pure functions on arrays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ CANDIDATES = 1 << 22  # in memory at once; each takes about 64 bytes while it is
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search; none of it changes the result.
+    """Options of the search; none of them changes the result.
 
     Attributes:
         block: Passages scanned at a time.
         device: "cuda" or "cpu".
-        first_depth: Candidates looked at before any query is searched deeper; at least twice the negatives.
+        first_depth: Candidates examined before any query is searched deeper; at least twice the negatives.
     """
 
     block: int = 50_000
@@ -33,7 +33,7 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class Mined:
-    """What was chosen for each query.
+    """The negatives chosen for each query.
 
     Attributes:
         counts: Negatives found, shape (n,).

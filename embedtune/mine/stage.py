@@ -1,4 +1,4 @@
-"""Stage mine: for each train query, the passages that look right to the base model but surely are not."""
+"""Stage mine: find, for each train query, the passages that look right to the base model but are wrong."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def mine(data: MiningSet, encoder: Encoder, settings: MineSettings, device: str,
         encoder: The base model.
         settings: Wanted negatives, margin and block.
         device: "cuda" or "cpu".
-        progress: Updated while texts are encoded, and with every query that is finished.
+        progress: Updated while texts are encoded, and each time a query is finished.
     """
     problem = data.problem(encoder, progress)
     with progress.task("mine", len(data.queries), "queries") as task:

@@ -1,4 +1,4 @@
-"""The full model card: the model's own README, completed with the figures of the evaluation."""
+"""The full model card: the model's own README, completed with the evaluation's figures."""
 
 from pathlib import Path
 

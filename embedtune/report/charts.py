@@ -1,4 +1,4 @@
-"""The charts of the report: bars with whiskers, intervals around zero, histograms, curves. Data in, SVG out."""
+"""The charts of the report, as SVG: bars with whiskers, intervals around zero, histograms, curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """An interval in a forest plot; a muted row has too few cases to say much."""
+    """An interval in a forest plot; a muted row has too few cases to be reliable."""
 
     label: str
     detail: str

@@ -1,4 +1,4 @@
-"""Metrics as rows, and the verdict as the sentences that a manager reads."""
+"""Metrics as rows, and the verdict as sentences for readers without a technical background."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[
 
 
 def metric_title(metric: str) -> str:
-    """Return a metric's name as it is written: nDCG@10."""
+    """Return a metric's name in its usual spelling, such as nDCG@10."""
     name, _, cut = metric.partition("@")
     return f"{METRIC_TITLES.get(name, name)}@{cut}"
 
@@ -74,7 +74,7 @@ def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
     )
     low, high = signed(delta.low, decimals), signed(delta.high, decimals)
     questions = "question" if entry.queries == 1 else "questions"
-    doubt = " The interval contains 0: this may be chance." if delta.direction == "unsure" else ""
+    doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
     return (
         f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change} "
         f"({signed(delta.mean, decimals)}, {width} interval {low} … {high}).{doubt}"
@@ -82,7 +82,7 @@ def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
 
 
 def _adds_up(row: MetricRow, decimals: int) -> bool:
-    """Return whether the rounded means differ by the rounded difference, so that no reader stumbles."""
+    """Return whether the rounded means differ by the rounded difference, so that no reader is confused."""
     shown = round(row.systems["tuned"], decimals) - round(row.systems["base"], decimals)
     mean = row.delta.mean
     return abs(shown - round(mean, decimals)) < 1e-9 and (mean == 0 or abs(shown) > 1e-9)

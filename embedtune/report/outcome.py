@@ -1,4 +1,4 @@
-"""The half of the report about the evaluation: verdict, metrics, slices, examples."""
+"""The part of the report on the evaluation: verdict, metrics, slices, examples."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ from embedtune.report.work import Work
 
 GAIN_EDGES = np.round(np.arange(-1.0, 1.0001, 0.1), 1)
 MEANINGS = {
-    Verdict.WIN: "The tuned model finds more on the deciding set, beyond what chance explains.",
+    Verdict.WIN: "The tuned model retrieves better on the deciding set, by more than chance would explain.",
     Verdict.MARGINAL: "Neither a gain nor a loss is proven on the deciding set.",
     Verdict.REGRESSION: "The tuned model is worse on at least one set.",
 }
@@ -46,8 +46,8 @@ DIMENSION_TITLES = {
     "style": "Style",
     "complexity": "Complexity",
     "length": "Length of the question",
-    "lexical_ease": "Lexical ease",
-    "base_rank": "Rank in the base model when generated",
+    "lexical_ease": "BM25 result",
+    "base_rank": "Rank in the base model when the question was generated",
     "answered_in": "Split of the documents that answer",
 }
 
@@ -73,7 +73,7 @@ class Banner:
     Args:
         verdict: The verdict.
         sentence: What happened on the deciding set.
-        further: One sentence for each other set that became worse.
+        further: One sentence for each other set that got worse.
         meaning: What the verdict means.
         champion: The comparison with the champion, if there is one.
         rule: The rule that the verdict follows.
@@ -112,7 +112,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Gains:
-    """How many questions of the deciding set gained and lost; the chart is None if none did."""
+    """The number of questions of the deciding set that gained and lost; the chart is None if none did."""
 
     name: str
     better: int

@@ -15,22 +15,24 @@ from embedtune.report.work import Work, open_work
 REPORT_FILE = "report.html"
 
 
-def render_report(work: Path) -> Path:
+def render_report(work: str | Path) -> Path:
     """Write `report.html` and, where there is a model, `model_card.md` into a work directory.
 
     The page is one file that refers to no other: it looks the same offline, in an e-mail and in a sandboxed frame.
     Equal artifacts give an equal page, byte for byte.
 
     Args:
-        work: Directory with one directory per artifact; missing artifacts are left out of the page.
+        work: Directory with one directory per artifact; missing artifacts are left out of the
+            page, and so are those of a different version of embedtune, with a warning.
 
     Returns:
         The path of the page.
 
     Raises:
         InputError: The directory contains no artifact.
-        ArtifactError: A manifest or record is damaged or of another version.
+        ArtifactError: A manifest or record is damaged, a record is of another version, or all manifests are.
     """
+    work = Path(work)
     opened = open_work(work)
     page = work / REPORT_FILE
     draft = work / f".{REPORT_FILE}.draft"

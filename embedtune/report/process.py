@@ -1,4 +1,4 @@
-"""The half of the report about the stages before: questions, mining, training, parity, costs, provenance."""
+"""The part of the report on the other stages: questions, mining, training, parity, costs, provenance."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ TILES = (
 
 
 def tiles(work: Work) -> list[tuple[str, str]]:
-    """Return the few figures that describe a run: (figure, label)."""
+    """Return the few figures that sum up a run, as (figure, label)."""
     counts = [(work.count(artifact, file), label) for label, artifact, file in TILES]
     shown = [(f"{count:,}", label) for count, label in counts if count is not None]
     reports = [manifest.report for manifest in work.manifests.values()]
@@ -106,7 +106,7 @@ def mining(work: Work) -> MiningSection | None:
 
 
 def parity(work: Work) -> Parity | None:
-    """Return how near each exported variant comes to PyTorch, and what it costs in nDCG@10 on dev."""
+    """Return how close each exported variant is to PyTorch, and how much nDCG@10 it loses on dev."""
     return work.record("engine", PARITY_FILE, Parity)
 
 
@@ -120,7 +120,7 @@ class Trait:
 
 @dataclass(frozen=True)
 class Questions:
-    """How many of the generated questions were kept, why others were rejected, and what the kept ones are like."""
+    """The generated questions: how many were kept, why others were rejected, and properties of the kept ones."""
 
     kept: int
     asked: int
@@ -156,7 +156,7 @@ def questions(work: Work) -> Questions | None:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """What one stage did, how long it took and what it cost."""
+    """The figures of one stage, with its duration and cost."""
 
     name: str
     counts: dict[str, int]
@@ -180,7 +180,7 @@ def stages(work: Work) -> list[StageFigures]:
 
 
 def warnings(work: Work) -> list[tuple[str, str]]:
-    """Return (stage, remark): what a reader should know before trusting the figures."""
+    """Return the remarks that a reader should know before trusting the figures, as (stage, remark)."""
     stale = [("report", remark) for remark in work.disagreements()]
     noted = [
         (SCHEMAS[name].stage, note) for name, manifest in work.manifests.items() for note in manifest.report.notes
@@ -190,7 +190,7 @@ def warnings(work: Work) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Origin:
-    """The identity of one artifact."""
+    """The provenance of one artifact."""
 
     name: str
     fingerprint: str
@@ -202,7 +202,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The identity of every artifact, the encoder contract and the configuration."""
+    """The provenance of every artifact, the encoder contract and the configuration."""
 
     artifacts: list[Origin]
     contract: EncoderContract

@@ -44,7 +44,7 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
 
 
 def bar(x: float, y: float, width: float, height: float, kind: str, tip: str) -> Markup:
-    """Return a rectangle that shows `tip` under the mouse."""
+    """Return a rectangle that shows `tip` when the mouse is over it."""
     return element("rect", element("title", tip), x=x, y=y, width=max(0.0, width), height=height, class_=kind)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from embedtune.core.artifacts import MANIFEST, SCHEMAS, Manifest, read_manifest
-from embedtune.core.errors import InputError
+from embedtune.core.errors import InputError, OtherVersionError
 from embedtune.core.records.base import JsonRecord, read_record
 
 R = TypeVar("R", bound=JsonRecord)
@@ -14,10 +14,17 @@ R = TypeVar("R", bound=JsonRecord)
 
 @dataclass(frozen=True)
 class Work:
-    """The finished artifacts of a work directory, in the order of the stages."""
+    """The finished artifacts of a work directory, in the order of the stages.
+
+    Args:
+        path: The work directory.
+        manifests: The manifest of each artifact that can be read.
+        left_out: Artifacts that a different version of embedtune wrote.
+    """
 
     path: Path
     manifests: dict[str, Manifest]
+    left_out: tuple[str, ...] = ()
 
     def record(self, artifact: str, file: str, kind: type[R]) -> R | None:
         """Read a JSON record of an artifact, or return None if the artifact is not present.
@@ -55,9 +62,13 @@ class Work:
         return path if artifact in self.manifests and path.is_file() else None
 
     def disagreements(self) -> list[str]:
-        """Name each artifact that was made from another version of an input than the one in this directory."""
+        """Name each artifact that does not belong to the others, because of its inputs or its format."""
         return [
-            f"{name} was made from another {made_from} than the one in this directory; "
+            f"{name} was written by a different version of embedtune and is left out; "
+            f"run `embedtune {SCHEMAS[name].stage}` again"
+            for name in self.left_out
+        ] + [
+            f"{name} was not made from the {made_from} artifact in this directory; "
             f"run `embedtune {SCHEMAS[name].stage}` again"
             for name, manifest in self.manifests.items()
             for made_from, fingerprint in manifest.inputs.items()
@@ -70,7 +81,7 @@ def open_work(path: Path) -> Work:
 
     Raises:
         InputError: The directory contains no artifact.
-        ArtifactError: A manifest is damaged or of another version.
+        ArtifactError: A manifest is damaged, or all are of another version.
     """
     present = [name for name in SCHEMAS if (path / name / MANIFEST).is_file()]
     if not present:
@@ -80,4 +91,13 @@ def open_work(path: Path) -> Work:
             expected=f"a work directory with at least one of {', '.join(SCHEMAS)}",
             fix="run `embedtune run DOCS --work DIR` first",
         )
-    return Work(path, {name: read_manifest(path / name, name) for name in present})
+    manifests: dict[str, Manifest] = {}
+    other_version: dict[str, OtherVersionError] = {}
+    for name in present:
+        try:
+            manifests[name] = read_manifest(path / name, name)
+        except OtherVersionError as error:
+            other_version[name] = error
+    if not manifests:
+        raise other_version[present[0]]
+    return Work(path, manifests, tuple(other_version))

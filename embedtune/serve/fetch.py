@@ -2,8 +2,8 @@
 
 It is configured by the environment: EMBEDTUNE_RELEASE (its id), EMBEDTUNE_RELEASES (s3://bucket/prefix),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION, AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (what this pod can run); for TensorRT also TRT_VERSION, which the image
-sets. Triton serves DIR/current/repository.
+AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (the target that this pod can run); for TensorRT also
+TRT_VERSION, which the image sets. Triton serves DIR/current/repository.
 """
 
 import os
@@ -29,8 +29,8 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
 
     Raises:
         ConfigError: A variable is missing, or the release is for another target.
-        InputError: The store has no such release, or does not answer, or the release needs another TensorRT.
-        ArtifactError: A file differs from its hash, or a record is of another version.
+        InputError: The store has no such release, or does not answer, or the release needs a different TensorRT.
+        ArtifactError: A file does not match its hash, or a record is of a different version.
     """
     name = _variable(environment, "EMBEDTUNE_RELEASE", "`embedtune deploy` sets it, or release.id in the values")
     storage = StorageSettings(
@@ -44,7 +44,7 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
     wanted, target = environment.get("EMBEDTUNE_TARGET"), found.target
     if wanted and target != wanted:
         raise ConfigError(
-            f"release {name} is for another target",
+            f"release {name} is for a different target",
             got=target,
             expected=wanted,
             fix="export with the export.target of this installation, or install the chart for that target",
@@ -63,7 +63,9 @@ def fetch(into: Path, environment: Mapping[str, str]) -> Path:
 def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
     if value := environment.get(name):
         return value
-    raise ConfigError("no release can be fetched", expected=f"the variable {name}", fix=fix)
+    raise ConfigError(
+        "the release cannot be fetched: a variable is not set", expected=f"the variable {name}", fix=fix
+    )
 
 
 def main() -> None:

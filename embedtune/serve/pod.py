@@ -41,7 +41,7 @@ def main() -> None:
     except EmbedtuneError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    os.execve(command[0], command, environment)  # noqa: S606 - ours
+    os.execve(command[0], command, environment)  # noqa: S606 - the command is built here
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ MINING_CORPUS = "passages whose metadata.split is train"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset to prove and write.
+    """A dataset to check and write.
 
     Attributes:
         corpus: Passages; their metadata has group_id and split.
@@ -41,7 +41,7 @@ class Proof:
 
     Attributes:
         name: The statement; it is true if there are no violations.
-        checked: How many things were checked.
+        checked: Number of things checked.
         violations: Each thing that contradicts it, in words.
     """
 
@@ -75,7 +75,7 @@ def counts(dataset: Dataset) -> dict[str, int]:
 
 
 def warnings(dataset: Dataset, settings: SplitSettings) -> tuple[str, ...]:
-    """Return a warning for each split that is too small to train on or to decide by."""
+    """Return a warning for each split that is too small for training or for a decision."""
     found = []
     train, dev, test = (len(dataset.qrels[split]) for split in SPLITS)
     if train < settings.min_train_queries:
@@ -88,4 +88,4 @@ def warnings(dataset: Dataset, settings: SplitSettings) -> tuple[str, ...]:
 
 
 def _below(split: str, count: int, minimum: int) -> str:
-    return f"the number of {split} queries, {count}, is below split.min_{split}_queries {minimum}: "
+    return f"too few {split} queries ({count}; split.min_{split}_queries is {minimum}): "

@@ -1,4 +1,4 @@
-"""Hold out dev and test queries from labelled train queries: queries that share anything stay together."""
+"""Holds out dev and test queries from labelled train queries; queries that share anything stay together."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def hold_out(
         qrels: Their judgements.
         group_of: Near-duplicate group of each passage.
         shares: Share of the queries for each held-out split.
-        query_jaccard: Word-3-gram Jaccard from which on two queries count as the same.
+        query_jaccard: Word-3-gram Jaccard at or above which two queries count as the same.
         seed: Determines the order.
 
     Returns:

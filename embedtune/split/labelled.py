@@ -1,4 +1,4 @@
-"""Import a user's labelled data in the BEIR layout as a dataset artifact, with the same proofs."""
+"""Imports a user's labelled data in the BEIR layout as a dataset artifact, with the same proofs."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ FIX = (
 
 
 def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageReport:
-    """Prove a BEIR directory and write it as a dataset artifact; ids and judgements are not changed.
+    """Check a BEIR directory and write it as a dataset artifact; ids and judgements are not changed.
 
     The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv. If qrels/dev.tsv or qrels/test.tsv
     is missing, its share of the queries, as configured, is taken from the train queries. Passages that answer dev

@@ -1,4 +1,4 @@
-"""Exact comparison of many texts by shared shingles: it finds what comparison by sketches may have missed."""
+"""Compares many texts exactly by shared shingles, to find what the comparison of sketches may have missed."""
 
 import math
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""What must be true of a dataset before anything is trained or measured on it."""
+"""The statements that must be true of a dataset before anything is trained or measured on it."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +17,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Limits:
-    """What counts as a near-duplicate: similarities of at least these values.
+    """The similarities at or above which two texts are near-duplicates.
 
     Attributes:
         jaccard: Jaccard of the word-5-grams of two passages.
@@ -41,7 +41,7 @@ def prove(dataset: Dataset, limits: Limits, fix: str) -> list[Proof]:
     Args:
         dataset: The dataset to write.
         limits: What counts as a near-duplicate.
-        fix: What the user can do about a leak.
+        fix: Advice to the user on how to fix a leak.
 
     Raises:
         GateError: A statement is not true; the message shows examples.

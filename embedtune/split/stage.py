@@ -27,7 +27,7 @@ PASSAGE_FIELDS = ("doc_id", "path", "group_id", "split", "boilerplate", "n_words
 
 
 def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageReport:
-    """Build and prove the dataset.
+    """Build and check the dataset.
 
     Ingest has assigned each document to a split; a question belongs to the split of its chunks.
 
@@ -38,7 +38,7 @@ def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageR
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        ContractError: The chunks were rendered with another passage template.
+        ContractError: The chunks were rendered with a different passage template.
         GateError: Something leaks between splits, or there are no train queries.
     """
     this = StageRun("split", output, context)
@@ -75,7 +75,7 @@ def build(documents: list[Row], chunks: list[Row], questions: list[Row], contrac
         contract: Renders the passages.
 
     Raises:
-        ContractError: The chunks were rendered with another passage template.
+        ContractError: The chunks were rendered with a different passage template.
     """
     splits: dict[str, set[str]] = {}
     first: dict[str, Row] = {}
@@ -104,7 +104,7 @@ def _passage(row: Row, contract: EncoderContract) -> Record:
     chunk_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     if chunk_id != row["chunk_id"]:
         raise ContractError(
-            "the chunks were rendered with another passage template",
+            "the chunks were rendered with a different passage template",
             got=chunk_id,
             expected=row["chunk_id"],
             fix="run ingest again",

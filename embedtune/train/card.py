@@ -1,4 +1,4 @@
-"""The model card: what the model is, how to use it, and how it was trained. Evaluation figures are added later."""
+"""The model card: describes the model, its use and its training. Evaluation figures are added later."""
 
 from pathlib import Path
 from string import Template

@@ -1,4 +1,4 @@
-"""Rows to tensors: tokenized queries and distinct passages, and the role of each passage for each query."""
+"""Turns rows into tensors: tokenized queries and distinct passages, with each passage's role for each query."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The dev questions: nDCG@10 on questions that the model is not trained on, to pick the best checkpoint."""
+"""The dev questions: nDCG@10 on questions that are not trained on, used to pick the best checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class DevSet:
         self._runtime = runtime
 
     def __bool__(self) -> bool:
-        """Tell whether there are any questions."""
+        """Return whether there are any questions."""
         return bool(self._data.queries)
 
     def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Encode features with gradients: in one forward pass, or piece by piece in bounded memory."""
+"""Encodes features with gradients: in one forward pass, or piece by piece in bounded memory."""
 
 from typing import Any
 

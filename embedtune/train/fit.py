@@ -1,4 +1,4 @@
-"""The training run itself: sentence-transformers' trainer with our plan, losses and schedule, resumable."""
+"""The resumable training run: sentence-transformers' trainer with embedtune's plan, losses and schedule."""
 
 import json
 import logging
@@ -73,7 +73,7 @@ def fit(
             callbacks=[Watch(task)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(SentenceTransformerModelCardCallback)  # we write our own model card
+        trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card
         start = newest_checkpoint(checkpoints)
         if start is not None:
             log.info("training continues from %s", start)

@@ -9,7 +9,7 @@ from embedtune.train.loss_scores import row_losses
 
 
 class InBatchLoss(nn.Module):
-    """Cross-entropy over all positives and own negatives of a batch, false negatives masked.
+    """Cross-entropy over all positives and own negatives of a batch, with false negatives masked.
 
     The collator masks the other passages of a multi-hop question, and near-duplicates of passages that answer the
     query. Gradients are cached: memory depends on `piece`, not on the size of the batch.

@@ -1,4 +1,4 @@
-"""The model before and after training: precision, adapters, merging."""
+"""Prepares the model for training and restores it afterwards: precision, adapters, merging."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
     """
     model = load_model(base, config.contract, config.runtime).float()
     # sentence-transformers writes a model card into each checkpoint. It must not ask the hub about the base model,
-    # and it computes examples, under a progress bar of its own, unless there are some.
+    # and unless there are examples, it computes some and shows its own progress bar.
     model.model_card_data.local_files_only = True
     model.model_card_data.widget = [{"text": "unused"}]
     if uses_gradient_checkpointing(config.train, config.runtime):
@@ -76,7 +76,7 @@ def trained_model(
 
 
 def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
-    """Tell whether to compute in bf16: if the settings ask for it, or by default on a GPU that supports it."""
+    """Return whether to compute in bf16: if the settings ask for it, or by default on a GPU that supports it."""
     import torch
 
     if settings.precision != "auto":
@@ -85,7 +85,7 @@ def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
 
 
 def uses_gradient_checkpointing(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
-    """Tell whether the backward pass recomputes layers: if the settings ask for it, or by default on a GPU."""
+    """Return whether the backward pass recomputes layers: if the settings ask for it, or by default on a GPU."""
     if settings.gradient_checkpointing != "auto":
         return settings.gradient_checkpointing == "on"
     return device_of(runtime) == "cuda"

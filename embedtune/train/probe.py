@@ -1,4 +1,4 @@
-"""The time of an optimiser step on this machine, measured on a few rows for `embedtune estimate`."""
+"""Measures the time of an optimiser step on this machine with a few rows, for `embedtune estimate`."""
 
 import time
 from pathlib import Path

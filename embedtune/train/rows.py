@@ -46,7 +46,7 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
     table = pq.read_table(triplets / "triplets.parquet", columns=list(TrainingRow.__annotations__))
     if table.num_rows == 0:
         raise GateError(
-            "there is nothing to train on",
+            "there are no rows to train on",
             got="a triplets table without rows",
             expected="at least one question with its passage and negatives",
             fix="triplets/audit.json says why mining dropped the questions",
@@ -58,6 +58,6 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
             f"{len(short)} of {len(counts)} rows have fewer negatives than training uses",
             got=f"row {short[0]} has {counts[short[0]]}",
             expected=f"train.negatives = {negatives}",
-            fix="mine again with mine.min_negatives at least as large, or lower train.negatives",
+            fix="mine again with mine.min_negatives at least this large, or lower train.negatives",
         )
     return Dataset(table)

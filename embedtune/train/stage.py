@@ -88,7 +88,7 @@ def _train(
 def _measure_base(dev: DevSet, base: Path, context: Context) -> dict[int, float]:
     """Measure the base model; it is out of memory again when training starts."""
     config = context.config
-    # The same vectors that mining and evaluation use.
+    # These are the vectors that mining and evaluation use too.
     encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
     return dev.measure(encoder, context.progress) if dev else {}
 

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Trainer(SentenceTransformerTrainer):
-    """Overrides one hook, since the library loads adapters through transformers, which refuses PEFT below 0.22."""
+    """Overrides one hook: the library loads adapters through transformers, which refuses PEFT below 0.22."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         adapters = Path(resume_from_checkpoint) / "adapter_model.safetensors"

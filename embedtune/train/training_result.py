@@ -14,7 +14,7 @@ class Fit:
     """The result of the trainer.
 
     Args:
-        checkpoint: The one to keep.
+        checkpoint: The checkpoint to keep.
         best_step: Its step.
         steps: One entry per step.
         dev: One entry per measurement after the start; empty without dev questions.
@@ -81,7 +81,7 @@ class Trained:
         }
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
-        """Return what a reader of the report should know."""
+        """Return the remarks for the report's readers."""
         notes = []
         if self.plan.batch_size != settings.batch_size:
             notes.append(
@@ -89,7 +89,7 @@ class Trained:
                 f"since there are only {self.plan.rows} rows"
             )
         if not self.base:
-            notes.append("there are no dev questions: the last checkpoint was kept, unmeasured")
+            notes.append("there are no dev questions: the last checkpoint was kept without being measured")
         elif max(entry.ndcg_at_10 for entry in self.fit.dev) <= self.base[max(self.base)]:
             notes.append(
                 f"no checkpoint beats the base model on dev: the best one has nDCG@10 "

@@ -21,7 +21,7 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count the steps that were done before the run was interrupted."""
+        """Count the steps that were finished before the run was interrupted."""
         self.task.advance(state.global_step)
 
     def on_step_end(

@@ -175,3 +175,19 @@ def test_rates_are_shown_in_words(speed, text):
 
 def test_a_slow_rate_is_given_per_query():
     assert rate_text(0.5, "queries") == "2.0 s/query"
+
+
+def test_an_error_of_the_machine_is_one_line(invoke, tmp_path, tiny):
+    write_documents(tmp_path / "docs")
+    result = invoke("ingest", str(tmp_path / "docs"), "--output", str(tmp_path / ("x" * 300)), *tiny)
+    assert result.exit_code == 1
+    assert "error: File name too long" in result.stderr
+
+
+def test_the_users_documents_are_not_replaced_by_an_artifact(invoke, tmp_path, tiny):
+    write_documents(tmp_path / "docs")
+    before = sorted((tmp_path / "docs").rglob("*"))
+    result = invoke("ingest", str(tmp_path / "docs"), "--output", str(tmp_path / "docs"), *tiny)
+    assert result.exit_code == 2
+    assert "would be replaced" in result.stderr
+    assert sorted((tmp_path / "docs").rglob("*")) == before

@@ -13,7 +13,7 @@ from embedtune.core.artifacts import (
     read_manifest,
     write_artifact,
 )
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, InputError
 from tests.support.context import CONTRACT, provenance
 
 SETTINGS, INPUTS = {"mine": {"margin": 0.05}}, {"dataset": "abc"}
@@ -106,3 +106,60 @@ def test_a_stage_is_skipped_only_with_the_same_inputs_config_seed_and_code(tmp_p
     assert is_current(tmp_path / "triplets", "triplets", FROM)
     assert not is_current(tmp_path / "triplets", "triplets", other)
     assert not is_current(tmp_path / "nowhere", "triplets", FROM)
+
+
+def test_only_an_older_artifact_of_the_same_kind_is_replaced(tmp_path):
+    """A work directory, another artifact or the user's documents named as output by mistake are not lost."""
+    write(tmp_path / "work" / "triplets", text="old")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("a")
+    (tmp_path / "file").write_text("a")
+    for name in ("work", "docs", "file", "."):
+        with pytest.raises(InputError, match="would be replaced"):
+            write(tmp_path / name)
+    with (
+        pytest.raises(InputError, match="a triplets directory"),
+        write_artifact(tmp_path / "work" / "triplets", "model", FROM),
+    ):
+        pass
+    assert read_artifact(tmp_path / "work" / "triplets", "triplets")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["docs", "file", "work"]
+    (tmp_path / "work" / "triplets" / "manifest.json").write_text("{")  # a damaged one is made again
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "work" / "triplets", text="new")
+    write(tmp_path / "empty")
+    assert read_artifact(tmp_path / "work" / "triplets", "triplets")
+
+
+def test_two_writers_of_one_artifact_do_not_mix_their_files(tmp_path):
+    with write_artifact(tmp_path / "triplets", "triplets", FROM) as draft:
+        (draft.path / "triplets.parquet").write_text("first")
+        (draft.path / "audit.json").write_text("{}")
+        with pytest.raises(InputError, match="another process is writing"):
+            write(tmp_path / "triplets", text="second")
+    assert (tmp_path / "triplets" / "triplets.parquet").read_text() == "first"
+
+
+def test_a_link_to_a_directory_stays_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "triplets"
+    link.symlink_to(tmp_path / "disk")
+    for text in ("one", "two", "three"):
+        write(link, text=text)
+        assert (tmp_path / "disk" / "triplets.parquet").read_text() == text
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "triplets"]
+
+
+def test_what_is_no_artifact_at_all_is_said(tmp_path):
+    write(tmp_path / "triplets")
+    file = tmp_path / "triplets" / "manifest.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_manifest(str(tmp_path / "triplets"), "triplets")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_manifest(tmp_path / "triplets", "triplets")
+    with pytest.raises(InputError, match="no such kind of artifact"):
+        read_artifact(tmp_path / "triplets", "triplet")

@@ -72,3 +72,53 @@ def test_a_module_that_only_a_function_imports_counts(tmp_path: Path) -> None:
     )
     names = [path.name for path in counted_files("embedtune.late.stage", package)]
     assert names == ["__init__.py", "stage.py", "used.py"]
+
+
+def made(tmp_path: Path, **files: str) -> Path:
+    """Return a package with the given modules, `a__b` for a/b.py."""
+    package = tmp_path / "embedtune"
+    for name, text in files.items():
+        path = package.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return package
+
+
+def test_every_form_of_import_is_found(tmp_path: Path) -> None:
+    package = made(
+        tmp_path,
+        a__stage="from .sub import x\nimport embedtune.one.m as n\nif n:\n    import embedtune.two\n",
+        a__sub__x="from typing import TYPE_CHECKING\nif not TYPE_CHECKING:\n    from embedtune.star import *\n",
+        a__up="",
+        one__m="",
+        star="",
+        two="",
+        other="",
+    )
+    (package / "a" / "__init__.py").write_text("")
+    (package / "two").mkdir()
+    (package / "two" / "__init__.py").write_text(
+        "from ..a import up\n"
+    )  # a package comes before the module two.py
+    names = [path.relative_to(package).as_posix() for path in counted_files("embedtune.a.stage", package)]
+    assert names == [
+        "a/__init__.py",
+        "a/stage.py",
+        "a/sub/x.py",
+        "a/up.py",
+        "one/m.py",
+        "star.py",
+        "two/__init__.py",
+    ]
+
+
+def test_a_module_that_does_not_exist_has_no_code_version(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no module"):
+        code_version("embedtune.nope", made(tmp_path, a=""))
+
+
+def test_an_editor_that_has_a_module_open_does_not_change_its_version(package: Path) -> None:
+    before = versions(package)
+    for name in (".stage.py.swp", "stage.py~"):
+        (package / "train" / name).write_text("")
+    assert versions(package) == before

@@ -1,4 +1,4 @@
-"""Numbers and durations as people read them."""
+"""Numbers and durations, formatted for people."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The ritual around every stage: read and verify the inputs, skip what is up to date, write the artifact."""
+"""The steps around every stage: read and verify the inputs, skip what is up to date, write the artifact."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def test_inputs_are_opened_by_the_name_of_their_schema_and_verified(tmp_path, co
         (draft.path / "triplets.parquet").write_text("rows")
         (draft.path / "audit.json").write_text("{}")
     assert mine(tmp_path, config).read(triplets=path)["triplets"].path == path
-    with pytest.raises(ArtifactError, match="another kind of artifact"):
+    with pytest.raises(ArtifactError, match="a different kind of artifact"):
         mine(tmp_path, config).read(dataset=path)
     (path / "triplets.parquet").write_text("edited")
     with pytest.raises(ArtifactError, match="was changed after it was written"):

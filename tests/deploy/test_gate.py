@@ -1,4 +1,4 @@
-"""The gate: a model goes live if an evaluation of the exported model says that it is better than what is live."""
+"""The gate: a model goes live if an evaluation says that the exported model is better than the live one."""
 
 from pathlib import Path
 from typing import Literal
@@ -73,7 +73,7 @@ def test_the_model_that_is_already_live_may_be_deployed_again(tmp_path: Path) ->
 
 
 def test_the_verdict_of_another_model_does_not_count(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="another model"):
+    with pytest.raises(ArtifactError, match="a model other than the engine's"):
         decide(engine(tmp_path), evaluation(tmp_path, "WIN", model="older"), None, DeploySettings())
 
 

@@ -83,7 +83,7 @@ local.LocalTriton({port}, lambda name: work / name, 10, work / "state").restore(
 
 
 def test_a_failed_start_reports_the_reason_and_is_not_current(triton: LocalTriton) -> None:
-    with pytest.raises(GateError, match=r"does not start with release broken(.|\n)*cannot load the model"):
+    with pytest.raises(GateError, match=r"did not start with release broken(.|\n)*cannot load the model"):
         triton.restore("broken")
     assert triton.current() is None
 
@@ -100,7 +100,7 @@ def test_a_port_of_another_program_is_left_alone(triton: LocalTriton, port: int)
     try:
         while not is_ready(port):
             pass
-        with pytest.raises(InputError, match=r"something else listens(.|\n)*deploy\.port"):
+        with pytest.raises(InputError, match=r"something else is listening(.|\n)*deploy\.port"):
             triton.restore("one")
         assert answer(port) == "stranger"
     finally:
@@ -139,7 +139,7 @@ def test_an_unreadable_state_of_a_running_server_stops_a_switch(
     file.unlink()
     if state is not None:
         file.write_text(state)
-    said = rf"which release it serves is not known(.|\n)*{reason}(.|\n)*fuser -k .*lock"
+    said = rf"it is not known which release it serves(.|\n)*{reason}(.|\n)*fuser -k .*lock"
     for attempt in (triton.current, triton.stop, lambda: triton.restore("two")):
         with pytest.raises(ArtifactError, match=said):
             attempt()

@@ -1,4 +1,4 @@
-"""Going live, and back: whatever fails, what was live before is live again."""
+"""Rollout: whatever fails, the release that was live before is live again."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from embedtune.deploy.rollout import go_live, previous
 from embedtune.deploy.site import ServingSite
 from embedtune.serve.release.record import Release
 from embedtune.serve.store.lease import acquire
-from embedtune.serve.store.live import LIVE, LOCK
+from embedtune.serve.store.live_release import LIVE, LOCK
 from embedtune.serve.store.objects import ConflictError
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import SECRETS, STORAGE, Bucket, a_bucket, needs_server
@@ -229,7 +229,7 @@ def test_an_unreadable_live_pointer_stops_a_deployment(published: ServingSite, b
     go_live(published, release["one"], SilentProgress())
     text, reason = UNREADABLE[kind]
     bucket.put(f"r/{LIVE}", text)
-    said = rf"which release is live is not known(.|\n)*{reason}(.|\n)*delete s3://.*/r/{LIVE}(.|\n)*promote ID"
+    said = rf"it is not known which release is live(.|\n)*{reason}(.|\n)*delete s3://.*/r/{LIVE}(.|\n)*promote ID"
     for attempt in (published.champion, published.before):
         with pytest.raises(ArtifactError, match=said):
             attempt()
@@ -246,7 +246,7 @@ def test_an_unreadable_record_of_the_live_release_stops_a_deployment(
     release = releases(published)
     go_live(published, release["one"], SilentProgress())
     bucket.put(f"r/releases/{release['one'].id}.json", b"{}")
-    with pytest.raises(ArtifactError, match=r"which release is live is not known(.|\n)*version 0"):
+    with pytest.raises(ArtifactError, match=r"it is not known which release is live(.|\n)*version 0"):
         published.champion()
 
 

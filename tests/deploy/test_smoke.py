@@ -1,4 +1,4 @@
-"""The smoke test detects an endpoint that serves something else, in every way in which it can."""
+"""The smoke test detects an endpoint that serves something else, whatever the difference."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_a_vector_that_is_not_of_unit_length_counts_as_wrong(broken: list[float]
 
 
 def test_vectors_of_another_size_are_refused() -> None:
-    with pytest.raises(GateError, match="another size"):
+    with pytest.raises(GateError, match="vectors of the wrong size"):
         ask(Endpoint({"b": [0, 1, 0]}, {"a": [1, 0, 0], "c": [0, 0, 1]}), REFERENCE, SilentProgress())
 
 

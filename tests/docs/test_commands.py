@@ -141,7 +141,7 @@ def test_the_covering_test_exists(key: str) -> None:
 
 
 def mentioned() -> list[tuple[str, str]]:
-    """Return every command of ours that a document names, in a block or in its prose."""
+    """Return every embedtune command that a document names, in a block or in its prose."""
     ours = r"(embedtune|python -m (embedtune|pipelines)[\w.]*)( |$)"
     inline = [
         (str(path.relative_to(ROOT)), text)

@@ -1,4 +1,4 @@
-"""Quotes become judgements: each occurs in exactly one passage, or the error says which does not and why."""
+"""Quotes become judgements: each must occur in exactly one passage, or an error says which does not and why."""
 
 import json
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_every_quote_that_cannot_be_placed_is_listed_with_its_line_and_the_neare
     )
     assert "line 3: klin/start.md: no such document; nearest: kiln/start.md" in message
     assert "line 4: pump.md: 2 passages contain 'then'" in message
-    assert "line 5: pump.md: 'then start. wet the carbon' crosses from one passage into the next" in message
+    assert "line 5: pump.md: 'then start. wet the carbon' runs on from one passage into the next" in message
 
 
 def test_nothing_is_written_if_a_quote_cannot_be_placed(build, tmp_path):

@@ -138,7 +138,7 @@ def test_a_recording_that_is_missing_or_of_another_kind_is_an_input_error(world)
     path = world.folder / "foreign.gz"
     with ResponseCache(world.folder / "empty.sqlite") as replies:
         replies.export(path, OtherHeader(model="x"))
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="recording of a different kind"):
         world.run(recording=str(path))
 
 

@@ -66,8 +66,8 @@ def test_links_out_of_the_folder_are_not_followed(docs: Path, tmp_path: Path) ->
     found = listing(docs)
     assert "inside.md" in [item.name for item in found.sources]
     assert reasons(found) == {
-        "out.md": "a link that leads out of the folder",
-        "folder": "a link that leads out of the folder",
+        "out.md": "a link to a place outside the folder",
+        "folder": "a link to a place outside the folder",
         "broken.md": "not a regular file, or a broken link",
     }
 

@@ -111,7 +111,7 @@ def test_a_cache_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(ArtifactError, match="another version"):
+    with pytest.raises(ArtifactError, match="a different version"):
         ResponseCache(path)
 
 
@@ -174,7 +174,7 @@ def test_a_recording_with_another_header_is_refused_and_nothing_is_loaded_from_i
 
     filled(tmp_path / "a.sqlite", ["x"]).export(tmp_path / "r.gz", Header(model="qwen"))
     target = ResponseCache(tmp_path / "b.sqlite")
-    with pytest.raises(InputError, match=r"(?s)something else.*date: Field required"):
+    with pytest.raises(InputError, match=r"(?s)recording of a different kind.*date: Field required"):
         target.import_recording(tmp_path / "r.gz", Dated)
     assert len(target) == 0
 

@@ -1,4 +1,4 @@
-"""The LLM client: what it repeats, what fails one request, and what stops the run."""
+"""Failures of the LLM client: which are retried, which fail one request, and which stop the run."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Foreign text in error messages."""
+"""Untrusted text in error messages."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -43,6 +43,20 @@ def test_ingest_needs_documents(config, tmp_path):
     assert job(config, tmp_path, source=None, first="mine").stages()
 
 
+def test_a_stage_that_does_not_exist_is_refused_with_a_suggestion(config, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean mine"):
+        Job(tmp_path, config, Secrets(), first="mien").stages()
+    with pytest.raises(ConfigError, match="no such stage"):
+        Job(tmp_path, config, Secrets(), last="").stages()
+
+
+def test_a_file_is_not_a_work_directory(config, tmp_path):
+    (tmp_path / "work").write_text("mine")
+    with pytest.raises(InputError, match="not a directory"):
+        run(Job(tmp_path / "work", config, Secrets(), source="docs", last="ingest"), SilentProgress())
+    assert (tmp_path / "work").read_text() == "mine"
+
+
 def test_a_run_on_a_users_dataset_starts_at_mine(config, tmp_path):
     with pytest.raises(ConfigError, match="--from mine"):
         job(config, tmp_path, dataset=tmp_path).stages()

@@ -16,7 +16,7 @@ from embedtune.cli import cli, views
 from embedtune.core.config.load import parse_config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.playground import PlaygroundRecord
@@ -108,6 +108,9 @@ def test_a_playground_contains_passages_vectors_and_the_base_model(work: Path, t
     folder.mkdir()
     (folder / "old-file").touch()
     index = opened(work)
+    with pytest.raises(InputError, match="would be replaced"):
+        write_playground(index, folder)
+    (folder / "playground.json").write_text('{"passages": 3}')  # of an earlier version
     write_playground(index, folder)
     assert not (folder / "old-file").exists()
     assert read_record(folder / "playground.json", PlaygroundRecord) == PlaygroundRecord(

@@ -33,7 +33,7 @@ def _metrics(base: float, tuned: float, low: float, high: float, queries: int = 
         (
             _metrics(0.5, 0.5, -0.01, 0.02, queries=1),
             "On 1 hand question nDCG@10 stayed at 0.50 (0.00, 95% interval -0.01 … +0.02). "
-            "The interval contains 0: this may be chance.",
+            "The interval contains 0, so this may be chance.",
         ),
         (  # 0.70, 0.83 and +0.12 would not add up
             _metrics(0.7034, 0.8254, 0.065, 0.18, queries=1234),

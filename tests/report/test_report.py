@@ -57,16 +57,16 @@ def test_the_banner_says_it_in_one_sentence(page):
 def test_every_part_is_there(page):
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == [
-        "What to know before trusting this",
+        "Caveats",
         "Results",
         "Gains and losses, question by question",
-        "Where it helps and where it hurts",
+        "Where tuning helps and where it hurts",
         "Examples of wins and losses",
         "Training",
         "The exported engine",
         "Hard negatives",
         "Questions",
-        "What every stage did",
+        "Stages",
         "Provenance",
     ]
     assert "612 of 830 generated questions were kept" in page
@@ -148,6 +148,21 @@ def test_a_damaged_manifest_is_an_error(whole, tmp_path):
         render_report(tmp_path)
 
 
+def test_artifacts_of_another_version_are_left_out_with_a_warning(whole, tmp_path):
+    """After an upgrade, `embedtune run --to mine` leaves later artifacts of the old version in the directory."""
+    for name in ("chunks", "model"):
+        shutil.copytree(whole[0] / name, tmp_path / name)
+    for name in ("model", "chunks"):
+        manifest = tmp_path / name / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 1}))
+        if name == "model":
+            text = render_report(tmp_path).read_text()
+            assert "<b>264</b> chunks" in text
+            assert "model was written by a different version of embedtune" in text and "`embedtune train`" in text
+    with pytest.raises(ArtifactError, match=r"(?s)manifest format 1.*`embedtune ingest`"):
+        render_report(str(tmp_path))
+
+
 def test_an_evaluation_of_an_older_version_is_an_error(whole, tmp_path):
     shutil.copytree(whole[0] / "evaluation", tmp_path / "evaluation")
     (tmp_path / "evaluation/verdict.json").write_text('{"verdict": "WIN"}')
@@ -169,7 +184,7 @@ def test_artifacts_that_do_not_belong_together_are_named(whole, tmp_path):
     record["inputs"]["model"] = "0" * 64
     manifest.write_text(json.dumps(record))
     text = render_report(tmp_path / "work").read_text()
-    assert "evaluation was made from another model than the one in this directory" in text
+    assert "evaluation was not made from the model artifact in this directory" in text
     assert "run `embedtune evaluate` again" in text
 
 

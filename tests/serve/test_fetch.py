@@ -74,7 +74,7 @@ def test_a_damaged_release_fails_the_container_with_the_reason(
 
 def test_a_release_for_another_target_is_refused(variables: dict[str, str], tmp_path: Path) -> None:
     fetch(tmp_path / "pod", {**variables, "EMBEDTUNE_TARGET": "python-cpu"})
-    with pytest.raises(ConfigError, match=r"another target(.|\n)*python-cpu(.|\n)*tensorrt"):
+    with pytest.raises(ConfigError, match=r"a different target(.|\n)*python-cpu(.|\n)*tensorrt"):
         fetch(tmp_path / "pod", {**variables, "EMBEDTUNE_TARGET": "tensorrt"})
 
 
@@ -84,7 +84,7 @@ def test_an_engine_for_another_tensorrt_is_refused_before_it_is_downloaded(
     release = make_release(tmp_path / "built", "plan", tensorrt="10.13.3.9")
     ReleaseStore(f"s3://{bucket.name}/r", STORAGE, SECRETS).publish(release, "m")
     pod = {**variables, "EMBEDTUNE_RELEASE": release.id, "EMBEDTUNE_TARGET": "tensorrt"}
-    for version, reason in (("10.12.0.36", "another TensorRT"), ("", "TRT_VERSION")):
+    for version, reason in (("10.12.0.36", "a different TensorRT version"), ("", "TRT_VERSION")):
         with pytest.raises(InputError, match=reason):
             fetch(tmp_path / "pod", {**pod, "TRT_VERSION": version})
     assert not (tmp_path / "pod").exists()

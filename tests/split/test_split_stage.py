@@ -100,8 +100,8 @@ def test_small_splits_are_a_warning(tmp_path, config, progress):
         *write_inputs(tmp_path), tmp_path / "dataset", context(config, tmp_path / "cache", progress)
     )
     assert report.notes == (
-        "the number of train queries, 2, is below split.min_train_queries 100: training may change little",
-        "the number of test queries, 1, is below split.min_test_queries 50: confidence intervals will be wide",
+        "too few train queries (2; split.min_train_queries is 100): training may change little",
+        "too few test queries (1; split.min_test_queries is 50): confidence intervals will be wide",
     )
 
 
@@ -139,7 +139,7 @@ def test_a_dataset_without_train_queries_is_refused(tmp_path, config, progress):
 
 def test_chunks_of_another_passage_template_are_refused(config):
     contract = config.contract.model_copy(update={"passage_template": "{text}"})
-    with pytest.raises(ContractError, match="another passage template"):
+    with pytest.raises(ContractError, match="a different passage template"):
         build(DOCUMENTS, CHUNKS, QUESTIONS, contract)
 
 

@@ -1,4 +1,4 @@
-"""Rows to tensors, and the role of each passage for each query."""
+"""Turning rows into tensors, and the role of each passage for each query."""
 
 import pytest
 from hypothesis import given

@@ -181,7 +181,7 @@ def test_matryoshka_training_is_compared_for_each_size(world, tmp_path):
 
 def test_nothing_to_train_on_is_an_error(tmp_path):
     world = make_world(tmp_path / "world", rows=0)
-    with pytest.raises(GateError, match="nothing to train on"):
+    with pytest.raises(GateError, match="no rows to train on"):
         train(world, tmp_path / "model", tiny_config(world))
 
 

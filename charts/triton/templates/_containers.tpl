@@ -1,4 +1,4 @@
-{{/* Downloads the release and verifies every hash. kubectl and deploy show its last words as the reason of a failure. */}}
+{{/* Downloads the release and verifies every hash. kubectl and deploy show its last output as the reason for a failure. */}}
 {{- define "triton.downloadContainer" -}}
 {{- $values := .root.Values -}}
 - name: release

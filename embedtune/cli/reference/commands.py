@@ -27,8 +27,8 @@ def command_tree(command: click.Command, name: str, parent: click.Context | None
     """Yield the context of a command and, for a group, those of the commands in it, in the order of its help.
 
     Args:
-        command: Where to start.
-        name: How it is called.
+        command: The command to start at.
+        name: Its name.
         parent: The context of the group that it belongs to; None: it is the top.
     """
     context = click.Context(command, info_name=name, parent=parent)

@@ -31,7 +31,7 @@ def render() -> str:
 
 
 def _section(field: Schema, schema: Schema) -> Schema | None:
-    """Return the model that a field holds, or None: it holds a plain value."""
+    """Return the model in a field, or None if the field has a plain value."""
     for option in (field, *field.get("anyOf", ())):
         if "$ref" in option:
             section: Schema = schema["$defs"][option["$ref"].split("/")[-1]]

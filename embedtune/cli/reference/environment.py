@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from embedtune.cli.reference.markdown import page, table
 
 INTRODUCTION = """Settings belong in the configuration; environment variables hold credentials, and
-what Kubernetes tells a container. Only entry points read them. Empty counts as not set."""
+what Kubernetes tells a container. Only entry points read them. An empty variable counts as not set."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Variable:
     Args:
         name: Its name.
         read_by: The programs that read it.
-        meaning: What it says.
+        meaning: What it is for.
         library: The library that reads it; None: embedtune's own code does.
     """
 
@@ -53,27 +53,37 @@ SERVING = (
     Variable(
         "TRT_VERSION",
         "Triton's start, for releases with target tensorrt",
-        "Version of the TensorRT that this Triton has. NVIDIA's images and `triton-gpu` set it.",
+        "TensorRT version of this Triton. NVIDIA's images and `triton-gpu` set it.",
     ),
     Variable("EMBEDTUNE_RELEASE", "the pod's download", "Id of the release. `embedtune deploy` sets it."),
     Variable("EMBEDTUNE_RELEASES", "the pod's download", "s3://bucket/prefix of the releases."),
     Variable("EMBEDTUNE_S3_ENDPOINT", "the pod's download", "host:port of the object store."),
     Variable("EMBEDTUNE_S3_SECURE", "the pod's download", "`false`: plain HTTP instead of TLS."),
-    Variable("EMBEDTUNE_S3_REGION", "the pod's download", "Region, where the object store needs one."),
+    Variable("EMBEDTUNE_S3_REGION", "the pod's download", "Region, if the object store requires one."),
     Variable(
-        "EMBEDTUNE_TARGET", "the pod's download", "What the pod can run; a release for another target is refused."
+        "EMBEDTUNE_TARGET",
+        "the pod's download",
+        "Target that the pod can run; a release for another target is refused.",
     ),
     Variable("CUDA_VISIBLE_DEVICES", "Triton, PyTorch", "GPUs to use."),
 )
 MACHINE = (
-    Variable("HF_HOME", "whatever loads a base model", "Where models from the hub are cached.", "huggingface_hub"),
     Variable(
-        "KUBECONFIG", "deploy and release, with target kubernetes", "The cluster, outside a pod.", "kubernetes"
+        "HF_HOME",
+        "whatever loads a base model",
+        "Directory where models from the hub are cached.",
+        "huggingface_hub",
+    ),
+    Variable(
+        "KUBECONFIG",
+        "deploy and release, with target kubernetes",
+        "Path of the kubeconfig that selects the cluster; not needed inside a pod.",
+        "kubernetes",
     ),
     Variable(
         "KUBERNETES_SERVICE_HOST",
         "the pipeline's prepare",
-        "Set by Kubernetes: tells that this is a pod, where a local Triton cannot be deployed.",
+        "Set by Kubernetes; its presence means that this is a pod, where a local Triton cannot be deployed.",
     ),
     Variable(
         "JUDGE_API_KEY",

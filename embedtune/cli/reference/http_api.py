@@ -5,11 +5,11 @@ from typing import Any
 
 from embedtune.cli.reference.markdown import page, table
 from embedtune.serve.gateway.app import GatewayOptions, create_app
+from embedtune.serve.gateway.auth_and_body_size import OPEN
 from embedtune.serve.gateway.http_errors import REFUSAL_CODES
-from embedtune.serve.gateway.middleware import OPEN
 
 INTRODUCTION = """The gateway (`python -m embedtune.serve.gateway`) speaks OpenAI's embeddings API.
-`/openapi.json` holds the schema this page is generated from, and `/docs` shows it in a browser.
+`/openapi.json` contains the schema this page is generated from, and `/docs` shows it in a browser.
 [serving.md](../serving.md) has examples for the usual clients."""
 ERRORS = """Every error has the body `{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients expect:
 `message` says which text or field is wrong and what would be right; `code` is meant for programs. With status 429,

@@ -1,1 +1,1 @@
-"""The configuration: one file per section, the loader, and the whole."""
+"""The configuration: one file per section, the loader, and the complete configuration."""

@@ -1,4 +1,4 @@
-"""The whole configuration of a run. Each section has its own module, and is documented at its fields."""
+"""The complete configuration of a run. Each section has its own module and documents its fields."""
 
 from typing import Self
 
@@ -20,37 +20,48 @@ from embedtune.core.contract import EncoderContract
 
 
 class Config(Section):
-    """The whole configuration of a run."""
+    """The complete configuration of a run."""
 
     seed: int = Field(default=42, ge=0, description="Seed of every random choice (recipe: 42).")
-    contract: EncoderContract = Field(description="How texts become vectors.")
+    contract: EncoderContract = Field(description="The encoder contract: how texts become vectors.")
     base: BaseSettings = Field(
         default_factory=BaseSettings, description="How strictly the base model's own files are followed."
     )
     ingest: IngestSettings = Field(
-        default_factory=IngestSettings, description="Stage ingest: documents to chunks."
+        default_factory=IngestSettings, description="Stage ingest: cuts documents into chunks."
     )
     generate: GenerateSettings = Field(
-        default_factory=GenerateSettings, description="Stage generate: chunks to questions."
+        default_factory=GenerateSettings,
+        description="Stage generate: writes and judges questions about the chunks.",
     )
-    split: SplitSettings = Field(default_factory=SplitSettings, description="Stage split: questions to a dataset.")
-    mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine: hard negatives.")
-    train: TrainSettings = Field(default_factory=TrainSettings, description="Stage train: the fine-tuning.")
+    split: SplitSettings = Field(
+        default_factory=SplitSettings, description="Stage split: builds and checks the dataset."
+    )
+    mine: MineSettings = Field(default_factory=MineSettings, description="Stage mine: finds hard negatives.")
+    train: TrainSettings = Field(
+        default_factory=TrainSettings, description="Stage train: fine-tunes the base model."
+    )
     evaluate: EvaluateSettings = Field(
-        default_factory=EvaluateSettings, description="Stage evaluate: is the model better?"
+        default_factory=EvaluateSettings, description="Stage evaluate: compares the tuned model with its base."
     )
     export: ExportSettings = Field(
-        default_factory=ExportSettings, description="Stage export: the model as an engine."
+        default_factory=ExportSettings, description="Stage export: builds and checks an engine."
     )
     deploy: DeploySettings = Field(
-        default_factory=DeploySettings, description="Stage deploy: the engine as a live endpoint."
+        default_factory=DeploySettings, description="Stage deploy: publishes a release and makes it live."
     )
-    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Where releases are kept.")
-    serve: ServeSettings = Field(default_factory=ServeSettings, description="Triton and the gateway.")
+    release: ReleaseSettings = Field(
+        default_factory=ReleaseSettings, description="The release store, and who decides which release is live."
+    )
+    serve: ServeSettings = Field(
+        default_factory=ServeSettings, description="Batching and limits of Triton and the gateway."
+    )
     storage: StorageSettings = Field(
         default_factory=StorageSettings, description="Object store for s3:// addresses."
     )
-    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings, description="This machine.")
+    runtime: RuntimeSettings = Field(
+        default_factory=RuntimeSettings, description="Device and batch size on this machine."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

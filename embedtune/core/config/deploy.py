@@ -8,23 +8,25 @@ from embedtune.core.config.section import Section
 
 
 class ReleaseSettings(Section):
-    """Where releases are kept, and what decides which one is live."""
+    """The release store, and who decides which release is live."""
 
     uri: str | None = Field(
         default=None,
-        description="s3://bucket/prefix where the releases of one service are kept; None: this machine.",
+        description="s3://bucket/prefix of the releases of one service; None: they are kept on this machine.",
     )
     owner: Literal["deploy", "values"] = Field(
         default="deploy",
-        description="What decides which release is live: the deploy stage, or the chart's values.",
+        description="Who decides which release is live: the deploy stage, or the chart's values.",
     )
 
 
 class DeploySettings(Section):
-    """When and how a release goes live."""
+    """Settings that decide when and how a release goes live."""
 
     accept: Literal["win", "marginal"] = Field(default="win", description="Worst verdict that is still deployed.")
-    target: Literal["local", "kubernetes"] = Field(default="local", description="Where Triton runs.")
+    target: Literal["local", "kubernetes"] = Field(
+        default="local", description="Platform on which Triton serves releases."
+    )
     port: int = Field(
         default=8000,
         ge=1024,
@@ -38,13 +40,13 @@ class DeploySettings(Section):
         "Deployment.",
     )
     smoke_texts: int = Field(
-        default=32, ge=2, description="Reference texts that the smoke test sends to the endpoint."
+        default=32, ge=2, description="Number of reference texts that the smoke test sends to the endpoint."
     )
     min_cosine: float | None = Field(
         default=None,
         ge=0.0,
         le=1.0,
-        description="Lowest cosine allowed between the vectors of endpoint and checkpoint for a smoke test text. "
+        description="Lowest cosine allowed between the endpoint's and the checkpoint's vector of a text. "
         "None: the limit that export sets for this precision.",
     )
     namespace: str = Field(default="default", description="Kubernetes namespace of the serving Deployment.")

@@ -8,7 +8,7 @@ from embedtune.core.config.section import Section
 
 
 class EvaluateSettings(Section):
-    """How base and tuned are compared."""
+    """Settings of the comparison of the base and tuned models."""
 
     k: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
         default=(1, 5, 10, 100),

@@ -20,7 +20,7 @@ class ExportSettings(Section):
 
     target: Target = Field(
         default="python-cpu",
-        description="What runs the encoder: python-cpu (ONNX Runtime inside Triton's Python backend), "
+        description="Runtime of the encoder: python-cpu (ONNX Runtime inside Triton's Python backend), "
         "onnxruntime (Triton's own backend) or tensorrt.",
     )
     precision: Precision = Field(
@@ -43,10 +43,12 @@ class ExportSettings(Section):
         description="Largest batch of a TensorRT engine; serve.max_batch_size must not exceed it.",
     )
     calibration_passages: int = Field(
-        default=512, ge=8, description="Passages used to calibrate the value ranges of int8 for TensorRT."
+        default=512,
+        ge=8,
+        description="Number of passages used to calibrate the value ranges of int8 for TensorRT.",
     )
     parity_texts: int = Field(
-        default=256, ge=256, description="Domain texts whose vectors are compared one by one."
+        default=256, ge=256, description="Number of domain texts whose vectors are compared one by one."
     )
     min_cosine_fp32: Share = Field(
         default=0.9999, description="Lowest cosine allowed between a text's vector at fp32 and its PyTorch vector."
@@ -68,6 +70,6 @@ class ExportSettings(Section):
         return self
 
     def min_cosine(self, precision: Precision) -> float:
-        """Return the cosine that each text must reach."""
+        """Return the lowest cosine allowed for a text."""
         limits = {"fp32": self.min_cosine_fp32, "fp16": self.min_cosine_fp16, "int8": self.min_cosine_int8}
         return limits[precision]

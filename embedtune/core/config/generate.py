@@ -1,4 +1,4 @@
-"""Settings of the stage generate: the LLM endpoints, what is asked, and what is kept."""
+"""Settings of the stage generate: the LLM endpoints, the questions asked for, and the limits for keeping them."""
 
 from typing import Annotated, Literal, Self
 
@@ -29,14 +29,14 @@ class LLMEndpointSettings(Section):
         default=6,
         ge=0,
         le=20,
-        description="Further attempts after HTTP 429 or 5xx, a timeout or a lost connection.",
+        description="Number of retries after HTTP 429 or 5xx, a timeout or a lost connection.",
     )
     price_in: float = Field(default=0.0, ge=0, description="USD per million prompt tokens.")
     price_out: float = Field(default=0.0, ge=0, description="USD per million completion tokens.")
 
 
 class GenerateSettings(Section):
-    """Which questions are asked about the chunks, and which are kept."""
+    """Settings that decide which questions are asked about the chunks, and which are kept."""
 
     llm: LLMEndpointSettings = Field(
         default_factory=LLMEndpointSettings, description="The LLM endpoint that writes the questions."
@@ -50,7 +50,7 @@ class GenerateSettings(Section):
         description="Recording to replay instead of calling an LLM endpoint: a path, or `sample`.",
     )
     questions_per_chunk: int = Field(
-        default=3, ge=1, le=20, description="Questions per chunk, written in one call."
+        default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
     )
     max_chunks: int | None = Field(
         default=None,
@@ -58,17 +58,17 @@ class GenerateSettings(Section):
         description="Maximum number of chunks to write questions about, chosen by hash. None: all chunks.",
     )
     bundles_per_chunk: float = Field(
-        default=0.4, ge=0.0, le=1.0, description="Bundles for multi-hop questions, per chunk of a split."
+        default=0.4, ge=0.0, le=1.0, description="Number of bundles for multi-hop questions, per chunk of a split."
     )
     questions_per_bundle: int = Field(
-        default=1, ge=1, le=10, description="Questions per bundle, written in one call."
+        default=1, ge=1, le=10, description="Number of questions per bundle, written in one call."
     )
     max_hops: Literal[1, 2, 3] = Field(
         default=3, description="Maximum number of passages that a question needs (recipe: 1 to 3 hops)."
     )
     styles: Shares = Field(
         default={"question": 0.4, "keywords": 0.25, "symptom": 0.2, "howto": 0.15},
-        description="Proportions of the styles in which people really search.",
+        description="Proportions of the styles in which people actually search.",
     )
     query_types: Shares = Field(
         default={"structural": 0.5, "contextual": 0.5},
@@ -93,10 +93,10 @@ class GenerateSettings(Section):
         default=7.0,
         ge=1,
         le=10,
-        description="Lowest accepted mean of the judge's four scores (recipe: 7).",
+        description="Lowest mean of the judge's four scores that is accepted (recipe: 7).",
     )
     min_score: float = Field(
-        default=5.0, ge=1, le=10, description="Lowest accepted value of each of the four scores."
+        default=5.0, ge=1, le=10, description="Lowest value of each of the four scores that is accepted."
     )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
@@ -116,7 +116,7 @@ class GenerateSettings(Section):
         description="Cost ceiling in USD; the run stops before it exceeds it. None: no ceiling.",
     )
     confirm_above: float = Field(
-        default=5.0, ge=0, description="USD above which the command line asks before it spends anything."
+        default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."
     )
 
     @model_validator(mode="after")

@@ -8,16 +8,18 @@ from embedtune.core.config.section import Section, Share
 
 
 class IngestSettings(Section):
-    """How documents become chunks."""
+    """Settings that decide how documents become chunks."""
 
     min_words: int = Field(default=200, ge=1, description="Smallest chunk in words, where the document allows it.")
     max_words: int = Field(
         default=500, ge=10, description="Largest chunk in words; contract.max_length limits its tokens too."
     )
     min_document_words: int = Field(
-        default=10, ge=1, description="Documents with fewer words are skipped, see skipped.parquet."
+        default=10, ge=1, description="Documents with fewer words are skipped and listed in skipped.parquet."
     )
-    max_file_mb: float = Field(default=64.0, gt=0, description="Larger files are skipped, see skipped.parquet.")
+    max_file_mb: float = Field(
+        default=64.0, gt=0, description="Larger files are skipped and listed in skipped.parquet."
+    )
     near_duplicate_jaccard: Share = Field(
         default=0.7, description="Chunks with this Jaccard similarity of word-5-grams or more are near-duplicates."
     )
@@ -30,7 +32,7 @@ class IngestSettings(Section):
         description="A chunk found in more documents than this is boilerplate: no questions are asked about it.",
     )
     max_component_share: Share = Field(
-        default=0.3, description="Largest share of the chunks that a family of documents may have."
+        default=0.3, description="Largest share of the chunks that one family of documents may have."
     )
     train_share: Share = Field(default=0.7, description="Share of the chunks in the train split.")
     dev_share: Share = Field(

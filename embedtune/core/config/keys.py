@@ -1,4 +1,4 @@
-"""The keys of the configuration, and the one that a misspelt key most likely means."""
+"""The keys of the configuration, and suggestions for misspelt ones."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -10,7 +10,7 @@ from embedtune.core.suggestions import closest
 
 
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
-    """Yield every key with its sections, such as `train.learning_rate`; sections themselves are among them."""
+    """Yield every key with its sections, such as `train.learning_rate`, and the sections themselves."""
     for name, field in model.model_fields.items():
         yield prefix + name
         for kind in (field.annotation, *get_args(field.annotation)):
@@ -19,7 +19,7 @@ def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
 
 
 def similar_key(key: str, value: object) -> str | None:
-    """Return the known key that an unknown one most likely means, None if nothing is like it.
+    """Return the known key that an unknown one most likely means, or None if none is similar.
 
     Args:
         key: The unknown key with its sections.

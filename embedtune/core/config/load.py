@@ -33,7 +33,7 @@ def preset_text(name: str) -> str:
     return (resources.files("embedtune") / "presets" / f"{name}.yaml").read_text()
 
 
-def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration.
 
     Args:
@@ -43,17 +43,32 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: A key is unknown, a value out of range, or a combination impossible.
     """
-    path = Path(source)
-    text = path.read_text() if path.suffix in {".yaml", ".yml"} and path.is_file() else preset_text(source)
     try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        data = yaml.safe_load(_text(source)) or {}
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid YAML", got=str(error)) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{source} is not a mapping", got=type(data).__name__, expected="sections")
     for override in overrides:
         _apply(data, override)
     return parse_config(data)
+
+
+def _text(source: str | Path) -> bytes | str:
+    """Return the YAML of a preset or a file; the name of a preset has priority over a file of that name."""
+    path = Path(source)
+    if str(source) in preset_names():
+        return preset_text(str(source))
+    if path.is_file():
+        return path.read_bytes()
+    if isinstance(source, str) and path.name == source and path.suffix not in {".yaml", ".yml"}:
+        return preset_text(source)
+    raise ConfigError(
+        "there is no such configuration file",
+        got=source,
+        expected=f"a YAML file, or one of the presets {', '.join(preset_names())}",
+        fix="`embedtune init` writes one",
+    )
 
 
 def parse_config(data: dict[str, JsonValue]) -> Config:

@@ -1,4 +1,4 @@
-"""Settings of the machine: where data is and how fast it is processed, never what the result is."""
+"""Settings of the machine: they affect where data is and how fast it is processed, never the result."""
 
 from typing import Literal
 
@@ -16,9 +16,9 @@ class StorageSettings(Section):
 
 
 class RuntimeSettings(Section):
-    """Where and how fast models run; these settings are no part of an artifact's identity."""
+    """Device and batch size of models; these settings are not part of an artifact's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where models run; auto: on the GPU if there is one."
+        default="auto", description="Device that models run on; auto: the GPU if there is one."
     )
-    encode_batch_size: int = Field(default=32, ge=1, description="Texts encoded in one batch.")
+    encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")

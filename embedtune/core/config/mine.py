@@ -10,7 +10,9 @@ from embedtune.core.config.section import Section, Share
 class MineSettings(Section):
     """Hard negatives: confusing, but truly wrong."""
 
-    negatives: int = Field(default=5, ge=1, le=100, description="Hard negatives mined per query (recipe: 5).")
+    negatives: int = Field(
+        default=5, ge=1, le=100, description="Number of hard negatives mined per query (recipe: 5)."
+    )
     min_negatives: int = Field(default=4, ge=1, description="Queries with fewer negatives than this are dropped.")
     margin: float = Field(
         default=0.05,
@@ -22,7 +24,9 @@ class MineSettings(Section):
     max_short_share: Share = Field(
         default=0.3, description="Largest share of queries that may have too few negatives."
     )
-    block: int = Field(default=50_000, ge=256, description="Passages held in memory at once (recipe: 50,000).")
+    block: int = Field(
+        default=50_000, ge=256, description="Number of passages held in memory at once (recipe: 50,000)."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

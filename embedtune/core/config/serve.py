@@ -8,7 +8,7 @@ from embedtune.core.config.section import Section
 
 
 class ServeSettings(Section):
-    """How Triton batches requests, and which requests are accepted."""
+    """Settings of Triton's batching, and limits on requests."""
 
     model_name: str = Field(
         default="embedtune",
@@ -29,13 +29,13 @@ class ServeSettings(Section):
     max_queue_size: int = Field(
         default=256,
         ge=1,
-        description="Maximum number of waiting requests; further ones are refused with status 429.",
+        description="Maximum number of waiting requests; any more are refused with status 429.",
     )
     instances: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="Copies of the encoder that run in parallel; one more tokenises meanwhile.",
+        description="Number of copies of the encoder that run in parallel; one more copy tokenises meanwhile.",
     )
     response_cache_mb: int = Field(
         default=0, ge=0, description="Size of Triton's response cache in MB; 0: no cache."

@@ -1,4 +1,4 @@
-"""Settings of the stage split: what the dataset is checked for."""
+"""Settings of the stage split: the checks on the dataset."""
 
 from pydantic import Field
 
@@ -6,11 +6,13 @@ from embedtune.core.config.section import Section, Share
 
 
 class SplitSettings(Section):
-    """What the dataset is checked for."""
+    """The checks on the dataset."""
 
-    min_test_queries: int = Field(default=50, ge=1, description="Fewer test queries cause a warning (recipe: 50).")
+    min_test_queries: int = Field(
+        default=50, ge=1, description="Number of test queries below which there is a warning (recipe: 50)."
+    )
     min_train_queries: int = Field(
-        default=100, ge=1, description="Fewer train queries cause a warning (recipe: 100)."
+        default=100, ge=1, description="Number of train queries below which there is a warning (recipe: 100)."
     )
     duplicate_similarity: Share = Field(
         default=0.9,

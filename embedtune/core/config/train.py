@@ -21,7 +21,7 @@ class TrainSettings(Section):
     loss: Literal["own_negatives", "in_batch"] = Field(
         default="own_negatives",
         description="own_negatives: only a row's own negatives, as in the recipe; in_batch: also the passages of "
-        "the other rows, false negatives masked.",
+        "the other rows, with false negatives masked.",
     )
     temperature: float = Field(default=0.02, gt=0.0, le=1.0, description="Temperature of the loss (recipe: 0.02).")
     negatives: int = Field(
@@ -55,7 +55,7 @@ class TrainSettings(Section):
         default="auto", description="Recompute activations to save memory; auto: on a GPU only."
     )
     evaluations_per_epoch: int = Field(
-        default=1, ge=1, le=100, description="How often nDCG@10 on dev is measured in each epoch."
+        default=1, ge=1, le=100, description="Number of times nDCG@10 on dev is measured in each epoch."
     )
 
     @model_validator(mode="after")

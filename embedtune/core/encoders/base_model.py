@@ -42,7 +42,7 @@ def resolve_base(
                 f"the weights in {path} are not those of the contract",
                 got=got,
                 expected=contract.weights_sha256,
-                fix="use the right model; change contract.weights_sha256 only if you want another one",
+                fix="use the right model; change contract.weights_sha256 only if you want a different one",
             )
     require_own_contract(path, contract, base.force)
     return native(path, cache)
@@ -112,6 +112,6 @@ def _hub_model(contract: EncoderContract, *, weights: bool) -> Path:
         raise InputError(
             "the base model cannot be downloaded",
             got=f"{contract.base_model}@{contract.revision}: {error}",
-            expected="a hub id that this machine may read, a local directory, s3:// or package:",
+            expected="a hub id that this machine may read, a local directory, an s3:// or a package: address",
             fix="check the name, the revision, the network and the access token (HF_TOKEN)",
         ) from error

@@ -82,7 +82,7 @@ class OnnxEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of graph, weights and contract."""
+        """Identifies the graph, the weights and the contract."""
         files = [file_sha256(file) for file in sorted(self.engine.glob("model.*"))]
         return hashlib.sha256(json.dumps([self.contract.hash, *files]).encode()).hexdigest()[:16]
 
@@ -99,7 +99,7 @@ class OnnxEncoder:
 
         Args:
             texts: Texts with their prefixes.
-            dimensions: Number of dimensions wanted per row; the rest of the row is 0.
+            dimensions: Number of dimensions wanted per row; the others are 0.
         """
         return self._graph(*token_arrays(self._tokenizer, texts), np.array(dimensions, dtype=np.int64))
 

@@ -54,7 +54,7 @@ class TorchEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the weights and the contract."""
+        """Identifies the weights and the contract."""
         if self._fingerprint is None:
             weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
             text = json.dumps([self.contract.hash, *weights])
@@ -121,8 +121,8 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         runtime: The device.
 
     Raises:
-        ContractError: The model's vectors have another size, the contract's maximum length is too long for it, or
-            it is causal where the contract's pooling needs tokens that see the whole text.
+        ContractError: The contract has a different vector size, or its maximum length is too long for the model,
+            or the model is causal where the contract's pooling needs tokens that see the whole text.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -152,7 +152,7 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
 
 
 def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
-    """Check that the model can do what the contract says."""
+    """Check that the model can fulfil the contract."""
     if size != contract.dimensions[0]:
         raise ContractError(
             f"the vectors of {path} do not have the size in the contract",

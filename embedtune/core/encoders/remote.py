@@ -27,7 +27,7 @@ Ask = Callable[[list[str], InputType], Vectors]
 REQUEST_TEXTS = 32  # texts per request, if the server accepts that many
 IN_FLIGHT = 4  # concurrent requests, so that the server is busy while vectors are transferred
 TIMEOUT_S = 120.0
-RETRIES = 6  # of a request that a busy or restarting server rejected: about 15 s
+RETRIES = 6  # attempts per request that a busy or restarting server rejects: about 15 s in all
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0
 NO_KEY = "none"  # the openai client requires a key even if the server does not
 PROBES = ("pressure", "a sentence of some words, so that more than one token counts " * 4)
@@ -74,7 +74,7 @@ class TritonEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the contract and of the model that is served now."""
+        """Identifies the contract and the model that is served now."""
         return _probed(self, self._contract)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
@@ -109,7 +109,7 @@ class TritonEncoder:
         return vectors
 
     def _retry(self, call: Callable[[], Reply]) -> Reply:
-        """Call Triton, and again while it is unavailable: queues empty, servers restart, connections return."""
+        """Call Triton, and retry while it is unavailable: queues empty, servers restart, connections recover."""
         from tritonclient.utils import InferenceServerException
 
         attempt = 0
@@ -149,7 +149,7 @@ class EndpointEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the contract and of the model that is served now."""
+        """Identifies the contract and the model that is served now."""
         return _probed(self, self._contract)
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
@@ -175,7 +175,7 @@ class EndpointEncoder:
         except openai.APIConnectionError as error:
             raise _silent(self._url, error.__cause__ or error) from error
         except (openai.APIError, ValueError) as error:  # ValueError: status 200, but the body is no reply
-            raise _refused(self._url, f"no embeddings: {error}") from error
+            raise _refused(self._url, f"the reply has no embeddings: {error}") from error
         places = [item.index for item in reply.data]
         if sorted(places) != list(range(len(texts))):
             raise _refused(self._url, f"vectors of the texts {places[:5]} … for {len(texts)} texts")
@@ -233,14 +233,14 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise EndpointError(
-            "a text cannot be sent: it contains half a character (a lone surrogate)",
+            "a text cannot be sent: it contains a lone surrogate, half of a character",
             got=ascii(text[max(0, error.start - 20) : error.end + 20]),
             fix="correct the text",
         ) from error
 
 
 def _refused(server: str, reason: object) -> EndpointError:
-    return EndpointError(f"{server} refuses a request", got=reason)
+    return EndpointError(f"{server} refused a request", got=reason)
 
 
 def _silent(server: str, reason: object) -> EndpointError:

@@ -1,4 +1,4 @@
-"""A cache of vectors by encoder and text: three stages embed the same passages with the base model."""
+"""A cache of vectors by encoder and text, since three stages embed the same passages with the base model."""
 
 import hashlib
 import sqlite3

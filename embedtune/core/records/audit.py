@@ -1,11 +1,11 @@
-"""audit.json of the triplets artifact: how the hard negatives came about, for the report and for people."""
+"""audit.json of the triplets artifact: how the hard negatives were found, for the report and for people."""
 
 from typing import ClassVar
 
 from embedtune.core.records.base import JsonRecord, Part
 
 AUDIT_FILE = "audit.json"
-# What a reader of the report is told about each reason in `Rejected`.
+# How the report words each reason in `Rejected`.
 REASON_TEXTS = {
     "positive": "answers the question",
     "group": "near-duplicate of an answer",
@@ -15,7 +15,7 @@ REASON_TEXTS = {
 
 
 class Quantiles(Part):
-    """Quantiles of scores or ranks, with linear interpolation."""
+    """Quantiles of scores or ranks, linearly interpolated."""
 
     minimum: float
     p5: float
@@ -34,7 +34,7 @@ class Histogram(Part):
 
 
 class Distribution(Part):
-    """Scores or ranks in figures; all but the count are None if there are no values."""
+    """Summary of scores or ranks; all fields but the count are None if there are no values."""
 
     count: int
     mean: float | None = None
@@ -75,7 +75,7 @@ class LexicalDuplicate(Part):
 
 
 class LexicalDuplicates(Part):
-    """How many negatives were compared with their positive, how many nearly repeat it, and some of those."""
+    """The comparison of negatives with their positives: counts, and examples that nearly repeat a positive."""
 
     checked: int
     found: int
@@ -83,7 +83,7 @@ class LexicalDuplicates(Part):
 
 
 class NegativeExample(Part):
-    """A negative as a reader of the audit sees it."""
+    """A negative, as shown in the audit."""
 
     id: str
     text: str
@@ -91,7 +91,7 @@ class NegativeExample(Part):
 
 
 class TripletExample(Part):
-    """A row of the triplets table as a reader of the audit sees it."""
+    """A row of the triplets table, as shown in the audit."""
 
     query_id: str
     query: str
@@ -102,7 +102,7 @@ class TripletExample(Part):
 
 
 class Audit(JsonRecord):
-    """What was mined and what was rejected.
+    """The audit of mining: the accepted and rejected candidates.
 
     Attributes:
         mining_corpus: Number of passages that were searched.

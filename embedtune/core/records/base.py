@@ -1,7 +1,7 @@
 """The base class of every JSON contract: a frozen, versioned record with one writer and one reader.
 
 A file names its schema and version next to its fields, so that an error can say what was found. Before 1.0 an
-older version is refused, with the command that makes the file again.
+older version is refused, with the command that recreates the file.
 """
 
 import json
@@ -10,15 +10,15 @@ from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, OtherVersionError
 
 NAME_KEY, VERSION_KEY = "schema_name", "schema_version"
 
 
 class Part(BaseModel):
-    """A part of a record: unknown keys are errors, values never change."""
+    """A part of a record: unknown keys are errors, numbers are finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class JsonRecord(Part):
@@ -27,7 +27,7 @@ class JsonRecord(Part):
     Attributes:
         NAME: Name of the schema, as written in the file.
         VERSION: Raised when a field is added, removed or changes its meaning.
-        REMAKE: The command that makes the file again.
+        REMAKE: The command that recreates the file.
     """
 
     NAME: ClassVar[str]
@@ -49,14 +49,18 @@ def render_record(record: JsonRecord) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_record(path: Path, kind: type[R]) -> R:
+def read_record(path: str | Path, kind: type[R]) -> R:
     """Read a record.
+
+    Args:
+        path: The JSON file.
+        kind: The expected record.
 
     Raises:
         ArtifactError: The file is missing, damaged, or of another schema or version.
     """
     try:
-        text = path.read_bytes()
+        text = Path(path).read_bytes()
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be read", got=error.strerror, expected=f"a {kind.NAME} record", fix=_again(kind)
@@ -77,15 +81,19 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{where} is damaged: it is not JSON", got=str(error), fix=_again(kind)) from error
     if not isinstance(data, dict):
         raise ArtifactError(f"{where} is damaged", got=type(data).__name__, expected="an object", fix=_again(kind))
-    # Files from before versions name neither.
+    # Files from before versions were introduced name neither.
     name, version = data.pop(NAME_KEY, kind.NAME), data.pop(VERSION_KEY, 0)
-    if (name, version) != (kind.NAME, kind.VERSION):
+    if name != kind.NAME:
         raise ArtifactError(
-            f"{where} was written by another version of embedtune",
+            f"{where} contains another kind of record", got=repr(name), expected=kind.NAME, fix=_again(kind)
+        )
+    if version != kind.VERSION:
+        raise OtherVersionError(
+            f"{where} was written by a different version of embedtune",
             got=f"{name} version {version}",
             expected=f"{kind.NAME} version {kind.VERSION}",
             fix=_again(kind),

@@ -1,4 +1,4 @@
-"""What deploy writes as JSON: the decision, the drift of the live endpoint, and the re-index plan."""
+"""The JSON files that deploy writes: the decision, the drift of the live endpoint, and the re-index plan."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ REINDEX_FILE = "reindex.json"
 
 
 class Deployment(JsonRecord):
-    """What was decided about an engine, and why.
+    """The decision about an engine, and the reason for it.
 
     Attributes:
         deployed: Whether it went live.
@@ -51,7 +51,7 @@ class DriftedText(Part):
 
 
 class EndpointDrift(JsonRecord):
-    """How far the vectors of the live service are from those of the checkpoint.
+    """The difference between the live service's vectors and the checkpoint's.
 
     Attributes:
         endpoint: Address of the service.
@@ -75,7 +75,7 @@ class EndpointDrift(JsonRecord):
 
 
 class ReindexPlan(JsonRecord):
-    """What a vector store has to do before it may answer queries of a new release.
+    """The work that a vector store needs before it may answer queries for a new release.
 
     Attributes:
         release: Id of the new release.
@@ -87,12 +87,12 @@ class ReindexPlan(JsonRecord):
         dimensions: Vector sizes that it offers, the full one first.
         similarity: How vectors are compared.
         normalized: Whether they have unit length.
-        input_type: What to embed the corpus as.
+        input_type: Input type to embed the corpus with.
         chunks: Number of passages in the corpus.
         passages_per_second: Measured through the endpoint.
         estimated_seconds: For the whole corpus.
         bytes_float32: Size of all vectors, by dimension.
-        command: What embeds the corpus.
+        command: The command that embeds the corpus.
         steps: What to do, in order.
     """
 

@@ -1,4 +1,4 @@
-"""What export writes as JSON: `engine.json` (what the engine is) and `parity.json` (its parity with PyTorch)."""
+"""The JSON files that export writes: `engine.json` describes the engine, `parity.json` its parity with PyTorch."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ PARITY_FILE = "parity.json"
 
 
 class Engine(JsonRecord):
-    """What an engine was built for.
+    """The platform an engine was built for.
 
     Attributes:
         target: What runs it.
@@ -18,8 +18,8 @@ class Engine(JsonRecord):
         opset: ONNX operator set of its graph.
         file: The graph or the TensorRT plan, relative to the engine directory.
         hidden: The full dimension of its vectors.
-        tensorrt_version: TensorRT that built it; None for ONNX.
-        compute_capability: Of the GPU that built it; None for ONNX.
+        tensorrt_version: Version of the TensorRT that built it; None for ONNX.
+        compute_capability: Compute capability of the GPU that built it; None for ONNX.
         max_batch_size: Largest batch that it accepts; None: any.
     """
 
@@ -55,15 +55,15 @@ class TokenRange(Part):
 
 
 class VariantParity(Part):
-    """How close one precision is to PyTorch.
+    """The parity of one precision with PyTorch.
 
     Attributes:
         megabytes: Size of the graph with its weights.
-        required_cosine: What each text has to reach.
+        required_cosine: Lowest cosine allowed for a text.
         min_cosine: Of the worst text.
         mean_cosine: Over all texts.
         ndcg: nDCG@10 on the dev questions; None if there are none.
-        ndcg_cost: How much nDCG@10 it loses against PyTorch.
+        ndcg_cost: Loss of nDCG@10 compared with PyTorch.
         passed: Whether it may be shipped.
         worst: The texts with the lowest cosine, the worst first.
     """
@@ -82,7 +82,7 @@ class Parity(JsonRecord):
     """The comparison of an engine and its variants with PyTorch.
 
     Attributes:
-        target: What runs the engine.
+        target: Runtime of the engine.
         precision: The variant that is shipped.
         texts: Number of compared texts.
         tokens: How long they are.

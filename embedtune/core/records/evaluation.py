@@ -64,7 +64,7 @@ class Verdict(StrEnum):
 
 
 class Promotion(Part):
-    """Whether the tuned model may replace what is live.
+    """The decision whether the tuned model may replace the live model.
 
     Args:
         against: What the tuned model was compared with: the champion if there is one, else the base.
@@ -90,7 +90,7 @@ class VerdictRecord(JsonRecord):
         decided_on: Name of the deciding set.
         delta: The difference on the deciding set.
         reasons: One line per set: the difference, its interval, and on which side of 0 it is.
-        promotion: The same rule applied to what is live.
+        promotion: The same rule applied to the live model.
     """
 
     NAME: ClassVar[str] = "verdict"
@@ -131,7 +131,7 @@ class SetSlices(Part):
     """The slices of one set.
 
     Args:
-        bm25_rank1_share: Share of the queries for which BM25 ranks a right passage first.
+        bm25_rank1_share: Share of the queries for which BM25 ranks a relevant passage first.
         slices: Ordered by dimension and value.
     """
 
@@ -174,11 +174,11 @@ class RankedPassage(Part):
 
 
 class Ranking(Part):
-    """What one system found for one query.
+    """The results of one system for one query.
 
     Args:
         ndcg_at_10: nDCG@10 of the query.
-        first_relevant_rank: Rank of the first right passage; None if none was found.
+        first_relevant_rank: Rank of the first relevant passage; None if none was found.
         top: The first passages.
     """
 

@@ -1,8 +1,10 @@
-"""What the gateway's playground page shows next to the passages: `playground.json`."""
+"""`playground.json`: what the gateway's playground page shows in addition to the passages."""
 
 from typing import ClassVar
 
 from embedtune.core.records.base import JsonRecord
+
+ABOUT_FILE = "playground.json"
 
 
 class PlaygroundRecord(JsonRecord):

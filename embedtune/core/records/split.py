@@ -1,4 +1,4 @@
-"""split.json of the dataset artifact: what was proved about the dataset before it was written."""
+"""split.json of the dataset artifact: the proofs about the dataset, made before it was written."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ SPLIT_FILE = "split.json"
 
 
 class ProofResult(Part):
-    """One proof: what holds if there are no violations, and how many things were checked."""
+    """One proof: the statement that holds if there are no violations, and the number of things checked."""
 
     name: str
     checked: int

@@ -34,7 +34,7 @@ class KeptStep(Part):
 
 
 class SizeComparison(Part):
-    """Dev nDCG@10 of the base and the tuned model with vectors cut to one size."""
+    """Dev nDCG@10 of the base and tuned models with vectors cut to one size."""
 
     dimension: int
     base: float
@@ -42,13 +42,13 @@ class SizeComparison(Part):
 
 
 class Training(JsonRecord):
-    """The course of a training run. It holds no times, so that equal runs give equal models.
+    """The course of a training run. It records no times, so that equal runs produce equal models.
 
     Attributes:
         steps: Every optimiser step, in order.
         dev: Every measurement, in order; empty without dev questions.
         best: The step that was kept.
-        rows: Rows that there were to train on.
+        rows: Number of rows trained on.
         batch_size: Rows per optimiser step.
         device: Name of the device.
         matryoshka: One entry per vector size; empty if the contract has only one or there are no dev questions.

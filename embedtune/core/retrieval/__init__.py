@@ -1,1 +1,1 @@
-"""Retrieval: data sets, exact search, BM25, metrics and near-duplicates."""
+"""Retrieval: datasets, exact search, BM25, metrics and near-duplicates."""

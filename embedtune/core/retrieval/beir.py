@@ -25,7 +25,7 @@ class Record:
     Args:
         id: Its unique id.
         text: Its text; for a passage, the complete string that is embedded.
-        metadata: Further fields, which BEIR allows and does not define.
+        metadata: Additional fields, which BEIR allows but does not define.
     """
 
     id: str
@@ -43,7 +43,7 @@ class RetrievalSet:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read corpus.jsonl or queries.jsonl; a title is put before the text, as BEIR does.
+    """Read corpus.jsonl or queries.jsonl; a title is prepended to the text, as BEIR does.
 
     Raises:
         InputError: The file is missing, or a line is wrong; the error names the line.
@@ -92,7 +92,9 @@ def read_qrels(path: Path) -> Qrels:
     """
     if not path.is_file():
         raise InputError(
-            "the judgements of the retrieval set are missing", got=str(path), expected="qrels/<split>.tsv"
+            "the relevance judgements of the retrieval set are missing",
+            got=str(path),
+            expected="qrels/<split>.tsv",
         )
     qrels: Qrels = {}
     with path.open(encoding="utf-8", newline="") as stream:
@@ -103,7 +105,7 @@ def read_qrels(path: Path) -> Qrels:
                 query_id, passage_id, score = row[0], row[1], int(row[2])
             except (IndexError, ValueError) as error:
                 raise InputError(
-                    f"{path}:{number} is not a judgement", got=row, expected="query-id corpus-id score"
+                    f"{path}:{number} is not a relevance judgement", got=row, expected="query-id corpus-id score"
                 ) from error
             if score > 0:
                 qrels.setdefault(query_id, {})[passage_id] = score

@@ -19,7 +19,7 @@ _SEPARATOR = re.compile(r"[-'\u2019.:/_]")
 
 
 def tokenize(text: str) -> list[str]:
-    """Return the word tokens of a text, case folded; a code or compound is included whole and in its parts.
+    """Return the word tokens of a text, case folded; a code or compound is included both whole and in parts.
 
     `tokenize("Replace A-114 now")` gives `["replace", "a-114", "a", "114", "now"]`, so that a query finds the code
     both as it is written and as people type it.

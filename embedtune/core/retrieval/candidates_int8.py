@@ -7,7 +7,7 @@ For a query q and a passage p, rounded to 8 bits as q' and p', Cauchy and Schwar
     bar(q) = the k-th highest of q'·p' - e(q, p) over all passages
     p can be among the k best of q only if q'·p' + e(q, p) >= bar(q)
 
-The passages are scanned block by block, with the bar as far as it is known. A group of passages of which even the
+The passages are scanned block by block, with the bar found so far. A group of passages of which even the
 highest product stays below the bar is dropped (`_prune`); the passages of the other groups are compared one by one
 (`_score`); those that reach the final bar are the candidates (`_collect`). The caller scores them exactly: a few
 hundred of 100,000. On CPUs with VNNI an 8-bit product runs four times as fast as a product of floats.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-GROUP = 32  # passages that share a scale, and of which the highest product is compared first
+GROUP = 32  # passages that share a scale; their highest product is compared first
 PASSAGES = 256 * GROUP  # in one block, so that its products fit into the processor's cache
 QUERIES = 512
 LEVELS = 127
@@ -37,7 +37,7 @@ class QuantizedPassages:
 
     Attributes:
         levels: Complete groups of rounded passages, shape (GROUP·groups, dimension), int8.
-        scale: The value of one level, by group.
+        scale: Value of one level, by group.
         residual: The longest |p - p'|, by group.
         norm: The longest |p|, measured from the mean.
         longest: An upper bound on the length of the passages themselves.
@@ -55,7 +55,7 @@ class QuantizedPassages:
 
 
 def fast_here() -> bool:
-    """Tell whether this CPU multiplies 8-bit numbers quickly."""
+    """Return whether this CPU multiplies 8-bit numbers quickly."""
     import torch
 
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -1,6 +1,6 @@
-"""Exact inner-product search in bounded memory: a fast scan proposes candidates, each pair is then scored alone.
+"""Exact inner-product search in bounded memory: a fast scan proposes candidates, each is then scored on its own.
 
-A matrix product rounds the score of one pair differently in blocks of different shape, and a GPU rounds even more,
+A matrix product rounds the score of a pair differently in blocks of different shapes, and a GPU rounds even more,
 so its scores depend on the block size. Here products only propose candidates, a few more than were asked for; each
 proposed pair is then scored on its own, which always gives the same bits. So results do not depend on blocks or
 threads, and equal vectors have equal scores.
@@ -155,7 +155,7 @@ def _gpu_knn(k: int) -> Knn | None:
 
     if not hasattr(faiss, "StandardGpuResources") or k > GPU_MAX_K:
         return None
-    untyped: Any = faiss  # nor do they have the classes of its GPU build
+    untyped: Any = faiss  # the stubs also lack the classes of its GPU build
     resources = untyped.StandardGpuResources()
     return lambda queries, passages, k: untyped.knn_gpu(
         resources, queries, passages, k, metric=faiss.METRIC_INNER_PRODUCT

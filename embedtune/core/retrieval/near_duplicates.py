@@ -8,7 +8,7 @@ The second condition implies a containment of 2·jaccard / (1 + jaccard), so eve
 
     least = min(containment, 2·jaccard / (1 + jaccard))
 
-The sketch of a text is its 32 smallest shingle hashes: a random sample of its shingles, chosen alike in all texts.
+The sketch of a text is its 32 smallest shingle hashes: a random sample of its shingles, chosen by the same rule.
 B is a candidate for A if A contains enough of the h hashes in the sketch of B:
 
     needed = h·least - 5·sqrt(h·least·(1 - least)), or h·least if the sketch of B is all of B
@@ -32,7 +32,7 @@ from embedtune.core.retrieval.shingles import Hashes, overlap, shingles
 from embedtune.core.retrieval.union_find import Labels, UnionFind
 
 SKETCH = 32  # hashes kept per text
-POSTING = 64  # texts indexed per sampled shingle; a phrase that more texts share says little
+POSTING = 64  # texts indexed per sampled shingle; a phrase that more texts share is not distinctive
 BATCH = 256  # texts compared at once
 BLOCK = 1 << 20  # keys processed at once
 _HALF = np.uint64(32)
@@ -41,7 +41,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The measures by which two texts are near-duplicates; either is enough."""
+    """The thresholds above which two texts are near-duplicates; reaching either is enough."""
 
     jaccard: float
     containment: float
@@ -52,7 +52,7 @@ class Thresholds:
         return min(self.containment, 2 * self.jaccard / (1 + self.jaccard))
 
     def accept(self, a: Hashes, b: Hashes) -> bool:
-        """Tell whether two texts are near-duplicates."""
+        """Return whether two texts are near-duplicates."""
         common = overlap(a, b)
         if not common:
             return False

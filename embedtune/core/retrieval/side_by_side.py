@@ -1,4 +1,4 @@
-"""The results of two models for one question side by side: each passage's rank, and its rank with the other."""
+"""Compares the results of two models for one question: each passage's rank with one model and with the other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

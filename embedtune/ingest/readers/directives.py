@@ -1,4 +1,4 @@
-"""The directives and roles of Sphinx and MyST, which reStructuredText and Markdown have in common."""
+"""The directives and roles of Sphinx and MyST, which reStructuredText and Markdown share."""
 
 import re
 

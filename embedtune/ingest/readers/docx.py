@@ -27,7 +27,7 @@ FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
     EOFError,
 )
-LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a bomb, not a document
+LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a zip bomb, not a document
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)
 _CODE = re.compile(r"code|listing|preformatted|macro", re.IGNORECASE)

@@ -55,7 +55,7 @@ def _decode(data: bytes, declared: str | None) -> str:
 
 @dataclass
 class _Page:
-    """What has been read so far; inline text is collected in `line` until a block ends."""
+    """The blocks read so far; inline text is collected in `line` until a block ends."""
 
     blocks: list[Block] = field(default_factory=list)
     line: list[str] = field(default_factory=list)

@@ -59,7 +59,7 @@ def _heading_level(line: str, first: bool) -> int:
 
 
 def _is_columns(lines: list[str]) -> bool:
-    """Tell whether lines are in columns or indented like a listing, so that line breaks matter."""
+    """Return whether lines are in columns or indented like a listing, so that line breaks matter."""
     if _ITEM.match(lines[0]) or len(lines) < 2:
         return False
     columns = sum(bool(_COLUMNS.search(line.strip())) for line in lines)

@@ -1,4 +1,4 @@
-"""Reads reStructuredText with docutils, file insertion and raw output off; what Sphinx adds becomes text."""
+"""Reads reStructuredText with docutils, without file insertion or raw output; Sphinx's additions become text."""
 
 import re
 from collections import defaultdict

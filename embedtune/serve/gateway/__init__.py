@@ -1,1 +1,1 @@
-"""The gateway next to Triton: serves `/v1/embeddings`, so that every OpenAI client works."""
+"""The gateway next to Triton: it serves `/v1/embeddings`, so that every OpenAI client works."""

@@ -75,7 +75,7 @@ def _serve(server: uvicorn.Server, app: FastAPI, drain: float) -> bool:
 
     def end(number: int, _: object) -> None:
         stop.set()
-        if number == signal.SIGINT:  # someone at a terminal: no load balancer has to be waited for
+        if number == signal.SIGINT:  # Ctrl-C at a terminal: there is no load balancer to wait for
             at_once.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

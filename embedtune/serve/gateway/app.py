@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.serve.gateway.auth_and_body_size import Guard
 from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
 from embedtune.serve.gateway.metrics import Metrics
-from embedtune.serve.gateway.middleware import Guard
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
@@ -45,7 +45,7 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     "default": {
         "model": ErrorBody,
         "description": "Any other error.",
-    },  # otherwise FastAPI documents a 422 of its own
+    },  # otherwise FastAPI documents its own 422
 }
 HTTP_ERRORS = {
     400: "the body cannot be read as JSON",
@@ -76,7 +76,7 @@ class GatewayOptions:
 
 
 class Gateway:
-    """State that the routes share.
+    """The state that the routes share.
 
     Args:
         options: Its options.
@@ -155,7 +155,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
     app = FastAPI(
         title="embedtune",
         version=__version__,
-        summary="Embeddings of a model that knows your documents, for every OpenAI client",
+        summary="Embeddings from a model that knows your documents, for every OpenAI client",
         lifespan=gateway.connected,
         openapi_url="/openapi.json",
         redoc_url=None,
@@ -233,7 +233,7 @@ def _add_refusals(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return validation_refusal(error.errors(), request.headers.get("content-type", "")).response()
 
-    @app.exception_handler(Exception)  # a bug of ours: the server logs it with its traceback
+    @app.exception_handler(Exception)  # a bug in the gateway: the server logs it with its traceback
     async def failed(_: Request, __: Exception) -> Response:
         return RefusedError(500, "the gateway failed", code="internal_error").response()
 

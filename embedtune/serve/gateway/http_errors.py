@@ -32,7 +32,7 @@ REFUSAL_CODES = {
     "invalid_api_key": (401, "the API key is wrong or missing"),
     "model_not_found": (404, "no model of this name is served"),
     "no_playground": (404, "the gateway was started without `--playground`"),
-    "other_model": (409, "the playground was written for another model than the one being served"),
+    "other_model": (409, "the playground was written for a model other than the one being served"),
     "body_too_large": (413, "the body is larger than `--max-body-bytes` (4,000,000)"),
     "rate_limit_exceeded": (429, "Triton's queue is full (`serve.max_queue_size`, 256 requests)"),
     "internal_error": (500, "the model or the gateway failed"),
@@ -62,7 +62,7 @@ class RefusedError(EmbedtuneError):
         self.retry = retry
 
     def response(self) -> JSONResponse:
-        """Return it in the form that OpenAI's clients expect."""
+        """Return the error body that OpenAI's clients expect."""
         error = {"message": self.what, "type": _kind(self.status), "param": self.param, "code": self.code}
         headers: dict[str, str] = {}
         if self.retry:
@@ -73,7 +73,7 @@ class RefusedError(EmbedtuneError):
 
 
 def wrong_input(message: str) -> RefusedError:
-    """Return the refusal of the content of `input`."""
+    """Return a refusal because of the content of `input`."""
     return RefusedError(400, message, code="invalid_input", param="input")
 
 

@@ -12,7 +12,10 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
-            "embedtune_gateway_requests", "Requests answered.", ["route", "status"], registry=self._registry
+            "embedtune_gateway_requests",
+            "Number of requests answered.",
+            ["route", "status"],
+            registry=self._registry,
         )
         self.seconds = Histogram(
             "embedtune_gateway_request_seconds",
@@ -22,10 +25,14 @@ class Metrics:
             registry=self._registry,
         )
         self.in_progress = Gauge(
-            "embedtune_gateway_requests_in_progress", "Requests being answered now.", registry=self._registry
+            "embedtune_gateway_requests_in_progress",
+            "Number of requests being answered now.",
+            registry=self._registry,
         )
-        self.texts = Counter("embedtune_gateway_texts", "Texts embedded.", ["input_type"], registry=self._registry)
-        self.tokens = Counter("embedtune_gateway_tokens", "Tokens embedded.", registry=self._registry)
+        self.texts = Counter(
+            "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
+        )
+        self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""

@@ -1,4 +1,4 @@
-"""The page at `/`: the passages that the base and the tuned model find for one question, side by side."""
+"""The page at `/`: the passages that the base and tuned models find for one question, side by side."""
 
 import asyncio
 import base64
@@ -19,12 +19,12 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
-from embedtune.core.records.playground import PlaygroundRecord
+from embedtune.core.records.playground import ABOUT_FILE, PlaygroundRecord
 from embedtune.core.retrieval.beir import read_records
 from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.serve.gateway.http_errors import RefusedError
 
-ABOUT_FILE, CORPUS_FILE = "playground.json", "corpus.jsonl"
+CORPUS_FILE = "corpus.jsonl"
 PROBES = 4  # passages whose vectors must match those of the served model
 MIN_COSINE = 0.95  # the same model in another precision is above this
 HOW = "start the gateway with --playground DIR, a directory that `embedtune search WORK --playground DIR` wrote"
@@ -33,7 +33,7 @@ Embed = Callable[[list[str], str], Awaitable[Vectors]]
 
 
 class Question(BaseModel):
-    """A question to both models."""
+    """A question for both models."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ class Playground:
 
     Raises:
         InputError: The directory is not a playground.
-        ArtifactError: It was written by another version of embedtune.
+        ArtifactError: It was written by a different version of embedtune.
     """
 
     def __init__(self, folder: Path, embed: Embed) -> None:
@@ -67,7 +67,7 @@ class Playground:
         """Return the first results of both models.
 
         Raises:
-            RefusedError: The playground was written for another model than the served one.
+            RefusedError: The playground was written for a model other than the one being served.
         """
         await self._check()
         (query,) = await self._embed([question.query], "query")
@@ -82,7 +82,7 @@ class Playground:
         if served.shape != stored.shape or (served * stored).sum(axis=1).min() < MIN_COSINE:
             raise RefusedError(
                 409,
-                "the playground was written for another model than the one being served: write it again",
+                "the playground was written for a model other than the one being served: write it again",
                 code="other_model",
             )
         self._checked = True
@@ -93,7 +93,7 @@ class Playground:
 
 
 def ranking(scores: Vectors) -> Ranking:
-    """Return the best places with their scores; equal scores are ordered by place."""
+    """Return the best positions with their scores; equal scores are ordered by position."""
     places = np.arange(len(scores))
     if len(scores) > DEPTH:
         places = np.flatnonzero(scores >= np.partition(scores, -DEPTH)[-DEPTH])

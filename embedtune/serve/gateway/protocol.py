@@ -48,7 +48,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Number of tokens that the model read, including prefixes."""
+    """The number of tokens that the model read, including prefixes."""
 
     prompt_tokens: int
     total_tokens: int
@@ -80,7 +80,7 @@ class ModelList(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """What is wrong."""
+    """The details of an error."""
 
     message: str
     type: str
@@ -89,7 +89,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Body of every answer that is not a success."""
+    """Body of every response that is not a success."""
 
     error: ErrorDetail
 

@@ -1,4 +1,4 @@
-"""Decoding of the token ids that some OpenAI clients send, if the table of that encoding is configured."""
+"""Decodes the token ids that some OpenAI clients send, if the table of their encoding is configured."""
 
 import base64
 import binascii
@@ -35,7 +35,7 @@ class TokenIds:
             raise InputError(
                 f"{file} is not a table of token ids",
                 got=error,
-                expected="per line a token in base64 and its id (cl100k_base.tiktoken)",
+                expected="one line per token, with the token in base64 and its id (cl100k_base.tiktoken)",
             ) from error
 
     def decode(self, ids: Sequence[int]) -> str:

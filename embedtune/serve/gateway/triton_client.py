@@ -13,7 +13,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
 
 log = logging.getLogger(__name__)
-# Reconnect soon after Triton was restarted: by default gRPC waits up to two minutes.
+# Reconnect soon after Triton has restarted: by default gRPC waits up to two minutes.
 CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -26,7 +26,7 @@ TOO_MANY = "batch-size must be <="  # from Triton's error message
 
 
 class _LimitsChangedError(RefusedError):
-    """Triton accepts fewer texts per request than before: it serves another release now."""
+    """Triton accepts fewer texts per request than before, because it now serves another release."""
 
     def __init__(self) -> None:
         super().__init__(503, "the model is being replaced", code="unavailable", retry=True)

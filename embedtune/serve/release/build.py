@@ -49,7 +49,7 @@ def build_release(engine: Path, output: Path, settings: ServeSettings) -> Releas
         try:
             found = read_release(target)
         except ArtifactError as error:
-            log.warning("building release %s again: %s", record.id, error.what)
+            log.warning("rebuilding release %s: %s", record.id, error.what)
             shutil.rmtree(target)
         else:
             shutil.rmtree(draft)

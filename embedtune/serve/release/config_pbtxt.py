@@ -20,7 +20,7 @@ from embedtune.serve.release.pbtxt_format import (
 
 BACKENDS: dict[Target, str] = {"python-cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
 ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": Kind.KIND_GPU}
-# What a call of the encoder costs in addition to its tokens, counted in tokens. Measured on a CPU (MiniLM): 2 ms
+# The fixed cost of an encoder call, counted in tokens. Measured on a CPU (MiniLM): 2 ms
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_FILE = "text"
@@ -38,7 +38,7 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
     The shape of its inputs does not depend on the length of the texts, so that Triton can merge any requests.
 
     Args:
-        target: What runs the encoder.
+        target: Runtime of the encoder.
         settings: Batching and limits.
     """
     inside = target == "python-cpu"

@@ -60,7 +60,7 @@ def _require_batch(built: Engine, settings: ServeSettings) -> None:
     largest = built.max_batch_size
     if largest is not None and settings.max_batch_size > largest:
         raise ConfigError(
-            "Triton would make larger batches than the TensorRT engine accepts",
+            "Triton would form larger batches than the TensorRT engine accepts",
             got=f"serve.max_batch_size={settings.max_batch_size}",
             expected=f"at most {largest}, which the engine was built for",
             fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",

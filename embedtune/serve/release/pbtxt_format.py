@@ -17,7 +17,7 @@ class DataType(Enum):
 
 
 class Kind(Enum):
-    """Where an instance runs; AUTO: on the GPUs, or on the CPU if there are none."""
+    """Device an instance runs on; AUTO: the GPUs, or the CPU if there are none."""
 
     KIND_CPU = auto()
     KIND_GPU = auto()
@@ -53,14 +53,14 @@ class InstanceGroup:
 
 @dataclass(frozen=True)
 class QueuePolicy:
-    """What happens when requests wait; more than `max_queue_size` are refused."""
+    """The handling of waiting requests; more than `max_queue_size` are refused."""
 
     max_queue_size: int
 
 
 @dataclass(frozen=True)
 class DynamicBatching:
-    """How requests are merged into one batch."""
+    """The rules for merging requests into one batch."""
 
     max_queue_delay_microseconds: int
     default_queue_policy: QueuePolicy
@@ -93,7 +93,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class ResponseCache:
-    """Whether identical requests are answered from the cache."""
+    """The option to answer identical requests from the cache."""
 
     enable: bool
 
@@ -107,7 +107,7 @@ class Specific:
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """Which versions are served."""
+    """The versions to serve."""
 
     specific: Specific
 

@@ -1,4 +1,4 @@
-"""A release on disk: what its `release.json` says, and the reader that verifies every file."""
+"""A release on disk: the record in its `release.json`, and the reader that verifies every file."""
 
 import hashlib
 import json
@@ -19,20 +19,20 @@ REPOSITORY = "repository"
 
 
 class ReleaseRecord(JsonRecord):
-    """What a release is.
+    """The description of a release.
 
     Attributes:
         id: Its name: a hash over its files and its target.
-        target: What runs the encoder.
-        precision: In which the encoder computes.
+        target: Runtime of the encoder.
+        precision: Precision in which the encoder computes.
         model_name: Name of the endpoint model.
         contract_hash: Hash of its encoder contract.
         dimensions: Vector sizes that it offers, the full one first.
-        max_length: Tokens that the encoder reads of a text.
+        max_length: Number of tokens of a text that the encoder reads.
         engine: Fingerprint of the engine artifact it was built from.
         response_cache_mb: Size of Triton's response cache; 0: none.
-        tensorrt_version: TensorRT that built its engine; None for ONNX.
-        compute_capability: Of the GPU that built its engine; None for ONNX.
+        tensorrt_version: Version of the TensorRT that built its engine; None for ONNX.
+        compute_capability: Compute capability of the GPU that built its engine; None for ONNX.
         files: sha256 by relative path, `release.json` itself not included.
     """
 
@@ -60,7 +60,7 @@ class Release:
 
     Args:
         path: Its directory.
-        record: What its `release.json` says.
+        record: The content of its `release.json`.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class Release:
 
     @property
     def target(self) -> Target:
-        """What runs the encoder."""
+        """Runtime of the encoder."""
         return self.record.target
 
     @property
@@ -88,7 +88,7 @@ class Release:
 
     @property
     def contract(self) -> EncoderContract:
-        """How texts become vectors."""
+        """The encoder contract of the model."""
         return load_contract(self.repository / self.model_name / "1")
 
 
@@ -96,7 +96,7 @@ def read_release(path: Path) -> Release:
     """Open a release and verify the hash of every file and its id.
 
     Raises:
-        ArtifactError: There is no release, it has another format, or a file is missing, was changed, or does not
+        ArtifactError: There is no release, its format is different, or a file is missing, was changed, or does not
             belong to it.
     """
     file = path / RELEASE_FILE
@@ -105,7 +105,7 @@ def read_release(path: Path) -> Release:
     record = read_record(file, ReleaseRecord)
     for name, digest in record.files.items():
         if not (path / name).is_file() or file_sha256(path / name) != digest:
-            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="build it again")
+            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="rebuild it")
     # Triton's Python backend compiles model.py next to it where it can, and has no option to turn that off.
     found = {
         entry.relative_to(path).as_posix()
@@ -114,10 +114,10 @@ def read_release(path: Path) -> Release:
     }
     if foreign := sorted(found - {*record.files, RELEASE_FILE}):
         raise ArtifactError(
-            f"{path} holds files that do not belong to the release", got=foreign, fix="build it again"
+            f"{path} contains files that do not belong to the release", got=foreign, fix="rebuild it"
         )
     if (name := release_id(record.files, record.target)) != record.id:
-        raise ArtifactError(f"{file} was changed", got=record.id, expected=name, fix="build it again")
+        raise ArtifactError(f"{file} was changed", got=record.id, expected=name, fix="rebuild it")
     return Release(path, record)
 
 
@@ -126,7 +126,7 @@ def release_id(files: Mapping[str, str], target: str) -> str:
 
     Args:
         files: sha256 by relative path.
-        target: What runs the encoder.
+        target: Runtime of the encoder.
     """
     text = json.dumps([sorted(files.items()), target])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

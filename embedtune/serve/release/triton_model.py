@@ -33,7 +33,7 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What is allowed for a text."""
+    """The limits on a text."""
 
     prefixes: dict[str, str]  # of a text, by input type
     dimensions: tuple[int, ...]  # vector sizes that are offered, the full one first

@@ -1,1 +1,1 @@
-"""Releases in an object store, which of them is live, and the lease of the process that changes it."""
+"""Releases in an object store, which of them is live, and the lock of the process that changes it."""

@@ -38,7 +38,7 @@ class Lease:
         self._guard = threading.Lock()
 
     def renew(self) -> None:
-        """Renew it.
+        """Renew the lease.
 
         Raises:
             ConflictError: Another process holds it now.
@@ -48,15 +48,15 @@ class Lease:
             self._etag = _write(self._objects, self.key, self._record, self._etag)
 
     def end(self) -> None:
-        """Give it back."""
+        """Release the lease."""
         with self._guard:
             self._objects.delete([self.key])
 
     @contextmanager
     def kept(self) -> Iterator["Lease"]:
-        """Renew it in the background during a `with` block, then give it back.
+        """Renew the lease in the background during a `with` block, then release it.
 
-        It is given back even if the block raises. A lease that was lost stays with its new holder.
+        It is released even if the block raises. A lease that was lost stays with its new holder.
         """
         stop = threading.Event()
         thread = threading.Thread(target=self._keep, args=(stop,), daemon=True, name="lease")
@@ -118,7 +118,7 @@ def _write(objects: Objects, key: str, record: LeaseRecord, condition: str) -> s
     try:
         return objects.write(key, record, condition)
     except ConflictError:
-        # A write whose answer was lost is sent again, and then conflicts with itself.
+        # If the response to a write is lost, the write is sent again and then conflicts with itself.
         now = objects.read(key)
         if now is None or now.text != render_record(record).encode():
             raise

@@ -26,12 +26,12 @@ _HTTP_CONFLICT = {409, 412}
 
 
 class ConflictError(EmbedtuneError):
-    """An object is not in the expected state: another process wrote it in the meantime."""
+    """An object is not in the expected state, because another process has written it in the meantime."""
 
 
 @dataclass(frozen=True)
 class Small:
-    """A small object as it was read.
+    """A small object that was read.
 
     Args:
         address: Its full address, for messages.
@@ -135,7 +135,7 @@ class Objects:
         return digest
 
     def keys(self, under: str) -> list[str]:
-        """Return the keys below a folder, sorted."""
+        """Return the keys under a folder, sorted."""
         with self._explained(under):
             listed = self._client.list_objects(self.bucket, prefix=self.prefix + under, recursive=True)
             return sorted(item.object_name.removeprefix(self.prefix) for item in listed)
@@ -147,7 +147,7 @@ class Objects:
             failed = list(self._client.remove_objects(self.bucket, wanted))
         if failed:
             raise InputError(
-                "the object store does not delete an object",
+                "the object store did not delete an object",
                 got=f"{self.uri}{failed[0].name}: {failed[0].message}",
             )
 
@@ -155,7 +155,7 @@ class Objects:
         """Drop the parts that interrupted uploads of these objects left behind; no listing shows them."""
         for key in keys:
             with self._explained(key):
-                # The client has both calls only as private ones. MinIO lists parts only by the object's full name.
+                # In the client, both calls are private methods. MinIO lists parts only by the object's full name.
                 found = self._client._list_multipart_uploads(self.bucket, prefix=self.prefix + key)
                 for upload in found.uploads:
                     self._client._abort_multipart_upload(self.bucket, upload.object_name, str(upload.upload_id))

@@ -12,11 +12,11 @@ class Published(JsonRecord):
     Its version must also be raised when that of `ReleaseRecord` is.
 
     Attributes:
-        published: When, as ISO 8601 in UTC.
+        published: Time of publication, as ISO 8601 in UTC.
         data: Where its files are, relative to the store's prefix.
         hashes: sha256 of each file by relative path, release.json included.
         size: Bytes of all files.
-        release: What its release.json says.
+        release: The content of its release.json.
         model: Fingerprint of the model artifact it was made from.
     """
 
@@ -38,11 +38,11 @@ class Published(JsonRecord):
 
 
 class Live(JsonRecord):
-    """Which release is live.
+    """The record of which release is live.
 
     Attributes:
         id: The release.
-        since: Since when, as ISO 8601 in UTC.
+        since: Time it went live, as ISO 8601 in UTC.
         before: Ids of the releases that were live before it, newest last.
     """
 
@@ -56,7 +56,7 @@ class Live(JsonRecord):
 
 
 class LeaseRecord(JsonRecord):
-    """Who holds a lease.
+    """The holder of a lease.
 
     Attributes:
         holder: Host and process, for people.

@@ -1,9 +1,9 @@
-"""Releases in an object store: uploaded aside, published by one small object, downloaded with every hash verified.
+"""Releases in an object store: uploaded first, published by one small object, downloaded with every hash verified.
 
 Under the prefix are `releases/ID.json` (a published release: its files, their hashes, where they are),
 `plans/ID.json` (its re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and
 deletions in progress), `live.json` (which release is live, and which were before) and `lock.json` (held by the
-process that changes what is live).
+process that changes the live release).
 """
 
 import logging
@@ -20,7 +20,7 @@ from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
-from embedtune.serve.store.live import locked, read_live, stop_if_unreadable, timestamp, write_live
+from embedtune.serve.store.live_release import locked, read_live, stop_if_unreadable, timestamp, write_live
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
 from embedtune.serve.store.records import LeaseRecord, Live, Published
 
@@ -42,7 +42,7 @@ class ReleaseStore:
         self._life_s = life_s
 
     def publish(self, release: Release, model: str) -> Published:
-        """Upload a release, verify what arrived, and publish it. An already published one is kept.
+        """Upload a release, verify the uploaded files, and publish it. One that is already published is kept.
 
         Args:
             release: The release.
@@ -60,7 +60,7 @@ class ReleaseStore:
                 log.info("release %s is already published", release.id)
                 return found
             except ArtifactError as error:
-                log.warning("publishing release %s again: %s", release.id, error.what)
+                log.warning("republishing release %s: %s", release.id, error.what)
                 condition = there.etag
         hashes = {**release.record.files, RELEASE_FILE: file_sha256(release.path / RELEASE_FILE)}
         part = f"{release.id}-{uuid.uuid4().hex[:8]}"
@@ -94,7 +94,7 @@ class ReleaseStore:
                 )
 
     def add_plan(self, name: str, plan: ReindexPlan) -> None:
-        """Keep the re-index plan of a release next to it."""
+        """Store the re-index plan of a release next to it."""
         self.objects.write(_plan(name), plan)
 
     def plan(self, name: str) -> ReindexPlan | None:
@@ -113,7 +113,9 @@ class ReleaseStore:
             return found
         known = [release.id for release in self.releases()]
         raise InputError(
-            f"{self.objects.uri} holds no such release", got=name, expected=", ".join(known) or "none is published"
+            f"there is no such release in {self.objects.uri}",
+            got=name,
+            expected=", ".join(known) or "none is published",
         )
 
     def releases(self) -> list[Published]:
@@ -143,7 +145,7 @@ class ReleaseStore:
             try:
                 return read_release(target)
             except ArtifactError as error:
-                log.warning("downloading release %s again: %s", name, error.what)
+                log.warning("downloading release %s once more: %s", name, error.what)
                 shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
         for path, digest in published.hashes.items():
@@ -155,7 +157,7 @@ class ReleaseStore:
                     f"release {name} is damaged in the store",
                     got=f"{path}: {got}",
                     expected=digest,
-                    fix="go back to another release; delete this one and publish it again",
+                    fix="switch to another release; delete this one and publish it again",
                 )
         draft.replace(target)
         return Release(target, published.release)
@@ -164,7 +166,7 @@ class ReleaseStore:
         """Return which release is live, or None if none is.
 
         Raises:
-            ArtifactError: The record is damaged or has another format, so what is live is not known.
+            ArtifactError: The record is damaged or has another format, so the live release is unknown.
         """
         return read_live(self.objects)
 
@@ -172,7 +174,7 @@ class ReleaseStore:
         """Return the published release that is live, or None if none is.
 
         Raises:
-            ArtifactError: A record is damaged or has another format, so what is live is not known.
+            ArtifactError: A record is damaged or has another format, so the live release is unknown.
         """
         live = self.live()
         with stop_if_unreadable(self.objects):
@@ -184,7 +186,7 @@ class ReleaseStore:
 
     @contextmanager
     def locked(self) -> Iterator[Lease]:
-        """Hold the store's lock: one process at a time changes what is live. Renew it before a change.
+        """Hold the store's lock: one process at a time changes the live release. Renew it before a change.
 
         Raises:
             InputError: Another process holds it.
@@ -200,7 +202,7 @@ class ReleaseStore:
 
         Raises:
             InputError: No release is recorded as live, so any of the old ones may be the one that is served.
-            ArtifactError: The record of what is live is damaged or has another format.
+            ArtifactError: The record of the live release is damaged or has another format.
         """
         self.clean()
         with self.locked():
@@ -209,16 +211,16 @@ class ReleaseStore:
             old = [release for release in self.releases()[keep:] if release.id not in safe]
             if old and now is None:
                 raise InputError(
-                    "no release is recorded as live, so one that is served might be deleted",
+                    "no release is recorded as live, so the one being served might be deleted",
                     got=", ".join(release.id for release in old),
-                    fix="run `embedtune release promote ID` for the one that is served, then prune",
+                    fix="run `embedtune release promote ID` for the one being served, then prune",
                 )
             for release in old:
                 self._delete(release)
         return [release.id for release in old]
 
     def clean(self) -> list[str]:
-        """Delete what dead uploads and deletions left behind, and return where it was."""
+        """Delete the files that dead uploads and deletions left behind, and return their folders."""
         gone = []
         for key in self.objects.keys("uploads/"):
             held = self.objects.read(key)
@@ -227,7 +229,7 @@ class ReleaseStore:
             try:
                 left = held.parse(LeaseRecord)
             except ArtifactError as error:
-                log.warning("what an upload left behind is not deleted: %s", error.what)
+                log.warning("the files that an upload left behind could not be deleted: %s", error.what)
                 continue
             if left.data is None:
                 continue
@@ -238,11 +240,11 @@ class ReleaseStore:
                 if self._is_unused(left.data):
                     self._delete_files(left.data, left.files)
                     gone.append(left.data)
-                    log.info("deleted what %s left behind at %s", left.holder, left.data)
+                    log.info("deleted the files that %s left behind at %s", left.holder, left.data)
         return gone
 
     def _is_unused(self, data: str) -> bool:
-        """Tell whether no published release has its files there; an unreadable record counts as one that has."""
+        """Return whether no published release has its files there; an unreadable record counts as one that has."""
         try:
             found = self._find(data.split("/")[1].rpartition("-")[0])
         except ArtifactError:

@@ -1,4 +1,4 @@
-"""A TensorRT engine runs only on the TensorRT version and the GPU generation that built it."""
+"""Checks that a TensorRT engine runs on the TensorRT version and GPU generation that built it."""
 
 import subprocess
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _QUERY = ("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
 
 
 def require_same_gpu(release: ReleaseRecord, version: str, capability: str | None) -> None:
-    """Refuse a TensorRT release that was built for another TensorRT or another GPU generation.
+    """Refuse a TensorRT release that was built for a different TensorRT version or GPU generation.
 
     Args:
         release: The release.
@@ -25,16 +25,16 @@ def require_same_gpu(release: ReleaseRecord, version: str, capability: str | Non
     built = str(release.tensorrt_version)
     if any(ours != theirs for ours, theirs in zip(_parts(built), _parts(version), strict=False)):
         raise InputError(
-            f"release {release.id} was built for another TensorRT",
-            got=f"{version} here",
-            expected=f"{built}, which built it",
+            f"release {release.id} was built for a different TensorRT version",
+            got=f"{version} on this machine",
+            expected=f"{built}, with which it was built",
             fix=f"{FIX}; that image and triton-gpu contain the same TensorRT",
         )
     if capability is not None and capability != release.compute_capability:
         raise InputError(
-            f"release {release.id} was built for another GPU generation",
-            got=f"compute capability {capability} here",
-            expected=f"{release.compute_capability}, which built it",
+            f"release {release.id} was built for a different GPU generation",
+            got=f"compute capability {capability} on this machine",
+            expected=f"{release.compute_capability}, with which it was built",
             fix=FIX,
         )
 
@@ -46,7 +46,7 @@ def tensorrt_version(environment: Mapping[str, str]) -> str:
         environment: Usually `os.environ`.
 
     Raises:
-        InputError: It is not known: an engine built for another version must not be tried.
+        InputError: It is not known; an engine built for a different version must not be tried.
     """
     if version := environment.get(VERSION_VARIABLE):
         return version

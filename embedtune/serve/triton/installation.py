@@ -1,4 +1,4 @@
-"""The tritonserver of this machine: an installed one, or else the one that nvidia-pytriton contains."""
+"""Finds this machine's tritonserver: an installed one, or else the one in nvidia-pytriton."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ from embedtune.core.errors import InputError
 
 log = logging.getLogger(__name__)
 CACHE = Path.home() / ".cache" / "embedtune"
-REQUIREMENTS = "requirements.txt"  # a link to requirements/triton.txt; a wheel holds a copy
+REQUIREMENTS = "requirements.txt"  # a link to requirements/triton.txt; a wheel contains a copy
 COMPLETE = ".complete"
 STUB = "triton_python_backend_stub"
 
@@ -38,7 +38,7 @@ class Installation:
     environment: Mapping[str, str]
 
     def has_backend(self, name: str) -> bool:
-        """Tell whether it can run models of a backend."""
+        """Return whether it can run models of a backend."""
         return (self.backends / name).is_dir()
 
 
@@ -46,7 +46,7 @@ def find_installation(cache: Path = CACHE) -> Installation:
     """Return the tritonserver on the PATH (as in NVIDIA's image), or else that of nvidia-pytriton.
 
     Args:
-        cache: Folder that holds the virtual environment of nvidia-pytriton.
+        cache: Folder that contains the virtual environment of nvidia-pytriton.
 
     Raises:
         InputError: It cannot be installed.
@@ -64,7 +64,7 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     The virtual environment is separate from that of embedtune because nvidia-pytriton pins an old numpy.
 
     Args:
-        cache: Folder that holds the virtual environment, which is named by the hash of what is installed.
+        cache: Folder that contains the virtual environment, which is named by the hash of what is installed.
 
     Raises:
         InputError: It cannot be installed.
@@ -73,10 +73,10 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     text = requirements.read_text()
     digest = hashlib.sha256(f"{sys.version_info[:2]} {text}".encode()).hexdigest()[:12]
     home = cache / f"triton-{digest}"
-    if not (home / COMPLETE).is_file():  # an image contains it and is read-only
+    if not (home / COMPLETE).is_file():  # an image already contains it and is read-only
         cache.mkdir(parents=True, exist_ok=True)
         with home.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes at once install it once
+            fcntl.flock(lock, fcntl.LOCK_EX)  # if two processes start at once, only one installs it
             if not (home / COMPLETE).is_file():
                 _install(home, text)
     packages = _packages(home)
@@ -112,7 +112,7 @@ def _packages(home: Path) -> Path:
 
 
 def _run(command: list[str], home: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - ours
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - the command is built here
     if done.returncode:
         raise InputError(
             f"Triton cannot be installed into {home}",

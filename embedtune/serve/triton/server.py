@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class Ports:
-    """Where Triton listens, on 127.0.0.1 unless `address` says otherwise."""
+    """The ports that Triton listens on, at 127.0.0.1 unless `address` says otherwise."""
 
     http: int = 8000
     grpc: int = 8001
@@ -88,7 +88,7 @@ def require_backends(release: Release, installation: Installation) -> None:
     needed = {"python", BACKENDS[release.target]}
     if missing := sorted(name for name in needed if not installation.has_backend(name)):
         raise InputError(
-            f"release {release.id} is for the target {release.target}, which this Triton cannot run",
+            f"release {release.id} is for target {release.target}, which this Triton cannot run",
             got=f"{installation.server} without {', '.join(missing)}",
             expected=f"backends {', '.join(sorted(needed))}",
             fix="run it in Triton's GPU image, or export with export.target=python-cpu",
@@ -96,11 +96,11 @@ def require_backends(release: Release, installation: Installation) -> None:
 
 
 def is_ready(port: int, address: str = "127.0.0.1") -> bool:
-    """Tell whether a Triton answers on its HTTP port and all its models are loaded and warmed up.
+    """Return whether a Triton answers on its HTTP port and all its models are loaded and warmed up.
 
     Args:
         port: HTTP.
-        address: Where it listens; 0.0.0.0 reaches this machine.
+        address: Address it listens on; 0.0.0.0 reaches this machine.
     """
     url = f"http://{address}:{port}/v2/health/ready"
     try:
@@ -116,7 +116,7 @@ class TritonServer:
     Args:
         release: The release to serve.
         installation: The tritonserver to run.
-        ports: Where it listens.
+        ports: Ports it listens on.
         log: File for its output; None: its output goes where that of this process goes.
     """
 
@@ -135,17 +135,18 @@ class TritonServer:
         self.stop()
 
     def start(self, timeout_s: float = 600.0) -> None:
-        """Start it and return when it is ready.
+        """Start the server and return when it is ready.
 
         Raises:
             InputError: It ends, it is not ready in time, or something else listens on its port.
         """
         if self.ready():
             raise InputError(
-                f"something else listens on port {self.ports.http}", fix="stop that process, or choose other ports"
+                f"something else is listening on port {self.ports.http}",
+                fix="stop that process, or choose other ports",
             )
         with self.log.open("wb") if self.log else nullcontext() as log:
-            self._process = subprocess.Popen(  # noqa: S603 - ours
+            self._process = subprocess.Popen(  # noqa: S603 - the command is built here
                 self._command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -158,27 +159,27 @@ class TritonServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise InputError(
-                    f"Triton does not start with release {self.release.id}",
+                    f"Triton did not start with release {self.release.id}",
                     got=self._last_words(),
                     fix=f"see {self.log or 'its output above'}",
                 )
             time.sleep(POLL_S)
 
     def ready(self) -> bool:
-        """Tell whether it answers and all its models are loaded and warmed up."""
+        """Return whether it answers and all its models are loaded and warmed up."""
         return is_ready(self.ports.http, self.ports.address)
 
     def running(self) -> bool:
-        """Tell whether its process is running."""
+        """Return whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
     def wait(self) -> int:
-        """Wait until it ends, and return its exit status."""
+        """Wait until the server exits, and return its exit status."""
         assert self._process is not None  # noqa: S101 - started by the caller
         return self._process.wait()
 
     def stop(self) -> None:
-        """End it; requests in progress are answered first."""
+        """Stop the server; requests in progress are answered first."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -190,7 +191,7 @@ class TritonServer:
 
     def _last_words(self) -> str:
         if self.log is None:
-            return "it ended" if not self.running() else "it was not ready in time"
+            return "it exited" if not self.running() else "it was not ready in time"
         lines = self.log.read_text(errors="replace").strip().splitlines()
         errors = [line for line in lines if line.startswith("E") or "error:" in line.lower()]
         return "\n".join((errors or lines)[-LOG_LINES:])

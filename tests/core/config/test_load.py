@@ -129,3 +129,22 @@ def test_every_setting_is_documented_at_its_field():
     from embedtune.core.config.config import Config
 
     assert list(undocumented(Config.model_json_schema())) == []
+
+
+def test_any_file_can_be_a_configuration_whatever_its_name_and_encoding(tmp_path):
+    for name, encoding in (("settings.yaml", "utf-8"), ("settings", "utf-16"), ("settings.conf", "utf-8-sig")):
+        (tmp_path / name).write_text(preset_text("minilm"), encoding=encoding)
+        assert load_config(tmp_path / name) == load_config(str(tmp_path / name)) == load_config("minilm")
+
+
+@pytest.mark.parametrize("content", [b"\xff\x00\x01", b"a: \xfc", b"[" * 5000])
+def test_a_file_that_is_not_yaml_is_refused(tmp_path, content):
+    (tmp_path / "settings.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(str(tmp_path / "settings.yaml"))
+
+
+@pytest.mark.parametrize("source", ["nope.yaml", "folder/minilm", Path("minilm2"), Path("/")])
+def test_a_configuration_file_that_does_not_exist_is_not_called_a_preset(source):
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_config(source)

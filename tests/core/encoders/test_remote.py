@@ -92,7 +92,7 @@ def test_a_busy_server_is_asked_again(service):
 
 @both
 def test_a_refusal_is_told_at_once_in_the_servers_words(service):
-    words = r"(?s)refuses a request.*INVALID: TEXT\[0\] is empty"
+    words = r"(?s)refused a request.*INVALID: TEXT\[0\] is empty"
     record = Traffic(faults=[WRONG[service]] * 2)
     with service(record) as encoder, pytest.raises(EndpointError, match=words):
         encoder.encode_queries(["pump"], SilentProgress())
@@ -177,5 +177,5 @@ def test_the_gateway_is_found_with_and_without_v1_and_gets_the_key(suffix):
 )
 def test_what_is_no_answer_is_refused(reply):
     record = Traffic(faults=[(200, reply)])
-    with gateway(record) as encoder, pytest.raises(EndpointError, match="refuses a request"):
+    with gateway(record) as encoder, pytest.raises(EndpointError, match="refused a request"):
         encoder.encode_queries(["pump"], SilentProgress())

@@ -1,4 +1,4 @@
-"""Every JSON contract says what it is and in which version; anything else is refused with the command to run."""
+"""Every JSON contract names its schema and version; anything else is refused with the command to run."""
 
 import json
 from pathlib import Path
@@ -44,8 +44,8 @@ def test_the_schema_and_its_version_come_first_and_people_can_read_the_rest():
 
 
 def test_a_number_that_is_not_finite_is_not_written():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        render_record(Verdict(outcome="WIN", scores=(Score(value=float("nan")),)))
+    with pytest.raises(ValueError, match="finite number"):
+        Verdict(outcome="WIN", scores=(Score(value=float("nan")),))
 
 
 def changed(**fields: object) -> str:
@@ -62,9 +62,13 @@ def without(*names: str) -> str:
         ("{", ["is damaged: it is not JSON"]),
         (b"\xff\xfe\x00", ["is damaged: it is not JSON"]),
         ("[]", ["is damaged", "list", "an object"]),
-        (changed(schema_version=3), ["another version", "verdict version 3", "verdict version 2"]),
-        (without("schema_name", "schema_version"), ["another version", "verdict version 0"]),
-        (changed(schema_name="parity"), ["parity version 2", "verdict version 2"]),
+        (changed(schema_version=3), ["a different version", "verdict version 3", "verdict version 2"]),
+        (without("schema_name", "schema_version"), ["a different version", "verdict version 0"]),
+        (changed(schema_name="parity"), ["another kind of record", "parity", "expected: verdict"]),
+        (changed(schema_name="\ud800"), ["another kind of record", "expected: verdict"]),
+        (changed(scores=[{"value": float("nan")}]), ["is damaged", "scores.0.value", "finite number"]),
+        ('{"a":' * 100_000, ["is damaged: it is not JSON"]),
+        ("", ["is damaged: it is not JSON"]),
         (changed(colour="red"), ["is damaged", "colour", "not permitted"]),
         (changed(scores=[{"value": 1, "unit": "s"}]), ["is damaged", "scores.0.unit", "not permitted"]),
         (without("outcome"), ["is damaged", "outcome", "required"]),
@@ -80,6 +84,7 @@ def test_a_damaged_or_foreign_record_is_refused_with_the_reason_and_what_to_run(
     assert caught.value.fix == "run `embedtune evaluate` again"
     for part in parts:
         assert part in str(caught.value)
+    assert str(caught.value).encode()
 
 
 def test_a_missing_record_is_refused_with_what_to_run(tmp_path: Path):

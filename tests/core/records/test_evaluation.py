@@ -50,7 +50,7 @@ def test_a_record_is_read_back_as_it_was_written(record: JsonRecord, tmp_path: P
 
 def test_one_record_is_not_taken_for_another(tmp_path: Path) -> None:
     write_record(tmp_path / "verdict.json", make_verdict())
-    with pytest.raises(ArtifactError, match=r"(?s)verdict version 1.*metrics version 1.*`embedtune evaluate`"):
+    with pytest.raises(ArtifactError, match=r"(?s)another kind.*'verdict'.*metrics.*`embedtune evaluate`"):
         read_record(tmp_path / "verdict.json", Metrics)
 
 

@@ -120,7 +120,7 @@ def test_a_typed_question_shows_both_rankings_and_what_moved(page: Page, site: s
     moved = [row for row in tuned if row[3] != "="]
     assert moved
     assert page.page.text_content("#status") == (
-        f"{len(moved)} of the tuned model's first 10 passages have another rank in the base model."
+        f"{len(moved)} of the tuned model's first 10 passages have a different rank in the base model."
     )
     for (_, _, _, move), item in zip(tuned, page.page.query_selector_all(".tuned li"), strict=True):
         kind = {"=": "same", "▲": "up", "▼": "down"}[move[0]]
@@ -217,7 +217,7 @@ def test_a_playground_of_another_model_is_refused(
         assert (reply.status_code, reply.json()["error"]["code"]) == (409, "other_model")
         page.page.goto(f"{url}/?q=hoist")
         page.page.wait_for_selector("#status.wrong")
-        assert "was written for another model" in page.page.text_content("#status")
+        assert "was written for a model other than the one being served" in page.page.text_content("#status")
 
 
 @pytest.mark.parametrize(

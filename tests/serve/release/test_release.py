@@ -122,7 +122,7 @@ def test_building_again_repairs_a_damaged_release(tmp_path: Path, file: str) -> 
     engine = make_engine(tmp_path / "engine")
     release = build_release(engine, tmp_path / "out", SETTINGS)
     (release.path / file).write_text("other")
-    with pytest.raises(ArtifactError, match=r"do: +(build it again|run `embedtune deploy` again)"):
+    with pytest.raises(ArtifactError, match=r"do: +(rebuild it|run `embedtune deploy` again)"):
         read_release(release.path)
     assert build_release(engine, tmp_path / "out", SETTINGS) == release
     assert read_release(release.path) == release

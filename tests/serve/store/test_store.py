@@ -1,4 +1,4 @@
-"""Releases on a real MinIO: published completely or not at all, whichever process dies in between."""
+"""Releases on a real MinIO: published completely or not at all, whichever process dies."""
 
 import os
 import signal

@@ -42,31 +42,31 @@ def command(tmp_path: Path, target: str = "tensorrt") -> list[str]:
 def test_the_same_tensorrt_is_recognised_by_major_minor_and_patch(version: str) -> None:
     require_same_gpu(RECORD, version, "9.0")
     # The version is compared first, so it is not what is refused here.
-    with pytest.raises(InputError, match="another GPU generation"):
+    with pytest.raises(InputError, match="a different GPU generation"):
         require_same_gpu(RECORD, version, "8.0")
 
 
 @pytest.mark.parametrize("version", ["10.13.2.6", "10.9.0.34", "11.13.3.9", "10.1", "unknown"])
 def test_another_tensorrt_is_refused_by_name(version: str) -> None:
-    with pytest.raises(InputError, match="0123456789abcdef was built for another TensorRT") as error:
+    with pytest.raises(InputError, match="0123456789abcdef was built for a different TensorRT version") as error:
         require_same_gpu(RECORD, version, "9.0")
-    assert error.value.got == f"{version} here"
+    assert error.value.got == f"{version} on this machine"
     assert "10.13.3.9" in str(error.value.expected)
     assert "export.target=tensorrt" in str(error.value.fix)
 
 
 @pytest.mark.parametrize("capability", ["8.0", "8.9", "10.0", "12.0"])
 def test_another_gpu_generation_is_refused_by_name(capability: str) -> None:
-    with pytest.raises(InputError, match="0123456789abcdef was built for another GPU generation") as error:
+    with pytest.raises(InputError, match="0123456789abcdef was built for a different GPU generation") as error:
         require_same_gpu(RECORD, "10.13.3.9", capability)
-    assert error.value.got == f"compute capability {capability} here"
+    assert error.value.got == f"compute capability {capability} on this machine"
     assert "9.0" in str(error.value.expected)
     assert error.value.fix
 
 
 def test_without_a_gpu_only_the_version_is_compared() -> None:
     require_same_gpu(RECORD, "10.13.3", None)
-    with pytest.raises(InputError, match="another TensorRT"):
+    with pytest.raises(InputError, match="a different TensorRT version"):
         require_same_gpu(RECORD, "10.12.0", None)
 
 
@@ -105,10 +105,10 @@ def test_triton_starts_only_where_the_engine_was_built(
     smi(SHOWS_IT)
     assert command(tmp_path)[0] == str(tmp_path / "tritonserver")
     smi("echo 8.0")
-    with pytest.raises(InputError, match="another GPU generation"):
+    with pytest.raises(InputError, match="a different GPU generation"):
         command(tmp_path)
     monkeypatch.setenv("TRT_VERSION", "10.12.0")
-    with pytest.raises(InputError, match="another TensorRT"):
+    with pytest.raises(InputError, match="a different TensorRT version"):
         command(tmp_path)
 
 

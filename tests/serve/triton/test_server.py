@@ -77,7 +77,7 @@ def test_a_release_for_another_kind_of_server_is_refused(
     backends: tuple[str, ...],
     missing: str,
 ) -> None:
-    with pytest.raises(InputError, match=f"is for the target {target}") as error:
+    with pytest.raises(InputError, match=f"is for target {target}") as error:
         server_command(a_release(tmp_path, target), installed(*backends), PORTS)
     assert error.value.got == f"{tmp_path}/tritonserver without {missing}"
 
@@ -101,7 +101,7 @@ def test_credentials_do_not_reach_triton(installed: Callable[..., Installation])
 def test_a_server_that_ends_reports_the_reason(installed: Callable[..., Installation], tmp_path: Path) -> None:
     script = 'echo "I fine"; echo "E0101 model_lifecycle.cc: failed to load model"; exit 1'
     server = TritonServer(a_release(tmp_path), installed("python", script=script), Ports(http=1), tmp_path / "log")
-    with pytest.raises(InputError, match="does not start with release 0123456789abcdef") as error:
+    with pytest.raises(InputError, match="did not start with release 0123456789abcdef") as error:
         server.start(20)
     assert error.value.got == "E0101 model_lifecycle.cc: failed to load model"
     assert not server.running()
@@ -111,7 +111,7 @@ def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installa
     server = TritonServer(
         a_release(tmp_path), installed("python", script="exec sleep 60"), Ports(http=1), tmp_path / "log"
     )
-    with pytest.raises(InputError, match="does not start"):
+    with pytest.raises(InputError, match="did not start"):
         server.start(0.3)
     assert not server.running()
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from embedtune.cli import cli
-from embedtune.cli.help import HELP_LINE
+from embedtune.cli.help_layout import HELP_LINE
 from embedtune.cli.reporting import EXIT_CODES
 from embedtune.core.config.load import load_config
 from embedtune.core.stage import STAGE_NAMES
@@ -163,3 +163,9 @@ def test_a_name_that_is_like_no_other_gets_no_suggestion():
 def test_a_configuration_file_that_does_not_exist_is_named(tmp_path):
     result = invoke("doctor", "--config", str(tmp_path / "missing.yaml"))
     assert result.exit_code == 2 and "missing.yaml' does not exist" in result.output
+
+
+def test_a_group_of_commands_does_not_cut_lines_in_a_narrow_terminal() -> None:
+    shown = CliRunner().invoke(cli, ["release", "--help"], prog_name="embedtune", terminal_width=44).output
+    commands = shown.partition("Commands:")[2]
+    assert "Make the previous live" in commands and "..." not in commands

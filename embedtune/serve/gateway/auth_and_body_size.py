@@ -76,7 +76,7 @@ class Guard:
         parts, size, more = [], 0, True
         while more and size <= self.max_body_bytes * DRAINED_BODIES:
             message = await receive()
-            if message["type"] != "http.request":  # the client has gone
+            if message["type"] != "http.request":  # the client has disconnected
                 break
             part = message.get("body", b"")
             size += len(part)

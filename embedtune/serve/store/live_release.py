@@ -1,4 +1,4 @@
-"""Which release is live, and the lock of the process that changes it."""
+"""The record of which release is live, and the lock of the process that changes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +17,7 @@ def read_live(objects: Objects) -> Live | None:
     """Return which release is live, or None if none is.
 
     Raises:
-        ArtifactError: The record is damaged or has another format, so what is live is not known.
+        ArtifactError: The record is damaged or has another format, so the live release is unknown.
     """
     return _read(objects)[0]
 
@@ -47,22 +47,22 @@ def write_live(objects: Objects, name: str, *, back: bool) -> Live:
 
 @contextmanager
 def stop_if_unreadable(objects: Objects) -> Iterator[None]:
-    """Say how to go on if a record of what is live is unreadable: that must not count as "nothing is live"."""
+    """Say how to continue if a record of the live release is unreadable, which must not count as "none"."""
     try:
         yield
     except ArtifactError as error:
         raise ArtifactError(
-            f"which release is live is not known: {error.what}",
+            f"it is not known which release is live: {error.what}",
             got=error.got,
             expected=error.expected,
-            fix=f"note which release is served, delete {objects.uri}{LIVE}, then run "
+            fix=f"note which release is being served, delete {objects.uri}{LIVE}, then run "
             f"`{Live.REMAKE}` for it (or `embedtune deploy`, which publishes it again)",
         ) from error
 
 
 @contextmanager
 def locked(objects: Objects, life_s: float) -> Iterator[Lease]:
-    """Hold the store's lock: one process at a time changes what is live.
+    """Hold the store's lock: one process at a time changes the live release.
 
     Args:
         objects: The store.
@@ -75,7 +75,9 @@ def locked(objects: Objects, life_s: float) -> Iterator[Lease]:
     lease = acquire(objects, LOCK, wait_s=life_s + 5, life_s=life_s)
     if lease is None:
         raise InputError(
-            "another process is changing what is live", got=_holder(objects), fix="wait for it and try again"
+            "another process is changing the live release",
+            got=_holder(objects),
+            fix="wait for it to finish, then try again",
         )
     with lease.kept():
         yield lease
@@ -97,7 +99,7 @@ def _read(objects: Objects) -> tuple[Live | None, str]:
 
 def _holder(objects: Objects) -> str:
     if (held := objects.read(LOCK)) is None:
-        return "one that has just ended"
+        return "a process that has just finished"
     with suppress(ArtifactError):
         return held.parse(LeaseRecord).holder
-    return "one of another version of embedtune"
+    return "a process with a different version of embedtune"

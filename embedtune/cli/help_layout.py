@@ -1,4 +1,4 @@
-"""How the help looks: commands in sections, in the order of the work, each with examples."""
+"""The layout of the help: sections and examples. app.py decides which commands it has, and their order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,6 +44,13 @@ class OrderedGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which the commands were added."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; in a narrow terminal a line is wrapped, where click would cut it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(HELP_LINE)) for name, command in self.commands.items()]
+            )
 
 
 def as_typed(title: str, *lines: str) -> str:
