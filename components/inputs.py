@@ -52,7 +52,7 @@ def read_config(config: str, overrides: str) -> Config:
 
 def stage_yaml(config: Config, stage: str) -> str:
     """Return the sections that one stage needs, so that KFP's cache stays valid when others change."""
-    sections = {"seed", "contract", "storage", "runtime", *SECTIONS[stage]}
+    sections = {"seed", "contract", "base", "storage", "runtime", *SECTIONS[stage]}
     return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
 
 

@@ -23,17 +23,25 @@ from embedtune.cli.options import (
     work_option,
 )
 from embedtune.cli.reporting import out, reporting, show
-from embedtune.core.config.load import preset_text
+from embedtune.core.config.load import load_config, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_of
 
 
-@click.command(epilog=examples("embedtune init", "embedtune init big.yaml --preset llama-embed-1b"))
+@click.command(
+    epilog=examples("embedtune init", "embedtune init mine.yaml --base OWNER/NAME --revision COMMIT"),
+)
 @click.argument("path", type=FILE, default="embedtune.yaml")
 @click.option(
     "--preset", type=PRESET, default="minilm", show_default=True, help="Shipped configuration to start from."
 )
-def init(path: Path, preset: str) -> None:
+@click.option(
+    "--base",
+    metavar="MODEL",
+    help="Base model; the contract is written from its own files. A hub id, a directory, s3://… or package:NAME.",
+)
+@click.option("--revision", metavar="COMMIT", help="Commit of the hub repository that --base names.")
+def init(path: Path, preset: str, base: str | None, revision: str | None) -> None:
     """Write a commented configuration file.
 
     Edit the file at PATH (default: embedtune.yaml), then pass it to the other commands with --config.
@@ -41,8 +49,14 @@ def init(path: Path, preset: str) -> None:
     with reporting(verbose=False):
         if path.exists():
             raise ConfigError(f"{path} already exists", fix="choose another name; the file was not changed")
-        path.write_text(preset_text(preset))
+        path.write_text(preset_text(preset) if base is None else _own_config(preset, base, revision))
     out.print(f"wrote {path}; next: embedtune run DOCS --config {path}", soft_wrap=True)
+
+
+def _own_config(preset: str, base: str, revision: str | None) -> str:
+    from embedtune.local.own_contract import config_text
+
+    return config_text(preset, base, revision, secrets_of(load_config(preset).generate, os.environ))
 
 
 @click.command(

@@ -32,7 +32,8 @@ class EncoderContract(BaseModel):
     weights_sha256: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 of model.safetensors, checked before the weights are used.",
+        description="SHA-256 of the weights, checked before they are used: of model.safetensors; of several "
+        "files, what `sha256sum model-*.safetensors | sha256sum` prints.",
     )
     trust_remote_code: bool = Field(
         default=False,

@@ -114,7 +114,7 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
 def _encoders(model: Path, context: Context, comparisons: Comparisons) -> Iterator[tuple[str, Encoder]]:
     config, secrets, cache = context.config, context.secrets, context.cache
     vectors, contract = cache / "embeddings", config.contract
-    base = resolve_base(contract, cache, config.storage, secrets)
+    base = resolve_base(contract, config.base, cache, config.storage, secrets)
     yield "base", TorchEncoder(base, contract, config.runtime, vectors)
     yield "tuned", TorchEncoder(model, contract, config.runtime, vectors)
     if comparisons.champion is not None:

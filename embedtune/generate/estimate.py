@@ -54,7 +54,7 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
     from transformers import AutoTokenizer
 
     settings = config.generate
-    path = resolve_base(config.contract, cache, config.storage, secrets)
+    path = resolve_base(config.contract, config.base, cache, config.storage, secrets)
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
     passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
     single = single_hop_calls(passages, settings, config.seed)

@@ -76,7 +76,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     settings = config.generate
     require_reply_source(settings)  # fails now, not after the passages are embedded
     passages = read_passages(chunks, config.contract)
-    base = resolve_base(config.contract, cache, config.storage, context.secrets)
+    base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
     source = open_reply_source(config, cache)

@@ -43,7 +43,7 @@ def run(source: str, output: Path, context: Context) -> StageReport:
 
 def _ingest(listing: Listing, path: Path, context: Context) -> Outcome:
     config, progress = context.config, context.progress
-    base = resolve_base(config.contract, context.cache, config.storage, context.secrets)
+    base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     chunker = Chunker(config.ingest, config.contract, TokenCounter(base, config.contract))
     with ChunkFile(context.cache / "ingest" / "chunks.jsonl") as chunks:
         corpus = read_corpus(listing, chunker, chunks, config.ingest, progress)

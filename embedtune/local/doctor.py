@@ -58,7 +58,7 @@ def examine(config: Config, secrets: Secrets, work: Path) -> list[Finding]:
 def _check_model(config: Config, secrets: Secrets, work: Path) -> tuple[list[Finding], int]:
     name = config.contract.base_model
     try:
-        path = resolve_base(config.contract, work / "cache", config.storage, secrets)
+        path = resolve_base(config.contract, config.base, work / "cache", config.storage, secrets)
         encoder = TorchEncoder(path, config.contract, config.runtime)
         shape = encoder.encode_queries(["ready?"], SilentProgress()).shape
     except EmbedtuneError as error:

@@ -80,7 +80,7 @@ def estimate_run(job: Job, progress: Progress) -> RunEstimate:
     chunks = pq.read_table(job.work / "chunks" / "chunks.parquet", columns=["chunk_id", "text", "n_words"])
     unique = len(set(chunks["chunk_id"].to_pylist()))
     rows = round(calls.questions * KEPT_SHARE * config.ingest.train_share)
-    base = resolve_base(config.contract, cache, config.storage, job.secrets)
+    base = resolve_base(config.contract, config.base, cache, config.storage, job.secrets)
     step_seconds = measure_step_seconds(base, config, max(rows, 1))
     steps = plan_training(max(rows, 1), config.train, config.seed).steps
     passage_seconds = _seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())

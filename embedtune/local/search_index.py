@@ -84,7 +84,7 @@ def open_index(
     cache = work / "cache"
     encoders: dict[str, Encoder] = {}
     for name in models:
-        path = model.path if name == TUNED else resolve_base(contract, cache, config.storage, secrets)
+        path = model.path if name == TUNED else resolve_base(contract, config.base, cache, config.storage, secrets)
         encoders[name] = TorchEncoder(path, contract, config.runtime, cache / "embeddings")
     passages = read_records(dataset.path / "corpus.jsonl")
     corpus = dataset.manifest.files["corpus.jsonl"].sha256

@@ -38,7 +38,7 @@ def run(dataset: Path, output: Path, context: Context) -> StageReport:
 def _mine(dataset: Path, path: Path, context: Context) -> Outcome:
     config, cache = context.config, context.cache
     settings = config.mine
-    base = resolve_base(config.contract, cache, config.storage, context.secrets)
+    base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     data = read_mining_set(dataset)
     mined = mine(data, encoder, settings, device_of(config.runtime), context.progress)

@@ -11,6 +11,11 @@ _LOSSES = {
     "own_negatives": "cross-entropy over one positive and the row's own negatives",
     "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",
 }
+# The first version that honours `is_causal: false`; pyproject.toml requires it too.
+_BIDIRECTIONAL = """
+Needs transformers 5.2 or later: earlier versions ignore `is_causal: false` in config.json. They load the model
+without a warning, but causal, and its vectors are then wrong.
+"""
 
 
 def model_card(
@@ -20,6 +25,8 @@ def model_card(
     best_step: int,
     measured: bool,
     precision: str,
+    *,
+    bidirectional: bool = False,
 ) -> str:
     """Return the README of a model directory.
 
@@ -30,6 +37,7 @@ def model_card(
         best_step: Step whose weights were kept.
         measured: Whether the dev questions chose it.
         precision: "fp32" or "bf16".
+        bidirectional: Whether the model is a decoder without the causal mask, which needs a recent transformers.
     """
     lora = settings.lora
     fields = {
@@ -38,6 +46,7 @@ def model_card(
         "title": f"{contract.base_model.rpartition('/')[2].removeprefix('package:')}, tuned",
         "revision": f" at revision {contract.revision}" if contract.revision else "",
         "dimensions": " or ".join(str(size) for size in contract.dimensions) + " numbers",
+        "requirements": _BIDIRECTIONAL if bidirectional else "",
         "rows": plan.rows,
         "steps": plan.steps,
         "batch_size": plan.batch_size,

@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedtune.core.artifacts import Provenance, StageReport
 from embedtune.core.config.config import Config
@@ -56,7 +56,7 @@ def run(triplets: Path, dataset: Path, output: Path, context: Context) -> StageR
 
 def _train_and_write(triplets: Path, dataset: Path, path: Path, checkpoints: Path, context: Context) -> Outcome:
     config = context.config
-    base = resolve_base(config.contract, context.cache, config.storage, context.secrets)
+    base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     dev = DevSet(dataset, config.contract, config.runtime)
     trained, model = _train(triplets, dev, base, checkpoints, context)
     _write_model(path, model, trained, config)
@@ -101,7 +101,11 @@ def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, con
     write_record(path / TRAINING_FILE, trained.record())
     precision = "bf16" if uses_bf16(config.train, config.runtime) else "fp32"
     kept, measured = trained.fit.best_step, bool(trained.fit.dev)
-    card = model_card(config.contract, config.train, trained.plan, kept, measured, precision)
+    transformer: Any = model[0]
+    bidirectional = getattr(transformer.auto_model.config, "is_causal", None) is False
+    card = model_card(
+        config.contract, config.train, trained.plan, kept, measured, precision, bidirectional=bidirectional
+    )
     (path / "README.md").write_text(card, encoding="utf-8")
 
 

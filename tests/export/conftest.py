@@ -53,7 +53,7 @@ def bert(tmp_path_factory) -> Exported:
 def llama(tmp_path_factory) -> Exported:
     """A bidirectional model with mean pooling, whose weights are in a file next to the graph."""
     root = tmp_path_factory.mktemp("llama")
-    base = make_tiny_llama(root / "base", bidirectional=True)
+    base = make_tiny_llama(root / "base")
     return export(root, base, ExportSettings(external_data_mb=0, opset=18), pooling="mean")
 
 

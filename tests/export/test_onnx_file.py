@@ -97,14 +97,13 @@ def test_padding_does_not_change_a_vector(exported):
     np.testing.assert_allclose(padded, alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_a_llama_attends_as_its_checkpoint_says(tmp_path, bidirectional):
+def test_a_llama_attends_in_both_directions(tmp_path):
     """With CLS pooling a later token reaches the vector only through attention that looks ahead."""
-    base = make_tiny_llama(tmp_path / "base", bidirectional=bidirectional)
+    base = make_tiny_llama(tmp_path / "base")
     contract = tiny_contract(base).model_copy(update={"pooling": "cls"})
     export_engine(base, contract, tmp_path, ExportSettings())
     first, second = OnnxEncoder(tmp_path, RUNTIME).encode_batch(["valve open", "valve shut"], [32, 32])
-    assert np.allclose(first, second, atol=1e-5) is not bidirectional
+    assert not np.allclose(first, second, atol=1e-5)
 
 
 def test_weights_above_the_limit_are_in_a_separate_file(bert, llama):

@@ -1,5 +1,6 @@
 """A tiny but real engine artifact, for tests that serve or deploy one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,17 +18,23 @@ WORDS = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cu
 
 
 def make_tiny_engine(
-    path: Path, *, target: str = "python-cpu", seed: int = 0, dimensions: tuple[int, ...] = (TINY_DIMENSION, 16)
+    path: Path,
+    *,
+    target: str = "python-cpu",
+    seed: int = 0,
+    dimensions: tuple[int, ...] = (TINY_DIMENSION, 16),
+    make_base: Callable[[Path, int], Path] = make_tiny_model,
 ) -> Path:
-    """Write a complete engine artifact of a tiny BERT, with its base model next to it.
+    """Write a complete engine artifact of a tiny model, with its base model next to it.
 
     Args:
         path: Directory to write the artifact to.
         target: The target in its record; the graph is the same.
         seed: For the random weights: other seeds give other vectors.
         dimensions: Vector sizes that the contract offers.
+        make_base: Writes the base model: a BERT, or a Llama.
     """
-    base = make_tiny_model(path.with_name(f"{path.name}-base"), seed)
+    base = make_base(path.with_name(f"{path.name}-base"), seed)
     contract = tiny_contract(base, dimensions)
     settings = {"contract": contract.model_dump(), "export": {"target": target}, "runtime": {"device": "cpu"}}
     config = parse_config(settings)

@@ -38,13 +38,14 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = False) -> Path:
+def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = True) -> Path:
     """Write a Llama of 2 layers and 32 dimensions, for tests of decoders.
 
     Args:
         path: Directory to write the model to.
         seed: Seed of the random weights.
-        bidirectional: Each token also attends to those after it, as in embedding models of the Llama type.
+        bidirectional: Each token also attends to those after it, as in embedding models of the Llama type. A
+            causal model is only accepted with the last token's vector.
     """
     import torch
     from transformers import LlamaConfig, LlamaModel

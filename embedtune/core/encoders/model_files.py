@@ -1,0 +1,214 @@
+"""What a base model's own files say about its contract: modules.json and the files that it names."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from embedtune.core.contract import EncoderContract, Pooling
+from embedtune.core.errors import ContractError, InputError
+
+LIBRARY = "sentence_transformers."
+POOLING_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+LLAMA_BIDIREC = "llama_bidirec"
+LLAMA_BIDIREC_POOLING = {"avg": "mean", "cls": "cls", "last": "lasttoken"}
+UNIT_DOT = "dot"  # of vectors at unit length; it ranks as the cosine and the Euclidean distance do
+NO_LIMIT = 10**6  # tokenizers without a limit have a number with thirty digits
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the files of a model say; None: nothing.
+
+    Args:
+        pooling: Mode of the Pooling module; several modes are joined by "+".
+        max_length: Longest text in tokens.
+        query_prefix: Prompt for queries.
+        passage_prefix: Prompt for passages.
+        similarity: "dot" if unit vectors rank as the model's own do, otherwise a description.
+        dimension: Size of a vector.
+        unsupported: Modules and options that embedtune cannot honour.
+    """
+
+    pooling: str | None = None
+    max_length: int | None = None
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
+    similarity: str | None = None
+    dimension: int | None = None
+    unsupported: tuple[str, ...] = field(default=())
+
+    def differences(self, contract: EncoderContract) -> dict[str, tuple[object, object]]:
+        """Return the fields of a contract that say something else, each with the contract's value and the model's.
+
+        A shorter maximum length is no difference: it cuts long texts and leaves all other vectors as they are.
+        """
+        found: dict[str, tuple[object, object]] = {}
+        for name in ("pooling", "query_prefix", "passage_prefix", "similarity"):
+            configured, own = getattr(contract, name), getattr(self, name)
+            if own is not None and configured != own:
+                found[name] = (configured, own)
+        if self.max_length is not None and contract.max_length > self.max_length:
+            found["max_length"] = (contract.max_length, self.max_length)
+        return found
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Read what a model directory says about its contract.
+
+    Args:
+        path: A transformers or sentence-transformers directory.
+
+    Raises:
+        InputError: One of the files is damaged.
+    """
+    config = _json(path / "config.json")
+    size = config.get("hidden_size")
+    if not (path / "modules.json").is_file():
+        own = config.get("pooling") if config.get("model_type") == LLAMA_BIDIREC else None
+        return ModelFacts(pooling=LLAMA_BIDIREC_POOLING.get(own, own) if own else None, dimension=size)
+    modules = [(_kind(entry), path / str(entry.get("path", ""))) for entry in _list(path / "modules.json")]
+    unsupported = [_named(kind, where) for kind, where in modules if not _is_known(kind, where, path)]
+    pooling = _json(next((where for kind, where in modules if kind == "Pooling"), path) / "config.json")
+    if pooling.get("include_prompt") is False:
+        unsupported.append("Pooling without the prompt (include_prompt: false)")
+    if _lowers_in_python(path):
+        unsupported.append("Transformer with do_lower_case, which its tokenizer does not do")
+    queries, passages = _prompts(path)
+    return ModelFacts(
+        pooling=_pooling_mode(pooling) if any(kind == "Pooling" for kind, _ in modules) else None,
+        max_length=_max_length(path),
+        query_prefix=queries,
+        passage_prefix=passages,
+        similarity=_similarity(path, normalised=any(kind == "Normalize" for kind, _ in modules)),
+        dimension=size or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension"),
+        unsupported=tuple(unsupported),
+    )
+
+
+def require_supported(path: Path, facts: ModelFacts) -> None:
+    """Check that embedtune can do everything that the model does.
+
+    Raises:
+        ContractError: The model has modules that cannot be honoured; the error names them.
+    """
+    if facts.unsupported:
+        raise ContractError(
+            f"the base model in {path} has modules that embedtune cannot honour",
+            got=", ".join(facts.unsupported),
+            expected="Transformer, Pooling and Normalize; without the others the vectors would not be the model's",
+            fix="use another base model",
+        )
+
+
+def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str, ...]) -> None:
+    """Check that a contract says what the model's own files say.
+
+    Args:
+        path: Directory of the base model.
+        contract: The configured contract.
+        force: Fields that may differ.
+
+    Raises:
+        ContractError: It does not, or the model has modules that cannot be honoured.
+    """
+    facts = read_facts(path)
+    require_supported(path, facts)
+    differing = {name: pair for name, pair in facts.differences(contract).items() if name not in force}
+    if not differing:
+        return
+    follow = [
+        f"contract.{name}={json.dumps(own, ensure_ascii=False)}"
+        for name, (_, own) in differing.items()
+        if name != "similarity" and (name != "pooling" or own in get_args(Pooling))
+    ]
+    # The rest is what no contract can say.
+    advice = f"set {', '.join(follow)}" if len(follow) == len(differing) else "use another base model"
+    raise ContractError(
+        f"the contract differs from the base model's own files in {path}",
+        got={f"contract.{name}": configured for name, (configured, _) in differing.items()},
+        expected={f"contract.{name}": own for name, (_, own) in differing.items()},
+        fix=f"{advice}; or, if the difference is meant, base.force={json.dumps(sorted(differing))}",
+    )
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    """Return the class name of a module of the library, the whole dotted name of any other."""
+    name = str(entry.get("type", ""))
+    return name.rpartition(".")[2] if name.startswith(LIBRARY) else name
+
+
+def _named(kind: str, where: Path) -> str:
+    return f"{kind} ({where.name})"
+
+
+def _is_known(kind: str, where: Path, path: Path) -> bool:
+    # Weights in a folder of their own, as very old models have them, are not found by transformers.
+    return kind in {"Pooling", "Normalize"} or (kind == "Transformer" and where == path)
+
+
+def _pooling_mode(settings: dict[str, Any]) -> str:
+    modes = settings.get("pooling_mode") or [mode for flag, mode in POOLING_FLAGS.items() if settings.get(flag)]
+    return modes if isinstance(modes, str) else "+".join(modes) or "mean"
+
+
+def _prompts(path: Path) -> tuple[str | None, str | None]:
+    """Return the prompts for queries and passages. Two empty ones are the library's default and say nothing."""
+    settings = _json(path / "config_sentence_transformers.json")
+    prompts: dict[str, str] = settings.get("prompts") or {}
+    default = prompts.get(settings.get("default_prompt_name") or "")
+    queries = prompts.get("query", default)
+    passages = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
+    return (queries, passages) if queries or passages else (None, None)
+
+
+def _similarity(path: Path, *, normalised: bool) -> str | None:
+    """Return "dot" if the dot product of unit vectors ranks as the model's own similarity does."""
+    own = _json(path / "config_sentence_transformers.json").get("similarity_fn_name")
+    if own in {None, "cosine"}:
+        return None if own is None else UNIT_DOT
+    if normalised and own in {"dot", "euclidean"}:
+        return UNIT_DOT
+    return str(own) if normalised else f"{own} of vectors that are not normalised"
+
+
+def _max_length(path: Path) -> int | None:
+    own = _json(path / "sentence_bert_config.json").get("max_seq_length")
+    # Since version 6 the library keeps the limit in the tokenizer's file.
+    own = own or _json(path / "tokenizer_config.json").get("model_max_length")
+    return int(own) if isinstance(own, int | float) and own < NO_LIMIT else None
+
+
+def _lowers_in_python(path: Path) -> bool:
+    if not _json(path / "sentence_bert_config.json").get("do_lower_case"):
+        return False
+    normalizer = json.dumps(_json(path / "tokenizer.json").get("normalizer"))
+    if '"Lowercase"' in normalizer or '"lowercase": true' in normalizer:
+        return False
+    return not _json(path / "tokenizer_config.json").get("do_lower_case")
+
+
+def _json(path: Path) -> dict[str, Any]:  # transformers' and sentence-transformers' own formats
+    data = _read(path) if path.is_file() else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _list(path: Path) -> list[dict[str, Any]]:
+    data = _read(path)
+    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged", got=str(error), expected="JSON", fix="download the base model again"
+        ) from error
