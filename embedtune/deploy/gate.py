@@ -41,7 +41,7 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
     model = engine.manifest.inputs["model"]
     if (evaluated := evaluation.manifest.inputs["model"]) != model:
         raise ArtifactError(
-            "the evaluation is about a model other than the engine's",
+            "the evaluation and the engine belong to different models",
             got=f"evaluated {evaluated[:16]}, exported {model[:16]}",
             fix="run evaluate and export on the same model",
         )

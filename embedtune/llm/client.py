@@ -146,7 +146,7 @@ class LLMClient:
     async def _paid(
         self, endpoint: LLMEndpoint, identity: RequestIdentity, messages: Sequence[Message]
     ) -> Completion:
-        """Send one request within the budget and book its cost."""
+        """Send one request within the budget and record its cost."""
         settings = self.settings
         text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
         most_tokens = text_bytes + len(str(identity.schema).encode())
