@@ -69,7 +69,7 @@ def config_options(command: Command) -> Command:
 def output_options(command: Command) -> Command:
     """Add --json and --verbose."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, those of libraries included."),
+        click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, including those of libraries."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
     ):
         command = option(command)

@@ -45,7 +45,7 @@ def release() -> None:
 def list_(as_json: bool, verbose: bool, **options: Any) -> None:
     """List the published releases.
 
-    The newest comes first; the live release and earlier live ones are marked.
+    Newest first; the live release and previously live ones are marked.
     """
     from embedtune.deploy.site import open_store
 
@@ -122,7 +122,7 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
 @work_option()
 @output_options
 def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Make the previous live release live again."""
+    """Go back to the previously live release."""
     from embedtune.deploy.rollout import go_live, previous
     from embedtune.deploy.site import endpoint_url, open_site
 
@@ -218,7 +218,7 @@ def reindex(
 ) -> None:
     """Embed a corpus through the live endpoint.
 
-    Writes the vectors that a vector store needs after a new release. Interrupted and run again, it resumes.
+    Writes the vectors that a vector store needs after a new release. If interrupted, run it again to resume.
     """
     from embedtune.core.encoders.remote import open_endpoint
     from embedtune.deploy.reindex import reindex as embed

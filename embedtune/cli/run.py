@@ -60,7 +60,7 @@ from embedtune.local.runner import run as run_job
 @click.option(
     "--fail-on",
     type=OneOf(["marginal", "regression"]),
-    help=f"Exit with {GateError.exit_code} if the verdict is this one or worse.",
+    help=f"Exit with code {GateError.exit_code} if the verdict is this or worse.",
 )
 @click.option("--force", is_flag=True, help="Run stages even if they are up to date.")
 @yes_option

@@ -26,7 +26,7 @@ from embedtune.core.errors import EndpointError
 @click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
 @click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, those of libraries included.")
+@click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, including those of libraries.")
 def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, address: str, verbose: bool) -> None:
     """Serve a release with Triton on this machine.
 

@@ -87,7 +87,7 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Check the model, LLM endpoint and hardware.
 
     Checks the base model, the LLM endpoints, GPU, memory and disk, and says how to fix what is wrong. Exits
-    with 1 if anything is wrong.
+    with code 1 if anything is wrong.
     """
     from embedtune.local.doctor import examine
 
@@ -125,7 +125,7 @@ def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any
 def report(work: Path) -> None:
     """Render the HTML report and the model card.
 
-    Both are written from the artifacts that exist in WORK, also after a run that did not finish.
+    Both are written from the artifacts that exist in WORK, even after a run that did not finish.
     """
     from embedtune.report.page import render_report
 

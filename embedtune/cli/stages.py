@@ -32,8 +32,8 @@ STAGE_HELP = {
     DOCS is a folder or s3://bucket/prefix. Every chunk is assigned to train, dev or test here.""",
     "generate": """Write and judge questions with an LLM.
 
-    Questions that are not good enough are rejected. After an
-    interruption, run the command again: no LLM call is paid for twice.""",
+    Questions that are not good enough are rejected. If interrupted, run it again to resume: no LLM call
+    is paid for twice.""",
     "split": """Build the dataset and check it for leaks.
 
     The dataset is written in BEIR format. The stage fails if anything leaks between train, dev and test.""",
@@ -42,8 +42,8 @@ STAGE_HELP = {
     Hard negatives are passages that the base model ranks high although they do not answer the question.""",
     "train": """Fine-tune the base model.
 
-    Keeps the checkpoint that is best on the dev split. Interrupted and run again, it resumes.""",
-    "evaluate": """Compare the tuned model with base and BM25.
+    Keeps the checkpoint that is best on the dev split. If interrupted, run it again to resume.""",
+    "evaluate": """Compare the tuned model, its base and BM25.
 
     Writes the metrics and the verdict: WIN, MARGINAL or REGRESSION.""",
     "export": """Build and check an ONNX or TensorRT engine.
@@ -51,7 +51,7 @@ STAGE_HELP = {
     The engine must reproduce the vectors of the model, or the stage fails.""",
     "deploy": """Publish a release; go live if it is better.
 
-    The engine becomes live only if its model is better than the live model. If the smoke test fails, the
+    The engine goes live only if its model is better than the live model. If the smoke test fails, the
     previous release goes live again.""",
 }
 STAGE_EXAMPLES = {

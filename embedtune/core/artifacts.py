@@ -197,7 +197,7 @@ def read_manifest(path: str | Path, schema_name: str) -> Manifest:
         ArtifactError: The manifest is missing or damaged, or the artifact is of another schema.
     """
     if schema_name not in SCHEMAS:
-        raise InputError("there is no such kind of artifact", got=schema_name, expected=", ".join(SCHEMAS))
+        raise InputError("unknown kind of artifact", got=schema_name, expected=", ".join(SCHEMAS))
     schema = SCHEMAS[schema_name]
     again = f"run `embedtune {schema.stage}` again"
     file = Path(path) / MANIFEST

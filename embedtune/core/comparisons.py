@@ -40,8 +40,6 @@ def parse_eval_sets(pairs: Iterable[str], *, expected: str) -> dict[str, str]:
         if not name or not address:
             raise ConfigError("not an evaluation set", got=pair, expected=expected)
         if name in sets or name == SYNTHETIC:
-            raise ConfigError(
-                "the name of this evaluation set is already taken", got=name, fix="choose another name"
-            )
+            raise ConfigError("another evaluation set already has this name", got=name, fix="choose another name")
         sets[name] = address
     return sets

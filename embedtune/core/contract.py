@@ -62,7 +62,7 @@ class EncoderContract(BaseModel):
         if "{text}" not in self.passage_template:
             raise ValueError("passage_template must contain {text}")
         if not self.dimensions or any(d < 1 for d in self.dimensions):
-            raise ValueError("dimensions must name at least one positive size")
+            raise ValueError("dimensions must contain at least one positive size")
         if list(self.dimensions) != sorted(set(self.dimensions), reverse=True):
             raise ValueError("dimensions must be in strictly descending order, the full size first")
         return self

@@ -39,7 +39,7 @@ def require_replaceable(path: Path, about: str, kind: str) -> None:
         return  # damaged: the command that made it must be able to make it again
     if found != kind:
         raise InputError(
-            f"{path} would be replaced, and it is something else",
+            f"{path} already contains something else",
             got=f"a {found} directory" if found else f"something without a valid {about}",
             expected=f"a new or empty directory, or an older {kind} directory",
             fix="name another directory",

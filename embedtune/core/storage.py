@@ -163,7 +163,7 @@ def connect(storage: StorageSettings, secrets: Secrets) -> Minio:
             region=storage.region,
         )
     except ValueError as error:
-        raise ConfigError("storage.endpoint is wrong", got=storage.endpoint, expected="host:port") from error
+        raise ConfigError("storage.endpoint is not valid", got=storage.endpoint, expected="host:port") from error
 
 
 def explain(where: str, storage: StorageSettings, error: MinioException | HTTPError) -> InputError:

@@ -36,13 +36,13 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         settings: Which verdicts are accepted.
 
     Raises:
-        ArtifactError: The evaluation is about a model other than the engine's, or its verdict is missing, damaged,
-            or of another version.
+        ArtifactError: The evaluation and the engine belong to different models, or the verdict is missing,
+            damaged, or of another version.
     """
     model = engine.manifest.inputs["model"]
     if (evaluated := evaluation.manifest.inputs["model"]) != model:
         raise ArtifactError(
-            "the evaluation is about a model other than the engine's",
+            "the evaluation and the engine belong to different models",
             got=f"evaluated {evaluated[:16]}, exported {model[:16]}",
             fix="run evaluate and export on the same model",
         )

@@ -42,7 +42,7 @@ class CallEstimate:
 def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) -> CallEstimate:
     """Build the messages of a sample of the calls, count their tokens with the base model's tokenizer, and scale.
 
-    The tokenizer of the LLM is not known; those of common models differ by about 20 %. Bundles are made of
+    The tokenizer of the LLM is not known; those of common models differ by about 20%. Bundles are made of
     arbitrary passages here, since real neighbours need the base model's vectors.
 
     Args:

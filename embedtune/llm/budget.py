@@ -92,7 +92,7 @@ class Budget:
                     f"the call may cost up to ${worst_usd:.4f}",
                     got=f"${self._spent_usd + worst_usd:.4f}",
                     expected=f"at most ${self._max_usd:.4f} (generate.max_cost)",
-                    fix="raise generate.max_cost and run again: replies so far are kept and not paid for twice",
+                    fix="raise generate.max_cost and run again: the replies so far are kept, not paid for again",
                 )
             await self._settled.wait()
 

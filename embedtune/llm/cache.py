@@ -97,7 +97,7 @@ class ResponseCache:
             raise ArtifactError(
                 f"the cache of LLM replies is damaged: {path}",
                 got=str(error),
-                fix="move the file away and run again; the LLM will be called again for the replies in it",
+                fix="move the file aside and run again; the LLM will be called again for the replies in it",
             ) from error
 
     def _check_version(self) -> None:
@@ -108,7 +108,7 @@ class ResponseCache:
                 f"the cache of LLM replies was written by a different version of embedtune: {self.path}",
                 got=version,
                 expected=VERSION,
-                fix="use the version of embedtune that wrote it, or move the file away",
+                fix="use the version of embedtune that wrote it, or move the file aside",
             )
         if version == 0:
             self._db.execute(f"PRAGMA user_version = {VERSION}")

@@ -178,7 +178,7 @@ class LLMClient:
         *,
         show_schema: bool = False,
     ) -> Completion:
-        """Send one request within the budget and book its cost."""
+        """Send one request within the budget and record its cost."""
         settings = self.settings
         text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
         # The schema may be counted twice: as a parameter, and in the prompt.

@@ -189,5 +189,5 @@ def test_the_users_documents_are_not_replaced_by_an_artifact(invoke, tmp_path, t
     before = sorted((tmp_path / "docs").rglob("*"))
     result = invoke("ingest", str(tmp_path / "docs"), "--output", str(tmp_path / "docs"), *tiny)
     assert result.exit_code == 2
-    assert "would be replaced" in result.stderr
+    assert "already contains something else" in result.stderr
     assert sorted((tmp_path / "docs").rglob("*")) == before

@@ -170,4 +170,4 @@ def test_a_configuration_file_that_does_not_exist_is_named(tmp_path):
 def test_a_group_of_commands_does_not_cut_lines_in_a_narrow_terminal() -> None:
     shown = CliRunner().invoke(cli, ["release", "--help"], prog_name="embedtune", terminal_width=44).output
     commands = shown.partition("Commands:")[2]
-    assert "Make the previous live" in commands and "..." not in commands
+    assert "Go back to the" in commands and "..." not in commands

@@ -115,7 +115,7 @@ def test_only_an_older_artifact_of_the_same_kind_is_replaced(tmp_path):
     (tmp_path / "docs" / "a.md").write_text("a")
     (tmp_path / "file").write_text("a")
     for name in ("work", "docs", "file", "."):
-        with pytest.raises(InputError, match="would be replaced"):
+        with pytest.raises(InputError, match="already contains something else"):
             write(tmp_path / name)
     with (
         pytest.raises(InputError, match="a triplets directory"),
@@ -161,5 +161,5 @@ def test_what_is_no_artifact_at_all_is_said(tmp_path):
     file.mkdir()
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_manifest(tmp_path / "triplets", "triplets")
-    with pytest.raises(InputError, match="no such kind of artifact"):
+    with pytest.raises(InputError, match="unknown kind of artifact"):
         read_artifact(tmp_path / "triplets", "triplet")

@@ -73,7 +73,7 @@ def test_the_model_that_is_already_live_may_be_deployed_again(tmp_path: Path) ->
 
 
 def test_the_verdict_of_another_model_does_not_count(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="a model other than the engine's"):
+    with pytest.raises(ArtifactError, match="belong to different models"):
         decide(engine(tmp_path), evaluation(tmp_path, "WIN", model="older"), None, DeploySettings())
 
 

@@ -108,7 +108,7 @@ def test_a_playground_contains_passages_vectors_and_the_base_model(work: Path, t
     folder.mkdir()
     (folder / "old-file").touch()
     index = opened(work)
-    with pytest.raises(InputError, match="would be replaced"):
+    with pytest.raises(InputError, match="already contains something else"):
         write_playground(index, folder)
     (folder / "playground.json").write_text('{"passages": 3}')  # of an earlier version
     write_playground(index, folder)

@@ -9,8 +9,8 @@ from embedtune.core.config.config import Config
 
 INTRODUCTION = """A configuration is a preset (`--preset minilm`) or a YAML file (`embedtune init`,
 then `--config FILE`), changed by `--set section.key=value`. Unknown keys, values out of range and impossible
-combinations are refused by name.
-Defaults are those of the reference recipe unless the description says why not."""
+combinations are refused with a message that names the key.
+Defaults are those of the reference recipe unless the description says otherwise."""
 HEAD = ("key", "default", "allowed", "meaning")
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
 

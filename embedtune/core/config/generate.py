@@ -96,7 +96,7 @@ class GenerateSettings(Section):
     )
     judge: LLMEndpointSettings | None = Field(
         default=None,
-        description="The LLM endpoint that judges them, at temperature 0. What is not set is the generator's, "
+        description="LLM endpoint that judges the questions, at temperature 0. Unset values are the generator's, "
         "except key, headers, query and extra at another address, and prices of another model.",
     )
     recording: str | None = Field(
@@ -137,11 +137,11 @@ class GenerateSettings(Section):
             "inferential": 0.1,
             "temporal": 0.1,
         },
-        description="Proportions of the recipe's reasoning types, without visual.",
+        description="Proportions of the recipe's reasoning types, except visual.",
     )
     complexities: dict[Literal[2, 3, 4, 5], Annotated[float, Field(ge=0.0)]] = Field(
         default={2: 0.35, 3: 0.35, 4: 0.2, 5: 0.1},
-        description="Proportions of the complexities that are asked for (recipe: at least 2).",
+        description="Proportions of the requested complexities (recipe: at least 2).",
     )
     min_overall: float = Field(
         default=7.0,
@@ -167,7 +167,7 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before it exceeds it. It needs prices. None: no ceiling.",
+        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."

@@ -21,10 +21,11 @@ class IngestSettings(Section):
         default=64.0, gt=0, description="Larger files are skipped and listed in skipped.parquet."
     )
     near_duplicate_jaccard: Share = Field(
-        default=0.7, description="Chunks with this Jaccard similarity of word-5-grams or more are near-duplicates."
+        default=0.7,
+        description="Chunks with at least this Jaccard similarity of word 5-grams are near-duplicates.",
     )
     near_duplicate_containment: Share = Field(
-        default=0.8, description="So are chunks with this containment of word-5-grams or more."
+        default=0.8, description="Chunks with at least this containment of word 5-grams are near-duplicates too."
     )
     boilerplate_documents: int = Field(
         default=3,
@@ -39,7 +40,7 @@ class IngestSettings(Section):
         default=0.1, description="Share of the chunks in the dev split, which chooses the best checkpoint."
     )
     test_share: Share = Field(
-        default=0.2, description="Share of the chunks in the test split, which decides the verdict (recipe: 20 %)."
+        default=0.2, description="Share of the chunks in the test split, which decides the verdict (recipe: 20%)."
     )
     limit: int | None = Field(default=None, ge=1, description="Read only the first N documents.")
 

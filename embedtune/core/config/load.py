@@ -64,7 +64,7 @@ def _text(source: str | Path) -> bytes | str:
     if isinstance(source, str) and path.name == source and path.suffix not in {".yaml", ".yml"}:
         return preset_text(source)
     raise ConfigError(
-        "there is no such configuration file",
+        "the configuration file does not exist",
         got=source,
         expected=f"a YAML file, or one of the presets {', '.join(preset_names())}",
         fix="`embedtune init` writes one",

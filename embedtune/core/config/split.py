@@ -9,10 +9,10 @@ class SplitSettings(Section):
     """The checks on the dataset."""
 
     min_test_queries: int = Field(
-        default=50, ge=1, description="Number of test queries below which there is a warning (recipe: 50)."
+        default=50, ge=1, description="Warn if there are fewer test queries than this (recipe: 50)."
     )
     min_train_queries: int = Field(
-        default=100, ge=1, description="Number of train queries below which there is a warning (recipe: 100)."
+        default=100, ge=1, description="Warn if there are fewer train queries than this (recipe: 100)."
     )
     duplicate_similarity: Share = Field(
         default=0.9,

@@ -102,6 +102,6 @@ def mean_metrics(per_query: PerQuery) -> dict[str, float]:
         EmbedtuneError: There is no query.
     """
     if not per_query:
-        raise EmbedtuneError("no query to average over", expected="at least one judged query")
+        raise EmbedtuneError("there are no queries to average over", expected="at least one judged query")
     names = next(iter(per_query.values()))
     return {name: math.fsum(row[name] for row in per_query.values()) / len(per_query) for name in names}

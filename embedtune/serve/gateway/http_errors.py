@@ -30,7 +30,7 @@ REFUSAL_CODES = {
     "too_many_inputs": (400, "more texts than `--max-inputs` (256)"),
     "token_ids": (400, "`input` contains token ids, and the gateway was started without `--token-ids`"),
     "invalid_api_key": (401, "the API key is wrong or missing"),
-    "model_not_found": (404, "no model of this name is served"),
+    "model_not_found": (404, "no model with this name is served"),
     "no_playground": (404, "the gateway was started without `--playground`"),
     "other_model": (409, "the playground was written for a model other than the one being served"),
     "body_too_large": (413, "the body is larger than `--max-body-bytes` (4,000,000)"),

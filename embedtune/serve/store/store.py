@@ -145,7 +145,7 @@ class ReleaseStore:
             try:
                 return read_release(target)
             except ArtifactError as error:
-                log.warning("downloading release %s once more: %s", name, error.what)
+                log.warning("downloading release %s again: %s", name, error.what)
                 shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
         for path, digest in published.hashes.items():

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
-from embedtune.local.environment import apply_environment, secrets_of
+from embedtune.core.secrets import secrets_of
+from embedtune.local.environment import apply_environment
 
 LLM: dict[str, Any] = {
     "base_url": "https://one.example/v1",
@@ -54,7 +55,7 @@ def test_the_default_variable_is_not_sent_to_another_address_either() -> None:
     contract = {"base_model": "some/model", "dimensions": [8]}
     config = Config.model_validate({"contract": contract, "generate": {"judge": judge}})
     environment = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://one.example/v1"}
-    secrets = secrets_of(apply_environment(config, environment), environment)
+    secrets = secrets_of(apply_environment(config, environment).generate, environment)
     assert (secrets.llm_api_key, secrets.judge_api_key) == ("k", None)
 
 

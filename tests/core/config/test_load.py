@@ -148,5 +148,5 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("source", ["nope.yaml", "folder/minilm", Path("minilm2"), Path("/")])
 def test_a_configuration_file_that_does_not_exist_is_not_called_a_preset(source):
-    with pytest.raises(ConfigError, match="no such configuration file"):
+    with pytest.raises(ConfigError, match="configuration file does not exist"):
         load_config(source)
