@@ -167,7 +167,8 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. None: no ceiling.",
+        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. "
+        "None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."
