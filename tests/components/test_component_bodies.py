@@ -20,6 +20,8 @@ from components.split.component import split
 from components.train.component import train
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.records.base import read_record
+from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import overrides, write_documents
 
@@ -151,11 +153,10 @@ def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
     inputs = run.artifacts["engine"], run.artifacts["evaluation"], run.artifacts["dataset"]
     deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
     check(run, "deploy", "deployment")
-    record = json.loads((run.work / "deployment" / "deployment.json").read_text())
-    assert record["deployed"] is False
-    assert "MARGINAL against the champion" in record["reason"]
-    assert "release" not in record
-    assert record["reason"] in (run.work / "deploy.md").read_text()
+    record = read_record(run.work / "deployment" / DEPLOYMENT_FILE, Deployment)
+    assert (record.deployed, record.release) == (False, None)
+    assert "MARGINAL against the champion" in record.reason
+    assert record.reason in (run.work / "deploy.md").read_text()
 
 
 def test_an_artifact_of_another_kind_is_refused(run: Run) -> None:

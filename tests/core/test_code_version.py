@@ -30,7 +30,7 @@ def rerun(package: Path, edited: str) -> set[str]:
     return {stage for stage in STAGE_NAMES if before[stage] != after[stage]}
 
 
-@pytest.mark.parametrize("module", ["client", "cache", "endpoint", "pacing", "wire"])
+@pytest.mark.parametrize("module", ["client", "cache", "retries", "pacing", "wire"])
 def test_an_edit_in_the_llm_client_reruns_exactly_the_stages_that_import_it(package: Path, module: str) -> None:
     assert rerun(package, f"llm/{module}.py") == {"generate"}
 
