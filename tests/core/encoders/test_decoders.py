@@ -15,7 +15,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder, load_model
 from embedtune.core.errors import ContractError
 from embedtune.core.secrets import Secrets
 from tests.support.public_forms import FORMS, make_public_form
-from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
+from tests.support.tiny_model import TINY_DIMENSION, make_tiny_llama, make_tiny_model, tiny_contract
 
 CPU = RuntimeSettings(device="cpu")
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum"]
@@ -35,7 +35,8 @@ def test_a_causal_model_is_refused(tmp_path, pooling):
 
 def test_a_causal_model_may_use_its_last_token(tmp_path):
     base = make_tiny_llama(tmp_path, bidirectional=False)
-    load_model(base, tiny_contract(base).model_copy(update={"pooling": "lasttoken"}), CPU)
+    model = load_model(base, tiny_contract(base).model_copy(update={"pooling": "lasttoken"}), CPU)
+    assert model.encode(["the kiln"]).shape == (1, TINY_DIMENSION)
 
 
 def test_a_model_that_is_causal_against_its_configuration_is_refused(tmp_path, monkeypatch):
@@ -74,7 +75,8 @@ def test_code_that_looks_ahead_only_without_padding_is_refused(tmp_path, monkeyp
 
 
 def test_encoders_pass(tmp_path):
-    load_model(make_tiny_model(tmp_path), tiny_contract(tmp_path), CPU)
+    model = load_model(make_tiny_model(tmp_path), tiny_contract(tmp_path), CPU)
+    assert model.encode(["the kiln"]).shape == (1, TINY_DIMENSION)
 
 
 @pytest.mark.parametrize("form", FORMS)
