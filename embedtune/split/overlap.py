@@ -34,7 +34,7 @@ def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -
 
 
 def _rarity(sets: Sequence[Hashes]) -> Numbers:
-    """Count the shingles of each bucket. The filter is exact in any order; this one is close to the rarest first."""
+    """Count the shingles of each bucket: the filter is exact in any order, and fast in nearly the rarest first."""
     counts = np.zeros(int(BUCKETS), dtype=np.int64)
     for start in range(0, len(sets), SETS):
         counts += np.bincount(_bucket(_flat(sets[start : start + SETS])[0]), minlength=len(counts))
@@ -69,7 +69,7 @@ def _probe(
 
 
 def _prefixes(sets: Sequence[Hashes], share: float, rarity: Numbers) -> tuple[Hashes, Numbers, Numbers]:
-    """Return the rarest shingles of each set, as many as the filter needs, with their owners and the sets' sizes."""
+    """Return the rarest shingles of each set, as many as are needed, with their owners, and the sets' sizes."""
     hashes, owners, sizes = _flat(sets)
     order = np.lexsort((hashes, rarity[_bucket(hashes)], owners))
     place = np.arange(len(hashes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -82,7 +82,7 @@ def _prefixes(sets: Sequence[Hashes], share: float, rarity: Numbers) -> tuple[Ha
 def _candidates(
     probes: Hashes, owners: Numbers, keys: Hashes, holders: Numbers
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield the distinct (owner, holder) pairs that share a probe, at most `PAIRS` or those of one probe at a time."""
+    """Yield the (owner, holder) pairs that share a probe: at most `PAIRS`, or those of one probe, at a time."""
     low = np.searchsorted(keys, probes)
     counts = np.searchsorted(keys, probes, side="right") - low
     ends = np.cumsum(counts)

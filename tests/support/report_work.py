@@ -101,6 +101,7 @@ def _triplets(work: Path, config: Config) -> None:
     ]
     with write_artifact(work / "triplets", "triplets", _provenance(work, config, "mine", "dataset")) as draft:
         _table(draft.path / "triplets.parquet", rows)
+        _table(draft.path / "passages.parquet", [{"passage_id": "p1", "group_id": "p1", "text": "a passage"}])
         write_record(draft.path / AUDIT_FILE, _audit())
         draft.counts = {"rows": 498}
         draft.report = StageReport("mine", {"short_share": 0.021}, (), 3.4)

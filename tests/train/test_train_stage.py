@@ -187,7 +187,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 
 def test_too_few_negatives_are_an_error(tmp_path):
     world = make_world(tmp_path / "world", wrong=1)
-    assert len(pq.read_table(world.triplets / "triplets.parquet")["negatives"][0]) == 1
+    assert len(pq.read_table(world.triplets / "triplets.parquet")["negative_ids"][0]) == 1
     with pytest.raises(GateError, match="24 of 24 rows have fewer negatives"):
         train(world, tmp_path / "model", tiny_config(world, negatives=2))
 
