@@ -107,10 +107,10 @@ def write_triplets(path: Path, rows: Sequence[Triplet], data: MiningSet) -> None
     kept = [passage for passage in data.passages if passage.id in named]
     with pq.ParquetWriter(path / PASSAGES_FILE, PASSAGE_SCHEMA) as writer:
         for start in range(0, len(kept), ROWS):
-            part = kept[start : start + ROWS]
-            columns = {
-                "passage_id": [passage.id for passage in part],
-                "group_id": [str(passage.metadata["group_id"]) for passage in part],
-                "text": [passage.text for passage in part],
+            passages = kept[start : start + ROWS]
+            texts = {
+                "passage_id": [passage.id for passage in passages],
+                "group_id": [str(passage.metadata["group_id"]) for passage in passages],
+                "text": [passage.text for passage in passages],
             }
-            writer.write_table(pa.table(columns, schema=PASSAGE_SCHEMA))
+            writer.write_table(pa.table(texts, schema=PASSAGE_SCHEMA))
