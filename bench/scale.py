@@ -5,7 +5,7 @@
 
 The stages run as they are, each in a process of its own, on artifacts as ingest and generate write them. Nothing
 is encoded: `make` puts random unit vectors into the vector cache, where the stages find them (a question is its
-passage plus noise, less noise for the "tuned" model). A step that is finished is not repeated: run the same command
+passage plus noise, less noise for the "tuned" model). A finished step is not repeated: run the same command
 again after an interruption. A step that needs more than --memory GiB of its own memory fails, so that it harms no
 other process.
 """

@@ -71,7 +71,7 @@ def fit(
             evaluator=cast(Any, [dev] if dev else None),
             data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
-            callbacks=[Watch(task)],
+            callbacks=[Watch(task, settings.checkpoint_steps)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card

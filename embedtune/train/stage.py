@@ -13,7 +13,6 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import require_same
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder, device_of
-from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.training import TRAINING_FILE
 from embedtune.core.stage import Context, Outcome, StageRun
@@ -72,25 +71,32 @@ def _train(
     from embedtune.train.model import trainable_model, trained_model
 
     config = context.config
-    before = _measure_base(dev, base, context)
+    before, start = _measure_base(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
     result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, context.progress)
     model = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
     after = {entry.step: entry.ndcg_at_10 for entry in result.dev}.get(result.best_step)
     by_size = {} if after is None else {config.contract.dimensions[0]: after}
-    if len(before) > 1:
+    # Whether training helped is decided on the whole corpus; only checkpoints are ranked on a pool.
+    if len(before) > 1 or dev.pool is not None:
         live = LiveEncoder(model, config.contract, config.runtime.encode_batch_size)
-        by_size = dev.measure(live, SilentProgress())
-    return Trained(plan, result, before, by_size, _device_name(config.runtime)), model
+        by_size = dev.measure(live, context.progress)
+    return Trained(plan, result, before, by_size, start, dev.pool, _device_name(config.runtime)), model
 
 
-def _measure_base(dev: DevSet, base: Path, context: Context) -> dict[int, float]:
-    """Measure the base model; it is out of memory again when training starts."""
+def _measure_base(dev: DevSet, base: Path, context: Context) -> tuple[dict[int, float], float | None]:
+    """Measure the base model on the whole corpus and as a checkpoint; it is freed before training starts."""
+    if not dev:
+        return {}, None
     config = context.config
     # These are the vectors that mining and evaluation use too.
     encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
-    return dev.measure(encoder, context.progress) if dev else {}
+    before = dev.measure(encoder, context.progress)
+    dev.narrow(encoder, config.train.dev_passages, config.seed, context.progress)
+    if dev.pool is None:
+        return before, before[config.contract.dimensions[0]]
+    return before, dev.measure_checkpoint(encoder, context.progress)
 
 
 def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, config: Config) -> None:

@@ -36,8 +36,10 @@ class Trained:
     Args:
         plan: Rows and steps.
         fit: Curves and the kept step.
-        base: nDCG@10 of the base model on dev, by vector size; empty without dev questions.
+        base: nDCG@10 of the base model on dev and the whole corpus, by vector size; empty without dev questions.
         tuned: The same for the kept weights.
+        start: The base model measured as checkpoints are; None without dev questions.
+        pool: Number of passages that checkpoints were ranked among; None: the whole corpus.
         device: Name of the device.
     """
 
@@ -45,16 +47,19 @@ class Trained:
     fit: Fit
     base: dict[int, float]
     tuned: dict[int, float]
+    start: float | None
+    pool: int | None
     device: str
 
     def record(self) -> Training:
         """Return the content of training.json."""
         size = max(self.base, default=0)
-        start = (DevPoint(step=0, epoch=0.0, ndcg_at_10=self.base[size]),) if self.base else ()
+        start = () if self.start is None else (DevPoint(step=0, epoch=0.0, ndcg_at_10=self.start),)
         table = tuple(SizeComparison(dimension=d, base=self.base[d], tuned=self.tuned[d]) for d in self.base)
         return Training(
             steps=self.fit.steps,
             dev=start + self.fit.dev,
+            dev_pool=self.pool,
             best=KeptStep(
                 step=self.fit.best_step,
                 epoch=round(self.plan.epoch(self.fit.best_step), 4),
@@ -91,9 +96,14 @@ class Trained:
             )
         if not self.base:
             notes.append("there are no dev questions: the last checkpoint was kept without being measured")
-        elif max(entry.ndcg_at_10 for entry in self.fit.dev) <= self.base[max(self.base)]:
+        elif self.tuned[max(self.base)] <= self.base[max(self.base)]:
             notes.append(
                 f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
+            )
+        if self.pool is not None:
+            notes.append(
+                f"checkpoints were ranked among {self.pool:,} passages (train.dev_passages); the kept one and the "
+                "base model were compared on all passages"
             )
         return tuple(notes)

@@ -137,6 +137,7 @@ def _model(work: Path, config: Config) -> None:
             TrainingStep(step=n + 1, epoch=(n + 1) / 62, loss=loss, lr=2e-5) for n, loss in enumerate(losses)
         ),
         dev=tuple(DevPoint(step=62 * n, epoch=n, ndcg_at_10=value) for n, value in enumerate(grades)),
+        dev_pool=None,
         best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
         rows=498,
         batch_size=62,

@@ -22,3 +22,9 @@ class RuntimeSettings(Section):
         default="auto", description="Device that models run on; auto: the GPU if there is one."
     )
     encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")
+    vector_cache_gb: float = Field(
+        default=20.0,
+        gt=0,
+        description="Size of the vector cache in GB above which the least recently used vectors are removed when a "
+        "process opens it that is alone in using it.",
+    )
