@@ -103,9 +103,11 @@ class DevSet:
 
     def measure_checkpoint(self, encoder: Encoder, progress: Progress) -> float:
         """Return nDCG@10 at full size among the passages of the pool."""
-        passages = self._data.corpus if self._pool is None else self._pool
-        (ranking,) = self._search(encoder, passages, self._contract.dimensions[:1], 10, progress)
-        return self._ndcg(passages, *ranking)
+        size = self._contract.dimensions[0]
+        if self._pool is None:
+            return self.measure(encoder, progress)[size]
+        (ranking,) = self._search(encoder, self._pool, (size,), 10, progress)
+        return self._ndcg(self._pool, *ranking)
 
     def _search(
         self, encoder: Encoder, passages: Sequence[Record], sizes: Sequence[int], k: int, progress: Progress

@@ -25,6 +25,6 @@ class RuntimeSettings(Section):
     vector_cache_gb: float = Field(
         default=20.0,
         gt=0,
-        description="Size of the vector cache in GB above which the least recently used vectors are removed when a "
-        "process opens it that is alone in using it.",
+        description="Size of the vector cache in GB above which the least recently used vectors are removed, by "
+        "the next process that opens it while no other uses it.",
     )
