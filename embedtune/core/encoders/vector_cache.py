@@ -96,8 +96,8 @@ class VectorCache:
             if count <= wanted:
                 break
         if size < before:
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # As a script: `execute` stops this pragma after the first page.
+            self._db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
             log.info("vector cache: reduced from %.1f to %.1f GB", before / 1e9, size / 1e9)
 
     def _bytes(self) -> int:
