@@ -78,7 +78,7 @@ async def _replies(
 ) -> list[Reply]:
     """Return a reply or an error for each request; those without a recorded reply are not sent."""
     lost = {
-        place for place, request in enumerate(requests) if identity_of(client.settings, request).key in unanswered
+        place for place, request in enumerate(requests) if identity_of(client.settings, request).is_in(unanswered)
     }
     sent = [request for place, request in enumerate(requests) if place not in lost]
     replies = iter(await gather_replies(client, sent, task, max_failed_share))

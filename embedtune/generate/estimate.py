@@ -108,7 +108,7 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
 def _stored_reply(
     cache: ResponseCache, endpoint: LLMEndpointSettings, request: LLMRequest[BaseModel]
 ) -> BaseModel | None:
-    stored = cache.get(identity_of(endpoint, request).key)
+    stored = cache.get(identity_of(endpoint, request))
     reply = read_as(request.schema, stored.text) if stored else None
     return None if isinstance(reply, Problem) else reply
 

@@ -116,7 +116,7 @@ class _Copy:
 
     def _reply(self, settings: LLMEndpointSettings, request: LLMRequest[BaseModel]) -> Reply:
         identity = identity_of(settings, request)
-        stored = self.origin.get(identity.key)
+        stored = self.origin.get(identity)
         reply = read_as(request.schema, stored.text) if stored else None
         if stored is None or reply is None or isinstance(reply, Problem):
             self.missing.append(identity.key)
