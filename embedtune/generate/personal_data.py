@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from spacy.language import Language
 
-# Presidio's rules for e-mail and URLs ask the internet for the list of public domains, and pass over internal ones.
+# These rules of Presidio ask the internet for the list of public domains, and pass over addresses at internal ones.
 ASKING = ("EmailRecognizer", "UrlRecognizer")
 EMAIL = r"[\w!#$%&'*+/=?^`{|}~.-]+@[\w-]+(?:\.[\w-]+)+"
 EMAIL_SCORE = 0.9
@@ -19,7 +19,7 @@ EMAIL_SCORE = 0.9
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """One place of personal data in a text: its kind, as Presidio names it, and its first and last + 1 character."""
+    """A place in a text, from character `start` up to `end`, and its kind of personal data in Presidio's words."""
 
     start: int
     end: int
@@ -59,7 +59,7 @@ class Finder:
         return cls(engine, settings, _supported(engine, settings))
 
     def spans(self, text: str) -> list[Span]:
-        """Return the places to mask, in order and without overlaps: of two that overlap, the longer one is kept."""
+        """Return the places to mask, in order; of two that overlap, the longer one is kept."""
         found = {
             Span(result.start, result.end, result.entity_type)
             for language, entities in self.entities.items()

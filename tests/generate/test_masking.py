@@ -20,7 +20,9 @@ from embedtune.generate.placeholders import hide, names_unknown, restore
 from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot
 
 SLOT = QuestionSlot("question", "structural", "factual", 2)
-PATTERNS = MaskSettings(entities=["EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "PHONE_NUMBER"], models={"en": None})
+PATTERNS = MaskSettings(
+    entities=["EMAIL_ADDRESS", "IBAN_CODE", "CREDIT_CARD", "PHONE_NUMBER"], models={"en": None}
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,9 @@ def test_what_cannot_be_masked_is_refused(settings, words):
 
 
 def test_nothing_masked_is_sent_and_questions_name_people_again(world):
-    rows = [("Pump guide", "train", f"Pump {n} is greased by jane.roe{n}@plant.example at {n} bar.") for n in range(9)]
+    rows = [
+        ("Pump guide", "train", f"Pump {n} is greased by jane.roe{n}@plant.example at {n} bar.") for n in range(9)
+    ]
     rows[7:] = [(path, split, text) for (path, _, text), split in zip(rows[7:], ("dev", "test"), strict=True)]
     mask = MaskSettings(entities=["EMAIL_ADDRESS"], models={"en": None})
     report = world.run(rows=rows, mask=mask, bundles_per_chunk=0.0, questions_per_chunk=1)
