@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
     from spacy.language import Language
 
-# These rules of Presidio ask the internet for the list of public domains, and pass over addresses at internal ones.
+# These rules of Presidio ask the internet for the list of public domains, and pass over internal addresses.
 ASKING = ("EmailRecognizer", "UrlRecognizer")
 EMAIL = r"[\w!#$%&'*+/=?^`{|}~.-]+@[\w-]+(?:\.[\w-]+)+"
 EMAIL_SCORE = 0.9
