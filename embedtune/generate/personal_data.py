@@ -51,7 +51,8 @@ class Finder:
         languages = sorted(settings.models)
         nlp = SpacyNlpEngine(models=[{"lang_code": one, "model_name": one} for one in languages])
         # Set here, not by load(): that would download a model that is missing.
-        nlp.nlp = {language: _spacy_model(language, settings.models[language]) for language in languages}
+        models = {language: _spacy_model(language, settings.models[language]) for language in languages}
+        nlp.nlp = models  # type: ignore[assignment]  # Presidio annotates it as None
         registry = RecognizerRegistry(supported_languages=languages)
         registry.load_predefined_recognizers(languages=languages, nlp_engine=nlp)
         _replace_recognizers(registry, languages)
