@@ -11,7 +11,7 @@ from pathlib import Path
 TABLES = (
     """
     CREATE TABLE IF NOT EXISTS spending (
-        scope TEXT PRIMARY KEY, usd REAL NOT NULL, dearest_usd REAL NOT NULL
+        scope TEXT PRIMARY KEY, usd REAL NOT NULL, highest_usd REAL NOT NULL
     ) WITHOUT ROWID
     """,
     """
@@ -41,8 +41,8 @@ class Ledger:
     """Reserves and books money in one transaction each, so that several processes share one ceiling.
 
     A reservation that is neither settled nor lost when its time is over belongs to a process that was killed. Its
-    call may have been answered, and charged, all the same: it is booked at what the dearest call of the scope has
-    cost so far, but at most at what was reserved. If the process was only asleep, its settlement replaces that.
+    call may have been answered, and charged, all the same: it is booked at what the most expensive call of the
+    scope has cost, but at most at what was reserved. If the process was only asleep, its settlement replaces that.
 
     Args:
         path: The sqlite file, or None for a ledger in memory.
@@ -92,7 +92,7 @@ class Ledger:
             query = "DELETE FROM reservations WHERE ticket = ? RETURNING coalesce(booked_usd, 0.0)"
             rows = self._db.execute(query, (ticket,)).fetchall()
             for (booked,) in rows:
-                self._book(usd - booked, dearest=usd)
+                self._book(usd - booked, highest=usd)
 
     def lose(self, ticket: str) -> None:
         """Book a call that was sent and whose end was not seen."""
@@ -126,17 +126,17 @@ class Ledger:
         return Balance(spent, reserved, lost)
 
     def _book_lost(self, which: str, value: str | float) -> None:
-        dearest = "(SELECT nullif(dearest_usd, 0.0) FROM spending WHERE scope = reservations.scope)"
+        highest = "(SELECT nullif(highest_usd, 0.0) FROM spending WHERE scope = reservations.scope)"
         query = (
-            f"UPDATE reservations SET booked_usd = min(usd, coalesce({dearest}, usd)) "  # noqa: S608
+            f"UPDATE reservations SET booked_usd = min(usd, coalesce({highest}, usd)) "  # noqa: S608
             f"WHERE scope = ? AND booked_usd IS NULL AND {which} RETURNING booked_usd"
         )
         for (booked,) in self._db.execute(query, (self._scope, value)).fetchall():
-            self._book(booked, dearest=0.0)
+            self._book(booked, highest=0.0)
 
-    def _book(self, usd: float, dearest: float) -> None:
+    def _book(self, usd: float, highest: float) -> None:
         query = """
             INSERT INTO spending VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE
-            SET usd = usd + excluded.usd, dearest_usd = max(dearest_usd, excluded.dearest_usd)
+            SET usd = usd + excluded.usd, highest_usd = max(highest_usd, excluded.highest_usd)
         """
-        self._db.execute(query, (self._scope, usd, dearest))
+        self._db.execute(query, (self._scope, usd, highest))

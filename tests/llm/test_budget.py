@@ -58,7 +58,7 @@ def test_near_the_ceiling_a_call_waits_for_the_real_cost_of_those_in_flight() ->
     assert asyncio.run(scenario()) == ["first sent", "first cost 0.1", "second sent"]
 
 
-def test_a_cancelled_call_may_have_been_charged_and_is_booked_like_the_dearest_one() -> None:
+def test_a_cancelled_call_may_have_been_charged_and_is_booked_like_the_most_expensive_one() -> None:
     async def scenario() -> None:
         budget = Budget(10.0)
         async with budget.reserve(1.0, 60) as call:

@@ -187,7 +187,7 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(cache: Response
     [
         ("503", 0.0),  # an error is not charged
         ("stall", 0.1),  # the reply may have been written up to max_tokens
-        ("short_body", 0.004),  # it was written, like the dearest of the others: four words
+        ("short_body", 0.004),  # it was written, like the most expensive other: four words
     ],
 )
 def test_an_attempt_without_a_reply_is_booked_as_what_it_may_have_cost(

@@ -73,7 +73,7 @@ def test_each_scope_has_a_budget_of_its_own(ledger: Ledger, file: Path) -> None:
     assert Ledger(file, "other chunks").balance() == Balance(0.0, 0.0, 0.0)
 
 
-def test_a_reservation_that_nobody_settles_in_time_is_booked_like_the_dearest_call(
+def test_a_reservation_that_nobody_settles_in_time_is_booked_like_the_most_expensive_call(
     ledger: Ledger, clock: Clock
 ) -> None:
     for cost in (0.1, 0.3, 0.2):
