@@ -141,11 +141,11 @@ def test_the_reservations_of_a_killed_process_are_recovered(file: Path, clock: C
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    survivor = Ledger(file, "chunks", clock)  # its clock shows the year 1970: the time is not over
-    survivor.settle(ticket(survivor, 1.0), 0.125)
-    assert survivor.balance() == Balance(0.125, 1.0, 0.0)
+    other = Ledger(file, "chunks", clock)  # its clock shows the year 1970: the time is not over
+    other.settle(ticket(other, 1.0), 0.125)
+    assert other.balance() == Balance(0.125, 1.0, 0.0)
     clock.now = 1e12
-    assert survivor.balance() == Balance(0.25, 0.0, 0.125)
+    assert other.balance() == Balance(0.25, 0.0, 0.125)
 
 
 @given(
