@@ -7,7 +7,7 @@ import pytest
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import SilentProgress
-from embedtune.ingest.sources import document_id, list_sources
+from embedtune.ingest.sources import Listing, document_id, list_sources
 
 
 def listing(folder: Path, limit: int | None = None, max_file_mb: float = 1.0) -> Listing:

@@ -60,9 +60,13 @@ def columns_of(path: Path) -> list[str]:
         UnreadableError: There is no record.
     """
     found: dict[str, None] = {}
-    for row in itertools.islice(ROWS[path.suffix.lower()](path, ignore), PEEK):
-        if not isinstance(row, Unread):
-            found.update(dict.fromkeys(_names(row, "")))
+    try:
+        for row in itertools.islice(ROWS[path.suffix.lower()](path, ignore), PEEK):
+            if not isinstance(row, Unread):
+                found.update(dict.fromkeys(_names(row, "")))
+    except UnreadableError:  # said again when it is read; what comes before the damage is used
+        if not found:
+            raise
     if not found:
         raise UnreadableError("no record found")
     return list(found)

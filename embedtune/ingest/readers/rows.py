@@ -56,7 +56,8 @@ def csv_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
     with path.open(encoding=file_encoding(path, remark), errors="replace", newline="") as stream:
         first = stream.readline(LONGEST_LINE)
         delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(first)
-        if not first.lower().startswith("sep="):  # which Excel writes and reads
+        skipped = int(first.lower().startswith("sep="))  # a line that Excel writes and reads
+        if not skipped:
             stream.seek(0)
         reader = csv.reader(stream, delimiter=delimiter)
         try:
@@ -66,11 +67,11 @@ def csv_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
             for cells in reader:
                 if len(cells) > len(header) and any(cells[len(header) :]):
                     reason = f"{len(cells)} cells, but the header has {len(header)}"
-                    yield Unread(f"line {reader.line_num}", reason)
+                    yield Unread(f"line {skipped + reader.line_num}", reason)
                 elif any(cells):
                     yield keyed(header, cells)
         except csv.Error as error:
-            raise UnreadableError(f"damaged at line {reader.line_num}: {error}") from error
+            raise UnreadableError(f"damaged at line {skipped + reader.line_num}: {error}") from error
 
 
 def _delimiter(line: str) -> str:
