@@ -32,7 +32,5 @@ class RecordSettings(Section):
     id: str | None = Field(
         default=None, description="Column of a unique id. None: the id is a hash of the record's content."
     )
-    metadata: Columns = Field(
-        default=(), description="Columns that are kept with the document; evaluate.slice_by can name them."
-    )
+    metadata: Columns = Field(default=(), description="Columns that are kept with the document, but not embedded.")
     format: RecordFormat = Field(default="plain", description="What the text columns contain.")
