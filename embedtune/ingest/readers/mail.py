@@ -55,11 +55,11 @@ def read_mbox(path: Path, _: RecordSettings | None) -> Iterator[Entry | Unread]:
     box = mailbox.mbox(path, create=False)
     seen: set[str] = set()
     try:
-        for number in box.iterkeys():
-            data = box.get_bytes(number).replace(b"\n>From ", b"\nFrom ")
-            entry = _entry(data, number + 1)
+        for number, place in enumerate(box.iterkeys(), 1):
+            data = box.get_bytes(place).replace(b"\n>From ", b"\nFrom ")
+            entry = _entry(data, number)
             if entry.key in seen:
-                entry = Unread(f"{entry.key} (message {number + 1})", "repeats an earlier message")
+                entry = Unread(f"{entry.key} (message {number})", "repeats an earlier message")
             seen.add(entry.key)
             yield entry
     finally:
