@@ -76,7 +76,7 @@ def record_settings(name: str, settings: tuple[RecordSettings, ...]) -> RecordSe
 
 
 def holds_several(name: str, settings: tuple[RecordSettings, ...]) -> bool:
-    """Tell whether a file is read as several documents. Sheets are, if a pattern for them ends in `.xlsx`."""
+    """Tell whether a file is read as several documents. Worksheets are, if a pattern for them ends in `.xlsx`."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == _SHEETS:
         named = record_settings(name, settings)

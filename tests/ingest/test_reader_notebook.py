@@ -45,10 +45,10 @@ def test_pictures_errors_long_output_and_data_are_left_out_and_said() -> None:
 
 
 def test_older_format_is_read() -> None:
-    sheet = {
+    worksheet = {
         "cells": [{"cell_type": "heading", "level": 2, "source": "Kiln"}, {"cell_type": "code", "input": "x = 1"}]
     }
-    assert read(json.dumps({"nbformat": 3, "worksheets": [sheet]}).encode()) == [
+    assert read(json.dumps({"nbformat": 3, "worksheets": [worksheet]}).encode()) == [
         Block("heading", "Kiln", 2),
         Block("code", "x = 1"),
     ]

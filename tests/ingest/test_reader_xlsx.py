@@ -32,15 +32,15 @@ def rewritten(data: bytes, part: str, change: Callable[[bytes], bytes]) -> bytes
 
 
 def make_xlsx(*, formula: bool = False) -> bytes:
-    """Return a workbook with a caption, a table, a table without header, and a hidden sheet."""
+    """Return a workbook with a caption, a table, a table without header, and a hidden worksheet."""
     book = Workbook()
-    sheet = book.active
-    sheet.title = "Parts"
+    worksheet = book.active
+    worksheet.title = "Parts"
     rows = [["Spare parts"], [], ["Part", "Price", "Since"], ["Belt", 40.0, datetime.datetime(2024, 5, 1)]]
     for row in [*rows, ["Lever", 0.1 + 0.2], ["Hose", "#N/A", True], [], [1, 2], [3, 4]]:
-        sheet.append(row)
+        worksheet.append(row)
     if formula:
-        sheet["C5"] = "=B5*2"
+        worksheet["C5"] = "=B5*2"
     hidden = book.create_sheet("Secret")
     hidden.append(["a", "b"])
     hidden.sheet_state = "hidden"
@@ -58,7 +58,7 @@ def test_rows_under_a_header_name_their_columns() -> None:
         ),
         Block("table", "1 | 2\n3 | 4"),
     ]
-    assert remarks == ["hidden sheets are not read"]
+    assert remarks == ["hidden worksheets are not read"]
 
 
 def test_formulas_are_read_as_stored_values_and_said_if_there_are_none() -> None:
@@ -73,7 +73,7 @@ def test_formulas_are_read_as_stored_values_and_said_if_there_are_none() -> None
     remarks.clear()
     blocks = read(rewritten(data, "xl/worksheets/sheet1.xml", stored), remarks.append)
     assert "Part: Lever | Price: 0.3 | Since: 0.6" in blocks[2].text
-    assert remarks == ["hidden sheets are not read"]
+    assert remarks == ["hidden worksheets are not read"]
 
 
 def test_wrong_dimensions_in_the_file_lose_nothing() -> None:

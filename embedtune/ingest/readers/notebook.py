@@ -20,17 +20,19 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
         UnreadableError: It is not a notebook.
     """
     book = json.loads(decode(data, remark))
-    sheets = [book] if isinstance(book, dict) and "cells" in book else _worksheets(book)
+    worksheets = [book] if isinstance(book, dict) and "cells" in book else _worksheets(book)
     blocks: list[Block] = []
-    for cell in (cell for sheet in sheets for cell in sheet.get("cells", ()) if isinstance(cell, dict)):
+    for cell in (
+        cell for worksheet in worksheets for cell in worksheet.get("cells", ()) if isinstance(cell, dict)
+    ):
         blocks += _cell(cell, remark)
     return blocks
 
 
 def _worksheets(book: object) -> list[Cell]:
-    """Return the sheets of a notebook in the older format."""
+    """Return the worksheets of a notebook in the older format."""
     if isinstance(book, dict) and isinstance(book.get("worksheets"), list):
-        return [sheet for sheet in book["worksheets"] if isinstance(sheet, dict)]
+        return [worksheet for worksheet in book["worksheets"] if isinstance(worksheet, dict)]
     raise UnreadableError("not a Jupyter notebook: it has no cells")
 
 

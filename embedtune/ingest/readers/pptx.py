@@ -107,7 +107,7 @@ def _frame(frame: Element, part: Part, remark: Remark) -> Iterator[Block]:
         elif name(node) == "relIds":
             yield from _diagram(parse_xml(part.related_part(attribute(node, "dm")).blob))
         elif name(node) == "oleObj":
-            remark("embedded objects, such as sheets on a slide, are not read")
+            remark("embedded objects, such as worksheets on a slide, are not read")
 
 
 def _cell(cell: Element) -> str:

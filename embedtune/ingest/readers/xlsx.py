@@ -1,4 +1,4 @@
-"""Reads XLSX with openpyxl: every visible sheet under its name, with each row as a line that says its columns."""
+"""Reads XLSX with openpyxl: every visible worksheet under its name, with rows as lines that name their columns."""
 
 import io
 import re
@@ -16,40 +16,42 @@ from embedtune.ingest.entries import Unread
 from embedtune.ingest.readers.packages import open_package
 from embedtune.ingest.readers.rows import Row, keyed
 
-MOST_ROWS = 20_000  # of a sheet; a larger one is data, which ingest.records reads row by row
+MOST_ROWS = 20_000  # of a worksheet; a larger one is data, which ingest.records reads row by row
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >]")
 Cells = tuple[str, ...]
 
 
 def read(data: bytes, remark: Remark = ignore) -> list[Block]:
-    """Read a workbook. Formulas are read as the values that were last stored; hidden sheets are left out.
+    """Read a workbook. Formulas are read as the values that were last stored; hidden worksheets are left out.
 
     Raises:
         UnreadableError: The workbook is encrypted, or far too large when unpacked.
     """
     with open_package(data, ".xlsx", ".xls") as archive:
-        sheets = [entry for entry in archive.namelist() if entry.startswith("xl/worksheets/")]
-        formulas = any(_FORMULA.search(archive.read(entry)) for entry in sheets)
+        worksheets = [entry for entry in archive.namelist() if entry.startswith("xl/worksheets/")]
+        formulas = any(_FORMULA.search(archive.read(entry)) for entry in worksheets)
     book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     if formulas:
         _say_lost_formulas(book, load_workbook(io.BytesIO(data), read_only=True), remark)
     blocks: list[Block] = []
-    for sheet in _visible(book, remark):
-        rows = list(_rows(sheet, MOST_ROWS + 1))
+    for worksheet in _visible(book, remark):
+        rows = list(_rows(worksheet, MOST_ROWS + 1))
         if len(rows) > MOST_ROWS:
-            remark(f"only the first {MOST_ROWS} rows of a sheet are read; ingest.records reads all, row by row")
+            remark(
+                f"only the first {MOST_ROWS} rows of a worksheet are read; ingest.records reads all, row by row"
+            )
         content = list(_blocks(rows[:MOST_ROWS]))
-        blocks += [Block("heading", sheet.title, 1), *content] if content else []
+        blocks += [Block("heading", worksheet.title, 1), *content] if content else []
     return blocks
 
 
 def xlsx_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
-    """Yield the rows of all visible sheets; the first row of each names its columns."""
+    """Yield the rows of all visible worksheets; the first row of each names its columns."""
     book = load_workbook(path, read_only=True, data_only=True)
     try:
-        for sheet in _visible(book, remark):
+        for worksheet in _visible(book, remark):
             header: list[str] = []
-            for row in _rows(sheet, None):
+            for row in _rows(worksheet, None):
                 if not header:
                     header = list(row)
                 elif any(row):
@@ -59,17 +61,17 @@ def xlsx_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
 
 
 def _visible(book: Workbook, remark: Remark) -> Iterator[Any]:  # worksheets, which openpyxl does not type
-    for sheet in book.worksheets:
-        if sheet.sheet_state != "visible":
-            remark("hidden sheets are not read")
+    for worksheet in book.worksheets:
+        if worksheet.sheet_state != "visible":
+            remark("hidden worksheets are not read")
             continue
-        sheet.reset_dimensions()  # what a file says about its size is often wrong
-        yield sheet
+        worksheet.reset_dimensions()  # what a file says about its size is often wrong
+        yield worksheet
 
 
-def _rows(sheet: Any, most: int | None) -> Iterator[Cells]:
+def _rows(worksheet: Any, most: int | None) -> Iterator[Cells]:
     """Yield the cells of each row as text, without the empty ones at its end."""
-    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+    for number, row in enumerate(worksheet.iter_rows(values_only=True)):
         if number == most:
             return
         cells = [_shown(value) for value in row]
@@ -102,7 +104,7 @@ def _say_lost_formulas(stored: Workbook, written: Workbook, remark: Remark) -> N
 
 
 def _blocks(rows: Sequence[Cells]) -> Iterator[Block]:
-    """Yield the tables of a sheet, which empty rows and rows of one cell divide; such cells are paragraphs."""
+    """Yield the tables of a worksheet, which empty rows and rows of one cell divide; such cells are paragraphs."""
     table: list[Cells] = []
     for row in [*rows, ()]:
         filled = sum(map(bool, row))
