@@ -106,6 +106,7 @@ class _Desk:
         self.tried.add(key)
         try:
             await self.client.ask(self.requests[key])
+            self.client.note_paid(key)
         except ItemError as error:
             log.debug("the first request of a batch got no reply: %s", error)
 

@@ -182,8 +182,12 @@ class LLMClient:
         identity = identity_of(self.settings, request)
         tokens = completion.prompt_tokens, completion.completion_tokens
         self.cache.put(identity, CachedReply(json_part(completion.text), *tokens))
-        self._accepted.add(identity.key)
+        self.note_paid(identity.key)
         return True
+
+    def note_paid(self, key: str) -> None:
+        """Take notice of a reply that this run has paid for: when `ask` finds it, it is not one from the cache."""
+        self._accepted.add(key)
 
     def note_failed(self, failed: Mapping[str, str]) -> None:
         """Take notice of requests that failed in a batch, with the reasons: `ask` does not send them."""
