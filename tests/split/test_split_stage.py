@@ -84,6 +84,7 @@ def test_it_writes_the_beir_layout_and_the_proofs(tmp_path, config, progress):
         "split": "train",
         "boilerplate": False,
         "n_words": 5,
+        "document": {"Priority": "high"},
     }
     assert read_retrieval_set(tmp_path / "dataset", "test").queries[0].metadata["style"] == "question"
     record = read_record(tmp_path / "dataset" / SPLIT_FILE, SplitProofs)
