@@ -7,10 +7,11 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.config.train import LoraSettings, TrainSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.pytorch import device_of, load_model
+from embedtune.core.encoders.pytorch import device_of, load_dense, load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense
 
 
 def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
@@ -58,6 +59,8 @@ def trained_model(
 ) -> "SentenceTransformer":
     """Load a checkpoint as a plain model: adapters are merged into the weights of the base model.
 
+    Adapters are for the transformer. Dense modules are small: they are trained as a whole in any case.
+
     Args:
         checkpoint: A checkpoint of the trainer.
         base: The model that training started from.
@@ -72,7 +75,15 @@ def trained_model(
     model = load_model(base, contract, runtime).float()
     transformer: Any = model[0]
     transformer.model = PeftModel.from_pretrained(transformer.model, str(checkpoint)).merge_and_unload()
+    for module, trained in zip(_dense(model), load_dense(checkpoint), strict=True):
+        module.load_state_dict(trained.state_dict())
     return model
+
+
+def _dense(model: "SentenceTransformer") -> "list[Dense]":
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    return [module for module in model if isinstance(module, Dense)]
 
 
 def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:
