@@ -60,7 +60,8 @@ def config_options(command: Command) -> Command:
             "--base",
             type=BASE,
             metavar="NAME",
-            help=f"Base model in place of the preset's: {', '.join(base_names())}. For others: embedtune init --base.",
+            help=f"Base model in place of the preset's: {', '.join(base_names())}. "
+            "For others: embedtune init --base.",
         ),
         click.option(
             "--preset",

@@ -11,7 +11,6 @@ from embedtune.core.encoders.pytorch import device_of, load_dense, load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense
 
 
 def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
@@ -75,15 +74,17 @@ def trained_model(
     model = load_model(base, contract, runtime).float()
     transformer: Any = model[0]
     transformer.model = PeftModel.from_pretrained(transformer.model, str(checkpoint)).merge_and_unload()
-    for module, trained in zip(_dense(model), load_dense(checkpoint), strict=True):
-        module.load_state_dict(trained.state_dict())
+    restore_dense(model, checkpoint)
     return model
 
 
-def _dense(model: "SentenceTransformer") -> "list[Dense]":
+def restore_dense(model: "SentenceTransformer", checkpoint: Path) -> None:
+    """Give a model the Dense modules of a checkpoint, which adapters do not contain."""
     from sentence_transformers.sentence_transformer.modules import Dense
 
-    return [module for module in model if isinstance(module, Dense)]
+    own = [module for module in model if isinstance(module, Dense)]
+    for module, trained in zip(own, load_dense(checkpoint), strict=True):
+        module.load_state_dict(trained.state_dict())
 
 
 def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:

@@ -1,8 +1,9 @@
-"""Tiny checkpoints of each supported architecture, with random weights, in the form in which such models are published."""
+"""Tiny checkpoints of each supported architecture, with random weights, as they are published."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def add_dense(path: Path, *sizes: int, activation: str = "Identity", bias: bool 
     """Add a random Dense module after the pooling for each step from one size to the next.
 
     Args:
-        path: A directory that `write_library_files` wrote, with a transformer, a pooling and perhaps a normalisation.
+        path: A directory with the files of `write_library_files`.
         sizes: The transformer's size, then that of each module's output.
         activation: Class name of the activation.
         bias: Whether the modules have one.
@@ -60,7 +61,7 @@ def add_dense(path: Path, *sizes: int, activation: str = "Identity", bias: bool 
     torch.manual_seed(seed)
     entries = json.loads((path / "modules.json").read_text())
     place = next(number for number, entry in enumerate(entries) if entry["type"].endswith("Pooling")) + 1
-    for step, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for step, (inputs, outputs) in enumerate(pairwise(sizes)):
         folder = path / f"{place + step}_Dense"
         folder.mkdir()
         Dense(inputs, outputs, bias=bias, activation_function=getattr(torch.nn, activation)()).save(str(folder))
@@ -128,7 +129,8 @@ def _nemotron3(path: Path) -> None:
 
     # As Ministral 3 is published: positions beyond the first quarter are interpolated, queries scaled there.
     rope = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 64}
-    rope |= {"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+    rope |= {"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0}
+    rope |= {"llama_4_scaling_beta": 0.1}
     _save(path, Ministral3Model, Ministral3Config, head_dim=8, is_causal=False, rope_parameters=rope)
     write_library_files(path, prompts={"query": "query: ", "document": "passage: "})
 
@@ -151,7 +153,8 @@ def _save(path: Path, kind: Any, configuration: Any, tokenizer: Any = None, **se
     tokenizer = tokenizer or wordpiece_tokenizer(256)
     torch.manual_seed(0)
     options = DECODER | settings | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    kind(configuration(**{key: value for key, value in options.items() if value is not None})).save_pretrained(path)
+    known = {key: value for key, value in options.items() if value is not None}
+    kind(configuration(**known)).save_pretrained(path)
     tokenizer.save_pretrained(path)
 
 

@@ -1,7 +1,7 @@
 """Loads the configuration: a preset or a YAML file, then `section.key=value` overrides, all checked strictly.
 
-A preset is a way of working plus a base model. `presets/NAME.yaml` holds the first and names the second, whose part
-`presets/bases/NAME.yaml` is put in its place. `PRESET+BASE` is the preset with another base model.
+A preset is a way of working plus a base model. `presets/NAME.yaml` holds the first and names the second, whose
+part `presets/bases/NAME.yaml` is put in its place. `PRESET+BASE` is the preset with another base model.
 """
 
 import re

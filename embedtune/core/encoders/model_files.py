@@ -102,8 +102,8 @@ def require_supported(path: Path, facts: ModelFacts) -> None:
         raise ContractError(
             f"the base model in {path} has modules that embedtune cannot honour",
             got=", ".join(facts.unsupported),
-            expected="Transformer, Pooling, Dense and Normalize, in this order; without the others the vectors would "
-            "not be the model's",
+            expected="Transformer, Pooling, Dense and Normalize, in this order; without the others the vectors "
+            "would not be the model's",
             fix="use another base model",
         )
 
@@ -141,9 +141,9 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
 
 def _dimension(modules: list[Module], config: dict[str, Any], pooling: dict[str, Any]) -> int | None:
     """Return the size of the vectors: what the last Dense module makes, else the transformer's."""
-    sizes = [read_json(each.folder / "config.json").get("out_features") for each in modules if each.kind == "Dense"]
-    if sizes:
-        return sizes[-1]
+    dense = [each.folder for each in modules if each.kind == "Dense"]
+    if dense:
+        return read_json(dense[-1] / "config.json").get("out_features")
     return _hidden(config) or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension")
 
 

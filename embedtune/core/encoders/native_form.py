@@ -1,12 +1,12 @@
 """Checkpoints in a form that transformers and sentence-transformers load as they are, without remote code.
 
-Three things are rewritten, each by links to the original files next to a small JSON file; the weights stay as they are.
+Three things are rewritten, by links to the original files next to a small JSON file; the weights stay as they are.
 
 - The layout of very old sentence-transformers models, whose transformer is in a folder `0_Transformer`: its files
   come into the model's own directory.
-- NVIDIA's types of decoders without the causal mask, `llama_bidirec` (Llama-Nemotron-Embed) and `ministral3_bidirec`:
-  transformers 5.2 and later do the same for a `LlamaModel` or a `Ministral3Model` whose configuration says
-  `is_causal: false`.
+- NVIDIA's types of decoders without the causal mask, `llama_bidirec` (Llama-Nemotron-Embed) and
+  `ministral3_bidirec`: transformers 5.2 and later do the same for a `LlamaModel` or a `Ministral3Model` whose
+  configuration says `is_causal: false`.
 - A decoder that is causal and pooled by the mean, if `base.force` allows it: its configuration says so.
 """
 
@@ -49,7 +49,7 @@ def flat(path: Path, cache: Path) -> Path:
 
 
 def native(path: Path, cache: Path) -> Path:
-    """Return a directory that transformers loads without remote code: `path` itself unless it is of NVIDIA's types.
+    """Return a directory that transformers loads without remote code: `path` itself unless it has NVIDIA's types.
 
     Args:
         path: Directory of a base model.
@@ -65,7 +65,8 @@ def native(path: Path, cache: Path) -> Path:
     _require_names(path, converted)
     links = {item.name: item for item in path.iterdir() if item.name != CONFIG and item.suffix != ".py"}
     target = _linked(cache, path, links, {CONFIG: converted})
-    log.info("%s is loaded as a %s with is_causal: false, without its Python code", path, converted["architectures"][0])
+    kind = NATIVE_TYPES[config["model_type"]][1]
+    log.info("%s is loaded as a %s with is_causal: false, without its Python code", path, kind)
     return target
 
 

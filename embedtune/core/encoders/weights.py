@@ -1,4 +1,4 @@
-"""The safetensors weights of a model directory: the transformer's, in one file or several, and its Dense modules'."""
+"""The safetensors weights of a model directory: of its transformer, in one file or several, and Dense modules."""
 
 import hashlib
 import json

@@ -41,7 +41,8 @@ def test_every_base_goes_with_every_preset(base):
         own, combined = load_config(preset), load_config(f"{preset}+{base}")
         assert (combined.train, combined.generate, combined.mine) == (own.train, own.generate, own.mine)
         assert combined.contract == load_config(f"minilm+{base}").contract
-    assert "Source: " in preset_text(f"minilm+{base}") or combined.contract.weights_sha256, "where the contract is from"
+    text = preset_text(f"minilm+{base}")
+    assert "Source: " in text or combined.contract.weights_sha256, "where the contract is from"
     assert combined.contract.revision is None, "the user pins it; we never invent one"
 
 

@@ -13,7 +13,7 @@ from embedtune.core.secrets import Secrets
 from tests.support.architectures import ARCHITECTURES, GEMMA_WINDOW
 
 CPU = RuntimeSettings(device="cpu")
-TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum when the belt is wet and cold"]
+TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum when the belt is wet"]
 
 
 def make(tmp_path, name):
