@@ -142,9 +142,12 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
 def _dimension(modules: list[Module], config: dict[str, Any], pooling: dict[str, Any]) -> int | None:
     """Return the size of the vectors: what the last Dense module makes, else the transformer's."""
     dense = [each.folder for each in modules if each.kind == "Dense"]
+    size: int | None = (
+        _hidden(config) or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension")
+    )
     if dense:
-        return read_json(dense[-1] / "config.json").get("out_features")
-    return _hidden(config) or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension")
+        size = read_json(dense[-1] / "config.json").get("out_features")
+    return size
 
 
 def _hidden(config: dict[str, Any]) -> int | None:
