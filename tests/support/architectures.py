@@ -89,10 +89,10 @@ def _bge(path: Path) -> None:
 
 
 def _multilingual_e5(path: Path) -> None:
-    """Positions count from the padding id on, so of 256 + 2 only 256 can be used."""
+    """Positions begin after the padding id, which is 0 here, so of 257 only 256 can be used."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    _save(path, XLMRobertaModel, XLMRobertaConfig, max_position_embeddings=258, num_key_value_heads=None)
+    _save(path, XLMRobertaModel, XLMRobertaConfig, max_position_embeddings=257, num_key_value_heads=None)
     write_library_files(path)
 
 
