@@ -71,8 +71,10 @@ def native(path: Path, cache: Path) -> Path:
 
 
 def declared_causal(path: Path, cache: Path) -> Path:
-    """Return the same model with a configuration that says `is_causal: true`."""
+    """Return the same model with a configuration that says `is_causal: true`, unless it says something itself."""
     config = read_json(path / CONFIG)
+    if config.get("is_causal") is not None:
+        return path
     links = {item.name: item for item in path.iterdir() if item.name != CONFIG}
     return _linked(cache, path, links, {CONFIG: config | {"is_causal": True}})
 
