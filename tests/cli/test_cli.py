@@ -65,7 +65,7 @@ def test_a_base_goes_with_a_preset_but_not_with_a_file(invoke, tmp_path):
     both = invoke("doctor", "--config", str(path), "--base", "gte-small")
     assert both.exit_code == 2 and "embedtune init FILE --base gte-small" in " ".join(both.output.split())
     unpinned = invoke("ingest", str(tmp_path), "--output", str(tmp_path / "chunks"), "--base", "gte-small")
-    assert unpinned.exit_code == 2 and "revision is not pinned" in unpinned.output
+    assert unpinned.exit_code == 1 and "revision is not pinned" in unpinned.output
 
 
 def test_ingest_alone_writes_the_artifact_and_reports_what_it_did(invoke, tmp_path, tiny):
