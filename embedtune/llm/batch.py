@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import openai
 from openai.types import Batch as BatchState
@@ -73,12 +73,12 @@ async def answer_in_batches(
 
 
 @dataclass
-class _Desk:
+class _Desk(Generic[T]):
     client: LLMClient
     api: BatchApi
     store: BatchStore
     task: Task
-    requests: dict[str, LLMRequest[BaseModel]] = field(default_factory=dict)
+    requests: dict[str, LLMRequest[T]] = field(default_factory=dict)
     tried: set[str] = field(default_factory=set)
 
     @property
@@ -86,7 +86,7 @@ class _Desk:
         return self.client.budget
 
     async def answer(self, requests: Sequence[LLMRequest[T]]) -> None:
-        self.requests = dict(self.client.waiting(requests))
+        self.requests = self.client.waiting(requests)
         for batch in self.store.open_batches(list(self.requests)):
             await self._go_on(batch)
         first = True

@@ -7,14 +7,14 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from embedtune.llm.errors import printable
 from embedtune.llm.refusals import Refusal, read_refusal
 from embedtune.llm.wire import Completion, read_body
 
 log = logging.getLogger(__name__)
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 EXPIRED = "batch_expired"
 
 
