@@ -67,7 +67,8 @@ async def answer_in_batches(
     store = BatchStore(client.cache.path, f"{shown_url(client.settings)} {client.settings.model}")
     try:
         with store.alone(lambda: time.sleep(1.0)):
-            await _Desk(client, api, store, task).answer(requests)
+            desk: _Desk[T] = _Desk(client, api, store, task)
+            await desk.answer(requests)
     finally:
         store.close()
 
