@@ -89,7 +89,9 @@ def _split_of(number: int) -> str:
 
 def _documents(passages: int) -> Iterator[pa.Table]:
     numbers = range(-(-passages // PER_DOCUMENT))
-    yield pa.table({"doc_id": [f"d{n}" for n in numbers], "path": [f"{n}.md" for n in numbers]})
+    none = pa.array([[]] * len(numbers), pa.map_(pa.string(), pa.string()))
+    ids, paths = [f"d{n}" for n in numbers], [f"{n}.md" for n in numbers]
+    yield pa.table({"doc_id": ids, "path": paths, "metadata": none})
 
 
 def _chunks(passages: int, words: int, rng: np.random.Generator, texts: list[str]) -> Iterator[pa.Table]:

@@ -135,6 +135,7 @@ def test_only_an_older_artifact_of_the_same_kind_is_replaced(tmp_path):
 def test_two_writers_of_one_artifact_do_not_mix_their_files(tmp_path):
     with write_artifact(tmp_path / "triplets", "triplets", FROM) as draft:
         (draft.path / "triplets.parquet").write_text("first")
+        (draft.path / "passages.parquet").write_text("")
         (draft.path / "audit.json").write_text("{}")
         with pytest.raises(InputError, match="another process is writing"):
             write(tmp_path / "triplets", text="second")
