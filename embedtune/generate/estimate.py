@@ -12,7 +12,7 @@ from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundles import starts_bundle
-from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
@@ -50,13 +50,18 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
         config: Questions per chunk, bundles, prices.
         secrets: Credentials, for a base model in an object store.
         cache: Directory to keep a downloaded base model in.
+
+    Raises:
+        GateError: There are too few passages for generate to start.
     """
     from transformers import AutoTokenizer
 
     settings = config.generate
     path = resolve_base(config.contract, config.base, cache, config.storage, secrets)
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
-    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    found = read_passages(chunks, config.contract)
+    require_evaluable(found, config.ingest)
+    passages = chosen_passages(found, settings, config.seed)
     single = single_hop_calls(passages, settings, config.seed)
     multi = multi_hop_calls(_arbitrary_bundles(passages, settings, config.seed), settings, config.seed)
     totals = [_Totals.of(calls, tokenizer) for calls in (single, multi)]

@@ -65,6 +65,10 @@ class Corpus:
         """Return the text of a chunk."""
         return self.chunks[number]["text"]
 
+    def headings(self, number: int) -> list[str]:
+        """Return the headings above a chunk."""
+        return self.chunks[number]["heading_path"]
+
     def add(self, source: Source, chunker: Chunker, settings: IngestSettings) -> None:
         """Read one document and store its chunks.
 

@@ -33,7 +33,10 @@ class IngestSettings(Section):
         description="A chunk found in more documents than this is boilerplate: no questions are asked about it.",
     )
     max_component_share: Share = Field(
-        default=0.3, description="Largest share of the chunks that one family of documents may have."
+        default=0.3,
+        description="Largest share of the chunks that one document, or one family of documents that share "
+        "near-duplicates, may have. A larger one is cut into parts at section borders; the chunks next to a "
+        "border between splits get no questions.",
     )
     train_share: Share = Field(default=0.7, description="Share of the chunks in the train split.")
     dev_share: Share = Field(
