@@ -86,5 +86,5 @@ def require_evaluable(passages: Iterable[Passage], settings: IngestSettings) -> 
             got=", ".join(f"{usable[split]} in {split}" for split in shares),
             expected=f"at least {FEWEST['test']} in dev and in test",
             fix="add documents (a single one must have 24 passages), or lower ingest.min_words and "
-            "ingest.max_words for more passages; with a test set of your own (--eval-set), set ingest.test_share to 0",
+            "ingest.max_words for more passages; with a test set of your own, set ingest.test_share to 0",
         )
