@@ -18,7 +18,7 @@ from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.families import Occurrences, families
-from embedtune.ingest.sections import borders, parts
+from embedtune.ingest.sections import Flags, borders, parts
 
 SEVERAL = "several"  # the split of a document that is in more than one
 
@@ -58,7 +58,7 @@ class Membership:
     boilerplate: Labels
     units: Units
     splits: Labels
-    border: Labels
+    border: Flags
 
 
 def membership(

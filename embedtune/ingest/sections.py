@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from embedtune.core.retrieval.union_find import Labels, UnionFind
 from embedtune.ingest.families import distinct_pairs, joins
@@ -22,7 +23,10 @@ JOINED = 4  # a part has at most as many passages as this many runs: a passage i
 WINDOW = 6  # a run begins at most this part of its length before or after its ideal beginning
 
 
-def parts(documents: Labels, groups: Labels, connecting: Labels, headings: Sequence[tuple[str, ...]]) -> Labels:
+Flags = npt.NDArray[np.bool_]
+
+
+def parts(documents: Labels, groups: Labels, connecting: Flags, headings: Sequence[tuple[str, ...]]) -> Labels:
     """Return the part of each chunk of a family, named by the position of its first chunk; one if it is too short.
 
     Args:
@@ -55,8 +59,7 @@ def _run_starts(first: int, stop: int, length: int, headings: Sequence[tuple[str
     for number in range(1, count):
         ideal = first + number * (stop - first) // count
         near = range(max(ideal - reach, starts[-1] + 1), min(ideal + reach, stop - 1) + 1)
-        common = {n: _in_common(headings[n - 1], headings[n]) for n in near}
-        starts.append(min(near, key=lambda n, common=common, ideal=ideal: (common[n], abs(n - ideal), n)))
+        starts.append(min((_in_common(headings[n - 1], headings[n]), abs(n - ideal), n) for n in near)[-1])
     return starts
 
 
@@ -70,7 +73,7 @@ def _in_common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
     return count
 
 
-def _joined(run_of: Labels, groups: Labels, connecting: Labels, sizes: Labels, largest: int) -> Labels:
+def _joined(run_of: Labels, groups: Labels, connecting: Flags, sizes: Labels, largest: int) -> Labels:
     """Return the part of each run: the smallest of the runs that are joined."""
     pairs = distinct_pairs(groups[connecting], run_of[connecting])
     found = UnionFind(len(sizes))
@@ -83,7 +86,7 @@ def _joined(run_of: Labels, groups: Labels, connecting: Labels, sizes: Labels, l
     return found.labels()
 
 
-def borders(documents: Labels, groups: Labels, connecting: Labels, splits: Labels) -> tuple[Labels, Labels]:
+def borders(documents: Labels, groups: Labels, connecting: Flags, splits: Labels) -> tuple[Flags, Labels]:
     """Find the passages next to a border between splits, so that no question is asked about them.
 
     They are the last passage before and the first after a border inside a document, and near-duplicates of a
