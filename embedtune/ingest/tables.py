@@ -41,6 +41,7 @@ DOCUMENTS = pa.schema(
         ("title", pa.string()),
         ("n_words", pa.int64()),
         ("remarks", pa.list_(pa.string())),
+        ("metadata", pa.map_(pa.string(), pa.string())),
         ("split", pa.string()),
     ]
 )
@@ -57,7 +58,10 @@ def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membe
         membership: Which chunks are boilerplate, and the family and split of each.
     """
     splits = _document_splits(corpus, membership)
-    documents = ({**vars(item), "split": split} for item, split in zip(corpus.documents, splits, strict=True))
+    documents = (
+        {**vars(item), "metadata": list(item.metadata.items()), "split": split}
+        for item, split in zip(corpus.documents, splits, strict=True)
+    )
     _write(folder / "documents.parquet", DOCUMENTS, documents)
     _write(folder / "skipped.parquet", SKIPPED, map(vars, sorted(corpus.skipped, key=_by_path)))
     _write(folder / "chunks.parquet", CHUNKS, _chunk_rows(corpus, groups, membership))
