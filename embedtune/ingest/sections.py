@@ -1,10 +1,9 @@
 """Cuts a family that is too large for one split into parts, at section borders.
 
-Each document becomes runs of about the same length; a run begins where the highest heading near its ideal
-beginning stands. Runs that share near-duplicates are joined, those that share the most first, as long as the part
-stays small
+Each document becomes runs of about the same length; a run begins at the highest heading near its ideal beginning.
+Runs that share near-duplicates are joined, those that share the most first, as long as the part stays small
 enough: sections of two versions of a manual stay together, but a chain of joins does not melt everything into one
-part again. What near-duplicates still cross a border between splits is left to `borders`.
+part again. Near-duplicates that are still on both sides of a border between splits are left to `borders`.
 """
 
 from collections import Counter

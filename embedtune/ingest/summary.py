@@ -57,7 +57,7 @@ def summarise(
 
 
 def _formats(corpus: Corpus) -> Metrics:
-    suffixes = Counter(item.suffix[1:] for item in corpus.documents)
+    suffixes = Counter(item["suffix"][1:] for item in corpus.documents)
     return {f"documents_{suffix}": count for suffix, count in sorted(suffixes.items())}
 
 
@@ -92,7 +92,7 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
 def _cuts(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[str]:
     """Yield a note for each family that was cut into parts, and for each what connects it."""
     documents = np.frombuffer(corpus.owners, dtype=np.uint32).astype(np.int64)
-    paths = [item.path for item in corpus.documents]
+    paths = [item["path"] for item in corpus.documents]
     for members in membership.units.cut:
         mine = np.isin(documents, members)
         found = len(np.unique(membership.units.of_chunks[mine]))
@@ -110,8 +110,8 @@ def _remarks(corpus: Corpus) -> list[str]:
     """Return a note for each kind of remark: the documents if there are few, else their number."""
     found: dict[str, list[str]] = {}
     for document in corpus.documents:
-        for remark in document.remarks:
-            found.setdefault(remark, []).append(document.path)
+        for remark in document["remarks"]:
+            found.setdefault(remark, []).append(document["path"])
     notes = []
     for remark, paths in sorted(found.items(), key=lambda item: -len(item[1]))[:SHOWN_REMARKS]:
         shown = ", ".join(paths[:SHOWN_PATHS]) + (", …" if len(paths) > SHOWN_PATHS else "")

@@ -59,7 +59,7 @@ def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membe
     """
     splits = _document_splits(corpus, membership)
     documents = (
-        {**vars(item), "metadata": list(item.metadata.items()), "split": split}
+        {**item, "metadata": list(item["metadata"].items()), "split": split}
         for item, split in zip(corpus.documents, splits, strict=True)
     )
     _write(folder / "documents.parquet", DOCUMENTS, documents)

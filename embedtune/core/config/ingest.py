@@ -29,6 +29,15 @@ class IngestSettings(Section):
         description="How files of records (JSONL, CSV, TSV, Parquet) are read: by the first entry whose pattern "
         "fits a file. Without one, columns with usual names are used.",
     )
+    max_file_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="A file that takes longer to read is skipped and listed in skipped.parquet. Of a file that "
+        "holds many documents, each may take as long.",
+    )
+    max_file_memory_gb: float = Field(
+        default=4.0, ge=0.5, description="So is a file that takes more memory; a process needs 0.2 GB of it."
+    )
     near_duplicate_jaccard: Share = Field(
         default=0.7,
         description="Chunks with at least this Jaccard similarity of word 5-grams are near-duplicates.",
