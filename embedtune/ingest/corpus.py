@@ -107,7 +107,7 @@ def read_corpus(
         raise InputError(
             "no document can be read",
             got="; ".join(f"{count} files: {reason}" for reason, count in reasons) or "no files",
-            expected="Markdown, reStructuredText, text, HTML, PDF or DOCX",
+            expected="formats that docs/documents.md lists",
         )
     return corpus
 

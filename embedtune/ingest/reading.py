@@ -8,10 +8,24 @@ from pathlib import Path, PurePosixPath
 
 from embedtune.core.config.records import RecordSettings
 from embedtune.core.errors import EmbedtuneError
-from embedtune.ingest.blocks import Block, UnreadableError, assemble
+from embedtune.ingest.blocks import Block, UnreadableError, assemble, with_title
 from embedtune.ingest.encodings import Remark
 from embedtune.ingest.entries import Collection, Entry, Found, Unread
-from embedtune.ingest.readers import docx, html, markdown, pdf, plain, records, rst
+from embedtune.ingest.readers import (
+    docx,
+    epub,
+    html,
+    mail,
+    markdown,
+    notebook,
+    pdf,
+    plain,
+    pptx,
+    records,
+    rst,
+    source_code,
+    xlsx,
+)
 
 Reader = Callable[[bytes, Remark], list[Block]]
 READERS: dict[str, Reader] = {
@@ -24,20 +38,50 @@ READERS: dict[str, Reader] = {
     ".htm": html.read,
     ".pdf": pdf.read,
     ".docx": docx.read,
+    ".pptx": pptx.read,
+    ".pptm": pptx.read,
+    ".xlsx": xlsx.read,
+    ".xlsm": xlsx.read,
+    ".epub": epub.read,
+    ".eml": mail.read,
+    ".ipynb": notebook.read,
+    **dict.fromkeys(sorted(source_code.EXTENSIONS), source_code.read),
 }
 # Files that hold several documents. They are read piece by piece, so that their size has no limit.
-COLLECTIONS: dict[str, Collection] = {
-    ".jsonl": records.read,
-    ".ndjson": records.read,
-    ".csv": records.read,
-    ".tsv": records.read,
-    ".parquet": records.read,
+COLLECTIONS: dict[str, Collection] = {**dict.fromkeys(records.ROWS, records.read), ".mbox": mail.read_mbox}
+_SHEETS = ".xlsx"
+# What to do about files that people have, in formats that are not read.
+HINTS = {
+    ".doc": "save it as .docx",
+    ".ppt": "save it as .pptx",
+    ".xls": "save it as .xlsx",
+    ".rtf": "save it as .docx",
+    ".odt": "save it as .docx",
+    ".odp": "save it as .pptx",
+    ".ods": "save it as .xlsx",
+    ".msg": "save it as .eml",
+    ".pst": "export it as .mbox",
+    ".mobi": "convert it to .epub",
+    ".json": "write one object per line, as .jsonl",
+    ".zip": "unpack it",
+    ".gz": "unpack it",
 }
 
 
 def record_settings(name: str, settings: tuple[RecordSettings, ...]) -> RecordSettings | None:
-    """Return the first settings whose pattern fits a file's path in the folder, None if there are none."""
+    """Return the first settings whose pattern fits the path of a file of records, None if there are none."""
+    if PurePosixPath(name).suffix.lower() not in records.ROWS:
+        return None
     return next((item for item in settings if fnmatchcase(name, item.files)), None)
+
+
+def holds_several(name: str, settings: tuple[RecordSettings, ...]) -> bool:
+    """Tell whether a file is read as several documents. Worksheets are, if a pattern for them ends in `.xlsx`."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix == _SHEETS:
+        named = record_settings(name, settings)
+        return named is not None and named.files.lower().endswith(_SHEETS)
+    return suffix in COLLECTIONS
 
 
 def read_documents(name: str, path: Path, settings: tuple[RecordSettings, ...]) -> Iterator[Found | Unread]:
@@ -53,9 +97,11 @@ def read_documents(name: str, path: Path, settings: tuple[RecordSettings, ...]) 
     """
     suffix = PurePosixPath(name).suffix.lower()
     with _told(suffix):
-        if suffix in READERS:
+        if not holds_several(name, settings):
             remarks: list[str] = []
             blocks = READERS[suffix](path.read_bytes(), remarks.append)
+            if suffix in source_code.EXTENSIONS:  # its path says what it is about; other formats have titles
+                blocks = with_title(blocks, name)
             yield _found(Entry("", blocks, remarks=tuple(dict.fromkeys(remarks))))
             return
         for entry in COLLECTIONS[suffix](path, record_settings(name, settings)):

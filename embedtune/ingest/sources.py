@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
@@ -14,7 +15,7 @@ from embedtune.core.config.records import RecordSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
 from embedtune.ingest.blocks import UnreadableError
-from embedtune.ingest.reading import COLLECTIONS, READERS, check_columns, record_settings
+from embedtune.ingest.reading import HINTS, READERS, check_columns, holds_several, record_settings
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def list_sources(folder: Path, settings: IngestSettings, progress: Progress) -> 
     chosen: list[tuple[str, Path]] = []
     skipped: list[Skipped] = []
     for name, path in sorted(_files(folder)):
-        reason = _refusal(folder, path, settings)
+        reason = _refusal(folder, name, path, settings)
         if reason is not None:
             skipped.append(Skipped(name, reason))
         else:
@@ -103,7 +104,7 @@ def check_records(listing: Listing, settings: tuple[RecordSettings, ...]) -> Non
     Raises:
         InputError: A pattern fits no file, or a file does not have the columns that are named for it.
     """
-    tables = [source for source in listing.sources if Path(source.name).suffix.lower() in COLLECTIONS]
+    tables = [source for source in listing.sources if holds_several(source.name, settings)]
     used = [record_settings(source.name, settings) for source in tables]
     for entry in settings:
         if entry not in used:
@@ -128,7 +129,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield relative.decode("utf-8", "replace"), path
 
 
-def _refusal(folder: Path, path: Path, settings: IngestSettings) -> str | None:
+def _refusal(folder: Path, name: str, path: Path, settings: IngestSettings) -> str | None:
     """Return why a file is not read, or None if it is."""
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
         return "a link to a place outside the folder"
@@ -137,10 +138,13 @@ def _refusal(folder: Path, path: Path, settings: IngestSettings) -> str | None:
     if not path.is_file():
         return "not a regular file, or a broken link"
     suffix = path.suffix.lower()
-    if suffix in COLLECTIONS:
+    if any(fnmatchcase(name, pattern) for pattern in settings.exclude):
+        return "excluded (ingest.exclude)"
+    if holds_several(name, settings.records):
         return None
     if suffix not in READERS:
-        return f"format {suffix or '(no extension)'} is not supported"
+        hint = f": {HINTS[suffix]}" if suffix in HINTS else ""
+        return f"format {suffix or '(no extension)'} is not supported{hint}"
     size = path.stat().st_size
     if size > settings.max_file_mb * (1 << 20):
         return f"too large: {size / (1 << 20):.1f} MB, at most {settings.max_file_mb:g} MB are allowed"

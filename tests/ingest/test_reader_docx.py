@@ -6,7 +6,7 @@ import pytest
 from docx import Document
 
 from embedtune.ingest.blocks import Block, UnreadableError
-from embedtune.ingest.readers import docx
+from embedtune.ingest.readers import docx, packages
 from embedtune.ingest.reading import read_documents
 from tests.support.ingest_files import make_docx
 
@@ -52,7 +52,7 @@ def test_merged_cell_counts_once_and_tracked_insertions_are_read() -> None:
 
 
 def test_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docx, "LARGEST_UNPACKED", 1000)
+    monkeypatch.setattr(packages, "LARGEST_UNPACKED", 1000)
     with pytest.raises(UnreadableError, match="unpacks"):
         docx.read(make_docx())
 

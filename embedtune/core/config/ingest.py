@@ -24,10 +24,15 @@ class IngestSettings(Section):
         description="Larger files are skipped and listed in skipped.parquet, except those that are read piece by "
         "piece: records and mailboxes.",
     )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Patterns of paths that are not read, such as `*.py` or `drafts/*`; `*` matches slashes too.",
+    )
     records: tuple[RecordSettings, ...] = Field(
         default=(),
         description="How files of records (JSONL, CSV, TSV, Parquet) are read: by the first entry whose pattern "
-        "fits a file. Without one, columns with usual names are used.",
+        "fits a file. Without one, columns with usual names are used. "
+        "XLSX files are records only under a pattern that ends in .xlsx.",
     )
     max_file_seconds: float = Field(
         default=300.0,

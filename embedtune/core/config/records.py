@@ -33,6 +33,7 @@ class RecordSettings(Section):
         default=None, description="Column of a unique id. None: the id is a hash of the record's content."
     )
     metadata: Columns = Field(
-        default=(), description="Columns that are kept with the document; evaluate.slice_by can name them."
+        default=(),
+        description="Columns that are kept with the document, but not embedded; evaluate.slice_by can name them.",
     )
     format: RecordFormat = Field(default="plain", description="What the text columns contain.")

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,21 @@ from typing import Any
 from embedtune.core.config.records import RecordFormat, RecordSettings
 from embedtune.core.errors import InputError
 from embedtune.ingest.blocks import Block, UnreadableError
-from embedtune.ingest.encodings import ignore
+from embedtune.ingest.encodings import Remark, ignore
 from embedtune.ingest.entries import Entry, Unread
 from embedtune.ingest.readers import html, markdown, plain
-from embedtune.ingest.readers.rows import ROWS, Row
+from embedtune.ingest.readers.rows import Row, csv_rows, jsonl_rows, parquet_rows
+from embedtune.ingest.readers.xlsx import xlsx_rows
 
+RowSource = Callable[[Path, Remark], Iterator[Row | Unread]]
+ROWS: dict[str, RowSource] = {
+    ".jsonl": jsonl_rows,
+    ".ndjson": jsonl_rows,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": parquet_rows,
+    ".xlsx": xlsx_rows,
+}
 PEEK = 1000  # rows whose columns are looked at; records of JSON need not all have the same ones
 SHOWN = 40  # columns that a message lists
 # Names that such columns usually have, the best first; compared without case.

@@ -3,7 +3,7 @@
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -104,13 +104,3 @@ def parquet_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
 
 def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
-RowSource = Callable[[Path, Remark], Iterator[Row | Unread]]
-ROWS: dict[str, RowSource] = {
-    ".jsonl": jsonl_rows,
-    ".ndjson": jsonl_rows,
-    ".csv": csv_rows,
-    ".tsv": csv_rows,
-    ".parquet": parquet_rows,
-}
