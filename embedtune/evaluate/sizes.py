@@ -51,7 +51,7 @@ def size_notes(results: list[SetResult], sizes: dict[str, tuple[SizeMetrics, ...
         if fallen:
             named = ", ".join(f"{size.dimension} ({size.delta[DECIDING_METRIC].mean:+.4f})" for size in fallen)
             remarks.append(
-                f"{result.name}: with vectors cut to these sizes {metric_title(DECIDING_METRIC)} of the tuned model "
+                f"{result.name}: with vectors of these sizes {metric_title(DECIDING_METRIC)} of the tuned model "
                 f"is below the base's, with the interval below 0: {named}; train.matryoshka trains for every size"
             )
     return tuple(remarks)

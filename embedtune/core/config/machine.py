@@ -28,8 +28,8 @@ class RuntimeSettings(Section):
     encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
-        description="Arithmetic of encoding and training, the same for base, tuned model and champion; auto: bf16 on "
-        "a GPU that has it, else fp32. On CPUs with AMX or AVX-512 bf16, bf16 is faster.",
+        description="Arithmetic of encoding and training, the same for base, tuned model and champion; auto: bf16 "
+        "on a GPU that has it, else fp32. On CPUs with AMX or AVX-512 bf16, bf16 is faster.",
     )
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
         default="auto",

@@ -1,9 +1,9 @@
 """Precision: the arithmetic that PyTorch models compute in, and the number format that weights are stored in.
 
 Models are loaded with float32 weights, whatever format these are stored in, which loses nothing. bf16 then means
-autocast, in training (transformers' `bf16=True`, since an update of 1e-5 vanishes in a bf16 weight) and in encoding:
-matrix products are bf16, sums over many numbers are float32. So a checkpoint is chosen in the arithmetic that it
-is evaluated in, and vectors are closer to float32's than with weights in bf16 (docs/experiments.md, "Precision").
+autocast, in training (transformers' `bf16=True`, since an update of 1e-5 vanishes in a bf16 weight) and in
+encoding: matrix products are bf16, sums over many numbers are float32. So a checkpoint is chosen in the arithmetic
+that it is evaluated in, and vectors are closer to float32's than with weights in bf16 (docs/experiments.md).
 """
 
 import json
