@@ -2,9 +2,10 @@
 
     python bench/precision.py --questions SET --texts 24 --rounds 3
 
-SET is a BEIR directory, such as `embedtune eval-set` writes. Both precisions take turns on the same texts; the ratios
-are medians of CPU time fp32 / bf16, which a busy machine disturbs less than wall-clock time. A training step is
-collation, forward, backward and AdamW on 8 rows with one negative each (passages of 180 words, at most 256 tokens).
+SET is a BEIR directory, such as `embedtune eval-set` writes. Both precisions take turns on the same texts; the
+ratios are medians of CPU time fp32 / bf16, which a busy machine disturbs less than wall-clock time. A training
+step is collation, forward, backward and AdamW on 8 rows with one negative each (passages of 180 words, at most 256
+tokens).
 """
 
 import argparse
