@@ -38,7 +38,8 @@ from embedtune.core.secrets import secrets_of
 @click.option(
     "--base",
     metavar="MODEL",
-    help="Base model; the contract is written from its own files. A hub id, a directory, s3://… or package:NAME.",
+    help="Base model: a name that --base of the other commands knows, or a hub id, a directory, s3://… or "
+    "package:NAME, whose contract is written from its own files.",
 )
 @click.option("--revision", metavar="COMMIT", help="Commit of the hub repository that --base names.")
 def init(path: Path, preset: str, base: str | None, revision: str | None) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
@@ -28,6 +30,7 @@ from embedtune.generate.filters import (
     with_ranks,
     without_duplicates,
 )
+from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.question_slots import require_known_labels
@@ -37,8 +40,10 @@ from embedtune.generate.recording import replayed_calls
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
+from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
+WORTH_A_NOTE_USD = 0.005
 MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
 
 
@@ -85,10 +90,24 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     if not source.replay:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(calls, source, settings, context.secrets, progress))
+    masking = mask_calls(calls, settings.mask, progress)
+    # A replay costs nothing, and its cache is a recording: nothing is booked there.
+    ledger = (
+        None if source.replay else Ledger(source.cache.path, scope=read_manifest(chunks, "chunks").fingerprint)
+    )
+    with closing(Budget(settings.max_cost, ledger)) as budget:
+        questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, budget, progress))
+        before_usd = budget.spent_usd - usage.cost_usd
     questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
     write_tables(path, questions)
-    return _outcome(questions, usage, source)
+    if settings.mask:
+        write_masked(path, masking)
+    outcome = _outcome(questions, usage, source, masking)
+    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+
+
+def _spent_before(usd: float) -> list[str]:
+    return [f"earlier runs with the same chunks had spent {usd:.2f} USD"] if usd >= WORTH_A_NOTE_USD else []
 
 
 def question_calls(
@@ -118,9 +137,9 @@ async def _ask(
     source: ReplySource,
     settings: GenerateSettings,
     secrets: Secrets,
+    budget: Budget,
     progress: Progress,
 ) -> tuple[list[Question], Usage]:
-    budget = Budget(settings.max_cost)
     # Never the generator's key for a judge of its own: it may go to another address.
     judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
     client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)
@@ -167,7 +186,7 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -> Outcome:
+def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource, masking: Masking) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
     written = len(questions)
     rejected = reasons.total()
@@ -186,7 +205,8 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -
         "completion_tokens": usage.completion_tokens,
     }
     metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
-    notes = [source.note] if source.note else []
+    metrics |= {f"masked_{kind}": count for kind, count in masking.counts.items()}
+    notes = [note for note in (source.note, masking.note) if note]
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")
     counts = {"questions": written - rejected, "rejected": rejected}

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from embedtune.core.config.masking import MaskSettings
 from embedtune.core.config.section import Section, Share, Shares
 
 # Headers that carry a key: keys come from environment variables, never from a configuration.
@@ -99,6 +100,11 @@ class GenerateSettings(Section):
         description="LLM endpoint that judges the questions, at temperature 0. Unset values are the generator's, "
         "except key, headers, query and extra at another address, and prices of another model.",
     )
+    mask: MaskSettings | None = Field(
+        default=None,
+        description="Masks personal data in passages before they are sent to an LLM (extra `privacy`). None: "
+        "passages are sent as they are.",
+    )
     recording: str | None = Field(
         default=None,
         description="Recording to replay instead of calling an LLM endpoint: a path, or `sample`.",
@@ -167,8 +173,8 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. "
-        "None: no ceiling.",
+        description="Ceiling in USD on the LLM calls about the same chunks, of all runs with the same cache "
+        "together; a run stops before exceeding it. Needs price_in and price_out. None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."
