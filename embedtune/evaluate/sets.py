@@ -8,6 +8,7 @@ from embedtune.core.artifacts import file_sha256
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import EmbedtuneError, InputError
 from embedtune.core.retrieval.beir import RetrievalSet, read_retrieval_set
+from embedtune.core.retrieval.hub_files import files_of
 
 SPLIT = "test"
 FILES = ("corpus.jsonl", "queries.jsonl", f"qrels/{SPLIT}.tsv")
@@ -26,7 +27,7 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
                 got=repr(name),
                 expected=f"a name that is neither empty nor {SYNTHETIC!r}",
             )
-        missing = [file for file in FILES if not (directory / file).is_file()]
+        missing = [file for file in FILES if not files_of(directory / file)]
         if missing:
             raise InputError(
                 f"the evaluation set {name} is not complete",
@@ -40,7 +41,8 @@ def fingerprint(directory: Path) -> str:
     """Return a hash of the files that an evaluation reads from a BEIR directory."""
     digest = hashlib.sha256()
     for name in FILES:
-        digest.update(file_sha256(directory / name).encode())
+        for file in files_of(directory / name):
+            digest.update(file_sha256(file).encode())
     return digest.hexdigest()
 
 
