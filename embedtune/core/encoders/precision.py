@@ -56,7 +56,7 @@ def has_bf16(device: str) -> bool:
     import torch
 
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
     return any(bool(able.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # the last one is Arm's
 

@@ -118,7 +118,8 @@ class TorchEncoder:
         if compute_of(self.runtime) == "fp32":
             return vectors
         # Where the last module is a matrix product, its numbers have 8 bits, too few for a unit length.
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        return np.asarray(vectors / norms, dtype=np.float32)
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
