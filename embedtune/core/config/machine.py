@@ -16,14 +16,19 @@ class StorageSettings(Section):
 
 
 class RuntimeSettings(Section):
-    """How PyTorch models run.
+    """How models run, and processes.
 
-    Precision and attention change vectors, so they are part of an artifact's identity; device and batch size are
-    not.
+    Precision and attention change vectors, so they are part of an artifact's identity; the other settings are not.
     """
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Device that models run on; auto: the GPU if there is one."
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Processes that read documents; by default one per core, fewer for few documents. 0: no "
+        "process of its own, so that a file that crashes its reader ends ingest.",
     )
     encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
