@@ -287,23 +287,16 @@ def test_every_served_size_is_measured_for_base_tuned_and_champion(site, tmp_pat
     assert _verdict(tmp_path / "evaluation").measured.dimension == TINY_DIMENSION
 
 
-def test_the_verdict_names_the_precision_that_all_models_were_measured_in(site, tmp_path):
+def test_all_models_are_measured_in_one_precision_and_the_verdict_names_it(site, tmp_path):
     config = site[3]
     half = config.model_copy(update={"runtime": config.runtime.model_copy(update={"precision": "bf16"})})
-    for name, used, expected in (("full", config, "fp32"), ("half", half, "bf16")):
-        _run(site, tmp_path / name, config=used)
-        measured = _verdict(tmp_path / name).measured
-        assert (measured.precision, measured.attention) == (expected, "auto")
-
-
-def test_a_model_trained_in_another_precision_is_refused(site, tmp_path):
-    config = site[3]
+    for used, expected in ((config, "fp32"), (half, "bf16")):
+        _run(site, tmp_path / expected, config=used)
+        assert _verdict(tmp_path / expected).measured.precision == expected
     with write_artifact(tmp_path / "model", "model", stage_provenance("train", config, {})) as draft:
         make_tiny_model(draft.path, seed=1)
         config.contract.save(draft.path)
-        (draft.path / "modules.json").write_text("[]")
-        (draft.path / "training.json").write_text("{}")
-    half = config.model_copy(update={"runtime": config.runtime.model_copy(update={"precision": "bf16"})})
+        for name in ("modules.json", "training.json"):
+            (draft.path / name).write_text("[]")
     with pytest.raises(ConfigError, match=r"(?s)model and evaluate have different precisions.*fp32.*bf16"):
         _run(site, tmp_path / "evaluation", config=half, model=tmp_path / "model")
-    _run(site, tmp_path / "evaluation", model=tmp_path / "model")
