@@ -263,15 +263,14 @@ def test_vectors_that_are_not_finite_stop_the_run_and_name_the_system(site, tmp_
 
 
 def test_every_served_size_is_measured_for_base_tuned_and_champion(site, tmp_path):
-    config = site[3]
-    contract = config.contract.model_copy(update={"dimensions": (TINY_DIMENSION, 16, 8)})
+    contract = site[3].contract.model_copy(update={"dimensions": (TINY_DIMENSION, 16, 8)})
     model = _model(tmp_path / "model", contract, seed=1)
     older = contract.model_copy(update={"dimensions": (TINY_DIMENSION, 16)})
     champion = _model(tmp_path / "champion", older, seed=2)
     report = _run(
         site,
         tmp_path / "evaluation",
-        config=config.model_copy(update={"contract": contract}),
+        config=site[3].model_copy(update={"contract": contract}),
         model=model,
         comparisons=Comparisons(champion=champion),
     )
@@ -296,7 +295,6 @@ def test_all_models_are_measured_in_one_precision_and_the_verdict_names_it(site,
     with write_artifact(tmp_path / "model", "model", stage_provenance("train", config, {})) as draft:
         make_tiny_model(draft.path, seed=1)
         config.contract.save(draft.path)
-        for name in ("modules.json", "training.json"):
-            (draft.path / name).write_text("[]")
+        [(draft.path / name).write_text("[]") for name in ("modules.json", "training.json")]
     with pytest.raises(ConfigError, match=r"(?s)model and evaluate have different precisions.*fp32.*bf16"):
         _run(site, tmp_path / "evaluation", config=half, model=tmp_path / "model")
