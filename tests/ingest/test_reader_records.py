@@ -169,7 +169,7 @@ def test_rows_that_a_quotation_mark_swallows_are_named(tmp_path: Path) -> None:
 
 
 def test_file_without_a_record_is_named_with_the_first_reason(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('[\n{"text": 1},\n{"text": 2}\n]')
+    (tmp_path / "a.jsonl").write_text('[\n{"text": 1},\n{"text": 2},\n]')
     with pytest.raises(UnreadableError, match="no record found: line 1 is not JSON"):
         read(tmp_path / "a.jsonl")
 
