@@ -107,17 +107,19 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 @config_options
 @work_option()
 @limit_option
+@click.option("--sample", type=click.IntRange(0, 1000), default=0, help="LLM calls to send and measure.")
 @output_options
-def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+def estimate(docs: str, work: Path, sample: int, as_json: bool, verbose: bool, **options: Any) -> None:
     """Estimate what a run would cost.
 
-    Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM.
+    Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM,
+    except with --sample: then some calls are sent, their tokens are measured, and the run finds their replies.
     """
     from embedtune.local.estimate import estimate_run
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress)
+        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress, sample)
     show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
 
 
