@@ -120,7 +120,7 @@ def save_model(model: "SentenceTransformer", dtype: Dtype, path: Path) -> None:
         if not bool(rounded.isfinite().all()):
             raise GateError(
                 "a weight of the tuned model is too large for the format to save it in",
-                got=f"{name}: up to {float(weight.abs().max()):.3g} in {dtype}",
+                got=f"{name}: up to {float(weight.data.abs().max()):.3g} in {dtype}",
                 expected="finite weights",
                 fix="set train.save_dtype=bf16, which has the range of fp32, or fp32",
             )
