@@ -1,9 +1,10 @@
 """Writes what the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
-from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
@@ -15,9 +16,19 @@ LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a
 
 
 def metrics_record(
-    results: list[SetResult], against_base: Differences, against_champion: Differences | None
+    results: list[SetResult],
+    against_base: Differences,
+    against_champion: Differences | None,
+    sizes: Mapping[str, tuple[SizeMetrics, ...]],
 ) -> Metrics:
-    """Return the content of metrics.json."""
+    """Return the content of metrics.json.
+
+    Args:
+        results: One per set.
+        against_base: Differences tuned - base.
+        against_champion: Differences tuned - champion; None without one.
+        sizes: The metrics with smaller vectors, by set.
+    """
     return Metrics(
         sets={
             result.name: SetMetrics(
@@ -28,6 +39,7 @@ def metrics_record(
                 },
                 delta=dict(against_base[result.name]),
                 delta_champion=dict(against_champion[result.name]) if against_champion else None,
+                smaller=sizes[result.name],
             )
             for result in results
         }
@@ -44,6 +56,9 @@ def report_metrics(
         for system in result.runs:
             mean = result.means(system)[DECIDING_METRIC]
             figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
+        for dimension, smaller in result.smaller.items():
+            mean = smaller.means("tuned")[DECIDING_METRIC]
+            figures[f"{result.name}.tuned.{DECIDING_METRIC}.{dimension}_dimensions"] = round(mean, DECIMALS)
         figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
     return figures

@@ -10,12 +10,13 @@ import numpy as np
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.encoder import Encoder
-from embedtune.core.encoders.pytorch import device_of
+from embedtune.core.encoders.precision import autocast, device_of
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import Record, read_retrieval_set
 from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
+from embedtune.core.retrieval.sizes import cut
 from embedtune.train.dev_pool import choose_pool, nearest_depth
 
 if TYPE_CHECKING:
@@ -26,11 +27,18 @@ PASSAGES_AT_ONCE = 65_536  # vectors in memory
 
 @dataclass(frozen=True)
 class LiveEncoder:
-    """Encodes with a model in memory, such as one that is being trained."""
+    """Encodes with a model in memory that is being trained: its float32 weights compute as in training.
+
+    Args:
+        model: The model.
+        contract: Its prefixes are added here.
+        runtime: Batch size and precision.
+        fingerprint: Of no use: the weights change.
+    """
 
     model: "SentenceTransformer"
     contract: EncoderContract
-    batch_size: int
+    runtime: RuntimeSettings
     fingerprint: str = "live"
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
@@ -42,7 +50,8 @@ class LiveEncoder:
         return self._encode([self.contract.passage_prefix + text for text in texts])
 
     def _encode(self, texts: list[str]) -> Vectors:
-        vectors = self.model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+        with autocast(self.runtime):
+            vectors = self.model.encode(texts, batch_size=self.runtime.encode_batch_size, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
 
@@ -69,7 +78,7 @@ class DevSet:
 
     def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
         """Measure a checkpoint; this is the signature that the trainer of sentence-transformers expects."""
-        encoder = LiveEncoder(model, self._contract, self._runtime.encode_batch_size)
+        encoder = LiveEncoder(model, self._contract, self._runtime)
         return {DECIDING_METRIC: self.measure_checkpoint(encoder, SilentProgress())}
 
     @property
@@ -121,7 +130,7 @@ class DevSet:
             texts = [passage.text for passage in passages[start : start + PASSAGES_AT_ONCE]]
             vectors = encoder.encode_passages(texts, progress)
             for number, size in enumerate(sizes):
-                scores, indices = top_k(_cut(queries, size), _cut(vectors, size), k, device=device)
+                scores, indices = top_k(cut(queries, size), cut(vectors, size), k, device=device)
                 found[number] = _best(found[number], (scores, indices + start), k)
         return found
 
@@ -138,10 +147,3 @@ def _best(left: tuple[Vectors, Indices], right: tuple[Vectors, Indices], k: int)
     scores, indices = np.hstack([left[0], right[0]]), np.hstack([left[1], right[1]])
     order = np.lexsort((indices, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
-
-
-def _cut(vectors: Vectors, size: int) -> Vectors:
-    """Return the vectors cut to their first `size` numbers and normalised again."""
-    cut = vectors[:, :size]
-    norms = np.linalg.norm(cut, axis=1, keepdims=True)
-    return np.asarray(cut / np.maximum(norms, 1e-12), dtype=np.float32)

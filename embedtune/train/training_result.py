@@ -5,9 +5,12 @@ from pathlib import Path
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
+from embedtune.core.encoders.precision import Compute, Dtype
 from embedtune.core.records.training import DevPoint, KeptStep, SizeComparison, Training, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.train.plan import TrainingPlan
+
+ROUNDING = 0.005  # of nDCG@10, as for engines (export.max_ndcg_drift); less is noise
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,34 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """The passages of a large corpus that checkpoints were ranked among.
+
+    Args:
+        passages: Their number.
+        base: nDCG@10 of the base model on dev among them.
+    """
+
+    passages: int
+    base: float
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The arithmetic of a run and the format of its weights.
+
+    Args:
+        precision: Of training and of the measurements on dev.
+        attention: The setting.
+        weights: Format of the saved weights.
+    """
+
+    precision: Compute
+    attention: str
+    weights: Dtype
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training run.
 
@@ -37,9 +68,9 @@ class Trained:
         plan: Rows and steps.
         fit: Curves and the kept step.
         base: nDCG@10 of the base model on dev and the whole corpus, by vector size; empty without dev questions.
-        tuned: The same for the kept weights.
-        start: The base model measured as checkpoints are; None without dev questions.
-        pool: Number of passages that checkpoints were ranked among; None: the whole corpus.
+        tuned: The same for the weights as they were saved.
+        pool: What checkpoints were ranked among; None: the whole corpus.
+        numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
     """
 
@@ -47,19 +78,20 @@ class Trained:
     fit: Fit
     base: dict[int, float]
     tuned: dict[int, float]
-    start: float | None
-    pool: int | None
+    pool: Pool | None
+    numbers: Numbers
     device: str
 
     def record(self) -> Training:
         """Return the content of training.json."""
         size = max(self.base, default=0)
-        start = () if self.start is None else (DevPoint(step=0, epoch=0.0, ndcg_at_10=self.start),)
+        base = {size: self.pool.base} if self.pool else self.base
+        start = (DevPoint(step=0, epoch=0.0, ndcg_at_10=base[size]),) if base else ()
         table = tuple(SizeComparison(dimension=d, base=self.base[d], tuned=self.tuned[d]) for d in self.base)
         return Training(
             steps=self.fit.steps,
             dev=start + self.fit.dev,
-            dev_pool=self.pool,
+            dev_pool=self.pool.passages if self.pool else None,
             best=KeptStep(
                 step=self.fit.best_step,
                 epoch=round(self.plan.epoch(self.fit.best_step), 4),
@@ -68,6 +100,9 @@ class Trained:
             rows=self.plan.rows,
             batch_size=self.plan.batch_size,
             device=self.device,
+            precision=self.numbers.precision,
+            attention=self.numbers.attention,
+            weights=self.numbers.weights,
             matryoshka=table if len(table) > 1 else (),
         )
 
@@ -84,6 +119,8 @@ class Trained:
             **{name: round(value, 4) for name, value in measured.items()},
             "rows_per_second": round(self.fit.rows_per_second, 2),
             "device": self.device,
+            "precision": self.numbers.precision,
+            "weights": self.numbers.weights,
         }
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
@@ -101,9 +138,22 @@ class Trained:
                 f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
             )
+        if (change := self.rounding()) is not None and abs(change) > ROUNDING:
+            notes.append(
+                f"saved in {self.numbers.weights} the weights have {metric_title(DECIDING_METRIC)} "
+                f"{self.tuned[max(self.tuned)]:.4f} on dev, {change:+.4f} compared with training: "
+                "see train.save_dtype"
+            )
         if self.pool is not None:
             notes.append(
-                f"checkpoints were ranked among {self.pool:,} passages (train.dev_passages); the kept one and the "
-                "base model were compared on all passages"
+                f"checkpoints were ranked among {self.pool.passages:,} passages (train.dev_passages); the kept "
+                "one and the base model were compared on all passages"
             )
         return tuple(notes)
+
+    def rounding(self) -> float | None:
+        """Return how much nDCG@10 on dev changed when the weights were saved; None if that was not measured."""
+        if self.pool is not None:
+            return None  # the checkpoint was measured among fewer passages
+        trained = {entry.step: entry.ndcg_at_10 for entry in self.fit.dev}.get(self.fit.best_step)
+        return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Promotion, Verdict
 from embedtune.evaluate.verdict import deciding_set, verdict_of, verdict_record
-from tests.support.evaluation_records import interval
+from tests.support.evaluation_records import MEASURED, interval
 
 UP = interval(0.1, 0.05, 0.15)
 DOWN = interval(-0.1, -0.15, -0.05)
@@ -65,9 +65,10 @@ def test_a_deciding_set_that_is_not_evaluated_is_refused():
 
 
 def test_the_record_says_why():
-    record = verdict_record({"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", 0.95)
+    record = verdict_record({"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", 0.95, MEASURED)
     assert record.verdict is Verdict.WIN
     assert record.delta == UP
+    assert record.measured == MEASURED
     assert record.rule.startswith("WIN: the 95% bootstrap interval")
     assert record.reasons == (
         "a (decides): +0.1000, interval +0.0500 to +0.1500, above 0",
@@ -77,6 +78,6 @@ def test_the_record_says_why():
 
 
 def test_promotion_is_against_the_champion_where_there_is_one():
-    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", 0.9)
+    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", 0.9, MEASURED)
     assert record.verdict is Verdict.WIN
     assert record.promotion == Promotion(against="champion", verdict=Verdict.MARGINAL, better=False, delta=UNSURE)
