@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.numpy import save_file
 
 from embedtune.core.artifacts import write_artifact
 from embedtune.core.config.config import Config
@@ -158,7 +159,8 @@ def _model(work: Path, name: str) -> Path:
             settings.contract.save(draft.path)
             for file in ("modules.json", "training.json"):
                 (draft.path / file).write_text("{}")
-            (draft.path / "model.safetensors").write_bytes(b"never loaded: all vectors are in the cache")
+            # Never loaded: all vectors are in the cache.
+            save_file({"weight": np.zeros(1, dtype=np.float32)}, draft.path / "model.safetensors")
     return model
 
 
