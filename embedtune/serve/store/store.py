@@ -9,7 +9,7 @@ process that changes the live release).
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -218,6 +218,25 @@ class ReleaseStore:
             for release in old:
                 self._delete(release)
         return [release.id for release in old]
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete releases.
+
+        Args:
+            names: Their ids.
+
+        Raises:
+            InputError: One of them is live, or a rollback would make it live.
+        """
+        with self.locked():
+            now = self.live()
+            needed = {now.id, *now.before[-1:]} & set(names) if now else set()
+            if needed:
+                raise InputError(
+                    "the live release and the one before it are not deleted", got=", ".join(sorted(needed))
+                )
+            for name in names:
+                self._delete(self.show(name))
 
     def clean(self) -> list[str]:
         """Delete the files that dead uploads and deletions left behind, and return their folders."""
