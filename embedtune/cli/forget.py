@@ -10,7 +10,7 @@ import click
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import build_config, config_options, work_option
 from embedtune.cli.reporting import out, reporting
-from embedtune.core.errors import ConfigError
+from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.secrets import secrets_of
 
 
@@ -46,6 +46,12 @@ def forget(documents: tuple[str, ...], work: Path, yes: bool, **options: Any) ->
             out.print("nothing was deleted")
             return
         delete(found, store)
+        if found.still_live:
+            raise GateError(
+                "the live release still quotes the documents; everything else is deleted",
+                got=found.still_live,
+                fix=f"deploy a new release, then run `embedtune release delete {found.still_live}`",
+            )
     out.print(f"forgotten: {', '.join(sorted(found.text.paths.values()))}", soft_wrap=True)
 
 

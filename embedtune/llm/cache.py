@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS replies (
 ) WITHOUT ROWID
 """
 DOCUMENTS = """
-CREATE TABLE IF NOT EXISTS documents (key TEXT NOT NULL, doc_id TEXT NOT NULL, PRIMARY KEY (key, doc_id)) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS documents (
+    key TEXT NOT NULL, doc_id TEXT NOT NULL, PRIMARY KEY (key, doc_id)
+) WITHOUT ROWID
 """
 COLUMNS = ("key", "prompt", "model", "parameters", "schema_hash", "text", "prompt_tokens", "completion_tokens")
 INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
@@ -184,11 +186,7 @@ class ResponseCache:
             self._synced = time.monotonic()
 
     def about(self, documents: Collection[str]) -> list[str]:
-        """Return the keys of the replies about any of these documents, and of those that may be about any document.
-
-        Args:
-            documents: Their ids.
-        """
+        """Return the keys of the replies about documents with these ids, and of those about unknown documents."""
         wanted = set(documents)
         pairs = "SELECT replies.key, doc_id FROM replies LEFT JOIN documents USING (key) ORDER BY replies.key"
         return sorted({key for key, doc_id in self._db.execute(pairs) if doc_id is None or doc_id in wanted})

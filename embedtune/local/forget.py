@@ -33,8 +33,8 @@ class Forgetting:
         replies: Keys of the LLM replies about them, and of those that may be about any document.
         kept_replies: Number of the other replies.
         paths: Files and directories with their text, or with text of any documents.
-        releases: Stored releases whose reference texts quote them, without those that must stay.
-        still_live: Such releases that are live, or that a rollback would make live.
+        releases: Stored releases whose reference texts quote them, without the live one.
+        still_live: The live release, if its reference texts quote them; else "".
     """
 
     work: Path
@@ -43,27 +43,28 @@ class Forgetting:
     kept_replies: int
     paths: tuple[Path, ...]
     releases: tuple[str, ...]
-    still_live: tuple[str, ...]
+    still_live: str
 
     def sentences(self) -> list[str]:
         """What will be deleted, and what the user has to do."""
         count = len(self.text.paths)
+        paths = [str(path.relative_to(self.work)) for path in self.paths]
         said = [
             f"{count} document{'s' if count > 1 else ''} with {len(self.text.chunk_ids)} passages",
             f"deletes {len(self.replies)} LLM replies about them or about unknown documents; keeps "
             f"{self.kept_replies}",
-            f"deletes in {self.work}: {', '.join(str(path.relative_to(self.work)) for path in self.paths) or 'nothing'}",
+            f"deletes in {self.work}: {', '.join(paths) or 'nothing'}",
         ]
         if self.releases:
             said.append(f"deletes releases whose reference texts quote them: {', '.join(self.releases)}")
         if self.still_live:
             said.append(
-                f"cannot delete releases that quote them and are live or next in line: {', '.join(self.still_live)}; "
-                "deploy a new release twice, or take the endpoint down, and run this command again"
+                f"the live release quotes them and is not deleted: {self.still_live}; deploy a new one, then run "
+                f"`embedtune release delete {self.still_live}`"
             )
         said.append(
-            "not deleted: the documents themselves, your index and your own evaluation sets and recordings; a model "
-            "that was trained on questions about them keeps what it learned until the next run replaces it"
+            "not deleted: the documents themselves, your index, your own evaluation sets and recordings, and the "
+            "model where it is served"
         )
         return said
 
@@ -83,15 +84,15 @@ def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore | None)
     keys, total = _replies(work / "cache", text)
     quoting = [release.id for release in store.releases() if _quotes(store, release, text)] if store else []
     live = store.live() if store else None
-    needed = {live.id, *live.before[-1:]} if live else set()
+    still_live = live.id if live and live.id in quoting else ""
     return Forgetting(
         work=work,
         text=text,
         replies=tuple(keys),
         kept_replies=total - len(keys),
         paths=tuple(_paths(work)),
-        releases=tuple(name for name in quoting if name not in needed),
-        still_live=tuple(name for name in quoting if name in needed),
+        releases=tuple(name for name in quoting if name != still_live),
+        still_live=still_live,
     )
 
 

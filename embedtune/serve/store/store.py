@@ -220,21 +220,14 @@ class ReleaseStore:
         return [release.id for release in old]
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete releases.
-
-        Args:
-            names: Their ids.
+        """Delete releases by their ids, but never the live one.
 
         Raises:
-            InputError: One of them is live, or a rollback would make it live.
+            InputError: One of them is live.
         """
         with self.locked():
-            now = self.live()
-            needed = {now.id, *now.before[-1:]} & set(names) if now else set()
-            if needed:
-                raise InputError(
-                    "the live release and the one before it are not deleted", got=", ".join(sorted(needed))
-                )
+            if (now := self.live()) and now.id in names:
+                raise InputError("the live release cannot be deleted", got=now.id)
             for name in names:
                 self._delete(self.show(name))
 
