@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ GONE = ROWS[0][0]
 
 def written(world: GenerateWorld) -> tuple[list[str], list[str]]:
     """Return the texts of the replies that wrote questions: about the document, and about others."""
-    with sqlite3.connect(world.cache / "llm.sqlite") as db:
+    with closing(sqlite3.connect(world.cache / "llm.sqlite")) as db:
         rows = db.execute("SELECT text, doc_id FROM replies JOIN documents USING (key) WHERE prompt != 'judge'")
         texts = [(text, doc_id == GONE) for text, doc_id in rows]
     return [text for text, gone in texts if gone], [text for text, gone in texts if not gone]
@@ -81,7 +82,7 @@ def test_its_text_is_in_no_file_that_embedtune_wrote_and_other_files_stay(world)
 
 
 def test_replies_about_unknown_documents_go_too(world):
-    with sqlite3.connect(world.cache / "llm.sqlite") as db:  # as versions before this one left them
+    with closing(sqlite3.connect(world.cache / "llm.sqlite")) as db, db:  # as earlier versions left them
         db.execute("DELETE FROM documents")
     assert what_to_forget(world.folder, [GONE], None).kept_replies == 0
     # A run that finds them says what they are about.
