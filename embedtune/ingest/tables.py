@@ -26,6 +26,7 @@ CHUNKS = pa.schema(
         ("n_words", pa.int64()),
         ("n_tokens", pa.int64()),
         ("group_id", pa.string()),
+        ("family_id", pa.string()),
         ("split", pa.string()),
         ("boilerplate", pa.bool_()),
     ]
@@ -73,6 +74,7 @@ def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Itera
         yield {
             **row,
             "group_id": f"{int(smallest[groups[number]]):016x}",
+            "family_id": corpus.documents[int(membership.family[corpus.owners[number]])].doc_id,
             "split": membership.splits[corpus.owners[number]],
             "boilerplate": bool(common[number]),
         }

@@ -38,6 +38,7 @@ class ChunkRow(TypedDict):
     heading_path: list[str]
     n_words: int
     group_id: str
+    family_id: str
     split: str
     boilerplate: bool
 
@@ -127,6 +128,7 @@ def _passage(row: ChunkRow, path: str, split: str, contract: EncoderContract) ->
         "doc_id": row["doc_id"],
         "path": path,
         "group_id": row["group_id"],
+        "family_id": row["family_id"],
         "split": split,
         "boilerplate": row["boilerplate"],
         "n_words": row["n_words"],

@@ -15,7 +15,8 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.retrieval.passage_groups import group_of, mean_ndcg, search_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -54,6 +55,7 @@ class DevSet:
 
     def __init__(self, dataset: Path, contract: EncoderContract, runtime: RuntimeSettings) -> None:
         self._data = read_retrieval_set(dataset, "dev")
+        self._depth = search_depth(group_of(self._data.corpus), 10)
         self._contract = contract
         self._runtime = runtime
 
@@ -73,12 +75,12 @@ class DevSet:
         return {size: self._ndcg(_cut(queries, size), _cut(passages, size)) for size in self._contract.dimensions}
 
     def _ndcg(self, queries: Vectors, passages: Vectors) -> float:
-        scores, indices = top_k(queries, passages, 10, device=device_of(self._runtime))
+        scores, indices = top_k(queries, passages, self._depth, device=device_of(self._runtime))
         run = {
             query.id: {self._data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
-        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[DECIDING_METRIC]
+        return mean_ndcg(run, self._data)
 
 
 def _cut(vectors: Vectors, size: int) -> Vectors:

@@ -67,7 +67,7 @@ def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluate")
     contract = tiny_contract(make_tiny_model(root / "base", seed=0))
     config = Config.model_validate(
-        {"contract": contract, "evaluate": {"k": [1, 5], "bootstrap_samples": 200}, "runtime": {"device": "cpu"}}
+        {"contract": contract, "evaluate": {"k": [1, 5], "interval_samples": 200}, "runtime": {"device": "cpu"}}
     )
     return root, _dataset(root / "dataset"), _model(root / "model", contract, seed=1), config
 

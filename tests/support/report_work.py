@@ -15,6 +15,7 @@ from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, T
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
@@ -154,9 +155,10 @@ def _model(work: Path, config: Config) -> None:
 def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str) -> None:
     results = [_result(f"hand-written{text}", 134, quality, text, 3), _result("synthetic", 122, quality, text, 4)]
     settings, seed = config.evaluate, config.seed
-    against_base = differences(results, "base", settings, seed)
-    against_champion = differences(results, "champion", settings, seed) if "champion" in quality else None
-    verdict = verdict_record(against_base, against_champion, results[0].name, settings.confidence)
+    sampling = Sampling.of(settings, seed)
+    against_base = differences(results, "base", sampling)
+    against_champion = differences(results, "champion", sampling) if "champion" in quality else None
+    verdict = verdict_record(against_base, against_champion, results[0].name, sampling)
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
         write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion))
