@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from embedtune.generate.placeholders import hide, restore
 from embedtune.generate.prompts import fence, load_prompt
 from embedtune.generate.question_slots import question_slot_text
 from embedtune.generate.questions_to_ask import QuestionCall
@@ -55,7 +56,9 @@ def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion]:
     for place, slot in enumerate(call.slots, 1):
         search = getattr(reply, f"search_{place}").model_dump()
         facts = tuple(value for key, value in search.items() if key.startswith("fact_"))
-        found.append(WrittenQuestion(search[slot.style], search["answer"], facts))
+        parts = (search[slot.style], search["answer"], *facts)
+        question, answer, *known = (restore(part, call.hidden) for part in parts)
+        found.append(WrittenQuestion(question, answer, tuple(known)))
     return found
 
 
@@ -84,7 +87,8 @@ def judging_request(call: QuestionCall, pairs: Sequence[tuple[str, str]]) -> LLM
         pairs: Question and answer of each question.
     """
     searches = "\n".join(
-        f"{place}. {question}\nAnswer: {answer}" for place, (question, answer) in enumerate(pairs, 1)
+        hide(f"{place}. {question}\nAnswer: {answer}", call.hidden)
+        for place, (question, answer) in enumerate(pairs, 1)
     )
     values = {"passages": fence([passage.text for passage in call.passages]), "searches": searches}
     return LLMRequest("judge", load_prompt("judge").messages(values), _judgement(len(pairs)))

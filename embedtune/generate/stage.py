@@ -27,6 +27,7 @@ from embedtune.generate.filters import (
     with_ranks,
     without_duplicates,
 )
+from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.question_slots import require_known_labels
@@ -84,10 +85,13 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     if not source.replay:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(calls, source, settings, context.secrets, progress))
+    masking = mask_calls(calls, settings.mask, progress)
+    questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, progress))
     questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
     write_tables(path, questions)
-    return _outcome(questions, usage, source)
+    if settings.mask:
+        write_masked(path, masking)
+    return _outcome(questions, usage, source, masking)
 
 
 def question_calls(
@@ -166,7 +170,7 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -> Outcome:
+def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource, masking: Masking) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
     written = len(questions)
     rejected = reasons.total()
@@ -185,7 +189,8 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -
         "completion_tokens": usage.completion_tokens,
     }
     metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
-    notes = [source.note] if source.note else []
+    metrics |= {f"masked_{kind}": count for kind, count in masking.counts.items()}
+    notes = [note for note in (source.note, masking.note) if note]
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")
     counts = {"questions": written - rejected, "rejected": rejected}

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from embedtune.core.config.masking import MaskSettings
 from embedtune.core.config.section import Section, Share, Shares
 
 # Headers that carry a key: keys come from environment variables, never from a configuration.
@@ -98,6 +99,11 @@ class GenerateSettings(Section):
         default=None,
         description="LLM endpoint that judges the questions, at temperature 0. Unset values are the generator's, "
         "except key, headers, query and extra at another address, and prices of another model.",
+    )
+    mask: MaskSettings | None = Field(
+        default=None,
+        description="Masks personal data in passages before they are sent to an LLM (extra `privacy`). None: "
+        "passages are sent as they are.",
     )
     recording: str | None = Field(
         default=None,
