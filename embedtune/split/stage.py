@@ -109,7 +109,7 @@ def build(
     ]
     qrels: dict[str, Qrels] = {split: {} for split in SPLITS}
     for question in questions:
-        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["chunk_ids"], 1)
+        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["answer_ids"], 1)
     queries = [_query(question) for question in questions]
     return Dataset(corpus, queries, qrels, {chunk_id: row["text"] for chunk_id, row in first.items()})
 
@@ -141,6 +141,7 @@ def _query(row: QuestionRow) -> Record:
     metadata: dict[str, JsonValue] = {
         "split": row["split"],
         "hops": row["hops"],
+        "unsure": list(row["unsure_ids"]),
         "query_type": row["query_type"],
         "reasoning_type": row["reasoning_type"],
         "complexity": row["complexity"],
