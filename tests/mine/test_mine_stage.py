@@ -113,7 +113,7 @@ def test_rows_hold_texts_ids_groups_and_scores(data, progress):
 
 def test_a_passage_with_a_similar_question_is_no_negative_and_is_masked(tmp_path, progress):
     data = read_mining_set(write_dataset(tmp_path / "dataset", unsure={"q1": ["p2", "gone"]}))
-    mined, rows = mined_rows(data, settings(), progress)
+    _, rows = mined_rows(data, settings(), progress)
     first = rows[0]
     assert first["query_id"] == "q1"
     assert first["negative_ids"] == ["p3", "p4"]  # p2 would be the hardest
