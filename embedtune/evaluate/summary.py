@@ -10,7 +10,7 @@ from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
-FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0011)
+FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0012)
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 

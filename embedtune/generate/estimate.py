@@ -19,7 +19,8 @@ from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, m
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.client import LLMRequest, identity_of, usd
+from embedtune.llm.client import LLMRequest, identity_of
+from embedtune.llm.prices import usd
 from embedtune.llm.schema import Message, Problem, read_as
 
 SAMPLED_CALLS = 50

@@ -4,6 +4,8 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
@@ -39,8 +41,10 @@ from embedtune.generate.repeated_questions import with_shared_answers, without_l
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
+from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
+WORTH_A_NOTE_USD = 0.005
 MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
 
 
@@ -90,12 +94,23 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
     masking = mask_calls(calls, settings.mask, progress)
-    questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, progress))
+    # A replay costs nothing, and its cache is a recording: nothing is booked there.
+    ledger = (
+        None if source.replay else Ledger(source.cache.path, scope=read_manifest(chunks, "chunks").fingerprint)
+    )
+    with closing(Budget(settings.max_cost, ledger)) as budget:
+        questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, budget, progress))
+        before_usd = budget.spent_usd - usage.cost_usd
     questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
-    return _outcome(questions, usage, source, masking)
+    outcome = _outcome(questions, usage, source, masking)
+    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+
+
+def _spent_before(usd: float) -> list[str]:
+    return [f"earlier runs with the same chunks had spent {usd:.2f} USD"] if usd >= WORTH_A_NOTE_USD else []
 
 
 def question_calls(
@@ -125,9 +140,9 @@ async def _ask(
     source: ReplySource,
     settings: GenerateSettings,
     secrets: Secrets,
+    budget: Budget,
     progress: Progress,
 ) -> tuple[list[Question], Usage]:
-    budget = Budget(settings.max_cost)
     # Never the generator's key for a judge of its own: it may go to another address.
     judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
     client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)

@@ -4,7 +4,9 @@ import hashlib
 import logging
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -17,22 +19,37 @@ from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.blocks import UnreadableError
 from embedtune.ingest.chunk_file import ChunkFile, ChunkRow
 from embedtune.ingest.chunker import Chunk, Chunker
-from embedtune.ingest.reading import read_document
-from embedtune.ingest.sources import Listing, Skipped, Source
+from embedtune.ingest.entries import Found, Unread
+from embedtune.ingest.reading import read_documents
+from embedtune.ingest.sources import Listing, Skipped, Source, document_id
 
 log = logging.getLogger(__name__)
+SHOWN_SKIPPED = 5  # of the documents of one file; all are in skipped.parquet
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document that was read."""
+    """A document that was read.
+
+    Args:
+        doc_id: The first twelve hex digits of the hash of its path.
+        path: The path of its file, followed by `#` and its key if the file holds several.
+        sha256: The hash of its file, or of its text and metadata if the file holds several.
+        title: Its first heading, else the name of the file or its key.
+        n_words: Number of its words.
+        suffix: The extension of its file.
+        remarks: What its user should know.
+        metadata: What a record says about itself.
+    """
 
     doc_id: str
     path: str
     sha256: str
     title: str
     n_words: int
+    suffix: str
     remarks: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -66,27 +83,47 @@ class Corpus:
         return self.chunks[number]["text"]
 
     def add(self, source: Source, chunker: Chunker, settings: IngestSettings) -> None:
-        """Read one document and store its chunks.
+        """Read the documents of a file and store their chunks; those that cannot be used are listed as skipped.
 
         Raises:
-            UnreadableError: The document cannot be read, or is too short.
+            UnreadableError: The file, or the rest of it, cannot be read, or its only document is too short.
         """
-        extract = read_document(source.path)
-        n_words = len(words(extract.text))
-        if n_words < settings.min_document_words:
-            raise UnreadableError(f"too short: {n_words} words, at least {settings.min_document_words} are needed")
-        title = extract.title(source.path.stem)
-        for position, chunk in enumerate(chunker.chunks(extract)):
-            found = shingles(chunk.text)
-            self.sketches.add(found)
-            key = hashlib.blake2b(found.tobytes() or chunk.text.encode(), digest_size=8).digest()
+        for found in read_documents(source.name, source.path, settings.records):
+            if isinstance(found, Unread):
+                self.skipped.append(Skipped(f"{source.name}#{found.key}", found.reason))
+                continue
+            n_words = len(words(found.extract.text))
+            if n_words >= settings.min_document_words:
+                self._add(source, found, n_words, chunker)
+                continue
+            reason = f"too short: {n_words} words, at least {settings.min_document_words} are needed"
+            self.skipped.append(Skipped(found.name(source.name), reason))
+
+    def _add(self, source: Source, found: Found, n_words: int, chunker: Chunker) -> None:
+        path = PurePosixPath(source.name)
+        name = found.name(source.name)
+        doc_id = document_id(name)
+        for position, chunk in enumerate(chunker.chunks(found.extract)):
+            hashes = shingles(chunk.text)
+            self.sketches.add(hashes)
+            key = hashlib.blake2b(hashes.tobytes() or chunk.text.encode(), digest_size=8).digest()
             self.keys.append(int.from_bytes(key, "little"))
             self.owners.append(len(self.documents))
             self.ids.append(int(chunk.chunk_id, 16))
             self.words.append(chunk.n_words)
             self.tokens.append(chunk.n_tokens)
-            self.chunks.append(_row(chunk, source.doc_id, position))
-        self.documents.append(Document(source.doc_id, source.name, source.sha256, title, n_words, extract.remarks))
+            self.chunks.append(_row(chunk, doc_id, position))
+        document = Document(
+            doc_id=doc_id,
+            path=name,
+            sha256=found.sha256(source.sha256),
+            title=found.extract.title(found.key or path.stem),
+            n_words=n_words,
+            suffix=path.suffix.lower(),
+            remarks=found.extract.remarks,
+            metadata=found.metadata,
+        )
+        self.documents.append(document)
 
 
 def _row(chunk: Chunk, doc_id: str, position: int) -> ChunkRow:
@@ -119,21 +156,25 @@ def read_corpus(
         InputError: No document can be read.
     """
     corpus = Corpus(chunks, skipped=list(listing.skipped))
-    with progress.task("read documents", len(listing.sources), "documents") as task:
+    with progress.task("read documents", len(listing.sources), "files") as task:
         for source in listing.sources:
+            reported = len(corpus.skipped)
             try:
                 corpus.add(source, chunker, settings)
             except UnreadableError as error:
-                log.warning("skipped %s: %s", source.name, error.what)
                 corpus.skipped.append(Skipped(source.name, error.what))
-            task.note(f"{len(chunks)} chunks")
+            for item in corpus.skipped[reported : reported + SHOWN_SKIPPED]:
+                log.warning("skipped %s: %s", item.path, item.reason)
+            if (more := len(corpus.skipped) - reported - SHOWN_SKIPPED) > 0:
+                log.warning("skipped %d more documents of %s", more, source.name)
+            task.note(f"{len(corpus.documents)} documents, {len(chunks)} chunks")
             task.advance()
     if not corpus.documents:
         reasons = Counter(item.reason for item in corpus.skipped).most_common(3)
         raise InputError(
             "no document can be read",
             got="; ".join(f"{count} files: {reason}" for reason, count in reasons) or "no files",
-            expected="Markdown, reStructuredText, text, HTML, PDF or DOCX",
+            expected="formats that docs/documents.md lists",
         )
     return corpus
 

@@ -14,7 +14,7 @@ from embedtune.ingest.assign_splits import Membership, Occurrences, assign, fami
 from embedtune.ingest.chunk_file import ChunkFile
 from embedtune.ingest.chunker import Chunker
 from embedtune.ingest.corpus import Corpus, near_duplicates, read_corpus
-from embedtune.ingest.sources import Listing, list_sources
+from embedtune.ingest.sources import Listing, check_records, list_sources
 from embedtune.ingest.summary import summarise
 from embedtune.ingest.tables import write_tables
 from embedtune.ingest.tokens import TokenCounter
@@ -43,6 +43,7 @@ def run(source: str, output: Path, context: Context) -> StageReport:
 
 def _ingest(listing: Listing, path: Path, context: Context) -> Outcome:
     config, progress = context.config, context.progress
+    check_records(listing, config.ingest.records)
     base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     chunker = Chunker(config.ingest, config.contract, TokenCounter(base, config.contract))
     with ChunkFile(context.cache / "ingest" / "chunks.jsonl") as chunks:

@@ -1,7 +1,6 @@
 """The figures and warnings that the ingest stage reports."""
 
 from collections import Counter
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def summarise(
 
 
 def _formats(corpus: Corpus) -> Metrics:
-    suffixes = Counter(PurePosixPath(item.path).suffix.lower()[1:] for item in corpus.documents)
+    suffixes = Counter(item.suffix[1:] for item in corpus.documents)
     return {f"documents_{suffix}": count for suffix, count in sorted(suffixes.items())}
 
 
@@ -70,7 +69,9 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        notes.append(f"{len(corpus.skipped)} files were skipped and are listed in skipped.parquet: {listed}")
+        notes.append(
+            f"{len(corpus.skipped)} files or records were skipped and are listed in skipped.parquet: {listed}"
+        )
     notes += _remarks(corpus)
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")

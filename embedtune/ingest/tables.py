@@ -39,6 +39,7 @@ DOCUMENTS = pa.schema(
         ("title", pa.string()),
         ("n_words", pa.int64()),
         ("remarks", pa.list_(pa.string())),
+        ("metadata", pa.map_(pa.string(), pa.string())),
         ("split", pa.string()),
     ]
 )
@@ -55,7 +56,8 @@ def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membe
         membership: Which chunks are boilerplate, and the split of each document.
     """
     documents = (
-        {**vars(item), "split": split} for item, split in zip(corpus.documents, membership.splits, strict=True)
+        {**vars(item), "metadata": list(item.metadata.items()), "split": split}
+        for item, split in zip(corpus.documents, membership.splits, strict=True)
     )
     _write(folder / "documents.parquet", DOCUMENTS, documents)
     _write(folder / "skipped.parquet", SKIPPED, map(vars, sorted(corpus.skipped, key=_by_path)))

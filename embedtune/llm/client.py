@@ -16,6 +16,7 @@ from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.dialect import Dialect
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
+from embedtune.llm.prices import usd
 from embedtune.llm.retries import LLMEndpoint
 from embedtune.llm.schema import (
     CUT_OFF,
@@ -33,10 +34,6 @@ from embedtune.llm.wire import Completion
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 
-# A text never has more tokens than bytes; a chat template adds fewer tokens than this per message.
-TEMPLATE_TOKENS = 64
-# What a call is taken to cost at most if nothing limits its reply.
-UNLIMITED_TOKENS = 32_768
 FIXES = {
     CUT_OFF: "raise max_tokens of this LLM endpoint, have it think less (extra), or request less per call",
 }
@@ -87,8 +84,9 @@ class LLMClient:
     ) -> None:
         self.settings = settings
         self._cache = cache
-        self._endpoint = None if replay else LLMEndpoint(settings, api_key, pacing, section)
-        self._budget = budget or Budget(None)
+        self._endpoint = (
+            None if replay else LLMEndpoint(settings, api_key, budget or Budget(None), pacing, section)
+        )
         self._usage = Usage()
         # One request at a time per key: the second one finds the reply in the cache.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -178,18 +176,8 @@ class LLMClient:
         *,
         show_schema: bool = False,
     ) -> Completion:
-        """Send one request within the budget and record its cost."""
-        settings = self.settings
-        text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
-        # The schema may be counted twice: as a parameter, and in the prompt.
-        most_tokens = text_bytes + 2 * len(str(identity.schema).encode())
-        limited = settings.max_tokens is not None and endpoint.dialect.token_limit != "none"  # noqa: S105
-        most_received = settings.max_tokens if settings.max_tokens and limited else UNLIMITED_TOKENS
-        async with self._budget.reserve(usd(settings, most_tokens, most_received)) as book:
-            completion = await endpoint.complete(
-                identity.prompt, messages, identity.schema, show_schema=show_schema
-            )
-            book(usd(settings, completion.prompt_tokens, completion.completion_tokens))
+        """Send one request and record its cost."""
+        completion = await endpoint.complete(identity.prompt, messages, identity.schema, show_schema=show_schema)
         before = self._usage
         sent = before.prompt_tokens + completion.prompt_tokens
         received = before.completion_tokens + completion.completion_tokens
@@ -198,7 +186,7 @@ class LLMClient:
             prompt_tokens=sent,
             completion_tokens=received,
             calls=before.calls + 1,
-            cost_usd=usd(settings, sent, received),
+            cost_usd=usd(self.settings, sent, received),
         )
         return completion
 
@@ -243,9 +231,3 @@ def identity_of(settings: LLMEndpointSettings, request: LLMRequest[T]) -> Reques
     return RequestIdentity(
         request.prompt, settings.model, parameters, strict_schema(request.schema), request.messages
     )
-
-
-def usd(settings: LLMEndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
-    """Return the price of tokens; prices are in USD per million."""
-    price_in, price_out = settings.price_in or 0.0, settings.price_out or 0.0
-    return (prompt_tokens * price_in + completion_tokens * price_out) / 1e6

@@ -173,8 +173,8 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. "
-        "None: no ceiling.",
+        description="Ceiling in USD on the LLM calls about the same chunks, of all runs with the same cache "
+        "together; a run stops before exceeding it. Needs price_in and price_out. None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from embedtune.core.config.records import RecordSettings
 from embedtune.core.config.section import Section, Share
 
 
@@ -18,7 +19,20 @@ class IngestSettings(Section):
         default=10, ge=1, description="Documents with fewer words are skipped and listed in skipped.parquet."
     )
     max_file_mb: float = Field(
-        default=64.0, gt=0, description="Larger files are skipped and listed in skipped.parquet."
+        default=64.0,
+        gt=0,
+        description="Larger files are skipped and listed in skipped.parquet, except those that are read piece by "
+        "piece: records and mailboxes.",
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Patterns of paths that are not read, such as `*.py` or `drafts/*`; `*` matches slashes too.",
+    )
+    records: tuple[RecordSettings, ...] = Field(
+        default=(),
+        description="How files of records (JSONL, CSV, TSV, Parquet) are read: by the first entry whose pattern "
+        "fits a file. Without one, columns with usual names are used. "
+        "XLSX files are records only under a pattern that ends in .xlsx.",
     )
     near_duplicate_jaccard: Share = Field(
         default=0.7,
