@@ -50,7 +50,8 @@ class Case:
         effects = rng.standard_normal((self.families, trials))
         shared = (effects[first] + effects[second]) / 2
         latent = np.sqrt(0.5) * shared + np.sqrt(0.5) * rng.standard_normal((len(own), trials))
-        # Quantiles for one family; a question of two varies less, and keeps more zeros.
+        # A question of two families would vary less; the mean of lopsided differences would not be 0 then.
+        latent /= np.where(first == second, 1.0, np.sqrt(0.75))[:, None]
         cuts = stats.norm.ppf(np.cumsum(SHARES[self.grades])[:-1])
         families = [[str(a), str(b)] for a, b in zip(first, second, strict=True)]
         return GRADES[np.searchsorted(cuts, latent)], families

@@ -90,11 +90,11 @@ def test_it_excludes_0_exactly_when_the_permutation_test_does(sums_and_sizes):
 
 
 def test_questions_of_several_families_widen_it_by_hand():
-    # Units a (1, 2), b (3) and c (4); question 2 is about a and c. Deviations 3, 1, -2, -2.
-    # Pairs within units: (3 + 1)^2 + 2^2 + 2^2 = 24; across: 2 * (1 * -2) = -4 would narrow it, so it is not used.
+    # Units a (1, 2), b (3) and c (4); question 2 is about a and c. Deviations 3, 2, -2, -3.
+    # Pairs within units: (3 + 2)^2 + 2^2 + 3^2 = 38; across: 2 * (2 * -3) = -12 would narrow it: not used.
     units = _units("a", "ac", "b", "c")
     assert units.count == 3
-    assert units.widening(np.array([[3.0], [1.0], [-2.0], [-2.0]])) == pytest.approx([1.0])
+    assert units.widening(np.array([[3.0], [2.0], [-2.0], [-3.0]])) == pytest.approx([1.0])
     # Deviations 3, 1, -5, 1: within 16 + 25 + 1 = 42, across 2 * 1 = 2. Expected for independent questions:
     # 1 - (4 + 1 + 1)/16 = 10/16 within, 1 - (6 + 2)/16 = 8/16 with those across.
     assert units.widening(np.array([[3.0], [1.0], [-5.0], [1.0]])) == pytest.approx([(44 / 42 * 10 / 8) ** 0.5])
@@ -108,7 +108,7 @@ def test_a_further_passage_of_the_same_family_changes_nothing():
 
 def _no_change(rng, unit, further, trials=2_000):
     """Return differences whose true mean is 0, shape (questions, trials); a family explains half the variance."""
-    effects = rng.standard_normal((unit.max() + 1, trials))
+    effects = rng.standard_normal((max(unit.max(), further.max()) + 1, trials))
     shared = np.where((unit == further)[:, None], effects[unit], (effects[unit] + effects[further]) / 2)
     latent = np.sqrt(0.5) * shared + np.sqrt(0.5) * rng.standard_normal((len(unit), trials))
     grades = np.array([-1, -0.63, -0.37, 0, 0.37, 0.63, 1])  # as nDCG@10 changes: mostly not at all
@@ -158,9 +158,9 @@ def test_drawing_in_blocks_covers_every_half(monkeypatch):
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(-1, 1), min_size=8, max_size=30), st.integers(0, 5))
+@given(st.lists(st.floats(-1, 1), min_size=12, max_size=30), st.integers(0, 5))
 def test_the_interval_lies_within_the_values_and_wider_confidence_contains_narrower(values, seed):
     units = Units([[str(number)] for number in range(len(values))])
-    narrow, wide = (_one(values, units, Sampling(400, confidence, seed)) for confidence in (0.8, 0.99))
+    narrow, wide = (_one(values, units, Sampling(2_000, confidence, seed)) for confidence in (0.8, 0.99))
     assert wide.low <= narrow.low <= narrow.high <= wide.high
     assert min(values) - 1e-6 <= wide.low and wide.high <= max(values) + 1e-6

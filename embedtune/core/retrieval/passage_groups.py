@@ -1,5 +1,6 @@
 """Near-duplicate groups of passages, which count as one answer, and families of documents: units of intervals."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from embedtune.core.config.ingest import IngestSettings
@@ -89,7 +90,7 @@ def grouped_run(run: Run, groups: Mapping[str, str]) -> dict[str, dict[str, floa
         for passage, score in scores.items():
             group = groups[passage]
             # A score that is not a number stays, so that it is reported and not hidden by another.
-            if group not in best or not score <= best[group]:
+            if group not in best or score > best[group] or math.isnan(score):
                 best[group] = score
         found[query] = best
     return found
