@@ -175,6 +175,7 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 VOLATILE_LLM = (
     *("base_url", "api_key_env", "api_key_header", "headers", "query"),
     *("concurrency", "timeout_s", "retries", "outage_s", "price_in", "price_out"),
+    *("batch", "batch_price"),
 )
 VOLATILE: dict[str, IncEx] = {
     "generate": {

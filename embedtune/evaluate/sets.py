@@ -11,6 +11,7 @@ from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import EmbedtuneError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import RetrievalSet, read_retrieval_set
+from embedtune.core.retrieval.hub_files import files_of
 from embedtune.core.retrieval.passage_groups import in_groups
 
 SPLIT = "test"
@@ -31,7 +32,7 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
                 got=repr(name),
                 expected=f"a name that is neither empty nor {SYNTHETIC!r}",
             )
-        missing = [file for file in FILES if not (directory / file).is_file()]
+        missing = [file for file in FILES if not files_of(directory / file)]
         if missing:
             raise InputError(
                 f"the evaluation set {name} is not complete",
@@ -45,7 +46,8 @@ def fingerprint(directory: Path, settings: IngestSettings) -> str:
     """Return a hash of what an evaluation on a BEIR directory depends on: files, and what near-duplicates are."""
     digest = hashlib.sha256(settings.model_dump_json(include=NEAR_DUPLICATES).encode())
     for name in FILES:
-        digest.update(file_sha256(directory / name).encode())
+        for file in files_of(directory / name):
+            digest.update(file_sha256(file).encode())
     return digest.hexdigest()
 
 

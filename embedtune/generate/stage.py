@@ -31,7 +31,7 @@ from embedtune.generate.filters import (
     without_duplicates,
 )
 from embedtune.generate.masking import Masking, mask_calls, write_masked
-from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.prompts import prompt_versions
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
@@ -60,7 +60,8 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
         ConfigError: A label in the proportions is unknown.
         LLMEndpointError: No LLM endpoint is configured, or it cannot be used.
         ReplayMiss: The recording has no reply to a request.
-        GateError: The cost ceiling is reached, or too many LLM calls failed.
+        GateError: There are too few passages to measure a model, the cost ceiling is reached, or too many LLM
+            calls failed.
     """
     this = StageRun("generate", output, context)
     settings = context.config.generate
@@ -85,6 +86,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     settings = config.generate
     require_reply_source(settings)  # fails now, not after the passages are embedded
     passages = read_passages(chunks, config.contract)
+    require_evaluable(passages, config.ingest)
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from embedtune.core.errors import GateError
-from embedtune.llm.ledger import Balance, Ledger
+from embedtune.llm.ledger import Ledger
 
 log = logging.getLogger(__name__)
 # How often to look whether the calls of another process have ended.
@@ -133,7 +133,7 @@ class Budget:
             if isinstance(outcome, str):
                 return outcome
             if not outcome.reserved_usd:
-                raise self._exceeded(outcome, most_usd)
+                raise self.exceeded(most_usd)
             if not waited:
                 log.info("near the cost ceiling: waiting for the cost of the calls in flight")
             waited = True
@@ -142,7 +142,9 @@ class Budget:
             except TimeoutError:
                 continue  # the calls may be another process's
 
-    def _exceeded(self, balance: Balance, most_usd: float) -> GateError:
+    def exceeded(self, most_usd: float) -> GateError:
+        """Return the error of a call that the ceiling does not allow."""
+        balance = self._ledger.balance()
         lost = f", of which ${balance.lost_usd:.4f} for calls that broke off" if balance.lost_usd else ""
         return GateError(
             f"the next LLM call could exceed the cost ceiling: ${balance.spent_usd:.4f} is spent{lost}, earlier "

@@ -28,3 +28,8 @@ def most_usd(
     limited = settings.max_tokens is not None and dialect.token_limit != "none"  # noqa: S105 - no password
     most_received = settings.max_tokens if settings.max_tokens and limited else UNLIMITED_TOKENS
     return usd(settings, most_sent, most_received)
+
+
+def batch_share(settings: LLMEndpointSettings) -> float:
+    """Return the share of the price that most calls of a run cost: in batches, or all of it."""
+    return settings.batch_price if settings.batch == "api" else 1.0

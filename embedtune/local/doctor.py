@@ -103,6 +103,8 @@ class _Trial:
 
 def _check_endpoint(trial: _Trial) -> Finding:
     settings, role = trial.settings, trial.role
+    if settings.batch == "files":
+        return Finding("note", role, f"not tested: {settings.model} answers files of requests")
     try:
         report = probe_llm_endpoint(settings, trial.key, [trial.request], trial.section)
     except ItemError as error:

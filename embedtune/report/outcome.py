@@ -261,7 +261,7 @@ def _slice_rows(several: list[Slice]) -> list[Row]:
             f"n = {one.queries:,}",
             one.delta,
             muted=one.small,
-            heading=DIMENSION_TITLES[one.dimension] if number in first_of_each else "",
+            heading=DIMENSION_TITLES.get(one.dimension, one.dimension) if number in first_of_each else "",
         )
         for number, one in enumerate(several)
     ]

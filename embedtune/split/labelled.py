@@ -9,6 +9,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import HELD_OUT, SPLITS, Qrels, Record, read_qrels, read_records
+from embedtune.core.retrieval.hub_files import files_of
 from embedtune.core.retrieval.passage_groups import group_of, in_groups
 from embedtune.core.retrieval.shingles import words
 from embedtune.core.stage import Context, Outcome, StageRun
@@ -26,9 +27,10 @@ FIX = (
 def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageReport:
     """Check a BEIR directory and write it as a dataset artifact; ids and judgements are not changed.
 
-    The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv. If qrels/dev.tsv or qrels/test.tsv
-    is missing, its share of the queries, as configured, is taken from the train queries. Passages that answer dev
-    or test queries, and their near-duplicates, are kept out of the mining corpus.
+    The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv, or Parquet files as the hub has
+    them. If qrels/dev.tsv or qrels/test.tsv is missing, its share of the queries, as configured, is taken from the
+    train queries. Passages that answer dev or test queries, and their near-duplicates, are kept out of the mining
+    corpus.
 
     Args:
         dataset_dir: The user's directory.
@@ -52,7 +54,7 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
         given = {
             split: read_qrels(dataset_dir / "qrels" / f"{split}.tsv")
             for split in SPLITS
-            if split == "train" or (dataset_dir / "qrels" / f"{split}.tsv").is_file()
+            if split == "train" or files_of(dataset_dir / "qrels" / f"{split}.tsv")
         }
         _require_known(given, corpus, queries)
         corpus, queries, given, left_out = without_empty(corpus, queries, given)
@@ -72,7 +74,8 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
 def _fingerprints(dataset_dir: Path, ingest: IngestSettings) -> dict[str, str]:
     """Return what the dataset depends on in addition to split's settings: the user's files, ingest's settings."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
-    files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
+    found = {file for name in names for file in files_of(dataset_dir / name)}
+    files = {file.relative_to(dataset_dir).as_posix(): file_sha256(file) for file in found}
     return {
         "dataset": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest(),
         "ingest_settings": hashlib.sha256(ingest.model_dump_json().encode()).hexdigest(),

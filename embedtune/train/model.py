@@ -7,7 +7,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.config.train import LoraSettings, TrainSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.pytorch import device_of, load_model
+from embedtune.core.encoders.pytorch import device_of, load_dense, load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -58,6 +58,8 @@ def trained_model(
 ) -> "SentenceTransformer":
     """Load a checkpoint as a plain model: adapters are merged into the weights of the base model.
 
+    Adapters are for the transformer. Dense modules are small: they are trained as a whole in any case.
+
     Args:
         checkpoint: A checkpoint of the trainer.
         base: The model that training started from.
@@ -72,7 +74,17 @@ def trained_model(
     model = load_model(base, contract, runtime).float()
     transformer: Any = model[0]
     transformer.model = PeftModel.from_pretrained(transformer.model, str(checkpoint)).merge_and_unload()
+    restore_dense(model, checkpoint)
     return model
+
+
+def restore_dense(model: "SentenceTransformer", checkpoint: Path) -> None:
+    """Give a model the Dense modules of a checkpoint, which adapters do not contain."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    own = [module for module in model if isinstance(module, Dense)]
+    for module, trained in zip(own, load_dense(checkpoint), strict=True):
+        module.load_state_dict(trained.state_dict())
 
 
 def uses_bf16(settings: TrainSettings, runtime: RuntimeSettings) -> bool:

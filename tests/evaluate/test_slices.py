@@ -92,6 +92,27 @@ def test_the_lexical_share(result):
     assert result.lexical_share == pytest.approx(2 / 3)
 
 
+def test_queries_are_grouped_by_a_column_of_the_documents_that_answer_them():
+    corpus = [Record(name, name, {"document": {"Prio": "high" if name == "a" else "low"}}) for name in "abcd"]
+    queries = [Record("q1", "x"), Record("q2", "x"), Record("q3", "x"), Record("q4", "x", {"Prio": 7})]
+    qrels = {"q1": {"a": 1}, "q2": {"b": 1, "c": 1}, "q3": {"a": 1, "b": 1}, "q4": {"e": 1}}
+    data = RetrievalSet([*corpus, Record("e", "e")], queries, qrels)
+    runs = {system: {query.id: _run(1) for query in queries} for system in ("bm25", "base", "tuned")}
+    settings = SETTINGS.model_copy(update={"slice_by": ("Prio", "Nothing")})
+    slices = slices_of(SetResult("s", data, runs, (1, 10)), settings, seed=0)
+    assert _values(slices, "Prio") == {"high": 1, "low": 1, "several values": 1, "7": 1}
+    assert _values(slices, "Nothing") == {}
+
+
+def test_rare_values_of_a_column_are_one_slice(monkeypatch):
+    monkeypatch.setattr("embedtune.evaluate.slices.MOST_VALUES", 1)
+    queries = [Record(f"q{n}", "x", {"Prio": value}) for n, value in enumerate(("low", "low", "high", "top"))]
+    ranks = dict.fromkeys((query.id for query in queries), 1)
+    settings = SETTINGS.model_copy(update={"slice_by": ("Prio",)})
+    slices = slices_of(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), settings, seed=0)
+    assert _values(slices, "Prio") == {"low": 2, "2 other values": 2}
+
+
 def test_the_record_holds_the_slices_of_each_set(result):
     record = slices_record([result], SETTINGS, seed=0)
     assert (record.metric, record.small_below, list(record.sets)) == ("ndcg@10", 10, ["s"])

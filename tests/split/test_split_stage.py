@@ -31,7 +31,7 @@ def chunk(doc: str, text: str, position: int = 0, **changes: object) -> Row:
     row |= {
         "n_words": len(text.split()),
         "group_id": name,
-        "family_id": doc,
+        "family": doc,
         "split": SPLIT_OF[doc],
         "boilerplate": False,
     }
@@ -59,7 +59,7 @@ QUESTIONS = [
     question("when do we oil", [CHUNKS[2]], "dev"),
     question("when does the door close", [CHUNKS[3]], "test"),
 ]
-DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md"} for doc in SPLIT_OF]
+DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md", "metadata": [("Priority", "high")]} for doc in SPLIT_OF]
 
 
 def write_inputs(folder: Path, chunks: list[Row] = CHUNKS, questions: list[Row] = QUESTIONS) -> tuple[Path, Path]:
@@ -92,6 +92,7 @@ def test_it_writes_the_beir_layout_and_the_proofs(tmp_path, config, progress):
         "split": "train",
         "boilerplate": False,
         "n_words": 5,
+        "document": {"Priority": "high"},
     }
     assert read_retrieval_set(tmp_path / "dataset", "test").queries[0].metadata["style"] == "question"
     record = read_record(tmp_path / "dataset" / SPLIT_FILE, SplitProofs)
@@ -164,6 +165,13 @@ def test_chunks_of_another_passage_template_are_refused(config):
     contract = config.contract.model_copy(update={"passage_template": "{text}"})
     with pytest.raises(ContractError, match="a different passage template"):
         build(DOCUMENTS, CHUNKS, QUESTIONS, contract)
+
+
+def test_passages_carry_the_metadata_of_their_documents(config):
+    dataset = build(DOCUMENTS, CHUNKS, QUESTIONS, config.contract)
+    assert {str(record.metadata["document"]) for record in dataset.corpus} == {"{'Priority': 'high'}"}
+    without = build([{**row, "metadata": []} for row in DOCUMENTS], CHUNKS, QUESTIONS, config.contract)
+    assert not any("document" in record.metadata for record in without.corpus)
 
 
 def test_a_chunk_in_several_documents_is_one_passage_that_train_may_see(config):

@@ -22,4 +22,9 @@ class EvaluateSettings(Section):
         default=None,
         description="Set that decides the verdict; None: the first --eval-set, else the synthetic test set.",
     )
+    slice_by: tuple[str, ...] = Field(
+        default=(),
+        description="Metadata columns (`ingest.records.metadata`) by whose values results are shown too, for "
+        "example [Priority]: a question has the value of the documents that answer it.",
+    )
     examples: int = Field(default=8, ge=0, le=100, description="Number of wins and of losses shown in the report.")

@@ -16,9 +16,15 @@ class StorageSettings(Section):
 
 
 class RuntimeSettings(Section):
-    """Device and batch size of models; these settings are not part of an artifact's identity."""
+    """Device and batch size of models, and processes; these settings are not part of an artifact's identity."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Device that models run on; auto: the GPU if there is one."
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Processes that read documents; by default one per core, fewer for few documents. 0: no "
+        "process of its own, so that a file that crashes its reader ends ingest.",
     )
     encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")

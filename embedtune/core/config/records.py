@@ -32,5 +32,8 @@ class RecordSettings(Section):
     id: str | None = Field(
         default=None, description="Column of a unique id. None: the id is a hash of the record's content."
     )
-    metadata: Columns = Field(default=(), description="Columns that are kept with the document, but not embedded.")
+    metadata: Columns = Field(
+        default=(),
+        description="Columns that are kept with the document, but not embedded; evaluate.slice_by can name them.",
+    )
     format: RecordFormat = Field(default="plain", description="What the text columns contain.")

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.attention import require_attention
+from embedtune.core.encoders.modules import dense_folders
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense
 
 log = logging.getLogger(__name__)
 BLOCK = 512  # texts per step of the progress bar and per commit of the cache
@@ -56,7 +58,10 @@ class TorchEncoder:
     def fingerprint(self) -> str:
         """Identifies the weights and the contract."""
         if self._fingerprint is None:
-            weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
+            files = sorted(self.path.glob("*.safetensors")) + [
+                file for folder in dense_folders(self.path) for file in sorted(folder.glob("*.safetensors"))
+            ]
+            weights = [file_sha256(file) for file in files]
             text = json.dumps([self.contract.hash, *weights])
             self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self._fingerprint
@@ -113,11 +118,11 @@ def device_of(runtime: RuntimeSettings) -> str:
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
-    """Build the sentence-transformers model of a contract: transformer, pooling, normalisation.
+    """Build the sentence-transformers model of a contract: transformer, pooling, Dense modules, normalisation.
 
     Args:
         path: A transformers or sentence-transformers directory.
-        contract: Pooling and maximum length; they override those in the directory.
+        contract: Pooling and maximum length; they override those in the directory. Dense modules are its own.
         runtime: The device.
 
     Raises:
@@ -137,12 +142,15 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         config_kwargs=kwargs,
         processor_kwargs=kwargs,
     )
-    size = transformer.get_embedding_dimension()
-    _require_fit(path, contract, size, transformer.model.config)
-    pooling = Pooling(size, pooling_mode=contract.pooling)
+    hidden = transformer.get_embedding_dimension()
+    dense = load_dense(path)
+    for module in dense:
+        module.to(transformer.model.dtype)
+    _require_fit(path, contract, dense[-1].out_features if dense else hidden, transformer.model)
+    pooling = Pooling(hidden, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
     model = SentenceTransformer(
-        modules=[transformer, pooling, Normalize()],
+        modules=[transformer, pooling, *dense, Normalize()],
         device=device_of(runtime),
         prompts=prompts,
         similarity_fn_name="dot",
@@ -151,7 +159,14 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
     return model
 
 
-def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
+def load_dense(path: Path) -> "list[Dense]":
+    """Return the Dense modules of a model directory, which its modules.json names."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    return [Dense.load(str(path), subfolder=str(folder.relative_to(path))) for folder in dense_folders(path)]
+
+
+def _require_fit(path: Path, contract: EncoderContract, size: int | None, transformer: Any) -> None:
     """Check that the model can fulfil the contract."""
     if size != contract.dimensions[0]:
         raise ContractError(
@@ -160,11 +175,22 @@ def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_
             expected=f"contract.dimensions starts with {contract.dimensions[0]}",
             fix=f"set contract.dimensions=[{size}]",
         )
-    positions = getattr(model_config, "max_position_embeddings", None)
-    if isinstance(positions, int) and 0 < positions < contract.max_length:
+    positions = _usable_positions(transformer)
+    if 0 < positions < contract.max_length:
         raise ContractError(
             f"the maximum length in the contract is too long for {path}",
             got=f"contract.max_length {contract.max_length}",
             expected=f"at most {positions} tokens",
             fix=f"set contract.max_length={positions} or less",
         )
+
+
+def _usable_positions(transformer: Any) -> int:
+    """Return how many tokens a transformer reads; 0: it does not say."""
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return 0
+    # Models of RoBERTa's kind count positions from the padding id on: of XLM-RoBERTa's 514, 512 can be used.
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return positions if padding is None else positions - padding - 1
