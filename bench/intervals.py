@@ -1,4 +1,4 @@
-"""How often each method claims a change where there is none, and finds one that is there (ADR 0012).
+"""How often each method claims a change where there is none, and finds one that is there (ADR 0013).
 
     python -m bench.intervals [--trials 4000]
 

@@ -18,7 +18,7 @@ from embedtune.core.records.base import Part
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # the version of manifest.json; in format 1 the contract was among the settings
-Settings = dict[str, JsonValue]  # a stage's settings: compared as a whole and never read by key
+Settings = dict[str, JsonValue]  # a stage's settings: compared as a whole; only the precision is read by key
 Figure = float | int | str
 
 

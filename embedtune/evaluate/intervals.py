@@ -1,4 +1,4 @@
-"""Intervals of means: the means of random halves of the document families (ADR 0012 compares the methods)."""
+"""Intervals of means: the means of random halves of the document families (ADR 0013 compares the methods)."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """The results on one set: the run of each system and its metrics, query by query."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from embedtune.core.retrieval.beir import RetrievalSet
@@ -22,12 +22,14 @@ class SetResult:
         data: Queries, corpus and relevance judgements.
         runs: The run of each system, by passage.
         k: Cut-offs of the metrics.
+        smaller: The outcome of the models with vectors cut to each smaller size that the contract serves.
     """
 
     name: str
     data: RetrievalSet
     runs: dict[str, Run]
     k: tuple[int, ...]
+    smaller: "dict[int, SetResult]" = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> dict[str, str]:

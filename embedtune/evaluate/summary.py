@@ -1,24 +1,35 @@
 """Writes what the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
-from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
-FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0012)
+FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0013)
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
 
 def metrics_record(
-    results: list[SetResult], against_base: Differences, against_champion: Differences | None
+    results: list[SetResult],
+    against_base: Differences,
+    against_champion: Differences | None,
+    sizes: Mapping[str, tuple[SizeMetrics, ...]],
 ) -> Metrics:
-    """Return the content of metrics.json."""
+    """Return the content of metrics.json.
+
+    Args:
+        results: One per set.
+        against_base: Differences tuned - base.
+        against_champion: Differences tuned - champion; None without one.
+        sizes: The metrics with smaller vectors, by set.
+    """
     return Metrics(
         sets={
             result.name: SetMetrics(
@@ -30,6 +41,7 @@ def metrics_record(
                 },
                 delta=dict(against_base[result.name]),
                 delta_champion=dict(against_champion[result.name]) if against_champion else None,
+                smaller=sizes[result.name],
             )
             for result in results
         }
@@ -47,6 +59,9 @@ def report_metrics(
         for system in result.runs:
             mean = result.means(system)[DECIDING_METRIC]
             figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
+        for dimension, smaller in result.smaller.items():
+            mean = smaller.means("tuned")[DECIDING_METRIC]
+            figures[f"{result.name}.tuned.{DECIDING_METRIC}.{dimension}_dimensions"] = round(mean, DECIMALS)
         figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
     return figures

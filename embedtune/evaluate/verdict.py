@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import ConfigError
-from embedtune.core.records.evaluation import Interval, Promotion, Verdict, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.evaluate.intervals import Differences, Sampling
 
@@ -57,11 +57,19 @@ def verdict_record(
     against_champion: Differences | None,
     decided_on: str,
     sampling: Sampling,
+    measured: Measured,
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
     Promotion (may the tuned model replace the live one?) follows the same rule against the champion; without one,
     against the base.
+
+    Args:
+        against_base: Differences tuned - base.
+        against_champion: Differences tuned - champion; None without one.
+        decided_on: Name of the deciding set.
+        sampling: How the intervals were computed.
+        measured: Precision and size of the vectors.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
@@ -81,6 +89,7 @@ def verdict_record(
             better=promotion is Verdict.WIN,
             delta=to_replace[decided_on],
         ),
+        measured=measured,
     )
 
 

@@ -13,6 +13,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
@@ -88,7 +89,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     passages = read_passages(chunks, config.contract)
     require_evaluable(passages, config.ingest)
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
-    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
+    encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
     source = open_reply_source(config, cache)
     calls = question_calls(passages, vectors, settings, config.seed, source)

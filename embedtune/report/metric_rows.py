@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import Interval, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, Metrics, SetMetrics, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
@@ -43,6 +43,14 @@ def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[
         MetricRow(name, {system: entry.systems[system][name] for system in systems_of(entry)}, entry.delta[name])
         for name in names
     ]
+
+
+def measured_sentence(measured: Measured) -> str:
+    """Say in which precision and with which vectors the models were compared."""
+    return (
+        f"All models were measured in {measured.precision} (attention: {measured.attention}) with vectors of "
+        f"{measured.dimension:,} numbers."
+    )
 
 
 def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:

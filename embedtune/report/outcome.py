@@ -16,6 +16,7 @@ from embedtune.core.records.evaluation import (
     Example,
     Examples,
     Metrics,
+    SizeMetrics,
     Slice,
     Slices,
     Verdict,
@@ -27,6 +28,7 @@ from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
+    measured_sentence,
     metric_rows,
     systems_of,
     verdict_sentences,
@@ -76,6 +78,7 @@ class Banner:
         meaning: What the verdict means.
         champion: The comparison with the champion, if there is one.
         rule: The rule that the verdict follows.
+        measured: Precision and size of the vectors, as a sentence.
     """
 
     verdict: Verdict
@@ -84,6 +87,7 @@ class Banner:
     meaning: str
     champion: str | None
     rule: str
+    measured: str
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class SetResults:
     rows: list[MetricRow]
     all_rows: list[MetricRow]
     lexical_share: float
+    smaller: tuple[SizeMetrics, ...]
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,8 @@ def banner(evaluation: Evaluation) -> Banner:
             f"Against the champion: {promotion.verdict}, {metric_title(DECIDING_METRIC)} {signed(delta.mean, 3)} "
             f"({signed(delta.low, 3)} … {signed(delta.high, 3)})."
         )
-    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule)
+    measured = measured_sentence(verdict.measured)
+    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule, measured)
 
 
 def results(evaluation: Evaluation) -> Results:
@@ -183,6 +189,7 @@ def results(evaluation: Evaluation) -> Results:
             rows=metric_rows(metrics[name], HEADLINES),
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
+            smaller=metrics[name].smaller,
         )
         for name in evaluation.deciding_first(metrics)
     ]

@@ -8,7 +8,7 @@ from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Promotion, Verdict
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.verdict import deciding_set, verdict_of, verdict_record
-from tests.support.evaluation_records import interval
+from tests.support.evaluation_records import MEASURED, interval
 
 SAMPLING = Sampling(1_000, 0.95, 1)
 UP = interval(0.1, 0.05, 0.15)
@@ -68,10 +68,11 @@ def test_a_deciding_set_that_is_not_evaluated_is_refused():
 
 def test_the_record_says_why():
     record = verdict_record(
-        {"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", Sampling(1_000, 0.95, 1)
+        {"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", SAMPLING, MEASURED
     )
     assert record.verdict is Verdict.WIN
     assert record.delta == UP
+    assert record.measured == MEASURED
     assert record.rule.startswith("WIN: the 95% interval") and "fewer than 6 families" in record.rule
     assert record.reasons == (
         "a (decides): +0.1000, interval +0.0500 to +0.1500, above 0, 20 document families",
@@ -81,9 +82,7 @@ def test_the_record_says_why():
 
 
 def test_too_few_families_are_the_reason_for_marginal():
-    record = verdict_record(
-        {"a": {"ndcg@10": interval(0.4, -1.0, 1.0, units=5)}}, None, "a", Sampling(1_000, 0.95, 1)
-    )
+    record = verdict_record({"a": {"ndcg@10": interval(0.4, -1.0, 1.0, units=5)}}, None, "a", SAMPLING, MEASURED)
     assert record.verdict is Verdict.MARGINAL
     assert record.reasons == (
         "a (decides): +0.4000, no interval: the questions are about 5 document families, at least 6 are needed",
@@ -91,6 +90,7 @@ def test_too_few_families_are_the_reason_for_marginal():
 
 
 def test_promotion_is_against_the_champion_where_there_is_one():
-    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", Sampling(1_000, 0.9, 1))
+    wider = Sampling(1_000, 0.9, 1)
+    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", wider, MEASURED)
     assert record.verdict is Verdict.WIN
     assert record.promotion == Promotion(against="champion", verdict=Verdict.MARGINAL, better=False, delta=UNSURE)

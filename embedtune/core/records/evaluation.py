@@ -42,6 +42,25 @@ class Interval(Part):
         return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
 
 
+class SizeMetrics(Part):
+    """The metrics of one set with vectors cut to a smaller size that the model serves.
+
+    Args:
+        dimension: The size.
+        systems: Mean over the queries, by model and metric; without BM25 and the endpoint, and without a champion
+            that does not offer this size.
+        delta: Paired difference tuned - base, both with this size, by metric.
+        delta_champion: Paired difference tuned - champion, both with this size, by metric.
+        change: Paired difference of the deciding metric: the tuned model with this size - with the full size.
+    """
+
+    dimension: int
+    systems: dict[str, dict[str, float]]
+    delta: dict[str, Interval]
+    delta_champion: dict[str, Interval] | None = None
+    change: Interval
+
+
 class SetMetrics(Part):
     """The metrics of one set.
 
@@ -51,6 +70,7 @@ class SetMetrics(Part):
         systems: Mean over the queries, by system and metric.
         delta: Paired difference tuned - base, by metric.
         delta_champion: Paired difference tuned - champion, by metric; None without a champion.
+        smaller: The same with each smaller vector size, the largest first; empty if there is only one size.
     """
 
     queries: int
@@ -58,13 +78,14 @@ class SetMetrics(Part):
     systems: dict[str, dict[str, float]]
     delta: dict[str, Interval]
     delta_champion: dict[str, Interval] | None = None
+    smaller: tuple[SizeMetrics, ...] = ()
 
 
 class Metrics(JsonRecord):
-    """Means and differences of every metric, by set."""
+    """Means and differences of every metric, by set, with vectors of the full size."""
 
     NAME: ClassVar[str] = "metrics"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = _COMMAND
 
     sets: dict[str, SetMetrics]
@@ -94,6 +115,20 @@ class Promotion(Part):
     delta: Interval
 
 
+class Measured(Part):
+    """How the vectors of all compared models were computed.
+
+    Args:
+        precision: Arithmetic, the same for base, tuned model and champion.
+        attention: The setting `runtime.attention`, the same for all of them too.
+        dimension: Size of the vectors that the verdict is about: the full one.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    attention: str
+    dimension: int
+
+
 class VerdictRecord(JsonRecord):
     """The verdict on the tuned model against its base, with the rule and the intervals that it follows from.
 
@@ -106,10 +141,11 @@ class VerdictRecord(JsonRecord):
         delta: The difference on the deciding set.
         reasons: One line per set: the difference, its interval, and on which side of 0 it is.
         promotion: The same rule applied to the live model.
+        measured: Precision and size of the vectors.
     """
 
     NAME: ClassVar[str] = "verdict"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = _COMMAND
 
     verdict: Verdict
@@ -120,6 +156,7 @@ class VerdictRecord(JsonRecord):
     delta: Interval
     reasons: tuple[str, ...]
     promotion: Promotion
+    measured: Measured
 
 
 class Slice(Part):
