@@ -16,7 +16,7 @@ from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.bundles import known_bundles, starts_bundle
 from embedtune.generate.masking import mask_calls
-from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_sample import (
     CountTokens,
@@ -83,10 +83,15 @@ def estimate_calls(
         cache: Cache directory of the run.
         sample: Number of calls to send now, so that there are replies to measure.
         progress: Updated once per call that is sent.
+
+    Raises:
+        GateError: There are too few passages for generate to start.
     """
     settings = config.generate
     count = _counter(config, secrets, cache)
-    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    found = read_passages(chunks, config.contract)
+    require_evaluable(found, config.ingest)
+    passages = chosen_passages(found, settings, config.seed)
     known = known_bundles(read_bundles(bundle_file(config, cache)), passages)
     bundles = known or _arbitrary_bundles(passages, settings, config.seed)
     single = single_hop_calls(passages, settings, config.seed)

@@ -1,12 +1,10 @@
-"""The first pass: reads each document once, writes its chunks to disk, keeps numbers and sketches in memory."""
+"""The first pass: has each file read once, writes its chunks to disk, keeps numbers and sketches in memory."""
 
-import hashlib
 import logging
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -14,42 +12,15 @@ from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.near_duplicates import Sketches, Thresholds, group
-from embedtune.core.retrieval.shingles import shingles, words
 from embedtune.core.retrieval.union_find import Labels
-from embedtune.ingest.blocks import UnreadableError
-from embedtune.ingest.chunk_file import ChunkFile, ChunkRow
-from embedtune.ingest.chunker import Chunk, Chunker
-from embedtune.ingest.entries import Found, Unread
-from embedtune.ingest.reading import read_documents
-from embedtune.ingest.sources import Listing, Skipped, Source, document_id
+from embedtune.ingest.chunk_file import ChunkFile
+from embedtune.ingest.parse import Parser, first_shingles
+from embedtune.ingest.results import DocumentRow, Results
+from embedtune.ingest.sources import Listing, Skipped, Source
+from embedtune.ingest.workers import Failed, Workers
 
 log = logging.getLogger(__name__)
 SHOWN_SKIPPED = 5  # of the documents of one file; all are in skipped.parquet
-
-
-@dataclass(frozen=True)
-class Document:
-    """A document that was read.
-
-    Args:
-        doc_id: The first twelve hex digits of the hash of its path.
-        path: The path of its file, followed by `#` and its key if the file holds several.
-        sha256: The hash of its file, or of its text and metadata if the file holds several.
-        title: Its first heading, else the name of the file or its key.
-        n_words: Number of its words.
-        suffix: The extension of its file.
-        remarks: What its user should know.
-        metadata: What a record says about itself.
-    """
-
-    doc_id: str
-    path: str
-    sha256: str
-    title: str
-    n_words: int
-    suffix: str
-    remarks: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,7 +40,7 @@ class Corpus:
     """
 
     chunks: ChunkFile
-    documents: list[Document] = field(default_factory=list)
+    documents: list[DocumentRow] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     owners: "array[int]" = field(default_factory=lambda: array("I"))
     ids: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -82,91 +53,53 @@ class Corpus:
         """Return the text of a chunk."""
         return self.chunks[number]["text"]
 
-    def add(self, source: Source, chunker: Chunker, settings: IngestSettings) -> None:
-        """Read the documents of a file and store their chunks; those that cannot be used are listed as skipped.
+    def headings(self, number: int) -> list[str]:
+        """Return the headings above a chunk."""
+        return self.chunks[number]["heading_path"]
 
-        Raises:
-            UnreadableError: The file, or the rest of it, cannot be read, or its only document is too short.
-        """
-        for found in read_documents(source.name, source.path, settings.records):
-            if isinstance(found, Unread):
-                self.skipped.append(Skipped(f"{source.name}#{found.key}", found.reason))
+    def add(self, source: Source, results: Results) -> None:
+        """Store the documents of a file that was read; those that cannot be used are listed as skipped."""
+        for line in results.read(source):
+            if "skipped" in line:
+                self.skipped.append(Skipped(line["skipped"], line["reason"]))
                 continue
-            n_words = len(words(found.extract.text))
-            if n_words >= settings.min_document_words:
-                self._add(source, found, n_words, chunker)
+            if "document" in line:
+                self.documents.append(line["document"])
                 continue
-            reason = f"too short: {n_words} words, at least {settings.min_document_words} are needed"
-            self.skipped.append(Skipped(found.name(source.name), reason))
-
-    def _add(self, source: Source, found: Found, n_words: int, chunker: Chunker) -> None:
-        path = PurePosixPath(source.name)
-        name = found.name(source.name)
-        doc_id = document_id(name)
-        for position, chunk in enumerate(chunker.chunks(found.extract)):
-            hashes = shingles(chunk.text)
-            self.sketches.add(hashes)
-            key = hashlib.blake2b(hashes.tobytes() or chunk.text.encode(), digest_size=8).digest()
-            self.keys.append(int.from_bytes(key, "little"))
-            self.owners.append(len(self.documents))
-            self.ids.append(int(chunk.chunk_id, 16))
-            self.words.append(chunk.n_words)
-            self.tokens.append(chunk.n_tokens)
-            self.chunks.append(_row(chunk, doc_id, position))
-        document = Document(
-            doc_id=doc_id,
-            path=name,
-            sha256=found.sha256(source.sha256),
-            title=found.extract.title(found.key or path.stem),
-            n_words=n_words,
-            suffix=path.suffix.lower(),
-            remarks=found.extract.remarks,
-            metadata=found.metadata,
-        )
-        self.documents.append(document)
-
-
-def _row(chunk: Chunk, doc_id: str, position: int) -> ChunkRow:
-    return {
-        "chunk_id": chunk.chunk_id,
-        "doc_id": doc_id,
-        "text": chunk.text,
-        "heading_path": list(chunk.heading_path),
-        "position": position,
-        "char_start": chunk.char_start,
-        "char_end": chunk.char_end,
-        "n_words": chunk.n_words,
-        "n_tokens": chunk.n_tokens,
-    }
+            chunk = line["chunk"]
+            self.sketches.add(first_shingles(line))
+            self.keys.append(line["key"])
+            self.owners.append(len(self.documents) - 1)
+            self.ids.append(int(chunk["chunk_id"], 16))
+            self.words.append(chunk["n_words"])
+            self.tokens.append(chunk["n_tokens"])
+            self.chunks.append(chunk)
 
 
 def read_corpus(
-    listing: Listing, chunker: Chunker, chunks: ChunkFile, settings: IngestSettings, progress: Progress
+    listing: Listing, parser: Parser, workers: Workers[Source, None], chunks: ChunkFile, progress: Progress
 ) -> Corpus:
-    """Read every document; those that cannot be read are listed as skipped.
+    """Have every file read; what cannot be read is listed as skipped. The order is that of the listing.
 
     Args:
         listing: The documents.
-        chunker: Cuts them into chunks.
+        parser: Reads a file and cuts it into chunks.
+        workers: The processes that do it.
         chunks: The file to store the chunks in.
-        settings: The shortest document that is used.
-        progress: Updated once per document.
+        progress: Updated once per file.
 
     Raises:
         InputError: No document can be read.
     """
     corpus = Corpus(chunks, skipped=list(listing.skipped))
     with progress.task("read documents", len(listing.sources), "files") as task:
-        for source in listing.sources:
+        for source, failed in _in_order(listing.sources, parser, workers):
             reported = len(corpus.skipped)
-            try:
-                corpus.add(source, chunker, settings)
-            except UnreadableError as error:
-                corpus.skipped.append(Skipped(source.name, error.what))
-            for item in corpus.skipped[reported : reported + SHOWN_SKIPPED]:
-                log.warning("skipped %s: %s", item.path, item.reason)
-            if (more := len(corpus.skipped) - reported - SHOWN_SKIPPED) > 0:
-                log.warning("skipped %d more documents of %s", more, source.name)
+            if failed is None:
+                corpus.add(source, parser.results)
+            else:
+                corpus.skipped.append(Skipped(source.name, failed.reason))
+            _warn(source, corpus.skipped[reported:])
             task.note(f"{len(corpus.documents)} documents, {len(chunks)} chunks")
             task.advance()
     if not corpus.documents:
@@ -177,6 +110,32 @@ def read_corpus(
             expected="formats that docs/documents.md lists",
         )
     return corpus
+
+
+def _in_order(
+    sources: list[Source], parser: Parser, workers: Workers[Source, None]
+) -> Iterator[tuple[Source, Failed | None]]:
+    """Yield each file, once it was read now or by an earlier run that was interrupted, with what went wrong."""
+    unread = parser.results.missing(sources)
+    if len(unread) < len(sources):
+        log.info("%d of %d files were read by an earlier run", len(sources) - len(unread), len(sources))
+    finished = workers.run(parser, unread)
+    waiting = {source.name for source in unread}
+    failures: dict[str, Failed] = {}
+    for source in sources:
+        while source.name in waiting:
+            number, failed = next(finished)
+            waiting.discard(unread[number].name)
+            if failed is not None:
+                failures[unread[number].name] = failed
+        yield source, failures.get(source.name)
+
+
+def _warn(source: Source, skipped: list[Skipped]) -> None:
+    for item in skipped[:SHOWN_SKIPPED]:
+        log.warning("skipped %s: %s", item.path, item.reason)
+    if (more := len(skipped) - SHOWN_SKIPPED) > 0:
+        log.warning("skipped %d more documents of %s", more, source.name)
 
 
 def near_duplicates(corpus: Corpus, settings: IngestSettings, progress: Progress) -> Labels:

@@ -135,7 +135,7 @@ def _told(suffix: str) -> Iterator[None]:
     """Turn whatever a reader raises into an `UnreadableError`."""
     try:
         yield
-    except EmbedtuneError:
+    except (EmbedtuneError, MemoryError):
         raise
     except OSError as error:
         raise UnreadableError(f"cannot be opened: {error.strerror}") from error

@@ -12,7 +12,8 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.pytorch import TorchEncoder, device_of
+from embedtune.core.encoders.precision import device_of
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.formatting import duration
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.generate.estimate import estimate_calls

@@ -160,6 +160,20 @@ def test_quotation_mark_that_is_never_closed_is_named(tmp_path: Path, monkeypatc
         next(found)
 
 
+def test_rows_that_a_quotation_mark_swallows_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('id\ttext\tnote\n1\t"5 inch\tx\n2\tb\ty\n3\t3" c\tz\n4\td\tw\n')
+    swallowed, kept = read(path)
+    assert isinstance(swallowed, Unread) and "quotation mark" in swallowed.reason and swallowed.key == "line 4"
+    assert isinstance(kept, Found) and kept.key == "4"
+
+
+def test_file_without_a_record_is_named_with_the_first_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('[\n{"text": 1},\n{"text": 2},\n]')
+    with pytest.raises(UnreadableError, match="no record found: line 1 is not JSON"):
+        read(tmp_path / "a.jsonl")
+
+
 def test_numbers_dates_and_missing_values_of_parquet(tmp_path: Path) -> None:
     table = pa.table(
         {

@@ -83,9 +83,13 @@ def move_into_folder(path: Path) -> None:
     (path / "modules.json").write_text(json.dumps(entries))
 
 
+def _library(path: Path, **files: Any) -> None:
+    write_library_files(path, max_seq_length=256, **files)
+
+
 def _bge(path: Path) -> None:
     make_tiny_model(path)
-    write_library_files(path, pooling="cls")
+    _library(path, pooling="cls")
 
 
 def _multilingual_e5(path: Path) -> None:
@@ -93,7 +97,7 @@ def _multilingual_e5(path: Path) -> None:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     _save(path, XLMRobertaModel, XLMRobertaConfig, max_position_embeddings=257, num_key_value_heads=None)
-    write_library_files(path)
+    _library(path)
 
 
 def _qwen3(path: Path) -> None:
@@ -103,7 +107,7 @@ def _qwen3(path: Path) -> None:
     tokenizer = wordpiece_tokenizer(256, template="$A [SEP]")
     tokenizer.padding_side = "left"
     _save(path, Qwen3Model, Qwen3Config, tokenizer=tokenizer, head_dim=8)
-    write_library_files(path, pooling="lasttoken", prompts={"query": QWEN3_QUERY, "document": ""})
+    _library(path, pooling="lasttoken", prompts={"query": QWEN3_QUERY, "document": ""})
     (path / "sentence_bert_config.json").unlink()
 
 
@@ -120,7 +124,7 @@ def _embedding_gemma(path: Path) -> None:
         sliding_window=GEMMA_WINDOW,
         layer_types=layers,
     )
-    write_library_files(path, prompts={"query": GEMMA_QUERY, "document": GEMMA_PASSAGE})
+    _library(path, prompts={"query": GEMMA_QUERY, "document": GEMMA_PASSAGE})
     add_dense(path, 32, 48, 32)
 
 
@@ -132,7 +136,7 @@ def _nemotron3(path: Path) -> None:
     rope |= {"beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0}
     rope |= {"llama_4_scaling_beta": 0.1}
     _save(path, Ministral3Model, Ministral3Config, head_dim=8, is_causal=False, rope_parameters=rope)
-    write_library_files(path, prompts={"query": "query: ", "document": "passage: "})
+    _library(path, prompts={"query": "query: ", "document": "passage: "})
 
 
 def _llama_nemotron(path: Path) -> None:
@@ -142,7 +146,7 @@ def _llama_nemotron(path: Path) -> None:
 def _distiluse(path: Path) -> None:
     """The oldest layout, a Dense module that makes the vector smaller, no normalisation."""
     make_tiny_model(path)
-    write_library_files(path, modules=("Transformer", "Pooling"))
+    _library(path, modules=("Transformer", "Pooling"))
     add_dense(path, 32, 16, activation="Tanh", bias=True)
     move_into_folder(path)
 

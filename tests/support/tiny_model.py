@@ -113,3 +113,20 @@ def wordpiece_tokenizer(max_length: int, template: str = "[CLS] $A [SEP]"):
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
+
+
+def stored_in(path: Path, dtype: str) -> Path:
+    """Store the weights of a tiny model in another format, as its config.json then says.
+
+    Args:
+        path: A transformers directory.
+        dtype: PyTorch's name, such as "bfloat16".
+
+    Returns:
+        `path`.
+    """
+    import torch
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(path).to(getattr(torch, dtype)).save_pretrained(path)
+    return path

@@ -14,6 +14,13 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.attention import require_attention
 from embedtune.core.encoders.modules import dense_folders
+from embedtune.core.encoders.precision import (
+    autocast,
+    compute_of,
+    device_of,
+    no_such_attention,
+    vector_marks,
+)
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
@@ -32,7 +39,7 @@ class TorchEncoder:
     Args:
         path: Model directory with safetensors weights.
         contract: Prefixes, pooling and maximum length; they override those in the directory.
-        runtime: Device and batch size.
+        runtime: Device, batch size, precision and attention.
         cache: Directory of the vector cache; None: no cache.
     """
 
@@ -56,13 +63,13 @@ class TorchEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the weights and the contract."""
+        """Identifies the weights, the contract and the precision."""
         if self._fingerprint is None:
             files = sorted(self.path.glob("*.safetensors")) + [
                 file for folder in dense_folders(self.path) for file in sorted(folder.glob("*.safetensors"))
             ]
             weights = [file_sha256(file) for file in files]
-            text = json.dumps([self.contract.hash, *weights])
+            text = json.dumps([self.contract.hash, *weights, *vector_marks(self.path, self.runtime)])
             self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self._fingerprint
 
@@ -98,23 +105,21 @@ class TorchEncoder:
         return np.stack([known[key] for key in keys])
 
     def _encode_block(self, texts: list[str]) -> Vectors:
-        vectors = self.model.encode(
-            texts,
-            batch_size=self.runtime.encode_batch_size,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
-        return np.asarray(vectors, dtype=np.float32)
-
-
-def device_of(runtime: RuntimeSettings) -> str:
-    """Return the device to use: "cuda" or "cpu"."""
-    import torch
-
-    if runtime.device != "auto":
-        return runtime.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        model = self.model
+        with autocast(self.runtime):
+            encoded = model.encode(
+                texts,
+                batch_size=self.runtime.encode_batch_size,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+        vectors = np.asarray(encoded, dtype=np.float32)
+        if compute_of(self.runtime) == "fp32":
+            return vectors
+        # Where the last module is a matrix product, its numbers have 8 bits, too few for a unit length.
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        return np.asarray(vectors / norms, dtype=np.float32)
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
@@ -123,9 +128,10 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
     Args:
         path: A transformers or sentence-transformers directory.
         contract: Pooling and maximum length; they override those in the directory. Dense modules are its own.
-        runtime: The device.
+        runtime: Device and attention. The weights are float32; in bf16 the caller uses `autocast(runtime)`.
 
     Raises:
+        ConfigError: The model cannot be loaded with `runtime.attention`.
         ContractError: The contract has a different vector size, or its maximum length is too long for the model,
             or the model is causal where the contract's pooling needs tokens that see the whole text.
     """
@@ -135,17 +141,21 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # the stages report their own progress
     kwargs = {"trust_remote_code": contract.trust_remote_code}
-    transformer = Transformer(
-        str(path),
-        max_seq_length=contract.max_length,
-        model_kwargs={**kwargs, "use_safetensors": True},
-        config_kwargs=kwargs,
-        processor_kwargs=kwargs,
-    )
+    attention = {} if runtime.attention == "auto" else {"attn_implementation": runtime.attention}
+    try:
+        transformer = Transformer(
+            str(path),
+            max_seq_length=contract.max_length,
+            model_kwargs={**kwargs, "use_safetensors": True, "dtype": "float32", **attention},
+            config_kwargs=kwargs,
+            processor_kwargs=kwargs,
+        )
+    except (ImportError, ValueError) as error:
+        if runtime.attention == "auto":
+            raise
+        raise no_such_attention(path, runtime, error) from error
     hidden = transformer.get_embedding_dimension()
-    dense = load_dense(path)
-    for module in dense:
-        module.to(transformer.model.dtype)
+    dense = [module.float() for module in load_dense(path)]
     _require_fit(path, contract, dense[-1].out_features if dense else hidden, transformer.model)
     pooling = Pooling(hidden, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
@@ -155,7 +165,8 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         prompts=prompts,
         similarity_fn_name="dot",
     )
-    require_attention(path, contract, transformer.model)
+    with autocast(runtime):
+        require_attention(path, contract, transformer.model)
     return model
 
 

@@ -112,7 +112,11 @@ def _record(row: Any) -> Record:  # in BEIR's format
 def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file that are not blank, with their numbers."""
     if not path.is_file():
-        raise InputError(missing, got=str(path), expected=expected)
+        folder = path.parents[1] if path.suffix == ".tsv" else path.parent
+        there = sorted(item.name for item in folder.iterdir())[:10] if folder.is_dir() else []
+        raise InputError(
+            missing, got=f"{path}; the folder has: {', '.join(there) or 'nothing'}", expected=expected
+        )
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:

@@ -70,15 +70,18 @@ def columns_of(path: Path) -> list[str]:
         UnreadableError: There is no record.
     """
     found: dict[str, None] = {}
+    first = ""
     try:
         for row in itertools.islice(ROWS[path.suffix.lower()](path, ignore), PEEK):
-            if not isinstance(row, Unread):
+            if isinstance(row, Unread):
+                first = first or f": {row.key} is {row.reason}"
+            else:
                 found.update(dict.fromkeys(_names(row, "")))
     except UnreadableError:  # said again when it is read; what comes before the damage is used
         if not found:
             raise
     if not found:
-        raise UnreadableError("no record found")
+        raise UnreadableError(f"no record found{first}")
     return list(found)
 
 

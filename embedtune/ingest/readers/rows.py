@@ -68,10 +68,19 @@ def csv_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
                 if len(cells) > len(header) and any(cells[len(header) :]):
                     reason = f"{len(cells)} cells, but the header has {len(header)}"
                     yield Unread(f"line {skipped + reader.line_num}", reason)
+                elif any(_looks_like_rows(cell, delimiter, len(header)) for cell in cells):
+                    reason = "a quotation mark that is not closed: the cell contains what looks like further rows"
+                    yield Unread(f"line {skipped + reader.line_num}", reason)
                 elif any(cells):
                     yield keyed(header, cells)
         except csv.Error as error:
             raise UnreadableError(f"damaged at line {skipped + reader.line_num}: {error}") from error
+
+
+def _looks_like_rows(cell: str, delimiter: str, columns: int) -> bool:
+    """Tell whether all inner lines of a cell have as many delimiters as the header, which text hardly has."""
+    inner = cell.splitlines()[1:-1]
+    return columns > 2 and bool(inner) and all(line.count(delimiter) == columns - 1 for line in inner)
 
 
 def _delimiter(line: str) -> str:
