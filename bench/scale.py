@@ -118,6 +118,7 @@ def _chunks(passages: int, words: int, rng: np.random.Generator, texts: list[str
                 "heading_path": headings,
                 "n_words": pa.array([words] * len(ids), pa.int32()),
                 "group_id": ids,
+                "family": [f"d{n // PER_DOCUMENT}" for n in numbers],
                 "split": [_split_of(n) for n in numbers],
                 "boilerplate": [False] * len(ids),
             }

@@ -35,8 +35,8 @@ class Schema:
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        Schema("chunks", 1, ("documents.parquet", "chunks.parquet", "skipped.parquet"), "ingest"),
-        Schema("questions", 1, ("questions.parquet", "rejected.parquet"), "generate"),
+        Schema("chunks", 2, ("documents.parquet", "chunks.parquet", "skipped.parquet"), "ingest"),
+        Schema("questions", 2, ("questions.parquet", "rejected.parquet"), "generate"),
         Schema(
             "dataset",
             1,

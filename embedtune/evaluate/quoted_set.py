@@ -146,6 +146,7 @@ def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document
             "path": path,
             "heading": row["heading_path"],
             "group_id": row["group_id"],
+            "family_id": row["family"],
             "split": row["split"],
             "boilerplate": row["boilerplate"],
             "n_words": row["n_words"],

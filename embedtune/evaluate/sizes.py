@@ -1,36 +1,28 @@
 """What each smaller vector size costs: the same metrics and differences as for the full size."""
 
-from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import SizeMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
-from embedtune.evaluate.bootstrap import DECIMALS, paired_intervals
+from embedtune.evaluate.intervals import DECIMALS, Sampling, paired_intervals
 from embedtune.evaluate.result import SetResult, differences
 
 
-def size_metrics(result: SetResult, settings: EvaluateSettings, seed: int) -> tuple[SizeMetrics, ...]:
+def size_metrics(result: SetResult, sampling: Sampling) -> tuple[SizeMetrics, ...]:
     """Return the metrics of one set with each smaller vector size, the largest first.
 
     Args:
         result: The set.
-        settings: Resamples and confidence.
-        seed: Seed of the resamples.
+        sampling: How intervals are computed.
     """
-    return tuple(
-        _size(result, dimension, smaller, settings, seed) for dimension, smaller in result.smaller.items()
-    )
+    return tuple(_size(result, dimension, smaller, sampling) for dimension, smaller in result.smaller.items())
 
 
-def _size(
-    result: SetResult, dimension: int, smaller: SetResult, settings: EvaluateSettings, seed: int
-) -> SizeMetrics:
+def _size(result: SetResult, dimension: int, smaller: SetResult, sampling: Sampling) -> SizeMetrics:
     against = {
-        other: differences([smaller], other, settings, seed)[result.name]
+        other: differences([smaller], other, sampling)[result.name]
         for other in ("base", "champion")
         if other in smaller.runs
     }
-    cost = paired_intervals(
-        smaller.rows("tuned"), result.rows("tuned"), settings.bootstrap_samples, settings.confidence, seed
-    )
+    cost = paired_intervals(smaller.rows("tuned"), result.rows("tuned"), result.units, sampling)
     return SizeMetrics(
         dimension=dimension,
         systems={

@@ -10,10 +10,10 @@ from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import SetSlices, Slice, Slices
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
-from embedtune.evaluate.bootstrap import DECIMALS, bootstrap_intervals
+from embedtune.evaluate.intervals import DECIMALS, DIFFERENCE, MEAN, Sampling, mean_intervals
 from embedtune.evaluate.result import SetResult
 
-SMALL = 10  # number of queries below which a slice is marked, because its interval is too wide to say much
+SMALL = 10  # document families below which a slice is marked, because its interval is too wide to say much
 MOST_VALUES = 20  # of a metadata column; those with the fewest queries are one slice
 Value = tuple[int, str]  # sorts first by the number, then by the label
 SliceKey = Callable[[Record, int | None], Value | None]
@@ -110,7 +110,7 @@ def slices_of(result: SetResult, settings: EvaluateSettings, seed: int) -> tuple
     columns = [[row[DECIDING_METRIC] for row in result.rows(system)] for system in systems]
     values = np.array(columns, dtype=np.float64).T
     difference = values[:, systems.index("tuned")] - values[:, systems.index("base")]
-    table = np.column_stack([values, difference])
+    sampling = Sampling.of(settings, seed)
     ranks = [result.first_rank("bm25", query.id) for query in result.data.queries]
     slices = []
     by_column = {column: _by_column(column, result.data) for column in settings.slice_by}
@@ -121,15 +121,16 @@ def slices_of(result: SetResult, settings: EvaluateSettings, seed: int) -> tuple
             if value is not None:
                 groups.setdefault(value, []).append(number)
         for value, members in sorted(groups.items()):
-            *means, delta = bootstrap_intervals(
-                table[members], settings.bootstrap_samples, settings.confidence, seed
-            )
+            units = result.units.of(members)
+            means = mean_intervals(values[members], units, sampling, MEAN)
+            (delta,) = mean_intervals(difference[members, None], units, sampling, DIFFERENCE)
             slices.append(
                 Slice(
                     dimension=dimension,
                     value=value[1],
                     queries=len(members),
-                    small=len(members) < SMALL,
+                    units=units.count,
+                    small=units.count < SMALL,
                     systems=dict(zip(systems, means, strict=True)),
                     delta=delta,
                 )

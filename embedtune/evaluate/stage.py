@@ -16,9 +16,11 @@ from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.records.base import write_record
 from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE, Measured
+from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
 from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
@@ -65,12 +67,13 @@ def _evaluate(
     dataset: Path, model: Path, path: Path, context: Context, comparisons: Comparisons, decided_on: str
 ) -> Outcome:
     settings, seed = context.config.evaluate, context.config.seed
+    sampling = Sampling.of(settings, seed)
     results = _measure(dataset, model, context, comparisons)
-    against_base = differences(results, "base", settings, seed)
-    against_champion = differences(results, "champion", settings, seed) if comparisons.champion else None
+    against_base = differences(results, "base", sampling)
+    against_champion = differences(results, "champion", sampling) if comparisons.champion else None
     measured = _measured(context.config)
-    verdict = verdict_record(against_base, against_champion, decided_on, settings.confidence, measured)
-    sizes = {result.name: size_metrics(result, settings, seed) for result in results}
+    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured)
+    sizes = {result.name: size_metrics(result, sampling) for result in results}
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
     write_record(path / VERDICT_FILE, verdict)
     write_record(path / SLICES_FILE, slices_record(results, settings, seed))
@@ -97,7 +100,7 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
     inputs = {}
     for position, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The position is part of the key, since the first set decides.
-        inputs[f"eval_set.{position}.{name}"] = fingerprint(directory)
+        inputs[f"eval_set.{position}.{name}"] = fingerprint(directory, config.ingest)
     if comparisons.champion is not None:
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
@@ -111,20 +114,22 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
     """Run every system on every set, with one model in memory at a time."""
     config = context.config
     cuts = tuple(sorted({*config.evaluate.k, 10}))
-    depth, device = cuts[-1], device_of(config.runtime)
-    sets = {name: load_set(name, path) for name, path in ({SYNTHETIC: dataset} | comparisons.eval_sets).items()}
+    device = device_of(config.runtime)
+    paths = {SYNTHETIC: dataset} | comparisons.eval_sets
+    sets = {name: load_set(name, path, config.ingest, context.progress) for name, path in paths.items()}
+    depths = {name: search_depth(group_of(data.corpus), cuts[-1]) for name, data in sets.items()}
     sizes = config.contract.dimensions[1:]
     runs: dict[str, dict[int | None, dict[str, Run]]] = {
         name: {size: {} for size in (None, *sizes)} for name in sets
     }
     for name, data in sets.items():
-        runs[name][None]["bm25"] = lexical_run(data, depth)
+        runs[name][None]["bm25"] = lexical_run(data, depths[name])
     for system, encoder, offered in _encoders(model, context, comparisons):
         smaller = [size for size in sizes if size in offered]
         for name, data in sets.items():
             log.info("evaluate: %s on %s, %d queries", system, name, len(data.queries))
             try:
-                found = dense_runs(encoder, data, depth, device, context.progress, smaller)
+                found = dense_runs(encoder, data, depths[name], device, context.progress, smaller)
             except GateError as error:
                 raise named(name, system, error) from error
             for size, run in found.items():

@@ -7,10 +7,11 @@ from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
-from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
+from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
+FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0013)
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
@@ -33,6 +34,7 @@ def metrics_record(
         sets={
             result.name: SetMetrics(
                 queries=len(result.data.queries),
+                units=result.units.count,
                 systems={
                     system: {name: round(value, DECIMALS) for name, value in result.means(system).items()}
                     for system in result.runs
@@ -53,6 +55,7 @@ def report_metrics(
     figures: dict[str, float | int | str] = {"verdict": verdict.verdict.value, "decided_on": verdict.decided_on}
     for result in results:
         figures[f"{result.name}.queries"] = len(result.data.queries)
+        figures[f"{result.name}.families"] = result.units.count
         for system in result.runs:
             mean = result.means(system)[DECIDING_METRIC]
             figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
@@ -72,6 +75,11 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
         if queries < FEW_QUERIES:
             remarks.append(
                 f"{result.name}: only {queries} questions; the intervals are wide, treat them as an indication"
+            )
+        if result.units.count < FEW_UNITS:
+            remarks.append(
+                f"{result.name}: the questions are about only {result.units.count} families of documents, which "
+                "decide the width of the intervals; questions about more documents would narrow them"
             )
         if result.lexical_share > LEXICAL_LIMIT:
             remarks.append(
@@ -117,7 +125,7 @@ def seen_notes(results: list[SetResult], settings: EvaluateSettings, seed: int) 
 
 def _change_of(result: SetResult, unseen: list[int], settings: EvaluateSettings, seed: int) -> str:
     base, tuned = ([result.rows(system)[row] for row in unseen] for system in ("base", "tuned"))
-    intervals = paired_intervals(tuned, base, settings.bootstrap_samples, settings.confidence, seed)
+    intervals = paired_intervals(tuned, base, result.units.of(unseen), Sampling.of(settings, seed))
     change = intervals[DECIDING_METRIC]
     doubt = ", which contains 0" if change.direction == "unsure" else ""
     return (

@@ -6,11 +6,13 @@ from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
-from embedtune.evaluate.bootstrap import Differences
+from embedtune.evaluate.intervals import Differences, Sampling
 
 RULE = (
-    "WIN: the {width:.0%} bootstrap interval of the paired {metric} difference lies above 0 on the deciding set. "
-    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases."
+    "WIN: the {width:.0%} interval of the paired {metric} difference lies above 0 on the deciding set. "
+    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases. "
+    "The units of an interval are families of near-duplicate documents, not single questions; with fewer than "
+    "{fewest} families there is no interval."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
 
@@ -54,7 +56,7 @@ def verdict_record(
     against_base: Differences,
     against_champion: Differences | None,
     decided_on: str,
-    confidence: float,
+    sampling: Sampling,
     measured: Measured,
 ) -> VerdictRecord:
     """Return the content of verdict.json.
@@ -66,20 +68,21 @@ def verdict_record(
         against_base: Differences tuned - base.
         against_champion: Differences tuned - champion; None without one.
         decided_on: Name of the deciding set.
-        confidence: Width of the intervals.
+        sampling: How the intervals were computed.
         measured: Precision and size of the vectors.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
     promotion = verdict_of(to_replace, decided_on)
+    fewest = sampling.fewest_units
     return VerdictRecord(
         verdict=verdict_of(ours, decided_on),
-        rule=RULE.format(width=confidence, metric=metric_title(DECIDING_METRIC)),
+        rule=RULE.format(width=sampling.confidence, metric=metric_title(DECIDING_METRIC), fewest=fewest),
         metric=DECIDING_METRIC,
-        confidence=confidence,
+        confidence=sampling.confidence,
         decided_on=decided_on,
         delta=ours[decided_on],
-        reasons=tuple(_reason(name, interval, name == decided_on) for name, interval in ours.items()),
+        reasons=tuple(_reason(name, interval, name == decided_on, fewest) for name, interval in ours.items()),
         promotion=Promotion(
             against="champion" if against_champion else "base",
             verdict=promotion,
@@ -90,7 +93,10 @@ def verdict_record(
     )
 
 
-def _reason(name: str, interval: Interval, decides: bool) -> str:
-    role = " (decides)" if decides else ""
+def _reason(name: str, interval: Interval, decides: bool, fewest: int) -> str:
+    start = f"{name}{' (decides)' if decides else ''}: {interval.mean:+.4f}, "
+    families = f"{interval.units} document {'family' if interval.units == 1 else 'families'}"
+    if interval.units < fewest:
+        return f"{start}no interval: the questions are about {families}, at least {fewest} are needed"
     position = POSITIONS[interval.direction]
-    return f"{name}{role}: {interval.mean:+.4f}, interval {interval.low:+.4f} to {interval.high:+.4f}, {position}"
+    return f"{start}interval {interval.low:+.4f} to {interval.high:+.4f}, {position}, {families}"

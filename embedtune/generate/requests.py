@@ -47,7 +47,7 @@ def writing_request(call: QuestionCall) -> LLMRequest[BaseModel]:
         "slots": "\n".join(question_slot_text(place, slot) for place, slot in enumerate(call.slots, 1)),
     }
     schema = _searches(tuple(slot.style for slot in call.slots), hops if hops > 1 else 0)
-    return LLMRequest(name, load_prompt(name).messages(values), schema)
+    return LLMRequest(name, load_prompt(name).messages(values), schema, call.documents)
 
 
 def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion]:
@@ -91,7 +91,7 @@ def judging_request(call: QuestionCall, pairs: Sequence[tuple[str, str]]) -> LLM
         for place, (question, answer) in enumerate(pairs, 1)
     )
     values = {"passages": fence([passage.text for passage in call.passages]), "searches": searches}
-    return LLMRequest("judge", load_prompt("judge").messages(values), _judgement(len(pairs)))
+    return LLMRequest("judge", load_prompt("judge").messages(values), _judgement(len(pairs)), call.documents)
 
 
 def read_scores(reply: BaseModel) -> list[Scores]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
+from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
@@ -37,6 +38,7 @@ from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording import replayed_calls
+from embedtune.generate.repeated_questions import with_shared_answers, without_leaks
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
@@ -67,7 +69,9 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
     require_known_labels(settings)
     recording = recording_path(settings)
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed}
+    # The rule by which the stage split would refuse the questions is part of what generate does.
+    limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **limit}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
 
 
@@ -100,7 +104,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     with closing(Budget(settings.max_cost, ledger)) as budget:
         questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, budget, progress))
         before_usd = budget.spent_usd - usage.cost_usd
-    questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
+    questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
@@ -161,23 +165,26 @@ def apply_filters(
     passages: Sequence[Passage],
     vectors: Vectors,
     encoder: Encoder,
-    settings: GenerateSettings,
+    config: Config,
     progress: Progress,
 ) -> list[Question]:
-    """Apply the score, example, duplicate and round-trip filters, and store the ranks.
+    """Apply the score, example, duplicate, leak and round-trip filters, and store the ranks.
 
     Args:
         questions: Questions that were written and judged.
         passages: All passages: the corpus that is searched.
         vectors: Base-model vectors of the passages.
         encoder: The base model.
-        settings: Limits of the filters.
+        config: Limits of the filters, in the sections generate and split.
         progress: Updated while the questions are encoded.
     """
+    settings, repeats = config.generate, config.split.duplicate_similarity
     texts = {passage.chunk_id: passage.text for passage in passages}
     judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
     found = encoder.encode_queries([question.question for question in judged], progress)
     distinct = without_duplicates(judged, found, settings.duplicate_similarity)
+    distinct = with_shared_answers(distinct, found, settings.duplicate_similarity, repeats)
+    distinct = without_leaks(distinct, repeats)
     limit = rank_limit(settings, len(passages))
     corpus = Corpus([p.chunk_id for p in passages], [p.text for p in passages], vectors)
     return [round_trip(question, limit) for question in with_ranks(distinct, found, corpus, limit)]

@@ -66,11 +66,16 @@ async def answer_in_batches(
     """
     store = BatchStore(client.cache.path, f"{shown_url(client.settings)} {client.settings.model}")
     try:
-        with store.alone(lambda: time.sleep(1.0)):
+        with store.alone(lambda: _wait(task)):
             desk: _Desk[T] = _Desk(client, api, store, task)
             await desk.answer(requests)
     finally:
         store.close()
+
+
+def _wait(task: Task) -> None:
+    task.note("waiting for another command that uses the batches of this cache")
+    time.sleep(1.0)
 
 
 @dataclass

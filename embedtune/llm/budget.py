@@ -132,7 +132,7 @@ class Budget:
             outcome = self._ledger.reserve(most_usd, self._max_usd, valid_s)
             if isinstance(outcome, str):
                 return outcome
-            if not outcome.reserved_usd:
+            if outcome.reserved_usd <= outcome.batches_usd:  # a batch is not waited for: it may take days
                 raise self.exceeded(most_usd)
             if not waited:
                 log.info("near the cost ceiling: waiting for the cost of the calls in flight")
@@ -146,6 +146,8 @@ class Budget:
         """Return the error of a call that the ceiling does not allow."""
         balance = self._ledger.balance()
         lost = f", of which ${balance.lost_usd:.4f} for calls that broke off" if balance.lost_usd else ""
+        if balance.batches_usd:
+            lost += f" and up to ${balance.batches_usd:.4f} is reserved for open batches"
         return GateError(
             f"the next LLM call could exceed the cost ceiling: ${balance.spent_usd:.4f} is spent{lost}, earlier "
             f"runs with the same chunks included, and the call may cost up to ${most_usd:.4f}",

@@ -28,13 +28,15 @@ class Balance:
 
     Attributes:
         spent_usd: Cost of all calls that ended, in any process.
-        reserved_usd: The most that the calls in flight can cost, in all processes.
+        reserved_usd: The most that the calls in flight and the open batches can cost, in all processes.
+        batches_usd: The part of `reserved_usd` for batches, which may take days.
         lost_usd: The part of `spent_usd` for calls whose cost is not known, since nobody saw how they ended.
     """
 
     spent_usd: float
     reserved_usd: float
     lost_usd: float
+    batches_usd: float = 0.0
 
 
 class Ledger:
@@ -119,11 +121,12 @@ class Ledger:
         query = "SELECT coalesce(sum(usd), 0.0) FROM spending WHERE scope = ?"
         (spent,) = self._db.execute(query, (self._scope,)).fetchone()
         query = """
-            SELECT coalesce(sum(CASE WHEN booked_usd IS NULL THEN usd END), 0.0), coalesce(sum(booked_usd), 0.0)
+            SELECT coalesce(sum(CASE WHEN booked_usd IS NULL THEN usd END), 0.0), coalesce(sum(booked_usd), 0.0),
+                coalesce(sum(CASE WHEN expires IS NULL THEN usd END), 0.0)
             FROM reservations WHERE scope = ?
         """
-        reserved, lost = self._db.execute(query, (self._scope,)).fetchone()
-        return Balance(spent, reserved, lost)
+        reserved, lost, batches = self._db.execute(query, (self._scope,)).fetchone()
+        return Balance(spent, reserved, lost, batches)
 
     def _book_lost(self, which: str, value: str | float) -> None:
         highest = "(SELECT nullif(highest_usd, 0.0) FROM spending WHERE scope = reservations.scope)"

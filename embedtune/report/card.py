@@ -53,7 +53,8 @@ def _figures(metrics: Metrics, verdict: VerdictRecord) -> str:
     lines = [f"**{verdict.verdict}.** {' '.join(verdict_sentences(metrics, verdict))}", ""]
     for name, entry in metrics.sets.items():
         decides = ", the deciding set" if name == verdict.decided_on else ""
-        lines += [f"### {name}: {entry.queries:,} questions{decides}", ""]
+        families = f"{entry.units:,} {'family' if entry.units == 1 else 'families'} of documents"
+        lines += [f"### {name}: {entry.queries:,} questions about {families}{decides}", ""]
         systems = systems_of(entry)
         header = ["metric", *(SYSTEMS[system] for system in systems), "tuned − base", "interval"]  # noqa: RUF001
         lines += [_line(header), _line(["---"] * len(header))]

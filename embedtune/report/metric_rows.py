@@ -75,11 +75,12 @@ def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
     )
     low, high = signed(delta.low, decimals), signed(delta.high, decimals)
     questions = "question" if entry.queries == 1 else "questions"
+    start = f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change}"
+    families = f"{delta.units:,} {'family' if delta.units == 1 else 'families'} of documents"
+    if delta.unbounded:
+        return f"{start} ({signed(delta.mean, decimals)}). They are about {families}, too few for an interval."
     doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
-    return (
-        f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change} "
-        f"({signed(delta.mean, decimals)}, {width} interval {low} … {high}).{doubt}"
-    )
+    return f"{start} ({signed(delta.mean, decimals)}, {width} interval {low} … {high}, {families}).{doubt}"
 
 
 def _adds_up(row: MetricRow, decimals: int) -> bool:

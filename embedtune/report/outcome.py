@@ -96,6 +96,7 @@ class SetResults:
 
     name: str
     queries: int
+    units: int
     decides: bool
     systems: list[str]
     rows: list[MetricRow]
@@ -182,6 +183,7 @@ def results(evaluation: Evaluation) -> Results:
         SetResults(
             name=name,
             queries=metrics[name].queries,
+            units=metrics[name].units,
             decides=name == evaluation.verdict.decided_on,
             systems=systems_of(metrics[name]),
             rows=metric_rows(metrics[name], HEADLINES),

@@ -39,6 +39,7 @@ class ChunkRow(TypedDict):
     heading_path: list[str]
     n_words: int
     group_id: str
+    family: str
     split: str
     boilerplate: bool
 
@@ -109,7 +110,7 @@ def build(
     ]
     qrels: dict[str, Qrels] = {split: {} for split in SPLITS}
     for question in questions:
-        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["chunk_ids"], 1)
+        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["answer_ids"], 1)
     queries = [_query(question) for question in questions]
     return Dataset(corpus, queries, qrels, {chunk_id: row["text"] for chunk_id, row in first.items()})
 
@@ -128,6 +129,7 @@ def _passage(row: ChunkRow, document: DocumentRow, split: str, contract: Encoder
         "doc_id": row["doc_id"],
         "path": document["path"],
         "group_id": row["group_id"],
+        "family_id": row["family"],
         "split": split,
         "boilerplate": row["boilerplate"],
         "n_words": row["n_words"],
@@ -142,6 +144,7 @@ def _query(row: QuestionRow) -> Record:
     metadata: dict[str, JsonValue] = {
         "split": row["split"],
         "hops": row["hops"],
+        "unsure": list(row["unsure_ids"]),
         "query_type": row["query_type"],
         "reasoning_type": row["reasoning_type"],
         "complexity": row["complexity"],

@@ -15,7 +15,8 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import Record, read_retrieval_set
 from embedtune.core.retrieval.exact_search import Indices, top_k
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.retrieval.passage_groups import group_of, mean_ndcg, search_depth
 from embedtune.core.retrieval.sizes import cut
 from embedtune.train.dev_pool import choose_pool, nearest_depth
 
@@ -68,6 +69,7 @@ class DevSet:
 
     def __init__(self, dataset: Path, contract: EncoderContract, runtime: RuntimeSettings) -> None:
         self._data = read_retrieval_set(dataset, "dev")
+        self._depth = search_depth(group_of(self._data.corpus), 10)
         self._contract = contract
         self._runtime = runtime
         self._pool: list[Record] | None = None
@@ -107,7 +109,7 @@ class DevSet:
     def measure(self, encoder: Encoder, progress: Progress) -> dict[int, float]:
         """Return nDCG@10 on the whole corpus for each vector size of the contract, in its order."""
         sizes, corpus = self._contract.dimensions, self._data.corpus
-        found = self._search(encoder, corpus, sizes, 10, progress)
+        found = self._search(encoder, corpus, sizes, self._depth, progress)
         return {size: self._ndcg(corpus, *ranking) for size, ranking in zip(sizes, found, strict=True)}
 
     def measure_checkpoint(self, encoder: Encoder, progress: Progress) -> float:
@@ -115,7 +117,7 @@ class DevSet:
         size = self._contract.dimensions[0]
         if self._pool is None:
             return self.measure(encoder, progress)[size]
-        (ranking,) = self._search(encoder, self._pool, (size,), 10, progress)
+        (ranking,) = self._search(encoder, self._pool, (size,), self._depth, progress)
         return self._ndcg(self._pool, *ranking)
 
     def _search(
@@ -139,7 +141,7 @@ class DevSet:
             query.id: {passages[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
-        return mean_metrics(evaluate_run(run, self._data.qrels, (10,)))[DECIDING_METRIC]
+        return mean_ndcg(run, self._data)
 
 
 def _best(left: tuple[Vectors, Indices], right: tuple[Vectors, Indices], k: int) -> tuple[Vectors, Indices]:

@@ -68,7 +68,7 @@ def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluate")
     contract = tiny_contract(make_tiny_model(root / "base", seed=0))
     config = Config.model_validate(
-        {"contract": contract, "evaluate": {"k": [1, 5], "bootstrap_samples": 200}, "runtime": {"device": "cpu"}}
+        {"contract": contract, "evaluate": {"k": [1, 5], "interval_samples": 200}, "runtime": {"device": "cpu"}}
     )
     return root, _dataset(root / "dataset"), _model(root / "model", contract, seed=1), config
 
@@ -150,7 +150,7 @@ def test_the_same_model_against_itself_is_marginal(site, tmp_path):
     _run(site, tmp_path / "evaluation", model=same)
     verdict = _verdict(tmp_path / "evaluation")
     assert verdict.verdict == "MARGINAL"
-    assert verdict.delta == interval(0.0, 0.0, 0.0)
+    assert verdict.delta == interval(0.0, 0.0, 0.0, units=6)
     assert verdict.promotion.against == "base"
 
 
@@ -161,7 +161,7 @@ def test_further_sets_and_a_champion(site, tmp_path):
     metrics = _metrics(tmp_path / "evaluation")
     assert list(metrics) == ["synthetic", "hand", "other"]
     assert list(metrics["hand"].systems) == ["bm25", "base", "tuned", "champion"]
-    assert metrics["hand"].delta_champion["ndcg@10"] == interval(0.0, 0.0, 0.0)
+    assert metrics["hand"].delta_champion["ndcg@10"] == interval(0.0, 0.0, 0.0, units=6)
     verdict = _verdict(tmp_path / "evaluation")
     assert verdict.decided_on == "hand"
     assert verdict.promotion.against == "champion"

@@ -34,6 +34,7 @@ def write_chunks(path: Path) -> Path:
             "text": text,
             "heading_path": ["Manual", "Start"],
             "group_id": ids[text],
+            "family": "f",
             "split": "train",
             "boilerplate": False,
             "n_words": len(text.split()),

@@ -10,6 +10,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.sizes import cut
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.retrieve import dense_runs
 from embedtune.evaluate.sizes import size_metrics, size_notes
@@ -50,14 +51,17 @@ def test_a_set_is_encoded_once_and_searched_with_each_size() -> None:
 def _result(*, tuned_small: bool) -> SetResult:
     """Return a set of 30 queries whose answers both models find, with smaller vectors perhaps only the base."""
     queries = [Record(f"q{n}", "x") for n in range(30)]
-    data = RetrievalSet([Record("a", "x")], queries, {query.id: {"a": 1} for query in queries})
-    found, nothing = ({query.id: run for query in queries} for run in ({"a": 1.0}, {}))
+    corpus = [Record(f"p{n}", "x") for n in range(30)]
+    answers = {f"q{n}": f"p{n}" for n in range(30)}
+    data = RetrievalSet(corpus, queries, {query: {passage: 1} for query, passage in answers.items()})
+    found = {query: {passage: 1.0} for query, passage in answers.items()}
+    nothing: dict[str, dict[str, float]] = {query: {} for query in answers}
     small = {"base": found, "tuned": found if tuned_small else nothing}
     return SetResult("s", data, {"base": found, "tuned": found}, (10,), {16: SetResult("s", data, small, (10,))})
 
 
 def test_the_cost_of_a_size_is_its_paired_difference_from_the_full_size(config: Config) -> None:
-    (size,) = size_metrics(_result(tuned_small=False), config.evaluate, config.seed)
+    (size,) = size_metrics(_result(tuned_small=False), Sampling.of(config.evaluate, config.seed))
     assert size.dimension == 16
     assert (size.systems["base"]["ndcg@10"], size.systems["tuned"]["ndcg@10"]) == (1.0, 0.0)
     assert (size.change.mean, size.change.low, size.change.high) == (-1.0, -1.0, -1.0)
@@ -68,7 +72,7 @@ def test_the_cost_of_a_size_is_its_paired_difference_from_the_full_size(config: 
 @pytest.mark.parametrize("tuned_small", [False, True])
 def test_a_size_with_which_tuning_hurts_is_named(config: Config, tuned_small: bool) -> None:
     result = _result(tuned_small=tuned_small)
-    noted = size_notes([result], {"s": size_metrics(result, config.evaluate, config.seed)})
+    noted = size_notes([result], {"s": size_metrics(result, Sampling.of(config.evaluate, config.seed))})
     assert [("16 (-1.0000)" in note and "train.matryoshka" in note) for note in noted] == [True] * (
         not tuned_small
     )
@@ -77,4 +81,4 @@ def test_a_size_with_which_tuning_hurts_is_named(config: Config, tuned_small: bo
 def test_one_size_has_no_further_metrics(config: Config, tmp_path: Path) -> None:
     result = _result(tuned_small=True)
     alone = SetResult(result.name, result.data, result.runs, result.k)
-    assert size_metrics(alone, config.evaluate, config.seed) == ()
+    assert size_metrics(alone, Sampling.of(config.evaluate, config.seed)) == ()

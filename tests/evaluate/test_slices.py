@@ -9,8 +9,9 @@ from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.slices import slices_of, slices_record
 
-SETTINGS = EvaluateSettings(bootstrap_samples=200)
+SETTINGS = EvaluateSettings(interval_samples=200)
 CORPUS = [Record(name, f"text of {name}") for name in "abcd"]
+CORPUS += [Record(f"a{n}", f"text of a{n}") for n in range(10)]
 
 
 def _result(queries: list[Record], ranks: dict[str, dict[str, int | None]]) -> SetResult:
@@ -66,11 +67,25 @@ def test_means_and_the_paired_difference(result):
     assert two.small is True
 
 
-def test_ten_queries_are_not_a_small_slice():
+@pytest.mark.parametrize(("families", "small"), [(10, False), (9, True)])
+def test_a_slice_is_small_if_it_is_about_fewer_than_ten_families(families, small):
     queries = [Record(f"q{n}", "x") for n in range(10)]
-    ranks = {query.id: 1 for query in queries}
-    slices = slices_of(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), SETTINGS, seed=0)
-    assert [one.small for one in slices] == [False, False, False]
+    qrels = {f"q{n}": {f"a{n % families}": 1} for n in range(10)}
+    runs = {system: {query.id: {"a0": 1.0} for query in queries} for system in ("bm25", "base", "tuned")}
+    slices = slices_of(SetResult("s", RetrievalSet(CORPUS, queries, qrels), runs, (1, 10)), SETTINGS, seed=0)
+    (whole,) = [one for one in slices if one.dimension == "all"]
+    assert (whole.queries, whole.units, whole.small) == (10, families, small)
+
+
+def test_a_copy_of_a_right_passage_is_right_and_later_copies_are_dropped():
+    corpus = [Record(name, name, {"group_id": group}) for name, group in (("a", "g"), ("copy", "g"), ("b", "b"))]
+    data = RetrievalSet(corpus, [Record("q", "x")], {"q": {"a": 1}})
+    run = {"q": {"copy": 0.9, "a": 0.8, "b": 0.7}}
+    result = SetResult("s", data, {"base": run, "tuned": run, "bm25": {"q": {"b": 2.0, "a": 1.0}}}, (1, 10))
+    assert result.ranking("tuned", "q") == ["copy", "b"]
+    assert result.first_rank("tuned", "q") == 1 and result.first_rank("bm25", "q") == 2
+    assert result.per_query["tuned"]["q"]["precision@10"] == pytest.approx(0.1)
+    assert result.answers("q", "copy") and not result.answers("q", "b")
 
 
 def test_the_lexical_share(result):

@@ -44,7 +44,7 @@ def test_a_batch_gives_the_replies_of_live_calls_at_half_the_price(cache: Respon
     with OpenAIServer(batches=Batches(), api_key=KEY) as server:
         budget = Budget(None)
         found, client = replies(server, cache, budget)
-        assert [call.index for call in server.calls] == [0]  # the first request is live
+        (call,) = server.calls  # the first request is live
         (remote,) = server.batches.batches.values()
         assert remote["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
     with OpenAIServer() as server, ResponseCache(tmp_path / "live.sqlite") as other:
@@ -52,7 +52,7 @@ def test_a_batch_gives_the_replies_of_live_calls_at_half_the_price(cache: Respon
     assert found == live
     assert (client.usage.calls, client.usage.cached_calls) == (6, 0)
     assert client.usage.completion_tokens == paid.usage.completion_tokens
-    first = len(built_reply(server.calls[0]).split()) / 1000  # a token is a word here
+    first = len(built_reply(call).split()) / 1000  # a token is a word here
     assert client.usage.cost_usd == pytest.approx(first + (paid.usage.cost_usd - first) / 2)
     assert budget.spent_usd == pytest.approx(client.usage.cost_usd)
 

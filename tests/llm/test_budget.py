@@ -129,6 +129,22 @@ def test_near_the_ceiling_a_call_waits_for_those_of_another_process(tmp_path: Pa
     asyncio.run(scenario())
 
 
+def test_a_call_does_not_wait_for_a_batch_which_may_take_days() -> None:
+    async def scenario() -> None:
+        budget = Budget(1.0)
+        assert budget.reserve_batch(0.75, "batch")
+        assert not budget.reserve_batch(0.5, "another")
+        with pytest.raises(GateError, match=r"up to \$0\.7500 is reserved for open batches"):
+            async with budget.reserve(0.5, 60):
+                raise AssertionError
+        budget.settle_batch("batch", 0.25)
+        async with budget.reserve(0.5, 60) as call:
+            call.settle(0.5)
+        assert budget.spent_usd == 0.75
+
+    asyncio.run(scenario())
+
+
 @settings(deadline=None)
 @given(
     ceiling=st.integers(min_value=0, max_value=30),

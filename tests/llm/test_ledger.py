@@ -106,7 +106,7 @@ def test_a_call_that_ends_after_it_was_taken_for_lost_is_booked_at_its_real_cost
 def test_a_reservation_without_an_end_stays(ledger: Ledger, clock: Clock) -> None:
     ticket(ledger, 1.0, valid_s=None)
     clock.now += 1e9
-    assert ledger.balance() == Balance(0.0, 1.0, 0.0)
+    assert ledger.balance() == Balance(0.0, 1.0, 0.0, batches_usd=1.0)
 
 
 def spend(file: Path, calls: int) -> None:

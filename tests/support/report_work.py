@@ -15,6 +15,7 @@ from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, T
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.sizes import size_metrics
 from embedtune.evaluate.slices import slices_record
@@ -161,10 +162,11 @@ def _model(work: Path, config: Config) -> None:
 def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str) -> None:
     results = [_result(f"hand-written{text}", 134, quality, text, 3), _result("synthetic", 122, quality, text, 4)]
     settings, seed = config.evaluate, config.seed
-    against_base = differences(results, "base", settings, seed)
-    against_champion = differences(results, "champion", settings, seed) if "champion" in quality else None
-    verdict = verdict_record(against_base, against_champion, results[0].name, settings.confidence, MEASURED)
-    sizes = {result.name: size_metrics(result, settings, seed) for result in results}
+    sampling = Sampling.of(settings, seed)
+    against_base = differences(results, "base", sampling)
+    against_champion = differences(results, "champion", sampling) if "champion" in quality else None
+    verdict = verdict_record(against_base, against_champion, results[0].name, sampling, MEASURED)
+    sizes = {result.name: size_metrics(result, sampling) for result in results}
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
         write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))

@@ -14,7 +14,9 @@ class EvaluateSettings(Section):
         default=(1, 5, 10, 100),
         description="Cut-offs of the metrics; 10 is always included, since the verdict needs it.",
     )
-    bootstrap_samples: int = Field(default=10_000, ge=100, description="Number of paired bootstrap resamples.")
+    interval_samples: int = Field(
+        default=10_000, ge=100, description="Number of random halves of the document families behind an interval."
+    )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence level of the intervals.")
     decide_on: str | None = Field(
         default=None,

@@ -17,11 +17,24 @@ _COMMAND = "embedtune evaluate"
 
 
 class Interval(Part):
-    """A mean and its confidence interval."""
+    """A mean and its confidence interval.
+
+    Args:
+        mean: The mean over the queries.
+        low: Lower end.
+        high: Upper end.
+        units: Document families that the queries belong to; the interval comes from their differences.
+    """
 
     mean: float
     low: float
     high: float
+    units: int
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether it is all that a metric can be, because there are too few units for an interval."""
+        return self.low <= 0.0 and self.high >= 1.0
 
     @property
     def direction(self) -> Literal["up", "down", "unsure"]:
@@ -53,6 +66,7 @@ class SetMetrics(Part):
 
     Args:
         queries: Number of queries.
+        units: Number of document families that the queries belong to.
         systems: Mean over the queries, by system and metric.
         delta: Paired difference tuned - base, by metric.
         delta_champion: Paired difference tuned - champion, by metric; None without a champion.
@@ -60,6 +74,7 @@ class SetMetrics(Part):
     """
 
     queries: int
+    units: int
     systems: dict[str, dict[str, float]]
     delta: dict[str, Interval]
     delta_champion: dict[str, Interval] | None = None
@@ -70,7 +85,7 @@ class Metrics(JsonRecord):
     """Means and differences of every metric, by set, with vectors of the full size."""
 
     NAME: ClassVar[str] = "metrics"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = _COMMAND
 
     sets: dict[str, SetMetrics]
@@ -130,7 +145,7 @@ class VerdictRecord(JsonRecord):
     """
 
     NAME: ClassVar[str] = "verdict"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = _COMMAND
 
     verdict: Verdict
@@ -151,6 +166,7 @@ class Slice(Part):
         dimension: Property by which the queries are grouped, for example "hops".
         value: Their common value, for example "2".
         queries: Number of queries.
+        units: Number of document families that they belong to.
         small: Whether these are too few for a reliable interval.
         systems: Mean of the deciding metric by system.
         delta: Paired difference tuned - base.
@@ -159,6 +175,7 @@ class Slice(Part):
     dimension: str
     value: str
     queries: int
+    units: int
     small: bool
     systems: dict[str, Interval]
     delta: Interval
@@ -181,12 +198,12 @@ class Slices(JsonRecord):
 
     Args:
         metric: The metric.
-        small_below: Number of queries below which a slice is small.
+        small_below: Number of document families below which a slice is small.
         sets: The slices of each set.
     """
 
     NAME: ClassVar[str] = "slices"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = _COMMAND
 
     metric: str

@@ -19,6 +19,7 @@ class Rejection(StrEnum):
     MIN_OVERALL = "min_overall"
     FROM_EXAMPLE = "from_example"
     DUPLICATE = "duplicate"
+    LEAK = "leak"
     ROUND_TRIP = "round_trip"
     PLACEHOLDER = "placeholder"
     FAILED = "failed"
@@ -38,6 +39,7 @@ REJECTION_TEXTS = {
     Rejection.MIN_OVERALL: "mean score too low",
     Rejection.FROM_EXAMPLE: "uses a name from the prompt's example",
     Rejection.DUPLICATE: "duplicate of another question",
+    Rejection.LEAK: "repeats a question of another split",
     Rejection.ROUND_TRIP: "neither search finds its passage",
     Rejection.PLACEHOLDER: "names masked personal data that is not in its passage",
     Rejection.FAILED: "LLM call failed",

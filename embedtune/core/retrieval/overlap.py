@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from embedtune.core.retrieval.shingles import Hashes, containment
+from embedtune.core.retrieval.shingles import Hashes, containment, jaccard, shingles
 
+QUERY_WORDS = 3  # in a shingle of a question
 Numbers = npt.NDArray[np.int64]
 SETS = 16_384  # compared at once with as many others
 PAIRS = 1 << 22  # candidates in memory at once
@@ -50,6 +51,20 @@ def _flat(sets: Sequence[Hashes]) -> tuple[Hashes, Numbers, Numbers]:
     sizes = np.array([len(one) for one in sets], dtype=np.int64)
     hashes = np.concatenate([*sets, np.empty(0, dtype=np.uint64)])
     return hashes, np.repeat(np.arange(len(sets)), sizes), sizes
+
+
+def repeated(left: Sequence[str], right: Sequence[str], limit: float) -> Iterator[tuple[int, int]]:
+    """Yield, in order, each (left, right) pair of questions that are the same or nearly the same.
+
+    Args:
+        left: Questions.
+        right: Questions to compare them with; may be the same list.
+        limit: Jaccard of the word-3-grams at or above which two questions count as the same.
+    """
+    ours, theirs = ([shingles(text, QUERY_WORDS) for text in side] for side in (left, right))
+    for i, j in overlapping(ours, theirs, limit):
+        if jaccard(ours[i], theirs[j]) >= limit:
+            yield i, j
 
 
 def _probe(
