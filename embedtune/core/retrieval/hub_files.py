@@ -21,7 +21,7 @@ JUDGED = ("qrels", "default", "data", ".")  # folders of judgements, the first t
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that hold what is expected at a path of the BEIR layout: itself, or what stands in its place.
+    """Return the files that hold what is expected at a path of the BEIR layout: itself, or what stands in for it.
 
     That is Parquet, or for dev a .tsv file with another usual name, such as validation.tsv.
 
