@@ -138,6 +138,7 @@ def _question(number: int, text: str, rng: np.random.Generator) -> dict[str, obj
         "question": f"{asked} {number}?",
         "chunk_ids": [chunk],
         "answer_ids": [chunk],
+        "unsure_ids": [],
         "hops": 1,
         "complexity": 2,
         "overall": 8.0,
