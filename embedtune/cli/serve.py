@@ -1,22 +1,25 @@
 """The command `embedtune serve`."""
 
+import os
+import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
 from embedtune.cli.help_layout import examples
-from embedtune.cli.options import FOLDER
+from embedtune.cli.options import build_config, config_options, work_option
 from embedtune.cli.reporting import err, reporting
-from embedtune.core.errors import EndpointError
+from embedtune.core.secrets import secrets_of
 
 
 @click.command(
     epilog=examples(
-        "embedtune serve work/cache/releases/2a5a5a56c044ccb4",
-        "embedtune serve work/cache/releases/2a5a5a56c044ccb4 --address 0.0.0.0 --http-port 9000",
+        "embedtune serve --config embedtune.yaml",
+        "embedtune serve --work demo --address 0.0.0.0 --http-port 9000",
     )
 )
-@click.argument("release", type=FOLDER)
 @click.option(
     "--http-port",
     default=8000,
@@ -26,28 +29,30 @@ from embedtune.core.errors import EndpointError
 @click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
 @click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@config_options
+@work_option()
 @click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, including those of libraries.")
-def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, address: str, verbose: bool) -> None:
-    """Serve a release with Triton on this machine.
+def serve(work: Path, http_port: int, address: str, verbose: bool, **given: Any) -> None:
+    """Serve the live release with Triton on this machine.
 
-    RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
-    the one from the package nvidia-pytriton, which gets a virtual environment of its own at first use.
+    Follows the release store: what `embedtune deploy` makes live is loaded, proven and served, without a restart. Runs
+    until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else the one from the package nvidia-pytriton, which
+    gets a virtual environment of its own at first use.
     """
-    from embedtune.serve.release.record import read_release
-    from embedtune.serve.triton.installation import find_installation
-    from embedtune.serve.triton.server import Ports, TritonServer
+    from embedtune.deploy.site import open_store
+    from embedtune.serve.replica.run import ReplicaOptions, run_replica
+    from embedtune.serve.triton.installation import find_installation, local_folder
+    from embedtune.serve.triton.server import Ports
 
     with reporting(verbose):
-        ports = Ports(http_port, grpc_port, metrics_port, address)
-        with TritonServer(read_release(release), find_installation(), ports, log=None) as server:
-            try:
-                server.start()
-                err.print(
-                    f"ready: http://{address}:{http_port}/v2/health/ready, gRPC {address}:{grpc_port}",
-                    soft_wrap=True,
-                )
-                raise EndpointError(
-                    "Triton ended unexpectedly", got=f"exit status {server.wait()}", fix="see its log"
-                )
-            except KeyboardInterrupt:
-                err.print("stopping after the requests in progress are answered")
+        ports = Ports(http_port, given.pop("grpc_port"), given.pop("metrics_port"), address)
+        config = build_config(given, os.environ)
+        secrets = secrets_of(config.generate, os.environ)
+        store = open_store(config.release, config.storage, secrets, (work / "cache").resolve())
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        err.print(f"following {store.objects.uri}; gRPC {address}:{ports.grpc}", soft_wrap=True)
+        options = ReplicaOptions(store, local_folder(http_port), ports, cache_mb=config.serve.response_cache_mb)
+        run_replica(options, find_installation(), stop)
+        err.print("stopped after the requests in progress were answered")

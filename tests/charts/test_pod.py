@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
 
 from embedtune.core.config.deploy import DeploySettings
-from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
 from embedtune.deploy.site import GATEWAY_PORT
 from embedtune.serve import fetch
 from embedtune.serve.gateway.__main__ import FINISH_S
