@@ -55,6 +55,14 @@ SERVING = (
         "Triton's start, for releases with target tensorrt",
         "TensorRT version of this Triton. NVIDIA's images and `triton-gpu` set it.",
     ),
+    Variable(
+        "EMBEDTUNE_TRITON_OPEN",
+        "the pod's Triton",
+        "Which of its ports others may reach: any of http, grpc, metrics, separated by commas. The rest listen on "
+        "loopback.",
+    ),
+    Variable("EMBEDTUNE_TRITON_TLS_CERT", "Triton's start", "PEM file with the certificate of its gRPC port."),
+    Variable("EMBEDTUNE_TRITON_TLS_KEY", "Triton's start", "PEM file with the private key of that certificate."),
     Variable("EMBEDTUNE_RELEASE", "the pod's download", "Id of the release. `embedtune deploy` sets it."),
     Variable("EMBEDTUNE_RELEASES", "the pod's download", "s3://bucket/prefix of the releases."),
     Variable("EMBEDTUNE_S3_ENDPOINT", "the pod's download", "host:port of the object store."),
