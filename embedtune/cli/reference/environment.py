@@ -41,6 +41,32 @@ CREDENTIALS = (
     ),
     Variable("AWS_ACCESS_KEY_ID", "every command that reads `s3://`; the pods", "Access key of the object store."),
     Variable("AWS_SECRET_ACCESS_KEY", "the same", "Secret key of the object store."),
+    Variable("AWS_SESSION_TOKEN", "the same", "Session token of temporary keys of the object store."),
+    Variable(
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "the same, without keys",
+        "File with the token of a workload identity, exchanged for keys at the token service; `AWS_ROLE_ARN`, "
+        "`AWS_ROLE_SESSION_NAME` and `AWS_REGION` as for AWS's own tools. The cluster sets them.",
+    ),
+    Variable(
+        "AWS_ENDPOINT_URL_STS", "the same", "URL of the token service, if it is not AWS's (MinIO has its own)."
+    ),
+    Variable(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "the same, without keys",
+        "Where EKS Pod Identity hands out keys; also `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, "
+        "`AWS_CONTAINER_AUTHORIZATION_TOKEN` and `…_FILE`. The cluster sets them.",
+    ),
+    Variable(
+        "AWS_CA_BUNDLE",
+        "the same",
+        "PEM file with the certificates that sign the object store's; `SSL_CERT_FILE` does the same.",
+    ),
+    Variable(
+        "HTTPS_PROXY",
+        "the same",
+        "Proxy on the way to an object store with TLS; `HTTP_PROXY` without, `NO_PROXY` lists exceptions.",
+    ),
     Variable("HF_TOKEN", "whatever loads a base model", "Access token of the model hub.", "huggingface_hub"),
     Variable(
         "EMBEDTUNE_API_KEY",
