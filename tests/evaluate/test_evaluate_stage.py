@@ -54,9 +54,11 @@ def _dataset(path: Path, judged: bool = True) -> Path:
     return path
 
 
-def _model(path: Path, contract, seed: int) -> Path:
+def _model(path: Path, contract, seed: int, others: dict[int, int] | None = None) -> Path:
     with write_artifact(path, "model", PROVENANCE) as draft:
         make_tiny_model(draft.path, seed)
+        for name, weights in (others or {}).items():
+            make_tiny_model(draft.path / "seeds" / str(name), weights)
         contract.save(draft.path)
         (draft.path / "modules.json").write_text("[]")
         (draft.path / "training.json").write_text("{}")
@@ -298,3 +300,18 @@ def test_all_models_are_measured_in_one_precision_and_the_verdict_names_it(site,
         [(draft.path / name).write_text("[]") for name in ("modules.json", "training.json")]
     with pytest.raises(ConfigError, match=r"(?s)model and evaluate have different precisions.*fp32.*bf16"):
         _run(site, tmp_path / "evaluation", config=half, model=tmp_path / "model")
+
+
+def test_the_models_of_other_seeds_are_measured_and_widen_the_interval(site, tmp_path):
+    contract = site[3].contract
+    model = _model(tmp_path / "model", contract, seed=1, others={43: 5, 44: 6})
+    report = _run(site, tmp_path / "with-seeds", model=model)
+    _run(site, tmp_path / "without")
+    several, one = _metrics(tmp_path / "with-seeds")["synthetic"], _metrics(tmp_path / "without")["synthetic"]
+    assert set(several.systems) == {*one.systems, "seed-43", "seed-44"}
+    means = [several.systems[system]["ndcg@10"] for system in ("tuned", "seed-43", "seed-44")]
+    margin = 4.302653 * np.std(means, ddof=1)
+    ours, theirs = several.delta["ndcg@10"], one.delta["ndcg@10"]
+    assert margin > 0.01 and ours.mean == theirs.mean
+    assert ours.low == pytest.approx(max(-1, ours.mean - np.hypot(theirs.mean - theirs.low, margin)), abs=1e-5)
+    assert any("with 3 seeds" in note for note in report.notes)
