@@ -26,8 +26,8 @@ def seed_models(model: Path) -> dict[str, Path]:
 def with_spread(differences: Differences, results: Sequence[SetResult], confidence: float) -> Differences:
     """Widen the intervals of the tuned model's differences by the spread between training seeds.
 
-    The questions and the seed are independent causes of chance, so their half-widths add up in squares. That of the
-    seed is t·s: s is the standard deviation of the metric's mean between seeds, t the quantile of Student's
+    The questions and the seed are independent causes of chance, so their half-widths add up in squares. That of
+    the seed is t·s: s is the standard deviation of the metric's mean between seeds, t the quantile of Student's
     distribution. The interval then says what another training of this kind would give, whichever its seed.
 
     Args:

@@ -64,7 +64,7 @@ class Training(JsonRecord):
         precision: Arithmetic of training and of the measurements on dev.
         attention: The setting `runtime.attention`.
         weights: Format that the saved weights are in.
-        seeds: The trainings with other seeds, which only show the spread; empty unless `train.seeds` asks for them.
+        seeds: The trainings with other seeds, which only show the spread; empty unless there are `train.seeds`.
         matryoshka: One entry per vector size; empty if the contract has only one or there are no dev questions.
     """
 
