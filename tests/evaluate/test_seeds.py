@@ -1,11 +1,19 @@
 """The spread between training seeds is part of the tuned model's intervals."""
 
+import numpy as np
 import pytest
 
+from embedtune.core.config.config import Config
+from embedtune.core.records.base import read_record
+from embedtune.core.records.evaluation import METRICS_FILE, Metrics
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread
+from embedtune.evaluate.stage import run
+from tests.support.context import context
 from tests.support.evaluation_records import interval
+from tests.support.evaluation_site import dataset_artifact, model_artifact
+from tests.support.tiny_model import make_tiny_model, tiny_contract
 
 
 def _result(**found: int) -> SetResult:
@@ -54,3 +62,24 @@ def test_the_models_of_other_seeds_are_found_in_the_order_of_their_numbers(tmp_p
         (tmp_path / "seeds" / seed).mkdir(parents=True)
     assert list(seed_models(tmp_path)) == ["seed-9", "seed-10"]
     assert seed_models(tmp_path / "none") == {}
+
+
+def test_the_models_of_other_seeds_are_measured_and_widen_the_interval(tmp_path):
+    contract = tiny_contract(make_tiny_model(tmp_path / "base", seed=0))
+    settings = {"contract": contract, "evaluate": {"k": [1, 5]}, "runtime": {"device": "cpu"}}
+    setting = context(Config.model_validate(settings), tmp_path / "cache")
+    dataset = dataset_artifact(tmp_path / "dataset")
+    alone = model_artifact(tmp_path / "alone", contract, seed=1)
+    with_others = model_artifact(tmp_path / "model", contract, seed=1, others={43: 5, 44: 6})
+    run(dataset, alone, tmp_path / "one", setting)
+    report = run(dataset, with_others, tmp_path / "several", setting)
+    one, several = (
+        read_record(tmp_path / name / METRICS_FILE, Metrics).sets["synthetic"] for name in ("one", "several")
+    )
+    assert set(several.systems) == {*one.systems, "seed-43", "seed-44"}
+    means = [several.systems[system]["ndcg@10"] for system in ("tuned", "seed-43", "seed-44")]
+    margin = 4.302653 * np.std(means, ddof=1)
+    ours, theirs = several.delta["ndcg@10"], one.delta["ndcg@10"]
+    assert margin > 0.01 and ours.mean == theirs.mean
+    assert ours.low == pytest.approx(max(-1, ours.mean - np.hypot(theirs.mean - theirs.low, margin)), abs=1e-5)
+    assert any("with 3 seeds" in note for note in report.notes)
