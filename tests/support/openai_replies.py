@@ -27,7 +27,7 @@ HTTP_FAULTS = (
     "no_choices",
 )
 # Content level: a well-formed completion whose text is unusable.
-CONTENT_FAULTS = ("invalid_json", "truncated", "wrong_schema", "empty", "refusal")
+CONTENT_FAULTS = ("invalid_json", "truncated", "truncated_unsaid", "wrong_schema", "empty", "refusal")
 # Unusual, but usable.
 ODDITIES = ("no_usage", "fenced")
 
@@ -130,9 +130,11 @@ def completion(text: str, fault: Fault, call: Call) -> Body:
     finish = "stop"
     match fault:
         case "invalid_json":
-            message["content"] = text[: len(text) // 2] + "\x1b[31m oops"
+            message["content"] = text[: len(text) // 2] + "\x1b[31m oops}"
         case "truncated":
             message["content"], finish = text[: len(text) // 2], "length"
+        case "truncated_unsaid":
+            message["content"] = text[: len(text) // 2]
         case "empty":
             message["content"] = None
         case "refusal":
