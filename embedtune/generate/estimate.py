@@ -13,6 +13,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundles import starts_bundle
 from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_source import REPLIES, judge_settings
 from embedtune.generate.requests import judging_request, writing_request
@@ -56,10 +57,10 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
     settings = config.generate
     path = resolve_base(config.contract, config.base, cache, config.storage, secrets)
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
-    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    passages = chosen_passages(read_passages(chunks, config.contract, settings.context_words), settings, config.seed)
     single = single_hop_calls(passages, settings, config.seed)
     multi = multi_hop_calls(_arbitrary_bundles(passages, settings, config.seed), settings, config.seed)
-    totals = [_Totals.of(calls, tokenizer) for calls in (single, multi)]
+    totals = [_Totals.of(calls, prompts_of(settings), tokenizer) for calls in (single, multi)]
     questions = len(single) * settings.questions_per_chunk + len(multi) * settings.questions_per_bundle
     judge = judge_settings(settings)
     write_in, judge_in = (sum(getattr(total, name) for total in totals) for name in ("write_in", "judge_in"))
@@ -92,14 +93,15 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
         return 0.0
     if not path.is_file():
         return 1.0
-    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    passages = chosen_passages(read_passages(chunks, config.contract, settings.context_words), settings, config.seed)
     calls = single_hop_calls(passages, settings, config.seed)
-    judge = judge_settings(settings)
+    judge, prompts = judge_settings(settings), prompts_of(settings)
     with ResponseCache(path) as stored:
-        replies = [_stored_reply(stored, settings.llm, writing_request(call)) for call in calls]
+        replies = [_stored_reply(stored, settings.llm, writing_request(call, prompts)) for call in calls]
         written = [call for call, reply in zip(calls, replies, strict=True) if reply is not None]
         found = [reply for reply in replies if reply is not None]
-        requests = judging_requests(written, read_replies(written, found, (settings.llm.model, judge.model)))
+        questions = read_replies(written, found, (settings.llm.model, judge.model))
+        requests = judging_requests(written, questions, prompts)
         unjudged = sum(_stored_reply(stored, judge, request) is None for request in requests)
     unwritten = len(calls) - len(written)  # each of them will be judged too
     return (2 * unwritten + unjudged) / (2 * len(calls)) if calls else 0.0
@@ -119,15 +121,16 @@ class _Totals:
     judge_in: int
 
     @classmethod
-    def of(cls, calls: Sequence[QuestionCall], tokenizer: object) -> "_Totals":
+    def of(cls, calls: Sequence[QuestionCall], prompts: Prompts, tokenizer: object) -> "_Totals":
         """Count the tokens of a sample of the calls and scale them to all calls."""
         sample = calls[:: max(1, len(calls) // SAMPLED_CALLS)][:SAMPLED_CALLS]
         if not sample:
             return cls(0, 0)
         scale = len(calls) / len(sample)
         filler = "word " * (WRITTEN_TOKENS // 2)
-        writing = [writing_request(call).messages for call in sample]
-        judging = [judging_request(call, [(filler, filler)] * len(call.slots)).messages for call in sample]
+        writing = [writing_request(call, prompts).messages for call in sample]
+        pairs = [(filler, filler)]
+        judging = [judging_request(call, pairs * len(call.slots), prompts).messages for call in sample]
         return cls(*(round(scale * _count(messages, tokenizer)) for messages in (writing, judging)))
 
 

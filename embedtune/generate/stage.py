@@ -28,7 +28,7 @@ from embedtune.generate.filters import (
     without_duplicates,
 )
 from embedtune.generate.passages import Passage, read_passages
-from embedtune.generate.prompts import prompt_versions
+from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
@@ -75,7 +75,8 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     config, progress, cache = context.config, context.progress, context.cache
     settings = config.generate
     require_reply_source(settings)  # fails now, not after the passages are embedded
-    passages = read_passages(chunks, config.contract)
+    prompts = prompts_of(settings)
+    passages = read_passages(chunks, config.contract, settings.context_words)
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
@@ -84,10 +85,10 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     if not source.replay:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(calls, source, settings, context.secrets, progress))
+    questions, usage = asyncio.run(_ask(calls, source, prompts, context))
     questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
     write_tables(path, questions)
-    return _outcome(questions, usage, source)
+    return _outcome(questions, usage, source, prompts)
 
 
 def question_calls(
@@ -115,10 +116,10 @@ def question_calls(
 async def _ask(
     calls: Sequence[QuestionCall],
     source: ReplySource,
-    settings: GenerateSettings,
-    secrets: Secrets,
-    progress: Progress,
+    prompts: Prompts,
+    context: Context,
 ) -> tuple[list[Question], Usage]:
+    settings, secrets, progress = context.config.generate, context.secrets, context.progress
     budget = Budget(settings.max_cost)
     # Never the generator's key for a judge of its own: it may go to another address.
     judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
@@ -129,7 +130,7 @@ async def _ask(
             client(source.generator, secrets.llm_api_key) as generator,
             client(source.judge, judge_key, section=judge_section) as judge,
         ):
-            writers = Writers(generator, judge, source.unanswered)
+            writers = Writers(generator, judge, prompts, source.unanswered)
             questions = await write_questions(calls, writers, settings.max_failed_share, progress)
             return questions, generator.usage + judge.usage
 
@@ -166,7 +167,9 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -> Outcome:
+def _outcome(
+    questions: Sequence[Question], usage: Usage, source: ReplySource, prompts: Prompts
+) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
     written = len(questions)
     rejected = reasons.total()
@@ -184,7 +187,7 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource) -
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
     }
-    metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
+    metrics |= {f"prompt_{name}": version for name, version in prompts.versions.items()}
     notes = [source.note] if source.note else []
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")

@@ -14,6 +14,10 @@ OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra")
 OF_MODEL = ("price_in", "price_out")
 
 
+# The prompt files; a user's own file replaces one of them.
+PromptName = Literal["generate_single", "generate_multi", "judge", "judge_multi"]
+
+
 class LLMEndpointSettings(Section):
     """An OpenAI-compatible chat endpoint."""
 
@@ -103,6 +107,35 @@ class GenerateSettings(Section):
         default=None,
         description="Recording to replay instead of calling an LLM endpoint: a path, or `sample`.",
     )
+    domain: str | None = Field(
+        default=None,
+        description="What the documents are, for the LLM: `rental contracts and letters to tenants`.",
+    )
+    audience: str | None = Field(
+        default=None, description="Who searches them, for the LLM: `tenants, who do not know legal terms`."
+    )
+    language: str | None = Field(
+        default=None,
+        description="Language of the questions, in English (`German`). None: each passage's own language.",
+    )
+    personas: tuple[str, ...] = Field(
+        default=(),
+        description="Kinds of people who search, such as `a new colleague`; each question is written for one.",
+    )
+    example_queries: str | None = Field(
+        default=None,
+        description="Text file of real queries, one per line: the LLM sees a few per call, for their style. None of "
+        "them may be a question of an evaluation set.",
+    )
+    context_words: int = Field(
+        default=0,
+        ge=0,
+        le=500,
+        description="Words of the text before and after a chunk that the LLM sees too. 0: only its heading path.",
+    )
+    prompts: dict[PromptName, str] = Field(
+        default={}, description="Your own prompt files, by name; for the others the shipped ones are used."
+    )
     questions_per_chunk: int = Field(
         default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
     )
@@ -121,7 +154,7 @@ class GenerateSettings(Section):
         default=3, description="Maximum number of passages that a question needs (recipe: 1 to 3 hops)."
     )
     styles: Shares = Field(
-        default={"question": 0.4, "keywords": 0.25, "symptom": 0.2, "howto": 0.15},
+        default={"question": 0.45, "keywords": 0.15, "symptom": 0.25, "howto": 0.15},
         description="Proportions of the styles in which people actually search.",
     )
     query_types: Shares = Field(

@@ -6,6 +6,7 @@ from enum import StrEnum
 class Rejection(StrEnum):
     """Codes in the column `reason` of rejected.parquet."""
 
+    NOTHING_TO_ASK = "nothing_to_ask"
     EMPTY = "empty"
     TOO_LONG = "too_long"
     MENTIONS_PASSAGE = "mentions_passage"
@@ -24,6 +25,7 @@ class Rejection(StrEnum):
 
 
 REJECTION_TEXTS = {
+    Rejection.NOTHING_TO_ASK: "nothing (more) worth asking in the passage",
     Rejection.EMPTY: "question or answer is empty",
     Rejection.TOO_LONG: "too long",
     Rejection.MENTIONS_PASSAGE: "refers to the passage",
