@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from embedtune.core.progress import Progress, Task
 from embedtune.core.records.rejections import Rejection, failed_call
 from embedtune.generate.filters import plain_sense
+from embedtune.generate.placeholders import names_unknown, restore
 from embedtune.generate.prompts import Prompts
 from embedtune.generate.questions import Question, question_of
 from embedtune.generate.questions_to_ask import QuestionCall
@@ -81,7 +82,7 @@ async def _replies(
 ) -> list[Reply]:
     """Return a reply or an error for each request; those without a recorded reply are not sent."""
     lost = {
-        place for place, request in enumerate(requests) if identity_of(client.settings, request).key in unanswered
+        place for place, request in enumerate(requests) if identity_of(client.settings, request).is_in(unanswered)
     }
     sent = [request for place, request in enumerate(requests) if place not in lost]
     replies = iter(await gather_replies(client, sent, task, max_failed_share))
@@ -104,7 +105,7 @@ def read_replies(
         replies: A reply or an error for each call.
         models: Names of generator and judge.
     """
-    texts = {passage.chunk_id: passage.text for call in calls for passage in call.passages}
+    texts = {passage.chunk_id: restore(passage.text, call.hidden) for call in calls for passage in call.passages}
     return [
         [plain_sense(question, texts) for question in _read(call, reply, models)]
         for call, reply in zip(calls, replies, strict=True)
@@ -153,6 +154,8 @@ def _read(call: QuestionCall, reply: Reply, models: tuple[str, str]) -> list[Que
             questions.append(nothing.rejected(Rejection.NOTHING_TO_ASK))
             continue
         question = question_of(call, place, written, models)
+        if names_unknown(f"{question.question} {question.answer}", call.hidden):
+            question = question.rejected(Rejection.PLACEHOLDER)
         # The same words twice in one call have the same id.
         if question.question_id not in seen:
             questions.append(question)

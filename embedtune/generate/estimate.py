@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import judging_requests, read_replies
 from embedtune.generate.bundles import starts_bundle
+from embedtune.generate.masking import mask_calls
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
@@ -94,7 +96,7 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
     if not path.is_file():
         return 1.0
     passages = chosen_passages(read_passages(chunks, config.contract, settings.context_words), settings, config.seed)
-    calls = single_hop_calls(passages, settings, config.seed)
+    calls = mask_calls(single_hop_calls(passages, settings, config.seed), settings.mask, SilentProgress()).calls
     judge, prompts = judge_settings(settings), prompts_of(settings)
     with ResponseCache(path) as stored:
         replies = [_stored_reply(stored, settings.llm, writing_request(call, prompts)) for call in calls]
@@ -110,7 +112,7 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
 def _stored_reply(
     cache: ResponseCache, endpoint: LLMEndpointSettings, request: LLMRequest[BaseModel]
 ) -> BaseModel | None:
-    stored = cache.get(identity_of(endpoint, request).key)
+    stored = cache.get(identity_of(endpoint, request))
     reply = read_as(request.schema, stored.text) if stored else None
     return None if isinstance(reply, Problem) else reply
 

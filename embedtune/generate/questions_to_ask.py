@@ -6,7 +6,7 @@ documents change no question call about other passages, and the replies to those
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from embedtune.core.config.generate import GenerateSettings
@@ -30,10 +30,17 @@ class QuestionSlot:
 
 @dataclass(frozen=True)
 class QuestionCall:
-    """One call: passages, and the question slots to be filled from all of them together."""
+    """One call: passages, and the question slots to be filled from all of them together.
+
+    Attributes:
+        passages: The passages as the LLM sees them.
+        slots: The questions to be written.
+        hidden: The values that placeholders in the passages stand for; they never leave the machine.
+    """
 
     passages: tuple[Passage, ...]
     slots: tuple[QuestionSlot, ...]
+    hidden: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def key(self) -> str:

@@ -11,9 +11,11 @@ from embedtune import __version__
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.errors import InputError
+from embedtune.core.progress import SilentProgress
 from embedtune.generate.ask_llm import Reply, judging_requests, no_reply, read_replies
 from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.bundles import known_bundles
+from embedtune.generate.masking import mask_calls
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
@@ -51,6 +53,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
     prompts = prompts_of(config.generate)
     passages = read_passages(chunks, config.contract, config.generate.context_words)
     calls = replayed_calls(passages, config.generate, config.seed, bundles)
+    calls = mask_calls(calls, config.generate.mask, SilentProgress()).calls
     with (
         tempfile.TemporaryDirectory() as folder,
         ResponseCache(path) as stored,
@@ -122,7 +125,7 @@ class _Copy:
 
     def _reply(self, settings: LLMEndpointSettings, request: LLMRequest[BaseModel]) -> Reply:
         identity = identity_of(settings, request)
-        stored = self.origin.get(identity.key)
+        stored = self.origin.get(identity)
         reply = read_as(request.schema, stored.text) if stored else None
         if stored is None or reply is None or isinstance(reply, Problem):
             self.missing.append(identity.key)

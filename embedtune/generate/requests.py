@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from embedtune.core.config.generate import PromptName
+from embedtune.generate.placeholders import hide, restore
 from embedtune.generate.prompts import Prompts, fence
 from embedtune.generate.question_slots import question_slot_text
 from embedtune.generate.questions_to_ask import QuestionCall
@@ -83,7 +84,9 @@ def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion |
             continue
         search = written.model_dump()
         facts = tuple(value for key, value in search.items() if key.startswith("fact_"))
-        found.append(WrittenQuestion(search[slot.style], search["answer"], facts))
+        parts = (search[slot.style], search["answer"], *facts)
+        question, answer, *known = (restore(part, call.hidden) for part in parts)
+        found.append(WrittenQuestion(question, answer, tuple(known)))
     return found
 
 
@@ -115,7 +118,8 @@ def judging_request(
         prompts: The prompts of the run.
     """
     searches = "\n".join(
-        f"{place}. {question}\nAnswer: {answer}" for place, (question, answer) in enumerate(pairs, 1)
+        hide(f"{place}. {question}\nAnswer: {answer}", call.hidden)
+        for place, (question, answer) in enumerate(pairs, 1)
     )
     several = len(call.passages) > 1
     name: PromptName = "judge_multi" if several else "judge"

@@ -27,6 +27,7 @@ from embedtune.generate.filters import (
     with_ranks,
     without_duplicates,
 )
+from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
@@ -85,10 +86,13 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     if not source.replay:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    questions, usage = asyncio.run(_ask(calls, source, prompts, context))
+    masking = mask_calls(calls, settings.mask, progress)
+    questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context))
     questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
     write_tables(path, questions)
-    return _outcome(questions, usage, source, prompts)
+    if settings.mask:
+        write_masked(path, masking)
+    return _outcome(questions, usage, source, prompts, masking)
 
 
 def question_calls(
@@ -168,7 +172,7 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
 
 
 def _outcome(
-    questions: Sequence[Question], usage: Usage, source: ReplySource, prompts: Prompts
+    questions: Sequence[Question], usage: Usage, source: ReplySource, prompts: Prompts, masking: Masking
 ) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
     written = len(questions)
@@ -188,7 +192,8 @@ def _outcome(
         "completion_tokens": usage.completion_tokens,
     }
     metrics |= {f"prompt_{name}": version for name, version in prompts.versions.items()}
-    notes = [source.note] if source.note else []
+    metrics |= {f"masked_{kind}": count for kind, count in masking.counts.items()}
+    notes = [note for note in (source.note, masking.note) if note]
     if written and rejected > MUCH_REJECTED * written:
         notes.append(f"{rejected} of {written} questions were rejected; the reasons are in rejected.parquet")
     counts = {"questions": written - rejected, "rejected": rejected}

@@ -1,13 +1,14 @@
 """Keeps the LLM replies that were paid for on disk, so that a run can resume and a recording can be replayed."""
 
 import gzip
+import json
 import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -85,6 +86,7 @@ class ResponseCache:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._synced = time.monotonic()
+        self._limits: tuple[int | None, ...] | None = None
         self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
         try:
             # NORMAL: a commit is a write without a sync, which on a busy disk could delay all calls by a second.
@@ -127,11 +129,28 @@ class ResponseCache:
         """Close the file."""
         self._db.close()
 
-    def get(self, key: str) -> CachedReply | None:
-        """Return the reply with this key, or None."""
+    def get(self, identity: RequestIdentity) -> CachedReply | None:
+        """Return the reply to a request, or None; those of earlier versions are found under their older keys."""
+        found = self._row(identity.key)
+        for limit in self._older_limits() if found is None else ():
+            found = found or self._row(identity.older_key(limit))
+        return found
+
+    def _row(self, key: str) -> CachedReply | None:
         query = "SELECT text, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
         row = self._db.execute(query, (key,)).fetchone()
         return None if row is None else CachedReply(*row)
+
+    def _older_limits(self) -> tuple[int | None, ...]:
+        """Return the values of max_tokens in the keys of earlier versions; read once, since none are added."""
+        if self._limits is None:
+            query = "SELECT DISTINCT parameters FROM replies WHERE parameters LIKE '%\"max_tokens\":%'"
+            older = [_record(parameters) for (parameters,) in self._db.execute(query)]
+            limits = {
+                record["max_tokens"] for record in older if isinstance(record.get("max_tokens", ""), int | None)
+            }
+            self._limits = tuple(sorted(limits, key=lambda limit: (limit is None, limit)))
+        return self._limits
 
     def put(self, identity: RequestIdentity, reply: CachedReply) -> None:
         """Store a validated reply; it survives even if the process is killed right after this call."""
@@ -154,7 +173,8 @@ class ResponseCache:
     def origins(self, prompt: str) -> list[Origin]:
         """Return where the stored replies to a prompt came from."""
         query = "SELECT DISTINCT model, parameters, schema_hash FROM replies WHERE prompt = ?"
-        return sorted(Origin(*row) for row in self._db.execute(query, (prompt,)))
+        rows = self._db.execute(query, (prompt,))
+        return sorted({Origin(model, _in_key(parameters), schema) for model, parameters, schema in rows})
 
     def export(self, path: Path, header: BaseModel) -> None:
         """Write all replies as a recording: gzipped JSON lines, the same bytes for the same content.
@@ -189,9 +209,23 @@ class ResponseCache:
                     self._db.execute("BEGIN IMMEDIATE")
                     rows = (row.model_dump() for row in _rows(path, stream))
                     self._db.executemany(f"INSERT OR IGNORE {INSERT}", rows)
+                self._limits = None
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read as a recording", got=printable(str(error))) from error
         return header
+
+
+def _in_key(parameters: str) -> str:
+    """Return the part of stored parameters that is in the key; in earlier versions, max_tokens was."""
+    return canonical({name: value for name, value in _record(parameters).items() if name != "max_tokens"})
+
+
+def _record(parameters: str) -> dict[str, Any]:  # what a recording calls parameters, which may be anything
+    try:
+        record = json.loads(parameters)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _read_header(path: Path, line: str, header_type: type[H]) -> H:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,7 +13,10 @@ from embedtune.llm.schema import JsonSchema, Message
 
 @dataclass(frozen=True)
 class SamplingParameters:
-    """The sampling parameters of a request, as configured. The names of the fields are part of every cache key."""
+    """The sampling parameters of a request, as configured. The names of the fields are part of the cache keys.
+
+    `max_tokens` is not: it does not change a complete reply, and no other is kept.
+    """
 
     temperature: float | None
     top_p: float | None
@@ -27,7 +30,6 @@ class SamplingParameters:
         record: dict[str, JsonValue] = {
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
         return {**record, "extra": dict(self.extra)} if self.extra else record
@@ -63,11 +65,22 @@ class RequestIdentity:
     @cached_property
     def key(self) -> str:
         """The cache key: sha256 in hex."""
+        return self._hash(self.parameters.record)
+
+    def older_key(self, max_tokens: int | None) -> str:
+        """Return the key that earlier versions gave this request, with the limit of tokens that was set then."""
+        return self._hash({**self.parameters.record, "max_tokens": max_tokens})
+
+    def is_in(self, keys: Container[str]) -> bool:
+        """Return whether `keys` contains this request, by its key or by its older one."""
+        return self.key in keys or self.older_key(self.parameters.max_tokens) in keys
+
+    def _hash(self, parameters: dict[str, JsonValue]) -> str:
         return _sha256(
             canonical(
                 {
                     "model": self.model,
-                    "parameters": self.parameters.record,
+                    "parameters": parameters,
                     "schema": dict(self.schema),
                     "messages": [
                         {"role": message["role"], "content": message["content"]} for message in self.messages

@@ -140,7 +140,7 @@ class LLMClient:
         identity = identity_of(self.settings, request)
         lock = self._locks.setdefault(identity.key, asyncio.Lock())
         async with lock:
-            stored = self._cache.get(identity.key)
+            stored = self._cache.get(identity)
             answer = read_as(request.schema, stored.text) if stored else None
             # A stored reply may fail a validator that was added later: then the LLM is asked again.
             if answer is not None and not isinstance(answer, Problem):

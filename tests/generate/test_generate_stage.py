@@ -11,7 +11,7 @@ from embedtune.core.artifacts import read_artifact
 from embedtune.core.errors import ConfigError, GateError, LLMEndpointError
 from embedtune.generate.questions import REJECTED_SCHEMA, SCHEMA
 from embedtune.generate.stage import run
-from embedtune.llm.cache import ResponseCache
+from embedtune.llm.cache import CachedReply, ResponseCache
 from tests.support.context import context
 from tests.support.generate_world import ROWS
 from tests.support.openai_replies import built_reply
@@ -150,8 +150,8 @@ def test_the_cost_ceiling_stops_the_run_and_is_not_exceeded(world):
 
 def replies_in(cache):
     with ResponseCache(cache / "llm.sqlite") as replies:
-        keys = [key for (key,) in replies._db.execute("SELECT key FROM replies")]
-        return [replies.get(key) for key in keys]
+        query = "SELECT text, prompt_tokens, completion_tokens FROM replies"
+        return [CachedReply(*row) for row in replies._db.execute(query)]
 
 
 def test_a_low_score_is_a_reason_and_many_rejections_give_a_note(world):

@@ -56,22 +56,69 @@ def test_the_name_of_the_prompt_and_the_order_of_fields_are_not_in_the_key() -> 
     assert request(prompt="renamed", messages=turned).key == request().key
 
 
-def test_the_key_is_the_one_that_existing_recordings_have() -> None:
+def test_the_key_is_a_hash_of_what_decides_a_complete_reply() -> None:
+    canonical = (
+        '{"messages":[{"content":"hello","role":"user"}],"model":"qwen",'
+        '"parameters":{"seed":null,"temperature":0.6,"top_p":0.95},"schema":{"type":"object"}}'
+    )
+    assert request().key == hashlib.sha256(canonical.encode()).hexdigest()
+    assert request(parameters=replace(PARAMETERS, max_tokens=4096)).key == request().key
+
+
+def test_the_older_key_is_the_one_that_existing_caches_and_recordings_have() -> None:
     canonical = (
         '{"messages":[{"content":"hello","role":"user"}],"model":"qwen",'
         '"parameters":{"max_tokens":100,"seed":null,"temperature":0.6,"top_p":0.95},"schema":{"type":"object"}}'
     )
-    assert request().key == hashlib.sha256(canonical.encode()).hexdigest()
+    older = hashlib.sha256(canonical.encode()).hexdigest()
+    assert request().older_key(100) == older
+    assert request().is_in({older})
+    assert request().is_in({request().key})
+    assert not request("other").is_in({older, request().key})
+
+
+def of_an_earlier_version(cache: ResponseCache, one: RequestIdentity, text: str, max_tokens: int | None) -> None:
+    """Store a reply as versions did that counted max_tokens as a part of the key."""
+    parameters = json.dumps({**one.parameters.record, "max_tokens": max_tokens}, separators=(",", ":"))
+    row = (one.older_key(max_tokens), one.prompt, one.model, parameters, one.origin.schema_hash, text, 1, 1)
+    cache._db.execute("INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+@pytest.mark.parametrize("stored", [64, 2048, None])
+def test_a_reply_of_an_earlier_version_is_found_whatever_max_tokens_is_now(
+    cache: ResponseCache, stored: int | None
+) -> None:
+    of_an_earlier_version(cache, request("other"), "other", 512)
+    of_an_earlier_version(cache, request(), "kept", stored)
+    for now in (100, 4096, None):
+        asked = request(parameters=replace(PARAMETERS, max_tokens=now))
+        assert cache.get(asked) == CachedReply("kept", 1, 1)
+    assert cache.get(request(parameters=replace(PARAMETERS, temperature=0.1))) is None
+    assert cache.origins("questions") == [request().origin]
+
+
+def test_a_reply_of_this_version_comes_before_an_earlier_one(cache: ResponseCache) -> None:
+    of_an_earlier_version(cache, request(), "earlier", 100)
+    cache.put(request(), CachedReply("now", 2, 2))
+    assert cache.get(request()) == CachedReply("now", 2, 2)
+
+
+def test_a_row_with_parameters_of_another_kind_finds_nothing(cache: ResponseCache, tmp_path: Path) -> None:
+    odd = ['no JSON "max_tokens":', '["max_tokens"]', '{"max_tokens": [1]}', '{"extra": {"max_tokens": 3}}']
+    rows = [row(key=f"{n:064x}", parameters=text) for n, text in enumerate(odd)]
+    cache.import_recording(recording(tmp_path / "r.gz", HEADER, *rows), Header)
+    assert cache.get(request()) is None
+    assert len(cache.origins("p")) == 2  # {} and {"extra": …}
 
 
 def test_a_reply_is_found_again_after_reopening(cache: ResponseCache) -> None:
     reply = CachedReply('{"a": "é"}', 10, 4)
-    assert cache.get(request().key) is None
+    assert cache.get(request()) is None
     cache.put(request(), reply)
     cache.close()
     with ResponseCache(cache.path) as again:
-        assert again.get(request().key) == reply
-        assert again.get(request("other").key) is None
+        assert again.get(request()) == reply
+        assert again.get(request("other")) is None
         assert len(again) == 1
 
 
@@ -84,7 +131,7 @@ def test_other_processes_see_a_reply_at_once(cache: ResponseCache) -> None:
 def test_a_newer_reply_replaces_an_older_one(cache: ResponseCache) -> None:
     cache.put(request(), CachedReply("old", 1, 1))
     cache.put(request(), CachedReply("new", 2, 2))
-    assert cache.get(request().key) == CachedReply("new", 2, 2)
+    assert cache.get(request()) == CachedReply("new", 2, 2)
     assert len(cache) == 1
 
 
@@ -155,7 +202,7 @@ def test_a_recording_restores_every_reply(tmp_path_factory: pytest.TempPathFacto
     assert target.import_recording(folder / "r.gz", Header) == Header(date="2026-01-01")
     assert len(target) == len(texts)
     for text in texts:
-        assert target.get(request(text).key) == source.get(request(text).key)
+        assert target.get(request(text)) == source.get(request(text))
     assert target.origins("questions") == source.origins("questions")
 
 
@@ -165,7 +212,7 @@ def test_an_import_keeps_the_replies_that_are_already_there(tmp_path: Path) -> N
     target.put(request("x"), CachedReply("own", 1, 1))
     target.import_recording(tmp_path / "r.gz", Header)
     target.import_recording(tmp_path / "r.gz", Header)
-    assert target.get(request("x").key) == CachedReply("own", 1, 1)
+    assert target.get(request("x")) == CachedReply("own", 1, 1)
 
 
 def test_a_recording_with_another_header_is_refused_and_nothing_is_loaded_from_it(tmp_path: Path) -> None:

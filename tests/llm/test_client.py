@@ -94,6 +94,26 @@ def test_a_stored_reply_that_a_newer_validator_rejects_is_requested_again(cache:
         assert server.completions == 2
 
 
+def test_a_complete_reply_is_found_whatever_max_tokens_is(cache: ResponseCache) -> None:
+    with OpenAIServer() as server:
+        first = run(LLMClient(settings(server), None, cache), request())
+        for limit in (64, 4096, None):
+            assert run(LLMClient(settings(server, max_tokens=limit), None, cache), request()) == first
+        assert server.completions == 1
+
+
+def test_a_reply_that_was_cut_off_is_asked_for_again_with_a_larger_limit(cache: ResponseCache) -> None:
+    def cut_below_100(call: Call) -> str | None:
+        return "truncated" if call.body["max_tokens"] < 100 else None
+
+    with OpenAIServer(faults=cut_below_100) as server:
+        error = outcome(LLMClient(settings(server, max_tokens=64), None, cache), request())
+        assert isinstance(error, ItemError)
+        assert error.kind == "cut off"
+        assert run(LLMClient(settings(server, max_tokens=128), None, cache), request())
+        assert server.answered.total() == 1
+
+
 # Unusable replies
 
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from embedtune.core.config.masking import MaskSettings
 from embedtune.core.config.section import Section, Share, Shares
 
 # Headers that carry a key: keys come from environment variables, never from a configuration.
@@ -102,6 +103,11 @@ class GenerateSettings(Section):
         default=None,
         description="LLM endpoint that judges the questions, at temperature 0. Unset values are the generator's, "
         "except key, headers, query and extra at another address, and prices of another model.",
+    )
+    mask: MaskSettings | None = Field(
+        default=None,
+        description="Masks personal data in passages before they are sent to an LLM (extra `privacy`). None: "
+        "passages are sent as they are.",
     )
     recording: str | None = Field(
         default=None,
@@ -212,12 +218,19 @@ class GenerateSettings(Section):
         for name in ("styles", "query_types", "reasoning_types", "complexities"):
             if sum(getattr(self, name).values()) <= 0:
                 raise ValueError(f"{name} needs at least one positive share")
+        if self.mask is not None:
+            self._require_all_masked()
         if self.judge is not None:
             # A frozen model is changed here, while it is made: what is dumped and read again is complete.
             object.__setattr__(self, "judge", _complete_judge(self.llm, self.judge))
         if self.max_cost is not None and self.recording is None:
             self._require_prices()
         return self
+
+    def _require_all_masked(self) -> None:
+        for name in ("context_words", "example_queries"):
+            if getattr(self, name):
+                raise ValueError(f"mask covers the passages only: {name} would send other text as it is, unset it")
 
     def _require_prices(self) -> None:
         for name, endpoint in (("llm", self.llm), ("judge", self.judge or self.llm)):

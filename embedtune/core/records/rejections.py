@@ -21,6 +21,7 @@ class Rejection(StrEnum):
     FROM_EXAMPLE = "from_example"
     DUPLICATE = "duplicate"
     ROUND_TRIP = "round_trip"
+    PLACEHOLDER = "placeholder"
     FAILED = "failed"
 
 
@@ -40,6 +41,7 @@ REJECTION_TEXTS = {
     Rejection.FROM_EXAMPLE: "uses a name from the prompt's example",
     Rejection.DUPLICATE: "duplicate of another question",
     Rejection.ROUND_TRIP: "neither search finds its passage",
+    Rejection.PLACEHOLDER: "names masked personal data that is not in its passage",
     Rejection.FAILED: "LLM call failed",
 }
 

@@ -53,7 +53,7 @@ def test_replies_of_an_older_cache_are_found(tmp_path: Path) -> None:
         messages=[{"role": "user", "content": "hello"}],
     )
     with ResponseCache(tmp_path / "llm.sqlite") as cache:
-        assert cache.get(request.key) == CachedReply('{"a": "é"}', 10, 4)
+        assert cache.get(request) == CachedReply('{"a": "é"}', 10, 4)
         assert cache.origins("questions") == [request.origin]
 
 
