@@ -1,4 +1,4 @@
-"""Real queries of the user's, which show an LLM how people type: read from a file, and kept out of the evaluation."""
+"""Real queries of the user's, which show an LLM how people type: read from a file, kept out of the evaluation."""
 
 from collections.abc import Iterable
 from pathlib import Path

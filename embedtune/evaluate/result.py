@@ -8,6 +8,7 @@ from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
 from embedtune.evaluate.bootstrap import Differences, paired_intervals
 from embedtune.evaluate.retrieve import Run
+from embedtune.evaluate.word_overlap import word_overlap
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class SetResult:
         """Share of the queries for which BM25 ranks a relevant passage first: they do not test meaning."""
         first = sum(self.first_rank("bm25", query.id) == 1 for query in self.data.queries)
         return first / len(self.data.queries)
+
+    @cached_property
+    def word_overlap(self) -> float:
+        """Mean word overlap of the queries with the passages that answer them, from 0 to 1."""
+        return word_overlap(self.data)
 
 
 def differences(results: list[SetResult], other: str, settings: EvaluateSettings, seed: int) -> Differences:

@@ -18,6 +18,7 @@ from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICE
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import dense_run, lexical_run
 from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
@@ -65,7 +66,8 @@ def _evaluate(
     results = _measure(dataset, model, context, comparisons)
     against_base = differences(results, "base", settings, seed)
     against_champion = differences(results, "champion", settings, seed) if comparisons.champion else None
-    verdict = verdict_record(against_base, against_champion, decided_on, settings.confidence)
+    leak = next(lexical_leak(result) for result in results if result.name == decided_on)
+    verdict = verdict_record(against_base, against_champion, decided_on, settings.confidence, leak)
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion))
     write_record(path / VERDICT_FILE, verdict)
     write_record(path / SLICES_FILE, slices_record(results, settings, seed))

@@ -7,11 +7,11 @@ from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
+from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
-LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
 
 def metrics_record(
@@ -46,6 +46,7 @@ def report_metrics(
             figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
         figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
+        figures[f"{result.name}.word_overlap"] = round(result.word_overlap, DECIMALS)
     return figures
 
 
@@ -58,11 +59,9 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
             remarks.append(
                 f"{result.name}: only {queries} questions; the intervals are wide, treat them as an indication"
             )
-        if result.lexical_share > LEXICAL_LIMIT:
-            remarks.append(
-                f"{result.name}: BM25 answers {result.lexical_share:.0%} of the questions at rank 1; "
-                "they repeat words from their passages and are easier than real users' queries"
-            )
+        leak = lexical_leak(result)
+        if leak.found:
+            remarks.append(f"{result.name}: {leak.sentence}")
         fallen = [name for name, interval in differences[result.name].items() if interval.direction == "down"]
         if fallen:
             remarks.append(f"{result.name}: these metrics fell, with the interval below 0: {', '.join(fallen)}")

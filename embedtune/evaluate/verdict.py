@@ -7,6 +7,7 @@ from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Interval, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.evaluate.bootstrap import Differences
+from embedtune.evaluate.lexical_leak import LexicalLeak
 
 RULE = (
     "WIN: the {width:.0%} bootstrap interval of the paired {metric} difference lies above 0 on the deciding set. "
@@ -55,11 +56,19 @@ def verdict_record(
     against_champion: Differences | None,
     decided_on: str,
     confidence: float,
+    leak: LexicalLeak | None = None,
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
     Promotion (may the tuned model replace the live one?) follows the same rule against the champion; without one,
     against the base.
+
+    Args:
+        against_base: The differences tuned - base.
+        against_champion: The differences tuned - champion; None without one.
+        decided_on: Name of the deciding set.
+        confidence: Width of the intervals.
+        leak: What matching words achieves on the deciding set; None if that is not known.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
@@ -78,7 +87,15 @@ def verdict_record(
             better=promotion is Verdict.WIN,
             delta=to_replace[decided_on],
         ),
+        caution=_caution(leak),
     )
+
+
+def _caution(leak: LexicalLeak | None) -> str:
+    if leak is None or not leak.found:
+        return ""
+    advice = "a small set of people's questions decides better (`embedtune eval-set`, then --eval-set)"
+    return f"{leak.sentence}{'; ' + advice if leak.name == SYNTHETIC else ''}."
 
 
 def _reason(name: str, interval: Interval, decides: bool) -> str:

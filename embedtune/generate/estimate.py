@@ -59,7 +59,9 @@ def estimate_calls(chunks: Path, config: Config, secrets: Secrets, cache: Path) 
     settings = config.generate
     path = resolve_base(config.contract, config.base, cache, config.storage, secrets)
     tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=config.contract.trust_remote_code)
-    passages = chosen_passages(read_passages(chunks, config.contract, settings.context_words), settings, config.seed)
+    passages = chosen_passages(
+        read_passages(chunks, config.contract, settings.context_words), settings, config.seed
+    )
     single = single_hop_calls(passages, settings, config.seed)
     multi = multi_hop_calls(_arbitrary_bundles(passages, settings, config.seed), settings, config.seed)
     totals = [_Totals.of(calls, prompts_of(settings), tokenizer) for calls in (single, multi)]
@@ -95,7 +97,9 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
         return 0.0
     if not path.is_file():
         return 1.0
-    passages = chosen_passages(read_passages(chunks, config.contract, settings.context_words), settings, config.seed)
+    passages = chosen_passages(
+        read_passages(chunks, config.contract, settings.context_words), settings, config.seed
+    )
     calls = mask_calls(single_hop_calls(passages, settings, config.seed), settings.mask, SilentProgress()).calls
     judge, prompts = judge_settings(settings), prompts_of(settings)
     with ResponseCache(path) as stored:

@@ -12,8 +12,8 @@ from importlib import resources
 from pathlib import Path
 
 from embedtune.core.config.generate import GenerateSettings, PromptName
-from embedtune.core.example_queries import read_example_queries
 from embedtune.core.errors import ConfigError
+from embedtune.core.example_queries import read_example_queries
 from embedtune.llm.schema import Message
 
 PROMPTS: tuple[PromptName, ...] = ("generate_single", "generate_multi", "judge", "judge_multi")
@@ -49,7 +49,9 @@ class Prompt:
         missing = sorted(set(_PLACEHOLDER.findall(self.template)) - set(values))
         if missing:
             raise ConfigError(f"prompt {self.name} has unknown placeholders", got=missing, expected=sorted(values))
-        fixed: list[Message] = [{"role": role, "content": _filled(content, values)} for role, content in self.fixed]
+        fixed: list[Message] = [
+            {"role": role, "content": _filled(content, values)} for role, content in self.fixed
+        ]
         return [*fixed, {"role": "user", "content": _filled(self.template, values)}]
 
 
@@ -154,9 +156,7 @@ def _prompt(name: PromptName, text: str) -> Prompt:
         )
     used = {found for _, turn in turns for found in _PLACEHOLDER.findall(turn)}
     if unknown := sorted(used - set(PLACEHOLDERS)):
-        raise ConfigError(
-            f"prompt {name} has unknown placeholders", got=unknown, expected=", ".join(PLACEHOLDERS)
-        )
+        raise ConfigError(f"prompt {name} has unknown placeholders", got=unknown, expected=", ".join(PLACEHOLDERS))
     version = _sha256(text)[:16]
     return Prompt(name, tuple(turns[:-1]), turns[-1][1], version)
 

@@ -30,17 +30,6 @@ class Scores(BaseModel):
     context_support: Score
 
 
-class ScoresOfJoined(BaseModel):
-    """What the judge gives one question about several passages."""
-
-    model_config = STRICT
-    needed: list[int]
-    relevance: Score
-    accuracy: Score
-    clarity: Score
-    context_support: Score
-
-
 @dataclass(frozen=True)
 class Judgement:
     """The judge's four scores, and which passages of a bundle (from 1) the question needs; None if not asked."""
@@ -92,7 +81,7 @@ def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion |
 
 @cache
 def _searches(styles: tuple[str, ...], facts: int) -> type[BaseModel]:
-    """Return the model of a reply: the facts, then the answer, then the search under the name of its style; or null.
+    """Return the model of a reply: the facts, the answer, then the search under the name of its style; or null.
 
     A small LLM that must write the answer before the question asks about one fact, and a field called `symptom`
     keeps it from writing a full question.
@@ -121,10 +110,10 @@ def judging_request(
         hide(f"{place}. {question}\nAnswer: {answer}", call.hidden)
         for place, (question, answer) in enumerate(pairs, 1)
     )
-    several = len(call.passages) > 1
-    name: PromptName = "judge_multi" if several else "judge"
+    hops = len(call.passages)
+    name: PromptName = "judge_multi" if hops > 1 else "judge"
     values = {"passages": fence([passage.shown for passage in call.passages]), "searches": searches}
-    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), several))
+    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), hops))
 
 
 def read_scores(reply: BaseModel) -> list[Judgement]:
@@ -137,10 +126,14 @@ def read_scores(reply: BaseModel) -> list[Judgement]:
 
 
 @cache
-def _judgement(count: int, several: bool) -> type[BaseModel]:
-    """Return the model of a reply with the scores of `count` questions, about several passages or one."""
-    kind = ScoresOfJoined if several else Scores
+def _judgement(count: int, hops: int) -> type[BaseModel]:
+    """Return the model of a reply with the scores of `count` questions; for a bundle, first the passages needed."""
     # Any: pydantic's create_model takes field definitions of any type.
-    fields: dict[str, Any] = {"scores": (list[kind], Field(min_length=count, max_length=count))}  # type: ignore[valid-type]
+    kind: Any = Scores
+    if hops > 1:
+        passage = Annotated[int, Field(ge=1, le=hops)]
+        parts: dict[str, Any] = {"needed": (list[passage], ...), **dict.fromkeys(ASPECTS, (Score, ...))}
+        kind = create_model("ScoresOfJoined", __config__=STRICT, **parts)
+    fields: dict[str, Any] = {"scores": (list[kind], Field(min_length=count, max_length=count))}
     model: type[BaseModel] = create_model("Judgement", __config__=STRICT, **fields)
     return model

@@ -14,7 +14,6 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.records.rejections import rejection_code
-from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.bundle_file import bundle_file, write_bundles

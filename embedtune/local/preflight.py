@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
+from embedtune.core.errors import ConfigError
 
 
 def check_before_start(
@@ -18,7 +19,8 @@ def check_before_start(
         asks_llm: Whether generate will call the LLM; it will not if its questions are finished.
 
     Raises:
-        ConfigError: A label in the question proportions is unknown, or evaluate.decide_on is not an evaluated set.
+        ConfigError: A label in the question proportions is unknown, evaluate.decide_on is not an evaluated set, or
+            an example query is a question of an evaluation set.
         LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
@@ -37,5 +39,27 @@ def check_before_start(
 
         deciding_set(config.evaluate.decide_on, list(comparisons.eval_sets))
         check_names(comparisons.eval_sets)
+        if "generate" in stages:
+            _refuse_shown_questions(config, comparisons)
         if comparisons.champion is not None:
             load_contract(comparisons.champion)
+
+
+def _refuse_shown_questions(config: Config, comparisons: Comparisons) -> None:
+    """Refuse example queries that are also questions of an evaluation set: training would see their like."""
+    from embedtune.core.example_queries import read_example_queries, same_queries
+    from embedtune.core.retrieval.beir import read_records
+
+    path = config.generate.example_queries
+    if path is None:
+        return
+    shown = read_example_queries(path)
+    for name, directory in comparisons.eval_sets.items():
+        asked = [query.text for query in read_records(directory / "queries.jsonl")]
+        if found := same_queries(shown, asked):
+            raise ConfigError(
+                f"generate.example_queries has {len(found)} of the questions of the evaluation set {name}",
+                got=found[0],
+                expected="queries that are in no evaluation set",
+                fix=f"remove them from {path}",
+            )

@@ -72,7 +72,7 @@ class Banner:
     Args:
         verdict: The verdict.
         sentence: What happened on the deciding set.
-        further: One sentence for each other set that got worse.
+        further: One sentence for each other set that got worse, and why the deciding set says little, if it does.
         meaning: What the verdict means.
         champion: The comparison with the champion, if there is one.
         rule: The rule that the verdict follows.
@@ -97,6 +97,7 @@ class SetResults:
     rows: list[MetricRow]
     all_rows: list[MetricRow]
     lexical_share: float
+    word_overlap: float
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ def results(evaluation: Evaluation) -> Results:
             rows=metric_rows(metrics[name], HEADLINES),
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
+            word_overlap=sliced[name].word_overlap,
         )
         for name in evaluation.deciding_first(metrics)
     ]

@@ -20,6 +20,7 @@ from embedtune.generate.filters import (
     without_duplicates,
 )
 from embedtune.generate.prompts import load_prompt
+from embedtune.generate.requests import Judgement
 from embedtune.generate.stage import rank_limit
 from tests.support.passages_world import SETTINGS, question
 from tests.support.word_encoder import WordEncoder
@@ -38,14 +39,50 @@ TEXTS = {"a": "Kiln > Limits\nThe kiln may not be hotter than 80 degrees.", "b":
         ("kiln " * 61, "too_long"),
         ("what does the passage say about the kiln", "mentions_passage"),
         ("how hot is the kiln according to this Document", "mentions_passage"),
+        ("which limit is mentioned in the given text", "mentions_passage"),
         ("which passage leads to the kiln", ""),
+        ("How do I reject the document in SAP?", ""),
+        ("the text on the label is gone", ""),
+        ("this section of the pipe is cold", ""),
+        ("Wie lehne ich das Dokument in SAP ab?", ""),
+        ("comment refuser le document dans SAP ?", ""),
+        ("文書を却下するには", ""),
         ("The kiln may not be hotter than 80 degrees.", "copied"),
         ("the KILN may not be hotter than 80 degrees?", "copied"),
         ("kiln may not be", ""),  # people do search with four words that are next to each other in the text
+        ("so the kiln may not be hotter than 80 degrees?", "copied"),  # one word of ten is new
+        ("why must it be that the kiln may not be hotter", ""),  # half of it is new
     ],
 )
 def test_plain_sense(text, reason):
     assert plain_sense(question(text), TEXTS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "reason"),
+    [
+        ("Der Ofen darf nicht heißer als 80 Grad sein", "Der Ofen darf nicht heißer als 80 Grad sein.", "copied"),
+        ("Ofen zu heiß", "Der Ofen darf nicht heißer als 80 Grad sein.", ""),
+        ("乾燥炉最高温度", "乾燥炉最高温度は八十度である。", ""),  # a term: seven characters, each of them a word
+        (
+            "乾燥炉最高温度八十度以上禁止運転停止手順確認者",
+            "乾燥炉最高温度八十度以上禁止運転停止手順確認者。",
+            "copied",
+        ),
+    ],
+)
+def test_copies_are_found_in_any_language_but_a_term_is_no_copy(text, passage, reason):
+    assert plain_sense(question(text), {"a": passage}).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("needed", "reason"),
+    [(None, ""), ({1, 2}, ""), ({1, 2, 3}, ""), ({2}, "not_multi_hop"), (set(), "not_multi_hop")],
+)
+def test_a_question_that_does_not_need_all_its_passages_is_no_multi_hop_question(needed, reason):
+    judgement = Judgement((9, 9, 9, 9), None if needed is None else frozenset(needed))
+    found = question(chunk_ids=("a", "b"), hop_facts=("x", "y"), scores=()).judged(judgement)
+    assert (found.reason, found.scores) == (reason, (9, 9, 9, 9))
 
 
 def test_a_question_without_an_answer_is_empty():
@@ -68,9 +105,9 @@ def test_a_question_about_a_bundle_needs_a_fact_from_every_passage(facts, reason
     ("text", "passage", "reason"),
     [
         ("how hot may the kiln get", "The kiln", ""),
-        ("how hot may the Norvo kiln get", "The kiln", "from_example"),
-        ("how hot may the Norvo kiln get", "Kilns of NORVO", ""),  # the documents really use this name
-        ("how hot may the Norvo kiln get in Tallo?", "Kilns of NORVO", "from_example"),
+        ("how hot may the Velarin kiln get", "The kiln", "from_example"),
+        ("how hot may the Velarin kiln get", "Kilns of VELARIN", ""),  # the documents really use this name
+        ("how hot may the Velarin kiln get, ticket 4471?", "Kilns of VELARIN", "from_example"),
     ],
 )
 def test_a_name_from_the_prompts_example_is_refused_unless_the_passage_has_it(text, passage, reason):

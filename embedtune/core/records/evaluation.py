@@ -91,10 +91,11 @@ class VerdictRecord(JsonRecord):
         delta: The difference on the deciding set.
         reasons: One line per set: the difference, its interval, and on which side of 0 it is.
         promotion: The same rule applied to the live model.
+        caution: Why the deciding set says less than it seems: matching words is enough for it; or "".
     """
 
     NAME: ClassVar[str] = "verdict"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = _COMMAND
 
     verdict: Verdict
@@ -105,6 +106,7 @@ class VerdictRecord(JsonRecord):
     delta: Interval
     reasons: tuple[str, ...]
     promotion: Promotion
+    caution: str
 
 
 class Slice(Part):
@@ -132,10 +134,12 @@ class SetSlices(Part):
 
     Args:
         bm25_rank1_share: Share of the queries for which BM25 ranks a relevant passage first.
+        word_overlap: Mean weight of a query's words that its passage contains, from 0 to 1 (see evaluate).
         slices: Ordered by dimension and value.
     """
 
     bm25_rank1_share: float
+    word_overlap: float
     slices: tuple[Slice, ...]
 
 
@@ -149,7 +153,7 @@ class Slices(JsonRecord):
     """
 
     NAME: ClassVar[str] = "slices"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = _COMMAND
 
     metric: str
