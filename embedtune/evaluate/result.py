@@ -6,9 +6,9 @@ from functools import cached_property
 from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
+from embedtune.core.retrieval.word_overlap import word_overlaps
 from embedtune.evaluate.bootstrap import Differences, paired_intervals
 from embedtune.evaluate.retrieve import Run
-from embedtune.evaluate.word_overlap import word_overlap
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ class SetResult:
     @cached_property
     def word_overlap(self) -> float:
         """Mean word overlap of the queries with the passages that answer them, from 0 to 1."""
-        return word_overlap(self.data)
+        queries, qrels = self.data.queries, self.data.qrels
+        place = {passage.id: number for number, passage in enumerate(self.data.corpus)}
+        relevant = [[place[one] for one, score in qrels[query.id].items() if score > 0] for query in queries]
+        texts = [passage.text for passage in self.data.corpus]
+        overlaps = word_overlaps([query.text for query in queries], relevant, texts)
+        return sum(overlaps) / len(overlaps)
 
 
 def differences(results: list[SetResult], other: str, settings: EvaluateSettings, seed: int) -> Differences:

@@ -13,6 +13,7 @@ from embedtune.core.records.rejections import Rejection
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.retrieval.shingles import words
+from embedtune.core.retrieval.word_overlap import word_overlaps
 from embedtune.generate.questions import Question
 from embedtune.generate.requests import ASPECTS
 
@@ -93,6 +94,23 @@ def by_scores(question: Question, settings: GenerateSettings) -> Question:
         if score < settings.min_score:
             return question.rejected(Rejection(f"min_{aspect}"))
     return question.rejected(Rejection.MIN_OVERALL) if question.overall < settings.min_overall else question
+
+
+def without_same_words(questions: Sequence[Question], corpus: Mapping[str, str], limit: float) -> list[Question]:
+    """Reject questions in their passages' own words: matching words answers them, so they test little.
+
+    Args:
+        questions: Kept and rejected questions; rejected ones do not change.
+        corpus: The embedded string of every passage, by chunk id.
+        limit: Largest word overlap that is accepted (see `embedtune.core.retrieval.word_overlap`).
+    """
+    place = {chunk_id: number for number, chunk_id in enumerate(corpus)}
+    relevant = [[place[chunk_id] for chunk_id in question.chunk_ids] for question in questions]
+    overlaps = word_overlaps([question.question for question in questions], relevant, list(corpus.values()))
+    return [
+        question.rejected(Rejection.SAME_WORDS) if overlap > limit else question
+        for question, overlap in zip(questions, overlaps, strict=True)
+    ]
 
 
 def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: float) -> list[Question]:

@@ -127,7 +127,7 @@ def read_scores(reply: BaseModel) -> list[Judgement]:
 
 @cache
 def _judgement(count: int, hops: int) -> type[BaseModel]:
-    """Return the model of a reply with the scores of `count` questions; for a bundle, first the passages needed."""
+    """Return the model of a reply with the scores of `count` questions; of a bundle, also the passages needed."""
     # Any: pydantic's create_model takes field definitions of any type.
     kind: Any = Scores
     if hops > 1:

@@ -13,7 +13,7 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
-from embedtune.core.records.rejections import rejection_code
+from embedtune.core.records.rejections import Rejection, rejection_code
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.bundle_file import bundle_file, write_bundles
@@ -25,6 +25,7 @@ from embedtune.generate.filters import (
     round_trip,
     with_ranks,
     without_duplicates,
+    without_same_words,
 )
 from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages
@@ -146,7 +147,7 @@ def apply_filters(
     settings: GenerateSettings,
     progress: Progress,
 ) -> list[Question]:
-    """Apply the score, example, duplicate and round-trip filters, and store the ranks.
+    """Apply the score, example, wording, duplicate and round-trip filters, and store the ranks.
 
     Args:
         questions: Questions that were written and judged.
@@ -158,8 +159,9 @@ def apply_filters(
     """
     texts = {passage.chunk_id: passage.text for passage in passages}
     judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
-    found = encoder.encode_queries([question.question for question in judged], progress)
-    distinct = without_duplicates(judged, found, settings.duplicate_similarity)
+    reworded = without_same_words(judged, texts, settings.max_word_overlap)
+    found = encoder.encode_queries([question.question for question in reworded], progress)
+    distinct = without_duplicates(reworded, found, settings.duplicate_similarity)
     limit = rank_limit(settings, len(passages))
     corpus = Corpus([p.chunk_id for p in passages], [p.text for p in passages], vectors)
     return [round_trip(question, limit) for question in with_ranks(distinct, found, corpus, limit)]
@@ -174,11 +176,13 @@ def _outcome(
     questions: Sequence[Question], usage: Usage, source: ReplySource, prompts: Prompts, masking: Masking
 ) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
-    written = len(questions)
+    nothing = reasons.pop(Rejection.NOTHING_TO_ASK, 0)  # an answer of the LLM's, no question
+    written = len(questions) - nothing
     rejected = reasons.total()
     metrics: dict[str, Figure] = {
         "questions": written - rejected,
         "written": written,
+        "nothing_to_ask": nothing,
         "generator": source.generator.model,
         "judge": source.judge.model,
     }

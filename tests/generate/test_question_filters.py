@@ -18,6 +18,7 @@ from embedtune.generate.filters import (
     round_trip,
     with_ranks,
     without_duplicates,
+    without_same_words,
 )
 from embedtune.generate.prompts import load_prompt
 from embedtune.generate.requests import Judgement
@@ -164,6 +165,20 @@ def test_among_duplicates_the_test_question_is_kept_then_the_better_one_then_the
     }
     same = [question("b", question_id="2"), question("a", question_id="1")]
     assert reasons(without_duplicates(same, vectors[:2], 0.9)) == {"b": "duplicate", "a": ""}
+
+
+def test_questions_in_the_passages_own_words_are_rejected_above_the_limit():
+    texts = {"a": "hot kiln", "b": "cold kiln"}
+    found = [
+        question("hot kiln"),
+        question("hot oven"),
+        question("hot", chunk_ids=("b",)),
+        question("kiln", reason="x"),
+    ]
+    # "hot oven": ln 2 of ln 2 + ln 6 = 0.28 (the words are in 1 and 0 of 2 passages).
+    assert [one.reason for one in without_same_words(found, texts, 0.27)] == ["same_words", "same_words", "", "x"]
+    assert [one.reason for one in without_same_words(found, texts, 0.28)] == ["same_words", "", "", "x"]
+    assert [one.reason for one in without_same_words(found, texts, 1.0)] == ["", "", "", "x"]
 
 
 def test_a_rejected_question_makes_no_other_question_a_duplicate():

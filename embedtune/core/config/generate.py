@@ -191,6 +191,11 @@ class GenerateSettings(Section):
     min_score: float = Field(
         default=5.0, ge=1, le=10, description="Lowest value of each of the four scores that is accepted."
     )
+    max_word_overlap: Share = Field(
+        default=0.7,
+        description="Largest share, by BM25 weight, of a question's words that its passage may contain: with more, "
+        "matching words answers it. 9 in 10 of people's are below 0.5 to 0.85. 1: no limit.",
+    )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
     )

@@ -19,6 +19,7 @@ class Rejection(StrEnum):
     MIN_CONTEXT_SUPPORT = "min_context_support"
     MIN_OVERALL = "min_overall"
     FROM_EXAMPLE = "from_example"
+    SAME_WORDS = "same_words"
     DUPLICATE = "duplicate"
     ROUND_TRIP = "round_trip"
     PLACEHOLDER = "placeholder"
@@ -39,6 +40,7 @@ REJECTION_TEXTS = {
     Rejection.MIN_CONTEXT_SUPPORT: "context support too low",
     Rejection.MIN_OVERALL: "mean score too low",
     Rejection.FROM_EXAMPLE: "uses a name from the prompt's example",
+    Rejection.SAME_WORDS: "uses the passage's own words",
     Rejection.DUPLICATE: "duplicate of another question",
     Rejection.ROUND_TRIP: "neither search finds its passage",
     Rejection.PLACEHOLDER: "names masked personal data that is not in its passage",
