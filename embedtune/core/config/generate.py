@@ -193,8 +193,8 @@ class GenerateSettings(Section):
     )
     max_word_overlap: Share = Field(
         default=0.7,
-        description="Largest share, by BM25 weight, of a question's words that its passage may contain: with more, "
-        "matching words answers it. 9 in 10 of people's are below 0.5 to 0.85. 1: no limit.",
+        description="Largest share, by BM25 weight, of a question's words that its passage may contain; with more, "
+        "matching words answers it. 1: no limit. Nine in ten of people's questions are below 0.5 to 0.85.",
     )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
