@@ -35,7 +35,7 @@ def read_config(config: str, overrides: str) -> Config:
     """Read the configuration of a run.
 
     Args:
-        config: Name of a preset, or a complete configuration as YAML text.
+        config: Name of a preset, PRESET+BASE, or a complete configuration as YAML text.
         overrides: `section.key=value`, one per line.
 
     Raises:

@@ -8,7 +8,7 @@ import click
 
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
-from embedtune.core.config.load import load_config, preset_names
+from embedtune.core.config.load import base_names, load_config, preset_names
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_of
 from embedtune.core.stage import STAGE_NAMES
@@ -37,10 +37,11 @@ class OneOf(click.Choice[str]):
 
 STAGE = OneOf(STAGE_NAMES)
 PRESET = OneOf(preset_names())
+BASE = OneOf(base_names())
 
 
 def config_options(command: Command) -> Command:
-    """Add --preset, --config and --set."""
+    """Add --preset, --base, --config and --set."""
     for option in (
         click.option(
             "--set",
@@ -54,6 +55,13 @@ def config_options(command: Command) -> Command:
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Configuration file (YAML).",
+        ),
+        click.option(
+            "--base",
+            type=BASE,
+            metavar="NAME",
+            help=f"Base model in place of the preset's: {', '.join(base_names())}. "
+            "For others: embedtune init --base.",
         ),
         click.option(
             "--preset",
@@ -142,14 +150,23 @@ def build_config(options: Options, environment: Mapping[str, str]) -> Config:
         environment: Usually `os.environ`.
 
     Raises:
-        ConfigError: Both a preset and a file are given, or the configuration is not valid.
+        ConfigError: A preset or a base model is given together with a file, or the configuration is not valid.
     """
+    base = options.get("base")
     if options.get("preset") and options.get("config_file"):
         raise ConfigError("two configurations were given", got="--preset and --config", expected="one of them")
+    if base and options.get("config_file"):
+        raise ConfigError(
+            "a configuration file has its own contract",
+            got="--base and --config",
+            expected="--base with --preset",
+            fix=f"write a file for this base model: embedtune init FILE --base {base}",
+        )
     overrides = list(options.get("overrides") or ())
     overrides += [f"ingest.limit={options['limit']}"] if options.get("limit") else []
     overrides += [f"evaluate.decide_on={options['decide_on']}"] if options.get("decide_on") else []
     source = str(options.get("preset") or options.get("config_file") or DEFAULT_PRESET)
+    source = f"{source}+{base}" if base else source
     return apply_environment(load_config(source, overrides), environment)
 
 

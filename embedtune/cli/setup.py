@@ -38,7 +38,8 @@ from embedtune.core.secrets import secrets_of
 @click.option(
     "--base",
     metavar="MODEL",
-    help="Base model; the contract is written from its own files. A hub id, a directory, s3://… or package:NAME.",
+    help="Base model: a name that --base of the other commands knows, or a hub id, a directory, s3://… or "
+    "package:NAME, whose contract is written from its own files.",
 )
 @click.option("--revision", metavar="COMMIT", help="Commit of the hub repository that --base names.")
 def init(path: Path, preset: str, base: str | None, revision: str | None) -> None:
@@ -106,17 +107,19 @@ def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
 @config_options
 @work_option()
 @limit_option
+@click.option("--sample", type=click.IntRange(0, 1000), default=0, help="LLM calls to send and measure.")
 @output_options
-def estimate(docs: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+def estimate(docs: str, work: Path, sample: int, as_json: bool, verbose: bool, **options: Any) -> None:
     """Estimate what a run would cost.
 
-    Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM.
+    Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM,
+    except with --sample: then some calls are sent, their tokens are measured, and the run finds their replies.
     """
     from embedtune.local.estimate import estimate_run
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress)
+        result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress, sample)
     show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
 
 

@@ -92,7 +92,11 @@ def metrics_table(name: str, entry: SetMetrics) -> Table:
     delta = [entry.delta[metric] for metric in SHOWN_METRICS]
     rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
     rows.append(["interval", *(f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
-    return table(["", *SHOWN_METRICS], rows, title=f"\n{name}: {entry.queries} questions")
+    return table(
+        ["", *SHOWN_METRICS],
+        rows,
+        title=f"\n{name}: {entry.queries} questions, {entry.units} families of documents",
+    )
 
 
 def estimate_table(estimate: "RunEstimate") -> Table:

@@ -18,7 +18,7 @@ from embedtune.core.records.base import Part
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # the version of manifest.json; in format 1 the contract was among the settings
-Settings = dict[str, JsonValue]  # a stage's settings: compared as a whole and never read by key
+Settings = dict[str, JsonValue]  # a stage's settings: compared as a whole; only the precision is read by key
 Figure = float | int | str
 
 
@@ -35,8 +35,8 @@ class Schema:
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        Schema("chunks", 1, ("documents.parquet", "chunks.parquet", "skipped.parquet"), "ingest"),
-        Schema("questions", 1, ("questions.parquet", "rejected.parquet"), "generate"),
+        Schema("chunks", 2, ("documents.parquet", "chunks.parquet", "skipped.parquet"), "ingest"),
+        Schema("questions", 2, ("questions.parquet", "rejected.parquet"), "generate"),
         Schema(
             "dataset",
             1,

@@ -33,7 +33,8 @@ class EncoderContract(BaseModel):
         default=None,
         pattern=r"^[0-9a-f]{64}$",
         description="SHA-256 of the weights, checked before they are used: of model.safetensors; of several "
-        "files, what `sha256sum model-*.safetensors | sha256sum` prints.",
+        "files, what `sha256sum model*.safetensors | sha256sum` prints; with Dense modules, their files "
+        "`*/model.safetensors` follow.",
     )
     trust_remote_code: bool = Field(
         default=False,

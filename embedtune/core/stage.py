@@ -24,6 +24,8 @@ from embedtune.core.artifacts import (
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
 from embedtune.core.directories import require_replaceable
+from embedtune.core.encoders.precision import compute_of, same_everywhere
+from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 
@@ -50,6 +52,7 @@ STAGES = (
     StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset")),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+ENCODING = ("generate", "mine", "train", "evaluate")  # what they write depends on the precision of vectors
 ARTIFACT_OF = {stage.name: stage.artifact for stage in STAGES}
 
 
@@ -158,7 +161,8 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 
     Args:
         stage: Name of the stage.
-        config: The whole configuration; only the stage's section, the contract and the seed count.
+        config: The whole configuration; only the stage's section, the contract, the seed and, where vectors are
+            computed, their precision count.
         inputs: The fingerprint of each input, by name.
         module: Module of the stage's package that does the work.
     """
@@ -175,6 +179,7 @@ def stage_provenance(stage: str, config: Config, inputs: dict[str, str], module:
 VOLATILE_LLM = (
     *("base_url", "api_key_env", "api_key_header", "headers", "query"),
     *("concurrency", "timeout_s", "retries", "outage_s", "price_in", "price_out"),
+    *("batch", "batch_price"),
 )
 VOLATILE: dict[str, IncEx] = {
     "generate": {
@@ -190,6 +195,34 @@ def stage_settings(config: Config, stage: str) -> Settings:
     """Return the settings that determine what `stage` writes, for its manifest."""
     exclude = {stage: VOLATILE[stage]} if stage in VOLATILE else None
     data = config.model_dump(mode="json", include={stage}, exclude=exclude)
+    if stage in ENCODING:
+        # What `auto` means on this machine: vectors of another precision make another artifact.
+        runtime = same_everywhere(config.runtime) if stage == "generate" else config.runtime
+        data["runtime"] = {"precision": compute_of(runtime), "attention": runtime.attention}
     # Converted via JSON, so that they compare equal to the settings in a manifest.
     settings: Settings = json.loads(json.dumps(data))
     return settings
+
+
+def require_same_precision(stage: str, config: Config, inputs: Mapping[str, Artifact]) -> None:
+    """Check that the inputs of a stage were made in the precision that it computes in.
+
+    Args:
+        stage: Name of the stage.
+        config: The configuration; its `runtime` counts.
+        inputs: Artifacts by name; those that no model made, such as labelled data of the user, pass.
+
+    Raises:
+        ConfigError: One was made in another precision, or with another attention.
+    """
+    ours = stage_settings(config, stage)["runtime"]
+    for name, artifact in inputs.items():
+        theirs = artifact.manifest.settings.get("runtime")
+        if theirs not in (None, ours):
+            raise ConfigError(
+                f"the {name} and {stage} have different precisions, so their figures cannot be compared",
+                got=f"{name}: {theirs}; {stage}: {ours}",
+                expected="one precision and one attention in mine, train and evaluate",
+                fix="name them instead of auto (--set runtime.precision=bf16 or fp32), or run the earlier stages "
+                "again on this machine",
+            )

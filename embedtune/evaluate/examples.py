@@ -10,7 +10,7 @@ from embedtune.core.records.evaluation import (
 )
 from embedtune.core.retrieval.beir import Record
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
-from embedtune.evaluate.bootstrap import DECIMALS
+from embedtune.evaluate.intervals import DECIMALS
 from embedtune.evaluate.result import SetResult
 
 SHOWN = 3  # passages shown of each system's ranking
@@ -50,7 +50,6 @@ def _example(result: SetResult, query: Record, passages: dict[str, Record]) -> E
 
 
 def _ranking(result: SetResult, query_id: str, system: str, passages: dict[str, Record]) -> Ranking:
-    relevant = result.data.qrels[query_id]
     return Ranking(
         ndcg_at_10=round(result.per_query[system][query_id][DECIDING_METRIC], DECIMALS),
         first_relevant_rank=result.first_rank(system, query_id),
@@ -58,7 +57,7 @@ def _ranking(result: SetResult, query_id: str, system: str, passages: dict[str, 
             RankedPassage(
                 id=passage_id,
                 score=round(result.runs[system][query_id][passage_id], DECIMALS),
-                relevant=passage_id in relevant,
+                relevant=result.answers(query_id, passage_id),
                 text=passages[passage_id].text,
             )
             for passage_id in result.ranking(system, query_id)[:SHOWN]

@@ -132,14 +132,12 @@ def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
 def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document]]:
     """Return each passage once, in the order of first occurrence, and the documents by path."""
     contract = artifact.manifest.contract
-    paths = {
-        row["doc_id"]: row["path"]
-        for row in pq.read_table(artifact.path / "documents.parquet", columns=["doc_id", "path"]).to_pylist()
-    }
+    table = pq.read_table(artifact.path / "documents.parquet", columns=["doc_id", "path", "metadata"])
+    rows = {row["doc_id"]: row for row in table.to_pylist()}
     corpus: dict[str, Record] = {}
-    documents: dict[str, Document] = {path: Document() for path in paths.values()}
+    documents: dict[str, Document] = {row["path"]: Document() for row in rows.values()}
     for row in pq.read_table(artifact.path / "chunks.parquet").to_pylist():
-        path = paths[row["doc_id"]]
+        path, said = rows[row["doc_id"]]["path"], rows[row["doc_id"]]["metadata"]
         document = documents[path]
         document.chunk_ids.append(row["chunk_id"])
         document.texts.append(_normal(row["text"]))
@@ -148,10 +146,13 @@ def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document
             "path": path,
             "heading": row["heading_path"],
             "group_id": row["group_id"],
+            "family_id": row["family"],
             "split": row["split"],
             "boilerplate": row["boilerplate"],
             "n_words": row["n_words"],
         }
+        if said:
+            metadata["document"] = dict(said)
         text = contract.render_passage(row["heading_path"], row["text"])
         corpus.setdefault(row["chunk_id"], Record(row["chunk_id"], text, metadata))
     return list(corpus.values()), documents

@@ -1,13 +1,13 @@
 """The results on one set: the run of each system and its metrics, query by query."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
+from embedtune.core.retrieval.passage_groups import family_of, group_of, grouped_qrels, grouped_run
 from embedtune.core.retrieval.word_overlap import word_overlaps
-from embedtune.evaluate.bootstrap import Differences, paired_intervals
+from embedtune.evaluate.intervals import Differences, Sampling, Units, paired_intervals
 from embedtune.evaluate.retrieve import Run
 
 
@@ -15,22 +15,46 @@ from embedtune.evaluate.retrieve import Run
 class SetResult:
     """The outcome of every system on one set.
 
+    Near-duplicates of a right passage are right: rankings and judgements are read by near-duplicate group. The
+    first passage of a group counts, later ones are dropped from the ranking.
+
     Args:
         name: Name of the set.
         data: Queries, corpus and relevance judgements.
-        runs: The run of each system.
+        runs: The run of each system, by passage.
         k: Cut-offs of the metrics.
+        smaller: The outcome of the models with vectors cut to each smaller size that the contract serves.
     """
 
     name: str
     data: RetrievalSet
     runs: dict[str, Run]
     k: tuple[int, ...]
+    smaller: "dict[int, SetResult]" = field(default_factory=dict)
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Near-duplicate group of each passage."""
+        return group_of(self.data.corpus)
+
+    @cached_property
+    def judged_groups(self) -> dict[str, dict[str, int]]:
+        """Judgement of each judged group, by query."""
+        return grouped_qrels(self.data.qrels, self.groups)
+
+    @cached_property
+    def units(self) -> Units:
+        """The document families of each query: those of the passages that answer it, in the order of their ids."""
+        families = family_of(self.data.corpus)
+        return Units([[families[p] for p in sorted(self.data.qrels[query.id])] for query in self.data.queries])
 
     @cached_property
     def per_query(self) -> dict[str, PerQuery]:
         """Metrics by system and query."""
-        return {system: evaluate_run(run, self.data.qrels, self.k) for system, run in self.runs.items()}
+        return {
+            system: evaluate_run(grouped_run(run, self.groups), self.judged_groups, self.k)
+            for system, run in self.runs.items()
+        }
 
     def rows(self, system: str) -> list[dict[str, float]]:
         """The metrics of a system, in the order of the queries."""
@@ -41,12 +65,21 @@ class SetResult:
         return mean_metrics(self.per_query[system])
 
     def ranking(self, system: str, query_id: str) -> list[str]:
-        """Ids of the passages that a system found for a query, best first."""
-        return ranking_of(self.runs[system].get(query_id, {}))
+        """Ids of the first passage of each group that a system found for a query, best first."""
+        scores = self.runs[system].get(query_id, {})
+        first: dict[str, str] = {}
+        for passage in ranking_of(scores):
+            first.setdefault(self.groups[passage], passage)
+        return [first[group] for group in ranking_of({group: scores[first[group]] for group in first})]
+
+    def answers(self, query_id: str, passage_id: str) -> bool:
+        """Return whether a passage, or one that it nearly duplicates, answers a query."""
+        return self.groups[passage_id] in self.judged_groups[query_id]
 
     def first_rank(self, system: str, query_id: str) -> int | None:
         """Rank of the first relevant passage, or None if it was not found."""
-        return first_relevant_rank(self.ranking(system, query_id), self.data.qrels[query_id])
+        ranking = [self.groups[passage] for passage in self.ranking(system, query_id)]
+        return first_relevant_rank(ranking, self.judged_groups[query_id])
 
     @cached_property
     def lexical_share(self) -> float:
@@ -65,15 +98,9 @@ class SetResult:
         return sum(overlaps) / len(overlaps)
 
 
-def differences(results: list[SetResult], other: str, settings: EvaluateSettings, seed: int) -> Differences:
+def differences(results: list[SetResult], other: str, sampling: Sampling) -> Differences:
     """Return the paired difference of the tuned model and another system, by set and metric."""
     return {
-        result.name: paired_intervals(
-            result.rows("tuned"),
-            result.rows(other),
-            settings.bootstrap_samples,
-            settings.confidence,
-            seed,
-        )
+        result.name: paired_intervals(result.rows("tuned"), result.rows(other), result.units, sampling)
         for result in results
     }

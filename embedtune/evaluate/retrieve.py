@@ -11,13 +11,23 @@ from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import Indices, top_k
+from embedtune.core.retrieval.sizes import cut
 
 Run = dict[str, dict[str, float]]  # score by query id and passage id
 PASSAGES_AT_ONCE = 65_536  # vectors in memory; 32 of the encoder cache's blocks: 0.5 GB at 2,048 dimensions
 
 
 def dense_run(encoder: Encoder, data: RetrievalSet, k: int, device: str, progress: Progress) -> Run:
-    """Encode a set and search it exactly, in bounded memory: only one block of passage vectors exists at a time.
+    """Encode a set and search it exactly with vectors of the full size; see `dense_runs`."""
+    return dense_runs(encoder, data, k, device, progress)[None]
+
+
+def dense_runs(
+    encoder: Encoder, data: RetrievalSet, k: int, device: str, progress: Progress, smaller: Sequence[int] = ()
+) -> dict[int | None, Run]:
+    """Encode a set once and search it exactly with vectors of each size, in bounded memory.
+
+    Only one block of passage vectors exists at a time.
 
     Args:
         encoder: Encoder of the system under test.
@@ -25,19 +35,27 @@ def dense_run(encoder: Encoder, data: RetrievalSet, k: int, device: str, progres
         k: Number of passages kept per query.
         device: Device to search on, "cpu" or "cuda".
         progress: Updated while texts are encoded.
+        smaller: Sizes to cut the vectors to, in addition to the full one.
+
+    Returns:
+        The run with each size; None is the full one.
 
     Raises:
         GateError: A vector is not finite.
     """
     corpus = _in_tie_order(data.corpus)
     queries = encoder.encode_queries([query.text for query in data.queries], progress)
-    scores = np.empty((len(queries), 0), dtype=np.float32)
-    indices = np.empty((len(queries), 0), dtype=np.int64)
+    sizes = (None, *smaller)
+    scores = {size: np.empty((len(queries), 0), dtype=np.float32) for size in sizes}
+    indices = {size: np.empty((len(queries), 0), dtype=np.int64) for size in sizes}
     for start in range(0, len(corpus), PASSAGES_AT_ONCE):
         texts = [passage.text for passage in corpus[start : start + PASSAGES_AT_ONCE]]
-        found, where = top_k(queries, encoder.encode_passages(texts, progress), k, device=device)
-        scores, indices = _merged((scores, found), (indices, where + start), k)
-    return _as_run(data.queries, corpus, scores, indices)
+        passages = encoder.encode_passages(texts, progress)
+        for size in sizes:
+            left, right = (vectors if size is None else cut(vectors, size) for vectors in (queries, passages))
+            found, where = top_k(left, right, k, device=device)
+            scores[size], indices[size] = _merged((scores[size], found), (indices[size], where + start), k)
+    return {size: _as_run(data.queries, corpus, scores[size], indices[size]) for size in sizes}
 
 
 def lexical_run(data: RetrievalSet, k: int) -> Run:

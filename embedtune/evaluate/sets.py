@@ -2,14 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.comparisons import SYNTHETIC
+from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import EmbedtuneError, InputError
+from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import RetrievalSet, read_retrieval_set
+from embedtune.core.retrieval.hub_files import files_of
+from embedtune.core.retrieval.passage_groups import in_groups
 
 SPLIT = "test"
+NEAR_DUPLICATES = {"near_duplicate_jaccard", "near_duplicate_containment", "boilerplate_documents"}
 FILES = ("corpus.jsonl", "queries.jsonl", f"qrels/{SPLIT}.tsv")
 
 
@@ -26,7 +32,7 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
                 got=repr(name),
                 expected=f"a name that is neither empty nor {SYNTHETIC!r}",
             )
-        missing = [file for file in FILES if not (directory / file).is_file()]
+        missing = [file for file in FILES if not files_of(directory / file)]
         if missing:
             raise InputError(
                 f"the evaluation set {name} is not complete",
@@ -36,16 +42,23 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
             )
 
 
-def fingerprint(directory: Path) -> str:
-    """Return a hash of the files that an evaluation reads from a BEIR directory."""
-    digest = hashlib.sha256()
+def fingerprint(directory: Path, settings: IngestSettings) -> str:
+    """Return a hash of what an evaluation on a BEIR directory depends on: files, and what near-duplicates are."""
+    digest = hashlib.sha256(settings.model_dump_json(include=NEAR_DUPLICATES).encode())
     for name in FILES:
-        digest.update(file_sha256(directory / name).encode())
+        for file in files_of(directory / name):
+            digest.update(file_sha256(file).encode())
     return digest.hexdigest()
 
 
-def load_set(name: str, directory: Path) -> RetrievalSet:
-    """Read the test split of a BEIR directory.
+def load_set(name: str, directory: Path, settings: IngestSettings, progress: Progress) -> RetrievalSet:
+    """Read the test split of a BEIR directory, with the near-duplicate group and family of each passage.
+
+    Args:
+        name: Name of the set, for messages.
+        directory: The directory.
+        settings: When passages are near-duplicates, for a set that does not say.
+        progress: Updated while they are looked for.
 
     Raises:
         InputError: The set has no judged query or no passage, or is damaged.
@@ -63,7 +76,7 @@ def load_set(name: str, directory: Path) -> RetrievalSet:
             if name == SYNTHETIC
             else "check that qrels/test.tsv judges queries of queries.jsonl",
         )
-    return data
+    return replace(data, corpus=in_groups(data.corpus, settings, progress))
 
 
 def named(name: str, system: str, error: EmbedtuneError) -> EmbedtuneError:

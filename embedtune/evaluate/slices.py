@@ -1,18 +1,20 @@
 """Measures where tuning helps and where it hurts: nDCG@10 by kind of question."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
 from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import SetSlices, Slice, Slices
-from embedtune.core.retrieval.beir import Record
+from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
-from embedtune.evaluate.bootstrap import DECIMALS, bootstrap_intervals
+from embedtune.evaluate.intervals import DECIMALS, DIFFERENCE, MEAN, Sampling, mean_intervals
 from embedtune.evaluate.result import SetResult
 
-SMALL = 10  # number of queries below which a slice is marked, because its interval is too wide to say much
+SMALL = 10  # document families below which a slice is marked, because its interval is too wide to say much
+MOST_VALUES = 20  # of a metadata column; those with the fewest queries are one slice
 Value = tuple[int, str]  # sorts first by the number, then by the label
 SliceKey = Callable[[Record, int | None], Value | None]
 
@@ -61,6 +63,33 @@ DIMENSIONS: dict[str, SliceKey] = {
 }
 
 
+def _by_column(column: str, data: RetrievalSet) -> SliceKey:
+    """Group queries by a metadata column of the documents that answer them, else by their own."""
+    said = {record.id: _said(record, column) for record in data.corpus}
+    values: dict[str, str] = {}
+    for query in data.queries:
+        found = {value for passage in data.qrels[query.id] if (value := said[passage])}
+        if value := "several values" if len(found) > 1 else "".join(found) or _said(query, column):
+            values[query.id] = value
+    counts = Counter(values.values())
+    kept = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]
+
+    def of(query: Record, _: int | None) -> Value | None:
+        value = values.get(query.id)
+        if value is None:
+            return None
+        return (0, value) if value in kept else (1, f"{len(counts) - MOST_VALUES} other values")
+
+    return of
+
+
+def _said(record: Record, column: str) -> str:
+    """Return the value of a column: of the document that a passage is from, or of the record itself."""
+    document = record.metadata.get("document")
+    value = document.get(column) if isinstance(document, dict) else record.metadata.get(column)
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
 def slices_record(results: list[SetResult], settings: EvaluateSettings, seed: int) -> Slices:
     """Return the content of slices.json."""
     return Slices(
@@ -83,25 +112,27 @@ def slices_of(result: SetResult, settings: EvaluateSettings, seed: int) -> tuple
     columns = [[row[DECIDING_METRIC] for row in result.rows(system)] for system in systems]
     values = np.array(columns, dtype=np.float64).T
     difference = values[:, systems.index("tuned")] - values[:, systems.index("base")]
-    table = np.column_stack([values, difference])
+    sampling = Sampling.of(settings, seed)
     ranks = [result.first_rank("bm25", query.id) for query in result.data.queries]
     slices = []
-    for dimension, key in DIMENSIONS.items():
+    by_column = {column: _by_column(column, result.data) for column in settings.slice_by}
+    for dimension, key in (DIMENSIONS | by_column).items():
         groups: dict[Value, list[int]] = {}
         for number, (query, rank) in enumerate(zip(result.data.queries, ranks, strict=True)):
             value = key(query, rank)
             if value is not None:
                 groups.setdefault(value, []).append(number)
         for value, members in sorted(groups.items()):
-            *means, delta = bootstrap_intervals(
-                table[members], settings.bootstrap_samples, settings.confidence, seed
-            )
+            units = result.units.of(members)
+            means = mean_intervals(values[members], units, sampling, MEAN)
+            (delta,) = mean_intervals(difference[members, None], units, sampling, DIFFERENCE)
             slices.append(
                 Slice(
                     dimension=dimension,
                     value=value[1],
                     queries=len(members),
-                    small=len(members) < SMALL,
+                    units=units.count,
+                    small=units.count < SMALL,
                     systems=dict(zip(systems, means, strict=True)),
                     delta=delta,
                 )

@@ -10,18 +10,22 @@ from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract, load_contract, require_same
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
-from embedtune.core.encoders.pytorch import TorchEncoder, device_of
+from embedtune.core.encoders.precision import compute_of, device_of
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE, Measured
+from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
-from embedtune.core.stage import Context, Outcome, StageRun
+from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult, differences
-from embedtune.evaluate.retrieve import dense_run, lexical_run
+from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
 from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
+from embedtune.evaluate.sizes import size_metrics, size_notes
 from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, seen_notes, write_per_query
 from embedtune.evaluate.verdict import deciding_set, verdict_record
@@ -54,6 +58,7 @@ def run(
     decided_on = deciding_set(config.evaluate.decide_on, list(against.eval_sets))
     check_names(against.eval_sets)
     artifacts = this.read(dataset=dataset, model=model)
+    require_same_precision("evaluate", config, artifacts)
     require_same(config.contract, load_contract(model), str(model))
     inputs: dict[str, Artifact | str] = {**artifacts, **_further_inputs(config, against, context.secrets)}
     return this.write(inputs, lambda path: _evaluate(dataset, model, path, context, against, decided_on))
@@ -63,12 +68,15 @@ def _evaluate(
     dataset: Path, model: Path, path: Path, context: Context, comparisons: Comparisons, decided_on: str
 ) -> Outcome:
     settings, seed = context.config.evaluate, context.config.seed
+    sampling = Sampling.of(settings, seed)
     results = _measure(dataset, model, context, comparisons)
-    against_base = differences(results, "base", settings, seed)
-    against_champion = differences(results, "champion", settings, seed) if comparisons.champion else None
+    against_base = differences(results, "base", sampling)
+    against_champion = differences(results, "champion", sampling) if comparisons.champion else None
     leak = next(lexical_leak(result) for result in results if result.name == decided_on)
-    verdict = verdict_record(against_base, against_champion, decided_on, settings.confidence, leak)
-    write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion))
+    measured = _measured(context.config)
+    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured, leak)
+    sizes = {result.name: size_metrics(result, sampling) for result in results}
+    write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
     write_record(path / VERDICT_FILE, verdict)
     write_record(path / SLICES_FILE, slices_record(results, settings, seed))
     write_record(path / EXAMPLES_FILE, examples_record(results, settings.examples))
@@ -78,7 +86,15 @@ def _evaluate(
     return Outcome(
         {f"queries.{result.name}": len(result.data.queries) for result in results},
         report_metrics(results, against_base, verdict),
-        (*seen_notes(results, settings, seed), *remarks),
+        (*seen_notes(results, settings, seed), *remarks, *size_notes(results, sizes)),
+    )
+
+
+def _measured(config: Config) -> Measured:
+    return Measured(
+        precision=compute_of(config.runtime),
+        attention=config.runtime.attention,
+        dimension=config.contract.dimensions[0],
     )
 
 
@@ -86,7 +102,7 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
     inputs = {}
     for position, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The position is part of the key, since the first set decides.
-        inputs[f"eval_set.{position}.{name}"] = fingerprint(directory)
+        inputs[f"eval_set.{position}.{name}"] = fingerprint(directory, config.ingest)
     if comparisons.champion is not None:
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
@@ -100,30 +116,55 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
     """Run every system on every set, with one model in memory at a time."""
     config = context.config
     cuts = tuple(sorted({*config.evaluate.k, 10}))
-    depth, device = cuts[-1], device_of(config.runtime)
-    sets = {name: load_set(name, path) for name, path in ({SYNTHETIC: dataset} | comparisons.eval_sets).items()}
-    runs = {name: {"bm25": lexical_run(data, depth)} for name, data in sets.items()}
-    for system, encoder in _encoders(model, context, comparisons):
+    device = device_of(config.runtime)
+    paths = {SYNTHETIC: dataset} | comparisons.eval_sets
+    sets = {name: load_set(name, path, config.ingest, context.progress) for name, path in paths.items()}
+    depths = {name: search_depth(group_of(data.corpus), cuts[-1]) for name, data in sets.items()}
+    sizes = config.contract.dimensions[1:]
+    runs: dict[str, dict[int | None, dict[str, Run]]] = {
+        name: {size: {} for size in (None, *sizes)} for name in sets
+    }
+    for name, data in sets.items():
+        runs[name][None]["bm25"] = lexical_run(data, depths[name])
+    for system, encoder, offered in _encoders(model, context, comparisons):
+        smaller = [size for size in sizes if size in offered]
         for name, data in sets.items():
             log.info("evaluate: %s on %s, %d queries", system, name, len(data.queries))
             try:
-                runs[name][system] = dense_run(encoder, data, depth, device, context.progress)
+                found = dense_runs(encoder, data, depths[name], device, context.progress, smaller)
             except GateError as error:
                 raise named(name, system, error) from error
-    return [SetResult(name, data, runs[name], cuts) for name, data in sets.items()]
+            for size, run in found.items():
+                runs[name][size][system] = run
+    return [
+        SetResult(
+            name,
+            data,
+            runs[name][None],
+            cuts,
+            {size: SetResult(name, data, runs[name][size], cuts) for size in sizes},
+        )
+        for name, data in sets.items()
+    ]
 
 
-def _encoders(model: Path, context: Context, comparisons: Comparisons) -> Iterator[tuple[str, Encoder]]:
+def _encoders(
+    model: Path, context: Context, comparisons: Comparisons
+) -> Iterator[tuple[str, Encoder, tuple[int, ...]]]:
+    """Yield each system: its name, its encoder, and the sizes below the full one to measure it with."""
     config, secrets, cache = context.config, context.secrets, context.cache
     vectors, contract = cache / "embeddings", config.contract
     base = resolve_base(contract, config.base, cache, config.storage, secrets)
-    yield "base", TorchEncoder(base, contract, config.runtime, vectors)
-    yield "tuned", TorchEncoder(model, contract, config.runtime, vectors)
+    smaller = contract.dimensions[1:]
+    yield "base", TorchEncoder(base, contract, config.runtime, vectors), smaller
+    yield "tuned", TorchEncoder(model, contract, config.runtime, vectors), smaller
     if comparisons.champion is not None:
-        champion = comparisons.champion
-        yield "champion", TorchEncoder(champion, load_contract(champion), config.runtime, vectors)
+        theirs = load_contract(comparisons.champion)
+        champion = TorchEncoder(comparisons.champion, theirs, config.runtime, vectors)
+        yield "champion", champion, theirs.dimensions[1:]
     if comparisons.endpoint is not None:
-        yield "endpoint", _endpoint(comparisons.endpoint, config, secrets)
+        # At the full size only: export's parity covers how an engine cuts vectors.
+        yield "endpoint", _endpoint(comparisons.endpoint, config, secrets), ()
 
 
 def _endpoint(url: str, config: Config, secrets: Secrets) -> Encoder:

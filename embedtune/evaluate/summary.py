@@ -1,33 +1,47 @@
 """Writes what the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
-from embedtune.core.records.evaluation import Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, VerdictRecord
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
-from embedtune.evaluate.bootstrap import DECIMALS, Differences, paired_intervals
+from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
 from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
+FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0013)
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 
 
 def metrics_record(
-    results: list[SetResult], against_base: Differences, against_champion: Differences | None
+    results: list[SetResult],
+    against_base: Differences,
+    against_champion: Differences | None,
+    sizes: Mapping[str, tuple[SizeMetrics, ...]],
 ) -> Metrics:
-    """Return the content of metrics.json."""
+    """Return the content of metrics.json.
+
+    Args:
+        results: One per set.
+        against_base: Differences tuned - base.
+        against_champion: Differences tuned - champion; None without one.
+        sizes: The metrics with smaller vectors, by set.
+    """
     return Metrics(
         sets={
             result.name: SetMetrics(
                 queries=len(result.data.queries),
+                units=result.units.count,
                 systems={
                     system: {name: round(value, DECIMALS) for name, value in result.means(system).items()}
                     for system in result.runs
                 },
                 delta=dict(against_base[result.name]),
                 delta_champion=dict(against_champion[result.name]) if against_champion else None,
+                smaller=sizes[result.name],
             )
             for result in results
         }
@@ -41,9 +55,13 @@ def report_metrics(
     figures: dict[str, float | int | str] = {"verdict": verdict.verdict.value, "decided_on": verdict.decided_on}
     for result in results:
         figures[f"{result.name}.queries"] = len(result.data.queries)
+        figures[f"{result.name}.families"] = result.units.count
         for system in result.runs:
             mean = result.means(system)[DECIDING_METRIC]
             figures[f"{result.name}.{system}.{DECIDING_METRIC}"] = round(mean, DECIMALS)
+        for dimension, smaller in result.smaller.items():
+            mean = smaller.means("tuned")[DECIDING_METRIC]
+            figures[f"{result.name}.tuned.{DECIDING_METRIC}.{dimension}_dimensions"] = round(mean, DECIMALS)
         figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
         figures[f"{result.name}.word_overlap"] = round(result.word_overlap, DECIMALS)
@@ -58,6 +76,11 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
         if queries < FEW_QUERIES:
             remarks.append(
                 f"{result.name}: only {queries} questions; the intervals are wide, treat them as an indication"
+            )
+        if result.units.count < FEW_UNITS:
+            remarks.append(
+                f"{result.name}: the questions are about only {result.units.count} families of documents, which "
+                "decide the width of the intervals; questions about more documents would narrow them"
             )
         leak = lexical_leak(result)
         if leak.found:
@@ -101,7 +124,7 @@ def seen_notes(results: list[SetResult], settings: EvaluateSettings, seed: int) 
 
 def _change_of(result: SetResult, unseen: list[int], settings: EvaluateSettings, seed: int) -> str:
     base, tuned = ([result.rows(system)[row] for row in unseen] for system in ("base", "tuned"))
-    intervals = paired_intervals(tuned, base, settings.bootstrap_samples, settings.confidence, seed)
+    intervals = paired_intervals(tuned, base, result.units.of(unseen), Sampling.of(settings, seed))
     change = intervals[DECIDING_METRIC]
     doubt = ", which contains 0" if change.direction == "unsure" else ""
     return (

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import ConfigError
-from embedtune.core.records.evaluation import Interval, Promotion, Verdict, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
-from embedtune.evaluate.bootstrap import Differences
+from embedtune.evaluate.intervals import Differences, Sampling
 from embedtune.evaluate.lexical_leak import LexicalLeak
 
 RULE = (
-    "WIN: the {width:.0%} bootstrap interval of the paired {metric} difference lies above 0 on the deciding set. "
-    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases."
+    "WIN: the {width:.0%} interval of the paired {metric} difference lies above 0 on the deciding set. "
+    "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases. "
+    "The units of an interval are families of near-duplicate documents, not single questions; with fewer than "
+    "{fewest} families there is no interval."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
 
@@ -55,7 +57,8 @@ def verdict_record(
     against_base: Differences,
     against_champion: Differences | None,
     decided_on: str,
-    confidence: float,
+    sampling: Sampling,
+    measured: Measured,
     leak: LexicalLeak | None = None,
 ) -> VerdictRecord:
     """Return the content of verdict.json.
@@ -64,29 +67,32 @@ def verdict_record(
     against the base.
 
     Args:
-        against_base: The differences tuned - base.
-        against_champion: The differences tuned - champion; None without one.
+        against_base: Differences tuned - base.
+        against_champion: Differences tuned - champion; None without one.
         decided_on: Name of the deciding set.
-        confidence: Width of the intervals.
+        sampling: How the intervals were computed.
+        measured: Precision and size of the vectors.
         leak: What matching words achieves on the deciding set; None if that is not known.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
     promotion = verdict_of(to_replace, decided_on)
+    fewest = sampling.fewest_units
     return VerdictRecord(
         verdict=verdict_of(ours, decided_on),
-        rule=RULE.format(width=confidence, metric=metric_title(DECIDING_METRIC)),
+        rule=RULE.format(width=sampling.confidence, metric=metric_title(DECIDING_METRIC), fewest=fewest),
         metric=DECIDING_METRIC,
-        confidence=confidence,
+        confidence=sampling.confidence,
         decided_on=decided_on,
         delta=ours[decided_on],
-        reasons=tuple(_reason(name, interval, name == decided_on) for name, interval in ours.items()),
+        reasons=tuple(_reason(name, interval, name == decided_on, fewest) for name, interval in ours.items()),
         promotion=Promotion(
             against="champion" if against_champion else "base",
             verdict=promotion,
             better=promotion is Verdict.WIN,
             delta=to_replace[decided_on],
         ),
+        measured=measured,
         caution=_caution(leak),
     )
 
@@ -98,7 +104,10 @@ def _caution(leak: LexicalLeak | None) -> str:
     return f"{leak.sentence}{'; ' + advice if leak.name == SYNTHETIC else ''}."
 
 
-def _reason(name: str, interval: Interval, decides: bool) -> str:
-    role = " (decides)" if decides else ""
+def _reason(name: str, interval: Interval, decides: bool, fewest: int) -> str:
+    start = f"{name}{' (decides)' if decides else ''}: {interval.mean:+.4f}, "
+    families = f"{interval.units} document {'family' if interval.units == 1 else 'families'}"
+    if interval.units < fewest:
+        return f"{start}no interval: the questions are about {families}, at least {fewest} are needed"
     position = POSITIONS[interval.direction]
-    return f"{name}{role}: {interval.mean:+.4f}, interval {interval.low:+.4f} to {interval.high:+.4f}, {position}"
+    return f"{start}interval {interval.low:+.4f} to {interval.high:+.4f}, {position}, {families}"

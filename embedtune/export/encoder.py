@@ -1,11 +1,13 @@
-"""The whole encoder as one torch module: transformer, pooling, Matryoshka truncation, L2 normalisation."""
+"""The whole encoder as one torch module: transformer, pooling, Dense, Matryoshka truncation, L2 normalisation."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from embedtune.core.contract import Pooling
+from embedtune.core.encoders.modules import VECTOR
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -18,13 +20,17 @@ class EncoderGraph(nn.Module):
         body: A transformer whose first output contains one vector per token.
         pooling: How these vectors become one.
         token_types: Whether the body takes token types; they are always 0 here.
+        dense: The Dense modules after the pooling, which take and return a dictionary of features.
     """
 
-    def __init__(self, body: nn.Module, pooling: Pooling, token_types: bool) -> None:
+    def __init__(
+        self, body: nn.Module, pooling: Pooling, token_types: bool, dense: Sequence[nn.Module] = ()
+    ) -> None:
         super().__init__()
         self.body = body
         self.pooling = pooling
         self.token_types = token_types
+        self.dense = nn.ModuleList(dense)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, dimensions: Tensor) -> Tensor:
         """Return one vector per row.
@@ -40,6 +46,8 @@ class EncoderGraph(nn.Module):
         types = {"token_type_ids": torch.zeros_like(input_ids)} if self.token_types else {}
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **types)
         vectors = pooled(hidden.last_hidden_state.float(), attention_mask, self.pooling)
+        for module in self.dense:
+            vectors = module({VECTOR: vectors})[VECTOR]
         return unit(truncated(vectors, dimensions))
 
 
@@ -50,11 +58,14 @@ def encoder_graph(model: "SentenceTransformer", pooling: Pooling) -> EncoderGrap
         model: As `load_model` returned it: its first module is the transformer.
         pooling: The contract's.
     """
+    from sentence_transformers.sentence_transformer.modules import Dense
+
     body: Any = model[0].auto_model
     # Eager attention accepts any mask as a tensor; SDPA would decide at the traced length whether it is causal.
     body.set_attn_implementation("eager")
     token_types = getattr(body.config, "type_vocab_size", 0) > 0
-    return EncoderGraph(body.float().cpu(), pooling, token_types).eval()
+    dense = [module.float().cpu() for module in model if isinstance(module, Dense)]
+    return EncoderGraph(body.float().cpu(), pooling, token_types, dense).eval()
 
 
 def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:

@@ -16,7 +16,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.exact_search import top_k
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, evaluate_run, mean_metrics
+from embedtune.core.retrieval.passage_groups import group_of, mean_ndcg, search_depth
 from embedtune.export.int8_cpu import graph_files, write_int8
 from embedtune.export.parity import Variant
 from embedtune.export.parity_texts import Sample
@@ -133,9 +133,9 @@ def dev_ndcg(encoder: Encoder, data: RetrievalSet, progress: Progress) -> float 
         return None
     queries = encoder.encode_queries([query.text for query in data.queries], progress)
     passages = encoder.encode_passages([passage.text for passage in data.corpus], progress)
-    scores, indices = top_k(queries, passages, 10)
+    scores, indices = top_k(queries, passages, search_depth(group_of(data.corpus), 10))
     run = {
         query.id: {data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
         for query, found, values in zip(data.queries, indices.tolist(), scores.tolist(), strict=True)
     }
-    return mean_metrics(evaluate_run(run, data.qrels, (10,)))[DECIDING_METRIC]
+    return mean_ndcg(run, data)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from embedtune.core.artifacts import StageReport
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.encoders.onnx import load_tokenizer
+from embedtune.core.encoders.precision import in_float32
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.records.base import write_record
 from embedtune.core.records.engine import PARITY_FILE
@@ -55,7 +56,9 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
     queries = read_records(dataset / "queries.jsonl")
     draw = Draw(dev.corpus, queries, load_tokenizer(path), config.contract, config.seed)
     samples = draw_samples(draw, config.export.parity_texts)
-    torch = TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
+    # In float32, whatever the model was measured in: an engine must compute what the saved weights say, and bf16
+    # is less exact than the limits of this comparison.
+    torch = TorchEncoder(model, config.contract, in_float32(config.runtime), context.cache / "embeddings")
     case = Case(samples, reference_vectors(torch, samples, progress), dev)
     _write_reference(path / "reference.parquet", case)
     ndcg = dev_ndcg(torch, dev, progress)

@@ -18,7 +18,10 @@ UNRANKED = 0
 
 @dataclass(frozen=True)
 class Question:
-    """A written question; `reason` says why it was rejected and is empty if it was not."""
+    """A written question; `reason` says why it was rejected and is empty if it was not.
+
+    `same_as` and `similar_to` are the passages of rejected questions that were the same as this one, or similar.
+    """
 
     question_id: str
     question: str
@@ -33,6 +36,8 @@ class Question:
     base_rank: int = UNRANKED
     bm25_rank: int = UNRANKED
     reason: str = ""
+    same_as: tuple[str, ...] = ()
+    similar_to: tuple[str, ...] = ()
 
     @property
     def overall(self) -> float:
@@ -81,6 +86,8 @@ FIELDS = [
     ("question", pa.string()),
     ("answer", pa.string()),
     ("chunk_ids", pa.list_(pa.string())),
+    ("answer_ids", pa.list_(pa.string())),
+    ("unsure_ids", pa.list_(pa.string())),
     ("hops", pa.int32()),
     ("hop_facts", pa.list_(pa.string())),
     ("query_type", pa.string()),
@@ -117,6 +124,8 @@ def _row(question: Question) -> QuestionRow:
         "question": question.question,
         "answer": question.answer,
         "chunk_ids": list(question.chunk_ids),
+        "answer_ids": list(dict.fromkeys((*question.chunk_ids, *question.same_as))),
+        "unsure_ids": sorted({*question.similar_to} - {*question.chunk_ids, *question.same_as}),
         "hops": len(question.chunk_ids),
         "hop_facts": list(question.hop_facts),
         "query_type": question.slot.query_type,

@@ -66,8 +66,8 @@ def choose(shares: Mapping[Label, float], at: float) -> Label:
 
 
 def chosen_passages(passages: Iterable[Passage], settings: GenerateSettings, seed: int) -> list[Passage]:
-    """Return the passages to write questions about: no boilerplate, at most `max_chunks`, chosen by hash."""
-    usable = [passage for passage in passages if not passage.boilerplate]
+    """Return the usable passages to write questions about, at most `max_chunks`, chosen by hash."""
+    usable = [passage for passage in passages if passage.usable]
     usable.sort(key=lambda passage: draw(seed, "chosen", passage.chunk_id))
     return sorted(usable[: settings.max_chunks], key=lambda passage: passage.chunk_id)
 

@@ -12,7 +12,7 @@ from embedtune.core.errors import InputError
 from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.recording_header import RecordingHeader
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.wire import configured_url
+from embedtune.llm.wire import require_configured
 
 SAMPLE = "sample"  # the recording that embedtune ships
 REPLIES = "llm.sqlite"  # in the cache directory; contains the replies that were paid for
@@ -75,7 +75,7 @@ def require_reply_source(settings: GenerateSettings) -> None:
     """
     if recording_path(settings) is None:
         for endpoint in (settings.llm, judge_settings(settings)):
-            configured_url(endpoint)
+            require_configured(endpoint)
 
 
 def open_reply_source(config: Config, cache: Path) -> ReplySource:

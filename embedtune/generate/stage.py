@@ -4,12 +4,16 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
+from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
+from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
@@ -28,17 +32,20 @@ from embedtune.generate.filters import (
     without_same_words,
 )
 from embedtune.generate.masking import Masking, mask_calls, write_masked
-from embedtune.generate.passages import Passage, read_passages
+from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording import replayed_calls
+from embedtune.generate.repeated_questions import with_shared_answers, without_leaks
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
+from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
+WORTH_A_NOTE_USD = 0.005
 MUCH_REJECTED = 0.5  # share of rejected questions that is worth a note
 
 
@@ -54,14 +61,17 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
         ConfigError: A label in the proportions is unknown.
         LLMEndpointError: No LLM endpoint is configured, or it cannot be used.
         ReplayMiss: The recording has no reply to a request.
-        GateError: The cost ceiling is reached, or too many LLM calls failed.
+        GateError: There are too few passages to measure a model, the cost ceiling is reached, or too many LLM
+            calls failed.
     """
     this = StageRun("generate", output, context)
     settings = context.config.generate
     require_known_labels(settings)
     recording = recording_path(settings)
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed}
+    # The rule by which the stage split would refuse the questions is part of what generate does.
+    limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **limit}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
 
 
@@ -78,8 +88,9 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     require_reply_source(settings)  # fails now, not after the passages are embedded
     prompts = prompts_of(settings)
     passages = read_passages(chunks, config.contract, settings.context_words)
+    require_evaluable(passages, config.ingest)
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
-    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
+    encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
     vectors = encoder.encode_passages([passage.text for passage in passages], progress)
     source = open_reply_source(config, cache)
     calls = question_calls(passages, vectors, settings, config.seed, source)
@@ -87,12 +98,23 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
         made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
         write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
     masking = mask_calls(calls, settings.mask, progress)
-    questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context))
-    questions = apply_filters(questions, passages, vectors, encoder, settings, progress)
+    # A replay costs nothing, and its cache is a recording: nothing is booked there.
+    ledger = (
+        None if source.replay else Ledger(source.cache.path, scope=read_manifest(chunks, "chunks").fingerprint)
+    )
+    with closing(Budget(settings.max_cost, ledger)) as budget:
+        questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context, budget))
+        before_usd = budget.spent_usd - usage.cost_usd
+    questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
-    return _outcome(questions, usage, source, prompts, masking)
+    outcome = _outcome(questions, usage, source, prompts, masking)
+    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+
+
+def _spent_before(usd: float) -> list[str]:
+    return [f"earlier runs with the same chunks had spent {usd:.2f} USD"] if usd >= WORTH_A_NOTE_USD else []
 
 
 def question_calls(
@@ -122,9 +144,9 @@ async def _ask(
     source: ReplySource,
     prompts: Prompts,
     context: Context,
+    budget: Budget,
 ) -> tuple[list[Question], Usage]:
     settings, secrets, progress = context.config.generate, context.secrets, context.progress
-    budget = Budget(settings.max_cost)
     # Never the generator's key for a judge of its own: it may go to another address.
     judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
     client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)
@@ -144,24 +166,27 @@ def apply_filters(
     passages: Sequence[Passage],
     vectors: Vectors,
     encoder: Encoder,
-    settings: GenerateSettings,
+    config: Config,
     progress: Progress,
 ) -> list[Question]:
-    """Apply the score, example, wording, duplicate and round-trip filters, and store the ranks.
+    """Apply the score, example, wording, duplicate, leak and round-trip filters, and store the ranks.
 
     Args:
         questions: Questions that were written and judged.
         passages: All passages: the corpus that is searched.
         vectors: Base-model vectors of the passages.
         encoder: The base model.
-        settings: Limits of the filters.
+        config: Limits of the filters, in the sections generate and split.
         progress: Updated while the questions are encoded.
     """
+    settings, repeats = config.generate, config.split.duplicate_similarity
     texts = {passage.chunk_id: passage.text for passage in passages}
     judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
-    reworded = without_same_words(judged, texts, settings.max_word_overlap)
-    found = encoder.encode_queries([question.question for question in reworded], progress)
-    distinct = without_duplicates(reworded, found, settings.duplicate_similarity)
+    judged = without_same_words(judged, texts, settings.max_word_overlap)
+    found = encoder.encode_queries([question.question for question in judged], progress)
+    distinct = without_duplicates(judged, found, settings.duplicate_similarity)
+    distinct = with_shared_answers(distinct, found, settings.duplicate_similarity, repeats)
+    distinct = without_leaks(distinct, repeats)
     limit = rank_limit(settings, len(passages))
     corpus = Corpus([p.chunk_id for p in passages], [p.text for p in passages], vectors)
     return [round_trip(question, limit) for question in with_ranks(distinct, found, corpus, limit)]

@@ -1,48 +1,47 @@
-"""Decides which split a document belongs to: families of documents stay together, so that nothing leaks.
+"""Decides which split a passage belongs to: families of documents stay together, so that nothing leaks.
 
-Documents that share a near-duplicate chunk form a family (a connected component). Families are sorted by a hash of
-their smallest document id and the seed, and divided by cumulative share of chunks: first test, then dev; the rest
-is train. The order depends only on names and seed, so adding documents moves only families near the two cuts. A
-split takes families as long as that brings it closer to its share; no split is empty if there are at least three
-families (with two there is no dev split, with one only train).
+Documents that share a near-duplicate chunk form a family (a connected component). A family that is larger than
+`ingest.max_component_share`, be it a single document, is cut into parts at section borders. Families and parts are
+the units of splitting. Units are sorted by a hash of their name and the seed, and divided by cumulative share of
+chunks: first test, then dev; the rest is train. The order depends only on names and seed, so adding documents
+moves only units near the two cuts. A split takes units as long as that brings it closer to its share; no split is
+empty if there are at least three units (with two there is no dev split, with one only train).
 """
 
 import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from embedtune.core.config.ingest import IngestSettings
-from embedtune.core.errors import GateError
-from embedtune.core.retrieval.union_find import Labels, UnionFind
+from embedtune.core.retrieval.beir import SPLITS
+from embedtune.core.retrieval.union_find import Labels
+from embedtune.ingest.families import Occurrences, families
+from embedtune.ingest.sections import Flags, borders, parts
 
-PAIRS_SHOWN = 5
-EXCERPT = 160  # characters
+SEVERAL = "several"  # the split of a document that is in more than one
 
 
 @dataclass(frozen=True)
-class Occurrences:
-    """Every chunk of the corpus as numbers, shape (n,).
+class Units:
+    """What is assigned to a split as a whole: families, and the parts of families that are too large.
 
     Args:
-        documents: The number of each chunk's document, in the order of paths.
-        groups: The cluster of near-duplicates of each chunk.
+        of_chunks: The number of the unit of each chunk.
+        names: The name of each unit: the smallest id of its documents; for a part of a family the id of the
+            document that it begins in, and the position of its first chunk there.
+        cut: The documents of each family that was cut into parts.
     """
 
-    documents: Labels
-    groups: Labels
+    of_chunks: Labels
+    names: Sequence[str]
+    cut: Sequence[Labels] = ()
 
-    def shared(self) -> Labels:
-        """Return each pair (group, document) once, sorted by group, shape (m, 2)."""
-        shared: Labels = np.unique(np.stack([self.groups, self.documents], axis=1), axis=0)
-        return shared
-
-    def boilerplate(self, limit: int) -> Labels:
-        """Return the groups that are found in more than `limit` documents."""
-        groups, counts = np.unique(self.shared()[:, 0], return_counts=True)
-        return groups[counts > limit]
+    @property
+    def sizes(self) -> Labels:
+        """Number of chunks of each unit."""
+        return np.bincount(self.of_chunks, minlength=len(self.names))
 
 
 @dataclass(frozen=True)
@@ -51,123 +50,121 @@ class Membership:
 
     Args:
         boilerplate: The groups that are found in too many documents.
-        family: The family of each document.
-        splits: The split of each document.
+        units: The units, and which of them each chunk belongs to.
+        splits: The split of each chunk, as an index of `SPLITS`.
+        border: Whether each chunk is next to a border between splits: no questions are asked about it.
     """
 
     boilerplate: Labels
-    family: Labels
-    splits: list[str]
+    units: Units
+    splits: Labels
+    border: Flags
 
 
-def families(occurrences: Occurrences, boilerplate: Labels, documents: int) -> Labels:
-    """Return the family of each document; near-duplicate chunks that are not boilerplate connect documents."""
-    joined = UnionFind(documents)
-    for left, right in _joins(occurrences, boilerplate):
-        joined.union(left, right)
-    return joined.labels()
+def membership(
+    occurrences: Occurrences,
+    doc_ids: Sequence[str],
+    headings_of: Callable[[int], Sequence[str]],
+    settings: IngestSettings,
+    seed: int,
+) -> Membership:
+    """Return the unit and the split of each chunk.
+
+    Args:
+        occurrences: All chunks, by document.
+        doc_ids: The id of each document.
+        headings_of: Returns the headings above a chunk, by its number.
+        settings: The shares, and the largest share of a family.
+        seed: Determines the order of the units.
+    """
+    boilerplate = occurrences.boilerplate(settings.boilerplate_documents)
+    units = make_units(occurrences, boilerplate, doc_ids, headings_of, settings.max_component_share)
+    split_of = assign(units.sizes, units.names, settings, seed)
+    splits = np.array([SPLITS.index(name) for name in split_of], dtype=np.int64)[units.of_chunks]
+    if not units.cut:
+        return Membership(boilerplate, units, splits, np.zeros(len(splits), dtype=bool))
+    connecting = ~np.isin(occurrences.groups, boilerplate)
+    border, splits = borders(occurrences.documents, occurrences.groups, connecting, splits)
+    return Membership(boilerplate, units, splits, border)
 
 
-def _joins(occurrences: Occurrences, boilerplate: Labels) -> list[tuple[int, int]]:
-    """Return pairs of documents that share a group: for each group, its first document with every other."""
-    shared = occurrences.shared()
-    shared = shared[~np.isin(shared[:, 0], boilerplate)]
-    if not len(shared):
-        return []
-    _, starts, inverse = np.unique(shared[:, 0], return_index=True, return_inverse=True)
-    firsts = shared[starts[inverse], 1]
-    later = firsts != shared[:, 1]
-    return list(zip(firsts[later].tolist(), shared[later, 1].tolist(), strict=True))
-
-
-def refuse_giant(
+def make_units(
     occurrences: Occurrences,
     boilerplate: Labels,
-    family: Labels,
+    doc_ids: Sequence[str],
+    headings_of: Callable[[int], Sequence[str]],
     limit: float,
-    paths: Sequence[str],
-    text_of: Callable[[int], str],
-) -> None:
-    """Check that no family of several documents is too large a part of the corpus.
+) -> Units:
+    """Return the families, those with more than a share of all chunks cut into parts.
 
     Args:
-        occurrences: All chunks.
+        occurrences: All chunks, by document.
         boilerplate: The groups that do not connect documents.
-        family: The family of each document.
-        limit: The largest share of the chunks that is allowed.
-        paths: The path of each document.
-        text_of: Returns the text of a chunk by its number.
-
-    Raises:
-        GateError: One is too large; the error names the pairs of documents that share the most, with an excerpt.
+        doc_ids: The id of each document.
+        headings_of: Returns the headings above a chunk, by its number.
+        limit: The largest share of the chunks that a family may have.
     """
-    sizes = np.bincount(family[occurrences.documents], minlength=len(family))
-    largest = int(sizes.argmax())
-    share = float(sizes[largest]) / int(sizes.sum())
-    members = int(np.count_nonzero(family == largest))
-    if members == 1 or share <= limit:
-        return
-    pairs = Counter(pair for pair in _joins(occurrences, boilerplate) if family[pair[0]] == largest)
-    lines = []
-    for (left, right), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:PAIRS_SHOWN]:
-        shared = np.intersect1d(_groups_of(occurrences, left), _groups_of(occurrences, right))
-        shared = np.setdiff1d(shared, boilerplate)
-        in_right = (occurrences.documents == right) & np.isin(occurrences.groups, shared)
-        excerpt = " ".join(text_of(int(np.flatnonzero(in_right)[0])).split())[:EXCERPT]
-        lines.append(f"    {paths[left]} and {paths[right]} share {count} passages, such as: {excerpt} …")
-    raise GateError(
-        f"{members} documents connected by near-duplicate passages make up {share:.0%} of the corpus, too much to "
-        "keep in one split; they are connected by\n" + "\n".join(lines),
-        expected=f"at most {limit:.0%} (ingest.max_component_share)",
-        fix="remove copies and old versions of documents, or raise ingest.max_component_share",
-    )
+    documents, groups = occurrences.documents, occurrences.groups
+    family = families(occurrences, boilerplate, len(doc_ids))
+    chunk_family = family[documents]
+    # The unit of a chunk by the number of a chunk: the first of its family, or of its part of the family.
+    first = np.full(len(doc_ids), len(documents), dtype=np.int64)
+    np.minimum.at(first, chunk_family, np.arange(len(documents)))
+    unit = first[chunk_family]
+    smallest = [""] * len(doc_ids)
+    for doc_id, name in sorted(zip(doc_ids, family.tolist(), strict=True), reverse=True):
+        smallest[name] = doc_id
+    named = {int(first[name]): smallest[name] for name in np.unique(family).tolist()}
+    cut = []
+    for name in np.flatnonzero(np.bincount(chunk_family) > limit * len(documents)).tolist():
+        mine = np.flatnonzero(chunk_family == name)
+        connecting = ~np.isin(groups[mine], boilerplate)
+        headings = [tuple(headings_of(number)) for number in mine.tolist()]
+        begins = mine[parts(documents[mine], groups[mine], connecting, headings)]
+        if len(set(begins.tolist())) == 1:
+            continue
+        cut.append(np.flatnonzero(family == name))
+        unit[mine] = begins
+        for begin in set(begins.tolist()):
+            position = begin - int(np.searchsorted(documents, documents[begin]))
+            named[begin] = f"{doc_ids[documents[begin]]}:{position}"
+    found, of_chunks = np.unique(unit, return_inverse=True)
+    return Units(of_chunks, [named[number] for number in found.tolist()], cut)
 
 
-def _groups_of(occurrences: Occurrences, document: int) -> Labels:
-    groups: Labels = occurrences.groups[occurrences.documents == document]
-    return groups
-
-
-def assign(
-    family: Labels, chunks: Labels, doc_ids: Sequence[str], settings: IngestSettings, seed: int
-) -> list[str]:
-    """Return the split of each document.
+def assign(sizes: Labels, names: Sequence[str], settings: IngestSettings, seed: int) -> list[str]:
+    """Return the split of each unit.
 
     Args:
-        family: The family of each document.
-        chunks: The number of chunks of each document.
-        doc_ids: The id of each document.
+        sizes: The number of chunks of each unit.
+        names: The name of each unit.
         settings: The shares.
-        seed: Determines the order of the families.
+        seed: Determines the order of the units.
     """
-    members: dict[int, list[int]] = defaultdict(list)
-    for document, name in enumerate(family.tolist()):
-        members[name].append(document)
-    sizes = {name: int(chunks[documents].sum()) for name, documents in members.items()}
-    order = sorted(members, key=lambda name: _rank(min(doc_ids[document] for document in members[name]), seed))
+    order = sorted(range(len(names)), key=lambda unit: _rank(names[unit], seed))
     shares = [("test", settings.test_share), ("dev", settings.dev_share)][: len(order) - 1]
-    splits = ["train"] * len(doc_ids)
+    splits = ["train"] * len(names)
     for number, (split, share) in enumerate(shares):
         spare = len(order) - (len(shares) - number)
-        for name in _take(order, sizes, share * sum(sizes.values()), spare) if share else []:
-            order.remove(name)
-            for document in members[name]:
-                splits[document] = split
+        for unit in _take(order, sizes, share * int(sizes.sum()), spare) if share else []:
+            order.remove(unit)
+            splits[unit] = split
     return splits
 
 
-def _rank(doc_id: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{doc_id}".encode()).hexdigest()
+def _rank(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
-def _take(order: list[int], sizes: dict[int, int], target: float, spare: int) -> list[int]:
-    """Return the first families that come closest to a size, at most `spare`; too large ones are skipped."""
+def _take(order: list[int], sizes: Labels, target: float, spare: int) -> list[int]:
+    """Return the first units that come closest to a size, at most `spare`; too large ones are skipped."""
     taken: list[int] = []
     total = 0
-    for name in order:
-        if total + sizes[name] / 2 <= target:
-            taken.append(name)
-            total += sizes[name]
+    for unit in order:
+        size = int(sizes[unit])
+        if total + size / 2 <= target:
+            taken.append(unit)
+            total += size
         elif taken:
             break
-    return taken[:spare] or [min(order, key=lambda name: sizes[name])]
+    return taken[:spare] or [min(order, key=lambda unit: int(sizes[unit]))]

@@ -1,9 +1,9 @@
-"""The first pass: reads each document once, writes its chunks to disk, keeps numbers and sketches in memory."""
+"""The first pass: has each file read once, writes its chunks to disk, keeps numbers and sketches in memory."""
 
-import hashlib
 import logging
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,27 +12,15 @@ from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.near_duplicates import Sketches, Thresholds, group
-from embedtune.core.retrieval.shingles import shingles, words
 from embedtune.core.retrieval.union_find import Labels
-from embedtune.ingest.blocks import UnreadableError
-from embedtune.ingest.chunk_file import ChunkFile, ChunkRow
-from embedtune.ingest.chunker import Chunk, Chunker
-from embedtune.ingest.reading import read_document
+from embedtune.ingest.chunk_file import ChunkFile
+from embedtune.ingest.parse import Parser, first_shingles
+from embedtune.ingest.results import DocumentRow, Results
 from embedtune.ingest.sources import Listing, Skipped, Source
+from embedtune.ingest.workers import Failed, Workers
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Document:
-    """A document that was read."""
-
-    doc_id: str
-    path: str
-    sha256: str
-    title: str
-    n_words: int
-    remarks: tuple[str, ...] = ()
+SHOWN_SKIPPED = 5  # of the documents of one file; all are in skipped.parquet
 
 
 @dataclass
@@ -52,7 +40,7 @@ class Corpus:
     """
 
     chunks: ChunkFile
-    documents: list[Document] = field(default_factory=list)
+    documents: list[DocumentRow] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     owners: "array[int]" = field(default_factory=lambda: array("I"))
     ids: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -65,77 +53,89 @@ class Corpus:
         """Return the text of a chunk."""
         return self.chunks[number]["text"]
 
-    def add(self, source: Source, chunker: Chunker, settings: IngestSettings) -> None:
-        """Read one document and store its chunks.
+    def headings(self, number: int) -> list[str]:
+        """Return the headings above a chunk."""
+        return self.chunks[number]["heading_path"]
 
-        Raises:
-            UnreadableError: The document cannot be read, or is too short.
-        """
-        extract = read_document(source.path)
-        n_words = len(words(extract.text))
-        if n_words < settings.min_document_words:
-            raise UnreadableError(f"too short: {n_words} words, at least {settings.min_document_words} are needed")
-        title = extract.title(source.path.stem)
-        for position, chunk in enumerate(chunker.chunks(extract)):
-            found = shingles(chunk.text)
-            self.sketches.add(found)
-            key = hashlib.blake2b(found.tobytes() or chunk.text.encode(), digest_size=8).digest()
-            self.keys.append(int.from_bytes(key, "little"))
-            self.owners.append(len(self.documents))
-            self.ids.append(int(chunk.chunk_id, 16))
-            self.words.append(chunk.n_words)
-            self.tokens.append(chunk.n_tokens)
-            self.chunks.append(_row(chunk, source.doc_id, position))
-        self.documents.append(Document(source.doc_id, source.name, source.sha256, title, n_words, extract.remarks))
-
-
-def _row(chunk: Chunk, doc_id: str, position: int) -> ChunkRow:
-    return {
-        "chunk_id": chunk.chunk_id,
-        "doc_id": doc_id,
-        "text": chunk.text,
-        "heading_path": list(chunk.heading_path),
-        "position": position,
-        "char_start": chunk.char_start,
-        "char_end": chunk.char_end,
-        "n_words": chunk.n_words,
-        "n_tokens": chunk.n_tokens,
-    }
+    def add(self, source: Source, results: Results) -> None:
+        """Store the documents of a file that was read; those that cannot be used are listed as skipped."""
+        for line in results.read(source):
+            if "skipped" in line:
+                self.skipped.append(Skipped(line["skipped"], line["reason"]))
+                continue
+            if "document" in line:
+                self.documents.append(line["document"])
+                continue
+            chunk = line["chunk"]
+            self.sketches.add(first_shingles(line))
+            self.keys.append(line["key"])
+            self.owners.append(len(self.documents) - 1)
+            self.ids.append(int(chunk["chunk_id"], 16))
+            self.words.append(chunk["n_words"])
+            self.tokens.append(chunk["n_tokens"])
+            self.chunks.append(chunk)
 
 
 def read_corpus(
-    listing: Listing, chunker: Chunker, chunks: ChunkFile, settings: IngestSettings, progress: Progress
+    listing: Listing, parser: Parser, workers: Workers[Source, None], chunks: ChunkFile, progress: Progress
 ) -> Corpus:
-    """Read every document; those that cannot be read are listed as skipped.
+    """Have every file read; what cannot be read is listed as skipped. The order is that of the listing.
 
     Args:
         listing: The documents.
-        chunker: Cuts them into chunks.
+        parser: Reads a file and cuts it into chunks.
+        workers: The processes that do it.
         chunks: The file to store the chunks in.
-        settings: The shortest document that is used.
-        progress: Updated once per document.
+        progress: Updated once per file.
 
     Raises:
         InputError: No document can be read.
     """
     corpus = Corpus(chunks, skipped=list(listing.skipped))
-    with progress.task("read documents", len(listing.sources), "documents") as task:
-        for source in listing.sources:
-            try:
-                corpus.add(source, chunker, settings)
-            except UnreadableError as error:
-                log.warning("skipped %s: %s", source.name, error.what)
-                corpus.skipped.append(Skipped(source.name, error.what))
-            task.note(f"{len(chunks)} chunks")
+    with progress.task("read documents", len(listing.sources), "files") as task:
+        for source, failed in _in_order(listing.sources, parser, workers):
+            reported = len(corpus.skipped)
+            if failed is None:
+                corpus.add(source, parser.results)
+            else:
+                corpus.skipped.append(Skipped(source.name, failed.reason))
+            _warn(source, corpus.skipped[reported:])
+            task.note(f"{len(corpus.documents)} documents, {len(chunks)} chunks")
             task.advance()
     if not corpus.documents:
         reasons = Counter(item.reason for item in corpus.skipped).most_common(3)
         raise InputError(
             "no document can be read",
             got="; ".join(f"{count} files: {reason}" for reason, count in reasons) or "no files",
-            expected="Markdown, reStructuredText, text, HTML, PDF or DOCX",
+            expected="formats that docs/documents.md lists",
         )
     return corpus
+
+
+def _in_order(
+    sources: list[Source], parser: Parser, workers: Workers[Source, None]
+) -> Iterator[tuple[Source, Failed | None]]:
+    """Yield each file, once it was read now or by an earlier run that was interrupted, with what went wrong."""
+    unread = parser.results.missing(sources)
+    if len(unread) < len(sources):
+        log.info("%d of %d files were read by an earlier run", len(sources) - len(unread), len(sources))
+    finished = workers.run(parser, unread)
+    waiting = {source.name for source in unread}
+    failures: dict[str, Failed] = {}
+    for source in sources:
+        while source.name in waiting:
+            number, failed = next(finished)
+            waiting.discard(unread[number].name)
+            if failed is not None:
+                failures[unread[number].name] = failed
+        yield source, failures.get(source.name)
+
+
+def _warn(source: Source, skipped: list[Skipped]) -> None:
+    for item in skipped[:SHOWN_SKIPPED]:
+        log.warning("skipped %s: %s", item.path, item.reason)
+    if (more := len(skipped) - SHOWN_SKIPPED) > 0:
+        log.warning("skipped %d more documents of %s", more, source.name)
 
 
 def near_duplicates(corpus: Corpus, settings: IngestSettings, progress: Progress) -> Labels:

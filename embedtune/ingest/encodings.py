@@ -1,7 +1,9 @@
 """Decodes the bytes of documents: by mark, by UTF-8, by what a page declares, else by Firefox's detector."""
 
+import codecs
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import webencodings
 from chardetng_py import EncodingDetector
@@ -48,7 +50,7 @@ def decode(data: bytes, remark: Remark = ignore, declared: str | None = None) ->
         if data.startswith(mark):
             return _strict(data, encoding)
     if b"\x00" in data:
-        return _wide(data, remark)
+        return _wide(data, remark)[0]
     known = webencodings.lookup(declared) if declared else None
     try:
         text = data.decode()
@@ -61,7 +63,40 @@ def decode(data: bytes, remark: Remark = ignore, declared: str | None = None) ->
         return found
     if known and known.name not in ("utf-8", "utf-16le", "utf-16be"):
         found = _readable(data, known, remark)
-    return found if found is not None else _guess(data, remark)
+    return found if found is not None else _guess(data, remark)[0]
+
+
+def file_encoding(path: Path, remark: Remark = ignore) -> str:
+    """Return the name of the codec for a file that may not fit in memory; the whole file is looked at.
+
+    Args:
+        path: A text file.
+        remark: Called if the encoding was guessed, or characters are lost.
+
+    Raises:
+        UnreadableError: The encoding is not recognised, or the data is binary.
+    """
+    utf8 = codecs.getincrementaldecoder("utf-8")()
+    sample, valid = bytearray(), True
+    with path.open("rb") as stream:
+        head = stream.read(SAMPLE)
+        for mark, encoding in MARKS:
+            if head.startswith(mark):
+                return encoding
+        if b"\x00" in head:
+            return _wide(head[: len(head) // 4 * 4], remark)[1]
+        stream.seek(0)
+        while (valid or len(sample) < SAMPLE) and (line := stream.readline(SAMPLE)):
+            if len(sample) < SAMPLE and (not line.isascii() or b"\x1b" in line):
+                sample += line
+            try:
+                utf8.decode(line)
+            except UnicodeDecodeError:
+                valid = False
+                utf8.reset()
+    if valid or _damaged_utf8(bytes(sample), remark) is not None:
+        return "utf-8"
+    return _guess(bytes(sample), remark)[1]
 
 
 def _strict(data: bytes, encoding: str) -> str:
@@ -71,8 +106,12 @@ def _strict(data: bytes, encoding: str) -> str:
         raise UnreadableError(f"not valid {encoding.removesuffix('-sig')}: {error.reason}") from error
 
 
-def _wide(data: bytes, remark: Remark) -> str:
-    """Decode UTF-16 or UTF-32 without a mark: of the possible forms, the one with the most characters of ASCII."""
+def _wide(data: bytes, remark: Remark) -> tuple[str, str]:
+    """Decode UTF-16 or UTF-32 without a mark: of the possible forms, the one with the most characters of ASCII.
+
+    Returns:
+        The text, and the codec.
+    """
     texts = {encoding: text for encoding in UNICODE if (text := _lenient(data, encoding)) is not None}
     encoding = max(texts, key=lambda name: sum("\x07" < char < "\x7f" for char in texts[name]), default="")
     text = texts.get(encoding, "\x00")
@@ -80,7 +119,7 @@ def _wide(data: bytes, remark: Remark) -> str:
     if usual < 0.8 * len(text) or "\x00" in text:
         raise UnreadableError("binary content: it contains NUL bytes")
     remark(f"encoding guessed: {encoding}")
-    return text
+    return text, encoding
 
 
 def _lenient(data: bytes, encoding: str) -> str | None:
@@ -118,7 +157,8 @@ def _readable(data: bytes, encoding: webencodings.Encoding, remark: Remark) -> s
     return text
 
 
-def _guess(data: bytes, remark: Remark) -> str:
+def _guess(data: bytes, remark: Remark) -> tuple[str, str]:
+    """Decode by the detector; the text, and the codec."""
     detector = EncodingDetector()
     detector.feed(data[:SAMPLE], last=True)
     encoding = webencodings.lookup(detector.guess(tld=None, allow_utf8=False))
@@ -133,7 +173,7 @@ def _guess(data: bytes, remark: Remark) -> str:
     if text is None:
         raise UnreadableError("encoding not recognised: neither UTF-8 nor readable in the likeliest other one")
     remark(f"encoding guessed: {encoding.name}")
-    return text
+    return text, "mac_roman" if encoding.name == "macintosh" else encoding.codec_info.name
 
 
 def _beyond_ascii(text: str) -> str:

@@ -1,7 +1,7 @@
 """The figures and warnings that the ingest stage reports."""
 
 from collections import Counter
-from pathlib import PurePosixPath
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.assign_splits import Membership
 from embedtune.ingest.corpus import Corpus
+from embedtune.ingest.families import Occurrences, connections
 
 Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2
@@ -40,7 +41,8 @@ def summarise(
         "distinct_chunks": distinct,
         "distinct_texts": len(np.unique(groups)),
         "boilerplate_share": round(float(boilerplate.mean()), 4),
-        "families": len(np.unique(membership.family)),
+        "families": len(membership.units.names),
+        "border_chunks": int(np.count_nonzero(membership.border)),
         "truncated_share": round(float((tokens > config.contract.max_length).mean()), 4),
         "below_min_words_share": round(float((words < config.ingest.min_words).mean()), 4),
         "words_min": int(words.min()),
@@ -49,20 +51,18 @@ def summarise(
         **{f"tokens_p{p}": int(np.percentile(tokens, p)) for p in PERCENTILES},
         "tokens_max": int(tokens.max()),
         **_formats(corpus),
-        **_split_sizes(corpus, membership),
+        **_split_sizes(membership),
     }
-    return metrics, tuple(_notes(corpus, metrics))
+    return metrics, (*_notes(corpus, metrics), *_cuts(corpus, groups, membership))
 
 
 def _formats(corpus: Corpus) -> Metrics:
-    suffixes = Counter(PurePosixPath(item.path).suffix.lower()[1:] for item in corpus.documents)
+    suffixes = Counter(item["suffix"][1:] for item in corpus.documents)
     return {f"documents_{suffix}": count for suffix, count in sorted(suffixes.items())}
 
 
-def _split_sizes(corpus: Corpus, membership: Membership) -> Metrics:
-    splits = np.array(membership.splits)
-    of_chunks = splits[np.frombuffer(corpus.owners, dtype=np.uint32)]
-    return {f"chunks_{split}": int(np.count_nonzero(of_chunks == split)) for split in SPLITS}
+def _split_sizes(membership: Membership) -> Metrics:
+    return {f"chunks_{split}": int(np.count_nonzero(membership.splits == n)) for n, split in enumerate(SPLITS)}
 
 
 def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
@@ -70,7 +70,9 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        notes.append(f"{len(corpus.skipped)} files were skipped and are listed in skipped.parquet: {listed}")
+        notes.append(
+            f"{len(corpus.skipped)} files or records were skipped and are listed in skipped.parquet: {listed}"
+        )
     notes += _remarks(corpus)
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")
@@ -81,17 +83,35 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
         )
     if int(metrics["families"]) < 3:
         notes.append(
-            "fewer than three unrelated documents: there is no dev split, nor a test split if there is only one"
+            "fewer than three unrelated documents or parts of them: there is no dev split, nor a test split if "
+            "there is only one; a document needs at least 16 chunks to be cut into parts"
         )
     return notes
+
+
+def _cuts(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[str]:
+    """Yield a note for each family that was cut into parts, and for each what connects it."""
+    documents = np.frombuffer(corpus.owners, dtype=np.uint32).astype(np.int64)
+    paths = [item["path"] for item in corpus.documents]
+    for members in membership.units.cut:
+        mine = np.isin(documents, members)
+        found = len(np.unique(membership.units.of_chunks[mine]))
+        name = paths[int(members[0])] if len(members) == 1 else f"{len(members)} documents with near-duplicates"
+        lost = int(np.count_nonzero(membership.border & mine))
+        yield (
+            f"{name}: {mine.mean():.0%} of the chunks, more than ingest.max_component_share; cut at section "
+            f"borders into {found} parts, and {lost} chunks next to a border between splits get no questions"
+        )
+        occurrences = Occurrences(documents, groups)
+        yield from connections(occurrences, membership.boilerplate, members, paths, corpus.text)
 
 
 def _remarks(corpus: Corpus) -> list[str]:
     """Return a note for each kind of remark: the documents if there are few, else their number."""
     found: dict[str, list[str]] = {}
     for document in corpus.documents:
-        for remark in document.remarks:
-            found.setdefault(remark, []).append(document.path)
+        for remark in document["remarks"]:
+            found.setdefault(remark, []).append(document["path"])
     notes = []
     for remark, paths in sorted(found.items(), key=lambda item: -len(item[1]))[:SHOWN_REMARKS]:
         shown = ", ".join(paths[:SHOWN_PATHS]) + (", …" if len(paths) > SHOWN_PATHS else "")

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
-from embedtune.ingest.assign_splits import Membership
+from embedtune.ingest.assign_splits import SEVERAL, Membership
 from embedtune.ingest.corpus import Corpus
 from embedtune.ingest.sources import Skipped
 
@@ -28,6 +29,8 @@ CHUNKS = pa.schema(
         ("group_id", pa.string()),
         ("split", pa.string()),
         ("boilerplate", pa.bool_()),
+        ("family", pa.string()),
+        ("border", pa.bool_()),
     ]
 )
 DOCUMENTS = pa.schema(
@@ -38,6 +41,7 @@ DOCUMENTS = pa.schema(
         ("title", pa.string()),
         ("n_words", pa.int64()),
         ("remarks", pa.list_(pa.string())),
+        ("metadata", pa.map_(pa.string(), pa.string())),
         ("split", pa.string()),
     ]
 )
@@ -51,14 +55,23 @@ def write_tables(folder: Path, corpus: Corpus, groups: Labels, membership: Membe
         folder: Directory to write the tables to.
         corpus: The result of the first pass.
         groups: The cluster of near-duplicates of each chunk.
-        membership: Which chunks are boilerplate, and the split of each document.
+        membership: Which chunks are boilerplate, and the family and split of each.
     """
+    splits = _document_splits(corpus, membership)
     documents = (
-        {**vars(item), "split": split} for item, split in zip(corpus.documents, membership.splits, strict=True)
+        {**item, "metadata": list(item["metadata"].items()), "split": split}
+        for item, split in zip(corpus.documents, splits, strict=True)
     )
     _write(folder / "documents.parquet", DOCUMENTS, documents)
     _write(folder / "skipped.parquet", SKIPPED, map(vars, sorted(corpus.skipped, key=_by_path)))
     _write(folder / "chunks.parquet", CHUNKS, _chunk_rows(corpus, groups, membership))
+
+
+def _document_splits(corpus: Corpus, membership: Membership) -> list[str]:
+    found: list[set[str]] = [set() for _ in corpus.documents]
+    for owner, split in zip(corpus.owners, membership.splits.tolist(), strict=True):
+        found[owner].add(SPLITS[split])
+    return [splits.pop() if len(splits) == 1 else SEVERAL for splits in found]
 
 
 def _by_path(item: Skipped) -> str:
@@ -73,8 +86,10 @@ def _chunk_rows(corpus: Corpus, groups: Labels, membership: Membership) -> Itera
         yield {
             **row,
             "group_id": f"{int(smallest[groups[number]]):016x}",
-            "split": membership.splits[corpus.owners[number]],
+            "split": SPLITS[membership.splits[number]],
             "boilerplate": bool(common[number]),
+            "family": membership.units.names[membership.units.of_chunks[number]],
+            "border": bool(membership.border[number]),
         }
 
 

@@ -1,11 +1,17 @@
 """The cost of LLM calls, and a ceiling on it that several clients share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from embedtune.core.errors import GateError
+from embedtune.llm.ledger import Ledger
+
+log = logging.getLogger(__name__)
+# How often to look whether the calls of another process have ended.
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,63 +45,113 @@ class Usage:
         )
 
 
+@dataclass
+class Reservation:
+    """The money for one call. Unless its cost is settled, it is not known how the call ended."""
+
+    ledger: Ledger
+    ticket: str
+    settled: bool = field(default=False, init=False)
+
+    def settle(self, usd: float) -> None:
+        """Book what the call has cost."""
+        self.settled = True
+        self.ledger.settle(self.ticket, usd)
+
+
 class Budget:
-    """A ceiling in USD on what all clients that share it spend in one run.
+    """A ceiling in USD on what all clients and all processes with the same ledger spend.
 
     Before it is sent, a call reserves the most that it can cost. Near the ceiling, calls wait until the real cost
     of those in flight is known, so that no reply that was paid for is thrown away. The run stops when no call is
     left to wait for.
+
+    Args:
+        max_usd: The ceiling; None: there is none, but what is spent is booked.
+        ledger: Where it is booked; None: in memory, for this process alone.
     """
 
-    def __init__(self, max_usd: float | None) -> None:
+    def __init__(self, max_usd: float | None, ledger: Ledger | None = None) -> None:
         self._max_usd = max_usd
-        self._spent_usd = 0.0
-        self._reserved: dict[object, float] = {}
+        self._ledger = ledger or Ledger(None, "")
         # A new event for each settlement: an event belongs to the event loop that waits for it, a budget to none.
         self._settled = asyncio.Event()
 
-    @property
-    def limited(self) -> bool:
-        """Whether there is a ceiling."""
-        return self._max_usd is not None
+    def close(self) -> None:
+        """Close the ledger."""
+        self._ledger.close()
 
     @property
     def spent_usd(self) -> float:
-        """Cost of the finished calls in USD."""
-        return self._spent_usd
+        """Cost of the finished calls in USD, those of earlier runs and other processes included."""
+        return self._ledger.balance().spent_usd
+
+    @property
+    def room_usd(self) -> float | None:
+        """What may still be reserved, in USD; None if there is no ceiling."""
+        balance = self._ledger.balance()
+        taken = balance.spent_usd + balance.reserved_usd
+        return None if self._max_usd is None else self._max_usd - taken
+
+    def reserve_batch(self, most_usd: float, ticket: str) -> bool:
+        """Reserve money for a batch, which may take any time; return whether the ceiling allows it.
+
+        Args:
+            most_usd: The most that the batch can cost.
+            ticket: Name of the batch, by which a later process settles it.
+        """
+        return isinstance(self._ledger.reserve(most_usd, self._max_usd, None, ticket), str)
+
+    def settle_batch(self, ticket: str, usd: float) -> None:
+        """Book what a batch has cost."""
+        self._ledger.settle(ticket, usd)
 
     @asynccontextmanager
-    async def reserve(self, worst_usd: float) -> AsyncIterator[Callable[[float], None]]:
-        """Reserve `worst_usd` for a call; the yielded function books its real cost.
+    async def reserve(self, most_usd: float, valid_s: float) -> AsyncIterator[Reservation]:
+        """Reserve money for a call that is made in the body.
+
+        Args:
+            most_usd: The most that the call can cost.
+            valid_s: Seconds after which the call has ended in any case.
 
         Raises:
             GateError: The call could exceed the ceiling.
         """
-        await self._admit(worst_usd)
-        ticket = object()
-        self._reserved[ticket] = worst_usd
+        reservation = Reservation(self._ledger, await self._admitted(most_usd, valid_s))
         try:
-            yield self._book
+            yield reservation
         finally:
-            del self._reserved[ticket]
+            if not reservation.settled:
+                self._ledger.lose(reservation.ticket)
             settled, self._settled = self._settled, asyncio.Event()
             settled.set()
 
-    def _book(self, usd: float) -> None:
-        self._spent_usd += usd
+    async def _admitted(self, most_usd: float, valid_s: float) -> str:
+        waited = False
+        while True:
+            outcome = self._ledger.reserve(most_usd, self._max_usd, valid_s)
+            if isinstance(outcome, str):
+                return outcome
+            if outcome.reserved_usd <= outcome.batches_usd:  # a batch is not waited for: it may take days
+                raise self.exceeded(most_usd)
+            if not waited:
+                log.info("near the cost ceiling: waiting for the cost of the calls in flight")
+            waited = True
+            try:
+                await asyncio.wait_for(self._settled.wait(), POLL_S)
+            except TimeoutError:
+                continue  # the calls may be another process's
 
-    async def _admit(self, worst_usd: float) -> None:
-        while not self._fits(worst_usd):
-            if not self._reserved:
-                raise GateError(
-                    f"the next LLM call could exceed the cost ceiling: ${self._spent_usd:.4f} is spent and "
-                    f"the call may cost up to ${worst_usd:.4f}",
-                    got=f"${self._spent_usd + worst_usd:.4f}",
-                    expected=f"at most ${self._max_usd:.4f} (generate.max_cost)",
-                    fix="raise generate.max_cost and run again: the replies so far are kept, not paid for again",
-                )
-            await self._settled.wait()
-
-    def _fits(self, worst_usd: float) -> bool:
-        committed = self._spent_usd + sum(self._reserved.values())
-        return self._max_usd is None or committed + worst_usd <= self._max_usd
+    def exceeded(self, most_usd: float) -> GateError:
+        """Return the error of a call that the ceiling does not allow."""
+        balance = self._ledger.balance()
+        lost = f", of which ${balance.lost_usd:.4f} for calls that broke off" if balance.lost_usd else ""
+        if balance.batches_usd:
+            lost += f" and up to ${balance.batches_usd:.4f} is reserved for open batches"
+        return GateError(
+            f"the next LLM call could exceed the cost ceiling: ${balance.spent_usd:.4f} is spent{lost}, earlier "
+            f"runs with the same chunks included, and the call may cost up to ${most_usd:.4f}",
+            got=f"${balance.spent_usd + most_usd:.4f}",
+            expected=f"at most ${self._max_usd:.4f} (generate.max_cost)",
+            fix="raise generate.max_cost and run again: the replies so far are kept, not paid for again",
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -10,12 +10,14 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel
 
 from embedtune.core.config.generate import LLMEndpointSettings
+from embedtune.llm.batch_api import BatchApi
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.dialect import Dialect
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
+from embedtune.llm.prices import usd
 from embedtune.llm.retries import LLMEndpoint
 from embedtune.llm.schema import (
     CUT_OFF,
@@ -33,10 +35,6 @@ from embedtune.llm.wire import Completion
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 
-# A text never has more tokens than bytes; a chat template adds fewer tokens than this per message.
-TEMPLATE_TOKENS = 64
-# What a call is taken to cost at most if nothing limits its reply.
-UNLIMITED_TOKENS = 32_768
 FIXES = {
     CUT_OFF: "raise max_tokens of this LLM endpoint, have it think less (extra), or request less per call",
 }
@@ -86,10 +84,16 @@ class LLMClient:
         section: str = "generate.llm",
     ) -> None:
         self.settings = settings
-        self._cache = cache
-        self._endpoint = None if replay else LLMEndpoint(settings, api_key, pacing, section)
-        self._budget = budget or Budget(None)
+        self.cache = cache
+        self.pacing = pacing
+        self.budget = budget or Budget(None)
+        self._replay = replay
+        silent = replay or settings.batch == "files"
+        self._endpoint = None if silent else LLMEndpoint(settings, api_key, self.budget, pacing, section)
+        self.batch_api = BatchApi(settings, api_key) if settings.batch == "api" and not replay else None
         self._usage = Usage()
+        self._accepted: set[str] = set()
+        self._failed: dict[str, str] = {}
         # One request at a time per key: the second one finds the reply in the cache.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -103,11 +107,18 @@ class LLMClient:
         """Close all connections. The cache stays open."""
         if self._endpoint is not None:
             await self._endpoint.close()
+        if self.batch_api is not None:
+            await self.batch_api.close()
 
     @property
     def usage(self) -> Usage:
         """Tokens, calls and cost so far, failed items included."""
         return self._usage
+
+    @property
+    def exchanges_files(self) -> bool:
+        """Whether the replies come from files of results, and no server is called."""
+        return self.settings.batch == "files" and not self._replay
 
     @property
     def works(self) -> bool:
@@ -140,17 +151,52 @@ class LLMClient:
         identity = identity_of(self.settings, request)
         lock = self._locks.setdefault(identity.key, asyncio.Lock())
         async with lock:
-            stored = self._cache.get(identity)
-            answer = read_as(request.schema, stored.text) if stored else None
-            # A stored reply may fail a validator that was added later: then the LLM is asked again.
+            answer = self._stored(identity, request.schema)
             if answer is not None and not isinstance(answer, Problem):
-                self._usage = replace(self._usage, cached_calls=self._usage.cached_calls + 1)
+                fresh = identity.key in self._accepted
+                self._accepted.discard(identity.key)
+                self._usage = replace(self._usage, cached_calls=self._usage.cached_calls + (not fresh))
                 if self._endpoint is not None:
                     self._endpoint.worked_before()
                 return answer
+            if identity.key in self._failed:
+                raise ItemError(request.prompt, "failed in a batch", self._failed[identity.key])
             if self._endpoint is None:
                 raise self._miss(identity, answer)
             return await self._call(self._endpoint, request, identity)
+
+    def waiting(self, requests: Sequence[LLMRequest[T]]) -> dict[str, LLMRequest[T]]:
+        """Return the requests that have no valid reply in the cache, by cache key."""
+        found = {}
+        for request in requests:
+            identity = identity_of(self.settings, request)
+            if isinstance(self._stored(identity, request.schema), Problem | None):
+                found[identity.key] = request
+        return found
+
+    def accept(self, request: LLMRequest[T], completion: Completion) -> bool:
+        """Store a completion from a batch, and return whether it is a valid reply."""
+        self._count(completion, self.settings.batch_price)
+        if isinstance(self._read(completion, request.schema), Problem):
+            return False
+        identity = identity_of(self.settings, request)
+        tokens = completion.prompt_tokens, completion.completion_tokens
+        self.cache.put(identity, CachedReply(json_part(completion.text), *tokens))
+        self.note_paid(identity.key)
+        return True
+
+    def note_paid(self, key: str) -> None:
+        """Take notice of a reply that this run has paid for: when `ask` finds it, it is not one from the cache."""
+        self._accepted.add(key)
+
+    def note_failed(self, failed: Mapping[str, str]) -> None:
+        """Take notice of requests that failed in a batch, with the reasons: `ask` does not send them."""
+        self._failed.update(failed)
+
+    def _stored(self, identity: RequestIdentity, schema: type[T]) -> T | Problem | None:
+        """Return the stored reply; it may fail a validator that was added later: then the LLM is asked again."""
+        stored = self.cache.get(identity)
+        return read_as(schema, stored.text) if stored else None
 
     async def _call(self, endpoint: LLMEndpoint, request: LLMRequest[T], identity: RequestIdentity) -> T:
         """Call the LLM endpoint, call it again with the error if the reply is invalid, and store a valid reply."""
@@ -167,7 +213,7 @@ class LLMClient:
             sent, received = sent + completion.prompt_tokens, received + completion.completion_tokens
         if isinstance(answer, Problem):
             raise ItemError(request.prompt, answer.kind, answer.detail, fix=FIXES.get(answer.kind))
-        self._cache.put(identity, CachedReply(json_part(completion.text), sent, received))
+        self.cache.put(identity, CachedReply(json_part(completion.text), sent, received))
         return answer
 
     async def _paid(
@@ -178,29 +224,14 @@ class LLMClient:
         *,
         show_schema: bool = False,
     ) -> Completion:
-        """Send one request within the budget and record its cost."""
-        settings = self.settings
-        text_bytes = sum(len(message["content"].encode()) + TEMPLATE_TOKENS for message in messages)
-        # The schema may be counted twice: as a parameter, and in the prompt.
-        most_tokens = text_bytes + 2 * len(str(identity.schema).encode())
-        limited = settings.max_tokens is not None and endpoint.dialect.token_limit != "none"  # noqa: S105
-        most_received = settings.max_tokens if settings.max_tokens and limited else UNLIMITED_TOKENS
-        async with self._budget.reserve(usd(settings, most_tokens, most_received)) as book:
-            completion = await endpoint.complete(
-                identity.prompt, messages, identity.schema, show_schema=show_schema
-            )
-            book(usd(settings, completion.prompt_tokens, completion.completion_tokens))
-        before = self._usage
-        sent = before.prompt_tokens + completion.prompt_tokens
-        received = before.completion_tokens + completion.completion_tokens
-        self._usage = replace(
-            before,
-            prompt_tokens=sent,
-            completion_tokens=received,
-            calls=before.calls + 1,
-            cost_usd=usd(settings, sent, received),
-        )
+        """Send one request and record its cost."""
+        completion = await endpoint.complete(identity.prompt, messages, identity.schema, show_schema=show_schema)
+        self._count(completion)
         return completion
+
+    def _count(self, completion: Completion, price_share: float = 1.0) -> None:
+        sent, received = completion.prompt_tokens, completion.completion_tokens
+        self._usage += Usage(sent, received, calls=1, cost_usd=price_share * usd(self.settings, sent, received))
 
     def _read(self, completion: Completion, schema: type[T]) -> T | Problem:
         if completion.refusal or completion.finish_reason.lower() in FILTERED:
@@ -215,7 +246,7 @@ class LLMClient:
         return read_as(schema, json_part(completion.text))
 
     def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
-        origins = self._cache.origins(identity.prompt)
+        origins = self.cache.origins(identity.prompt)
         mine = identity.origin
         # The replies of one model have many schemas: one per combination of styles.
         known = sorted({f"model {origin.model}, {origin.parameters}" for origin in origins})
@@ -243,9 +274,3 @@ def identity_of(settings: LLMEndpointSettings, request: LLMRequest[T]) -> Reques
     return RequestIdentity(
         request.prompt, settings.model, parameters, strict_schema(request.schema), request.messages
     )
-
-
-def usd(settings: LLMEndpointSettings, prompt_tokens: int, completion_tokens: int) -> float:
-    """Return the price of tokens; prices are in USD per million."""
-    price_in, price_out = settings.price_in or 0.0, settings.price_out or 0.0
-    return (prompt_tokens * price_in + completion_tokens * price_out) / 1e6

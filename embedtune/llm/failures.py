@@ -20,6 +20,8 @@ NO_QUOTA = "insufficient_quota"
 RETRIED = {408, 409, 425, 429}
 CONGESTED = {429, 503}
 CONNECTION = "connection"
+# By name: versions of the openai package use different HTTP libraries.
+NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
 TOO_LONG = "context too long"
 MODERATED = "moderated"
 
@@ -71,6 +73,16 @@ def failure_of(refusal: Refusal, detail: str, retry_after: str | None = None) ->
         retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
         refusal=refusal,
     )
+
+
+def cost_of_error(error: Exception, most_usd: float) -> float | None:
+    """Return what an attempt has cost that ended with an error, in USD; None if that is not known.
+
+    Providers charge for replies, not for errors. A reply that took too long was written, for as long as it took.
+    """
+    if isinstance(error, openai.APIStatusError) or type(error.__cause__).__name__ in NOT_SENT:
+        return 0.0
+    return most_usd if isinstance(error, TimeoutError | openai.APITimeoutError) else None
 
 
 def refusal_in(error: openai.APIStatusError) -> Refusal:

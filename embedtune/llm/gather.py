@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
+from embedtune.llm.batch import answer_in_batches
+from embedtune.llm.batch_exchange import exchange_files
 from embedtune.llm.budget import Usage
 from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError
@@ -45,7 +47,12 @@ async def gather_replies(
         GateError: Too many items failed, or the budget is used up.
         LLMEndpointError: The LLM endpoint cannot be used at all.
         ReplayMiss: The recording has no reply to a request.
+        BatchPending: The requests were written to a file, whose results are not there yet.
     """
+    if client.exchanges_files:
+        exchange_files(client, requests)
+    elif client.batch_api is not None:
+        await answer_in_batches(client, client.batch_api, requests, task)
     results: dict[int, T | ItemError] = {}
     tally = _Tally(client, task, len(requests), max_failed_share)
     await _send(client, list(enumerate(requests)), results, tally)

@@ -17,11 +17,13 @@ class Pacing:
         base_s: Upper bound of the first wait; it doubles with each attempt.
         cap_s: Upper bound of any wait that the server does not ask for.
         longest_s: Longest Retry-After that is waited for; a longer one stops the run, which can be resumed.
+        poll_s: Time between two looks at a batch.
     """
 
     base_s: float = 1.0
     cap_s: float = 60.0
     longest_s: float = 600.0
+    poll_s: float = 30.0
 
 
 DEFAULT_PACING = Pacing()

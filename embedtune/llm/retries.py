@@ -11,10 +11,12 @@ import openai
 
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import LLMEndpointError
+from embedtune.llm.budget import Budget
 from embedtune.llm.dialect import Dialect, better_dialect, request_body
 from embedtune.llm.errors import WAYS_OUT, ItemError, printable
-from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, failure_of, refusal_in
+from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, cost_of_error, failure_of, refusal_in
 from embedtune.llm.pacing import AdaptiveLimit, Pacing, retry_delay
+from embedtune.llm.prices import most_usd, usd
 from embedtune.llm.refusals import Refusal
 from embedtune.llm.schema import JsonSchema, Message
 from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
@@ -27,6 +29,8 @@ DENIED_AT_FIRST = 5
 DENIED_LATER = 20
 # So many replies of another schema, more than right ones, and the server is taken to ignore the schema.
 MISHAPS = 2
+# Seconds by which the clocks of processes that share a budget may differ.
+MARGIN_S = 60.0
 
 
 class LLMEndpoint:
@@ -35,6 +39,7 @@ class LLMEndpoint:
     Args:
         settings: URL, model, sampling parameters, limits.
         api_key: The API key, or None for servers that need none.
+        budget: Ceiling on the cost; several endpoints may share it.
         pacing: Waits between attempts.
         section: Section of the configuration that the settings are from, for error messages.
 
@@ -42,8 +47,11 @@ class LLMEndpoint:
         LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
 
-    def __init__(self, settings: LLMEndpointSettings, api_key: str | None, pacing: Pacing, section: str) -> None:
+    def __init__(
+        self, settings: LLMEndpointSettings, api_key: str | None, budget: Budget, pacing: Pacing, section: str
+    ) -> None:
         self._settings = settings
+        self._budget = budget
         self._section = section
         self._pacing = pacing
         self._key = checked_key(settings, api_key)
@@ -93,6 +101,7 @@ class LLMEndpoint:
         Raises:
             ItemError: The LLM endpoint rejects this request, or all attempts failed.
             LLMEndpointError: The LLM endpoint cannot be used at all.
+            GateError: The budget does not allow the call.
         """
         attempt, failed_first = 0, None
         while True:
@@ -130,13 +139,22 @@ class LLMEndpoint:
     ) -> Completion | Failure:
         body = request_body(self._settings, messages, schema, dialect)
         headers = request_headers(self._settings, self._key)
-        async with self._limit.permit() as era:
+        most = most_usd(self._settings, messages, schema, dialect)
+        valid_s = self._settings.timeout_s + MARGIN_S
+        async with self._limit.permit() as era, self._budget.reserve(most, valid_s) as reservation:
             try:
                 # The client's own timeout applies between two bytes: a trickle of bytes would never end.
                 async with asyncio.timeout(self._settings.timeout_s):
                     reply = await self._client.chat.completions.create(**body, extra_headers=headers)
                 outcome = self._read(reply)
+                if isinstance(outcome, Completion):
+                    tokens = outcome.prompt_tokens, outcome.completion_tokens
+                    reservation.settle(usd(self._settings, *tokens))
+                elif outcome.refusal is not None:
+                    reservation.settle(0.0)
             except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+                if (cost := cost_of_error(error, most)) is not None:
+                    reservation.settle(cost)
                 outcome = self._failure(error)
             if isinstance(outcome, Completion):
                 self._answered()

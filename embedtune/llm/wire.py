@@ -73,7 +73,15 @@ def read_completion(reply: object) -> Completion | Refusal:
     """
     if not isinstance(reply, ChatCompletion):
         raise ValueError(f"not a chat completion: {str(reply)[:100]}")
-    data = reply.model_dump(warnings=False)
+    return read_body(reply.model_dump(warnings=False))
+
+
+def read_body(data: Mapping[str, Any]) -> Completion | Refusal:  # OpenAI's wire format
+    """Read the body of a response with status 200.
+
+    Raises:
+        ValueError: It is not a chat completion.
+    """
     if (error := error_within(data)) is not None:
         return error
     if not data.get("choices") and data.get("prompt_filter_results"):  # Azure
@@ -129,6 +137,16 @@ def request_headers(settings: LLMEndpointSettings, key: str) -> dict[str, Any]:
     if settings.api_key_header is None:
         return dict(settings.headers)
     return {**settings.headers, settings.api_key_header: key, "Authorization": openai.Omit()}
+
+
+def require_configured(settings: LLMEndpointSettings) -> None:
+    """Refuse settings without an LLM endpoint; for files of batches, the name of the model is enough.
+
+    Raises:
+        LLMEndpointError: The base URL or the model is not set, or the base URL is not valid.
+    """
+    if settings.batch != "files" or not settings.model:
+        configured_url(settings)
 
 
 def configured_url(settings: LLMEndpointSettings) -> str:

@@ -12,6 +12,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.base_model import resolve_base
+from embedtune.core.encoders.precision import compute_of, device_of, has_bf16
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import SilentProgress
@@ -50,7 +51,7 @@ def examine(config: Config, secrets: Secrets, work: Path) -> list[Finding]:
     """
     findings, weights = _check_model(config, secrets, work)
     findings += _check_endpoints(config.generate, secrets)
-    findings.append(_check_gpu(config.runtime))
+    findings += [_check_gpu(config.runtime), _check_precision(config.runtime)]
     findings += [_check_memory(weights), _check_disk(work, weights)]
     return findings
 
@@ -103,6 +104,8 @@ class _Trial:
 
 def _check_endpoint(trial: _Trial) -> Finding:
     settings, role = trial.settings, trial.role
+    if settings.batch == "files":
+        return Finding("note", role, f"not tested: {settings.model} answers files of requests")
     try:
         report = probe_llm_endpoint(settings, trial.key, [trial.request], trial.section)
     except ItemError as error:
@@ -126,6 +129,16 @@ def _in_words(error: EmbedtuneError) -> str:
     return f"{error.what}{f' ({error.got})' if error.got else ''}"
 
 
+def _check_precision(runtime: RuntimeSettings) -> Finding:
+    compute, device = compute_of(runtime), device_of(runtime)
+    found = f"{compute} on {'the GPU' if device == 'cuda' else 'the CPU'}, attention {runtime.attention}"
+    if compute == "bf16" and not has_bf16(device):
+        return Finding("note", "precision", found, "bf16 is emulated here, which is slow: runtime.precision=fp32")
+    if compute == "fp32" and device == "cpu" and has_bf16(device):
+        return Finding("fine", "precision", f"{found}; this CPU also computes bf16 (runtime.precision=bf16)")
+    return Finding("fine", "precision", found)
+
+
 def _check_gpu(runtime: RuntimeSettings) -> Finding:
     import torch
 
@@ -139,7 +152,10 @@ def _check_gpu(runtime: RuntimeSettings) -> Finding:
     found = f"{properties.name}, {memory:.0f} GiB, compute capability {properties.major}.{properties.minor}"
     if properties.major < 8:
         return Finding(
-            "note", "GPU", found, "compute capability below 8.0: set train.precision=fp32, since bf16 is emulated"
+            "note",
+            "GPU",
+            found,
+            "compute capability below 8.0: bf16 is emulated, so runtime.precision=auto is fp32",
         )
     if memory < RECIPE_GPU_GIB:
         return Finding(

@@ -10,13 +10,14 @@ import yaml
 from pydantic import JsonValue
 
 from embedtune.core.config.base import BaseSettings
-from embedtune.core.config.load import parse_config, preset_text
+from embedtune.core.config.load import base_names, parse_config, preset_text
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.contract import EncoderContract, Pooling
 from embedtune.core.encoders.base_model import locate_base
 from embedtune.core.encoders.model_files import ModelFacts, read_facts, require_own_contract, require_supported
+from embedtune.core.encoders.native_form import flat
 from embedtune.core.encoders.weights import weights_sha256
-from embedtune.core.errors import ContractError
+from embedtune.core.errors import ConfigError, ContractError
 from embedtune.core.secrets import Secrets
 
 LONGEST = 32768  # what a contract allows
@@ -28,7 +29,8 @@ def config_text(preset: str, base: str, revision: str | None, secrets: Secrets) 
 
     Args:
         preset: The preset that all other settings come from.
-        base: A hub id, a local directory, s3://bucket/prefix or package:NAME.
+        base: The name of a base model that comes with a contract, a hub id, a local directory, s3://bucket/prefix
+            or package:NAME.
         revision: Commit of the hub repository.
         secrets: Credentials of the object store.
 
@@ -36,10 +38,12 @@ def config_text(preset: str, base: str, revision: str | None, secrets: Secrets) 
         InputError: The model cannot be found.
         ContractError: It does what embedtune cannot do, or the commit of a hub repository is missing.
     """
+    if base in base_names():
+        return _with_known_base(preset, base, revision)
     with tempfile.TemporaryDirectory() as cache:
         # The rest of this contract plays no part in finding the model.
         where = EncoderContract(base_model=base, revision=revision, dimensions=(1,))
-        path = locate_base(where, Path(cache), StorageSettings(), secrets, weights=False)
+        path = flat(locate_base(where, Path(cache), StorageSettings(), secrets, weights=False), Path(cache))
         facts = read_facts(path)
         require_supported(path, facts)
         pooling = _pooling(path, facts)
@@ -56,6 +60,15 @@ def config_text(preset: str, base: str, revision: str | None, secrets: Secrets) 
     text = _with_contract(preset, base, contract, _lines(fields, facts))
     parse_config(yaml.safe_load(text))
     return text
+
+
+def _with_known_base(preset: str, base: str, revision: str | None) -> str:
+    text = preset_text(f"{preset}+{base}")
+    if revision is not None:
+        text, pinned = re.subn(r"^  revision: null.*$", f"  revision: {revision}", text, flags=re.MULTILINE)
+        if not pinned:
+            raise ConfigError(f"{base} is not loaded from a hub", got=f"--revision {revision}", fix="leave it out")
+    return _headed(preset, base, text)
 
 
 def _pooling(path: Path, facts: ModelFacts) -> str:
@@ -106,11 +119,14 @@ def _lines(fields: dict[str, JsonValue], facts: ModelFacts) -> str:
 def _with_contract(preset: str, base: str, contract: EncoderContract, lines: str) -> str:
     text = preset_text(preset)
     made_for = yaml.safe_load(text)["contract"]["max_length"]
-    text = text[text.index("seed:") :]
     own = f"contract: # from the model's own files\n{lines}"
     text = re.sub(r"^contract:\n(?: +.*\n)*", lambda _: own, text, flags=re.MULTILINE)
     if contract.max_length > made_for:
         # Its chunks are short because its model reads no more; the default is longer, and never more than fits.
         text = re.sub(r"^ingest:\n(?: +.*\n)*\n?", "", text, flags=re.MULTILINE)
+    return _headed(preset, base, text)
+
+
+def _headed(preset: str, base: str, text: str) -> str:
     header = f"# {base} on your own documents; the other settings are those of the preset `{preset}`.\n#\n"
-    return header + "#   embedtune run DOCS --config THIS_FILE --work work\n" + text
+    return header + "#   embedtune run DOCS --config THIS_FILE --work work\n" + text[text.index("seed:") :]

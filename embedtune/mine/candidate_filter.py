@@ -40,12 +40,12 @@ class CandidateFilter:
 
         POSITIVE  if c ∈ P(q)
         GROUP     else if g(c) ∈ G({q})
-        SIBLING   else if g(c) ∈ G(T(q))
+        SIBLING   else if g(c) ∈ G(T(q)), or a similar question was written about a passage of g(c)
         MARGIN    else if score(q, c) > threshold(q)
         ACCEPTED  else.
 
-    Since {q} ⊆ T(q), every candidate of the first three kinds has g(c) ∈ G(T(q)): the few that pass this test
-    are tested for the narrower sets.
+    Since {q} ⊆ T(q), every candidate of the first three kinds passes the test of the third: the few that do are
+    tested for the narrower sets.
 
     Args:
         problem: Groups, texts and positives.
@@ -60,7 +60,9 @@ class CandidateFilter:
         group = problem.groups[passage]
         self._pair_keys = self._passage_key(query, passage)
         self._group_keys = np.unique(self._group_key(query, group))
-        self._text_keys = np.unique(self._group_key(problem.same_text[query], group))
+        every = np.concatenate([query, problem.unsure_query])
+        groups = problem.groups[np.concatenate([passage, problem.unsure_passage])]
+        self._text_keys = np.unique(self._group_key(problem.same_text[every], groups))
 
     def decide(self, rows: Indices, scores: Vectors, indices: Indices) -> Decisions:
         """Return the decision on each candidate.

@@ -36,9 +36,26 @@ class MiningSet:
         array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         return np.ascontiguousarray(array[:, 0]), np.ascontiguousarray(array[:, 1])
 
+    def unsure(self, query: Record) -> list[str]:
+        """Return the passages about which a similar question was written: they may answer this one."""
+        given = query.metadata.get("unsure")
+        return [str(passage) for passage in given] if isinstance(given, list) else []
+
+    def _unsure_pairs(self) -> tuple[Indices, Indices]:
+        place = {record.id: index for index, record in enumerate(self.passages)}
+        pairs = [
+            (row, place[passage])
+            for row, query in enumerate(self.queries)
+            for passage in self.unsure(query)
+            if passage in place
+        ]
+        array = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return array[:, 0], array[:, 1]
+
     def problem(self, encoder: Encoder, progress: Progress) -> MiningProblem:
         """Encode the queries and passages, and number groups and texts."""
         pair_query, pair_passage = self.pairs()
+        unsure_query, unsure_passage = self._unsure_pairs()
         return MiningProblem(
             queries=encoder.encode_queries([query.text for query in self.queries], progress),
             passages=encoder.encode_passages([passage.text for passage in self.passages], progress),
@@ -46,6 +63,8 @@ class MiningSet:
             same_text=_numbered([normalised(query.text) for query in self.queries]),
             pair_query=pair_query,
             pair_passage=pair_passage,
+            unsure_query=unsure_query,
+            unsure_passage=unsure_passage,
         )
 
 

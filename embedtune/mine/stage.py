@@ -9,7 +9,8 @@ from embedtune.core.artifacts import Figure, StageReport
 from embedtune.core.config.mine import MineSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
-from embedtune.core.encoders.pytorch import TorchEncoder, device_of
+from embedtune.core.encoders.precision import device_of
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import Progress
 from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution
 from embedtune.core.records.base import write_record

@@ -48,7 +48,8 @@ def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Trip
     """Return the rows of the queries that have enough negatives, in the order of the queries.
 
     `positive_ids` and `positive_groups` list everything that answers the question, through any query with its
-    text: training masks these passages. Texts carry no prefix; the contract's is added when they are encoded.
+    text, or may answer it: training masks these passages. Texts carry no prefix; the contract's is added when they
+    are encoded.
 
     Args:
         data: Queries, passages and judgements.
@@ -58,7 +59,8 @@ def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Trip
     group_of = {record.id: str(record.metadata["group_id"]) for record in data.passages}
     answers: dict[str, set[str]] = defaultdict(set)
     for query in data.queries:
-        answers[normalised(query.text)] |= data.qrels[query.id].keys()
+        unsure = (passage for passage in data.unsure(query) if passage in group_of)
+        answers[normalised(query.text)] |= {*data.qrels[query.id], *unsure}
     rows: list[Triplet] = []
     pairs = zip(*data.pairs(), mined.pair_scores.tolist(), strict=True)
     for query_index, passage_index, score in pairs:

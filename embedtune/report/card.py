@@ -4,13 +4,14 @@ from pathlib import Path
 
 from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
+from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
 from embedtune.core.records.training import EVALUATION_MARK
-from embedtune.core.retrieval.metrics import metric_title
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
+    measured_sentence,
     metric_rows,
     systems_of,
     verdict_sentences,
@@ -52,12 +53,36 @@ def _figures(metrics: Metrics, verdict: VerdictRecord) -> str:
     lines = [f"**{verdict.verdict}.** {' '.join(verdict_sentences(metrics, verdict))}", ""]
     for name, entry in metrics.sets.items():
         decides = ", the deciding set" if name == verdict.decided_on else ""
-        lines += [f"### {name}: {entry.queries:,} questions{decides}", ""]
+        families = f"{entry.units:,} {'family' if entry.units == 1 else 'families'} of documents"
+        lines += [f"### {name}: {entry.queries:,} questions about {families}{decides}", ""]
         systems = systems_of(entry)
         header = ["metric", *(SYSTEMS[system] for system in systems), "tuned − base", "interval"]  # noqa: RUF001
         lines += [_line(header), _line(["---"] * len(header))]
         lines += [*(_line(_cells(row, systems)) for row in metric_rows(entry, HEADLINES)), ""]
-    return "\n".join([*lines, verdict.rule])
+        lines += _sizes(entry)
+    return "\n".join([*lines, measured_sentence(verdict.measured), "", verdict.rule])
+
+
+def _sizes(entry: SetMetrics) -> list[str]:
+    """Return the table of the deciding metric with smaller vectors, or nothing if there is only one size."""
+    if not entry.smaller:
+        return []
+    header = ["dimensions", "base", "tuned", "tuned − base", "interval", "tuned − full size", "interval"]  # noqa: RUF001
+    lines = [
+        f"{metric_title(DECIDING_METRIC)} with smaller vectors:",
+        "",
+        _line(header),
+        _line(["---"] * len(header)),
+    ]
+    for size in entry.smaller:
+        means = [f"{size.systems[system][DECIDING_METRIC]:.4f}" for system in ("base", "tuned")]
+        pairs = [
+            text
+            for change in (size.delta[DECIDING_METRIC], size.change)
+            for text in (signed(change.mean, 4), f"{signed(change.low, 4)} … {signed(change.high, 4)}")
+        ]
+        lines.append(_line([str(size.dimension), *means, *pairs]))
+    return [*lines, ""]
 
 
 def _cells(row: MetricRow, systems: list[str]) -> list[str]:

@@ -88,7 +88,8 @@ def _whisker(x: float, low: float, high: float) -> list[Markup]:
 def forest(rows: Sequence[Row], label: str) -> Markup:
     """Return a forest plot: one line per row with its mean and interval, against a line at zero."""
     left, right, step, top = 250.0, WIDTH - 180.0, 24.0, 8.0
-    least, most = min(row.interval.low for row in rows), max(row.interval.high for row in rows)
+    ends = [end for row in rows for end in _ends(row.interval)]
+    least, most = min(ends), max(ends)
     x = round_scale(min(0.0, least), max(0.0, most), left, right)
     parts: list[Markup] = []
     y = top
@@ -114,13 +115,20 @@ def forest(rows: Sequence[Row], label: str) -> Markup:
 def _interval(row: Row, x: Scale, y: float) -> list[Markup]:
     mean, low, high = row.interval.mean, row.interval.low, row.interval.high
     kind = "muted" if row.muted else row.interval.direction
+    known = not row.interval.unbounded
+    span = f"({signed(low, 3)} … {signed(high, 3)})" if known else "(no interval)"
     return [
         text(10, y + 4, row.label, "label muted-text" if row.muted else "label"),
         text(x.start - 12, y + 4, row.detail, "tick", "end"),
-        line(x(low), y, x(high), y, f"span {kind}"),
+        *([line(x(low), y, x(high), y, f"span {kind}")] if known else []),
         element("circle", cx=x(mean), cy=y, r=4.5, class_=f"dot {kind}"),
-        text(WIDTH, y + 4, f"{signed(mean, 3)}  ({signed(low, 3)} … {signed(high, 3)})", "tick", "end"),
+        text(WIDTH, y + 4, f"{signed(mean, 3)}  {span}", "tick", "end"),
     ]
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    """Return what a row has to show: the interval, or only the mean if there are too few units for one."""
+    return (interval.mean, interval.mean) if interval.unbounded else (interval.low, interval.high)
 
 
 def histogram(series: Sequence[Bins], x_name: str, label: str) -> Markup:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import Interval, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, Metrics, SetMetrics, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
@@ -45,6 +45,14 @@ def metric_rows(entry: SetMetrics, wanted: Sequence[str] | None = None) -> list[
     ]
 
 
+def measured_sentence(measured: Measured) -> str:
+    """Say in which precision and with which vectors the models were compared."""
+    return (
+        f"All models were measured in {measured.precision} (attention: {measured.attention}) with vectors of "
+        f"{measured.dimension:,} numbers."
+    )
+
+
 def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
     """Say what happened on the deciding set and on every other set that became worse, and what to be wary of."""
     decided_on = verdict.decided_on
@@ -68,11 +76,12 @@ def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
     )
     low, high = signed(delta.low, decimals), signed(delta.high, decimals)
     questions = "question" if entry.queries == 1 else "questions"
+    start = f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change}"
+    families = f"{delta.units:,} {'family' if delta.units == 1 else 'families'} of documents"
+    if delta.unbounded:
+        return f"{start} ({signed(delta.mean, decimals)}). They are about {families}, too few for an interval."
     doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
-    return (
-        f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change} "
-        f"({signed(delta.mean, decimals)}, {width} interval {low} … {high}).{doubt}"
-    )
+    return f"{start} ({signed(delta.mean, decimals)}, {width} interval {low} … {high}, {families}).{doubt}"
 
 
 def _adds_up(row: MetricRow, decimals: int) -> bool:

@@ -16,6 +16,7 @@ from embedtune.core.records.evaluation import (
     Example,
     Examples,
     Metrics,
+    SizeMetrics,
     Slice,
     Slices,
     Verdict,
@@ -27,6 +28,7 @@ from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
     MetricRow,
+    measured_sentence,
     metric_rows,
     systems_of,
     verdict_sentences,
@@ -76,6 +78,7 @@ class Banner:
         meaning: What the verdict means.
         champion: The comparison with the champion, if there is one.
         rule: The rule that the verdict follows.
+        measured: Precision and size of the vectors, as a sentence.
     """
 
     verdict: Verdict
@@ -84,6 +87,7 @@ class Banner:
     meaning: str
     champion: str | None
     rule: str
+    measured: str
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,13 @@ class SetResults:
 
     name: str
     queries: int
+    units: int
     decides: bool
     systems: list[str]
     rows: list[MetricRow]
     all_rows: list[MetricRow]
     lexical_share: float
+    smaller: tuple[SizeMetrics, ...]
     word_overlap: float
 
 
@@ -166,7 +172,8 @@ def banner(evaluation: Evaluation) -> Banner:
             f"Against the champion: {promotion.verdict}, {metric_title(DECIDING_METRIC)} {signed(delta.mean, 3)} "
             f"({signed(delta.low, 3)} … {signed(delta.high, 3)})."
         )
-    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule)
+    measured = measured_sentence(verdict.measured)
+    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule, measured)
 
 
 def results(evaluation: Evaluation) -> Results:
@@ -177,11 +184,13 @@ def results(evaluation: Evaluation) -> Results:
         SetResults(
             name=name,
             queries=metrics[name].queries,
+            units=metrics[name].units,
             decides=name == evaluation.verdict.decided_on,
             systems=systems_of(metrics[name]),
             rows=metric_rows(metrics[name], HEADLINES),
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
+            smaller=metrics[name].smaller,
             word_overlap=sliced[name].word_overlap,
         )
         for name in evaluation.deciding_first(metrics)
@@ -261,7 +270,7 @@ def _slice_rows(several: list[Slice]) -> list[Row]:
             f"n = {one.queries:,}",
             one.delta,
             muted=one.small,
-            heading=DIMENSION_TITLES[one.dimension] if number in first_of_each else "",
+            heading=DIMENSION_TITLES.get(one.dimension, one.dimension) if number in first_of_each else "",
         )
         for number, one in enumerate(several)
     ]

@@ -19,7 +19,7 @@ class Dataset:
     """A dataset to check and write.
 
     Attributes:
-        corpus: Passages; their metadata has group_id and split.
+        corpus: Passages; their metadata has group_id, family_id and split.
         queries: Queries; their metadata has split.
         qrels: Judgements, by split.
         texts: The text without headings of each passage, by id; near-duplicates are found in these.

@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from embedtune.core.retrieval.beir import Qrels, Record
-from embedtune.core.retrieval.shingles import jaccard, shingles
+from embedtune.core.retrieval.overlap import repeated
 from embedtune.core.retrieval.union_find import UnionFind
-from embedtune.split.overlap import overlapping
-from embedtune.split.proofs import QUERY_WORDS
 
 
 def hold_out(
@@ -55,10 +53,9 @@ def _units(
     for number, query in enumerate(queries):
         for passage in qrels[query.id]:
             joined.union(number, first.setdefault(group_of[passage], number))
-    sets = [shingles(query.text, QUERY_WORDS) for query in queries]
-    for i, j in overlapping(sets, sets, query_jaccard):
-        if jaccard(sets[i], sets[j]) >= query_jaccard:
-            joined.union(i, j)
+    texts = [query.text for query in queries]
+    for i, j in repeated(texts, texts, query_jaccard):
+        joined.union(i, j)
     units: dict[int, list[str]] = {}
     for query, label in zip(queries, joined.labels().tolist(), strict=True):
         units.setdefault(label, []).append(query.id)

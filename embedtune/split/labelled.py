@@ -8,9 +8,9 @@ from embedtune.core.artifacts import StageReport, file_sha256
 from embedtune.core.config.config import Config
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
-from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import HELD_OUT, SPLITS, Qrels, Record, read_qrels, read_records
-from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
+from embedtune.core.retrieval.hub_files import files_of
+from embedtune.core.retrieval.passage_groups import group_of, in_groups
 from embedtune.core.retrieval.shingles import words
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.dataset import Dataset, warnings, write_dataset
@@ -27,9 +27,10 @@ FIX = (
 def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageReport:
     """Check a BEIR directory and write it as a dataset artifact; ids and judgements are not changed.
 
-    The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv. If qrels/dev.tsv or qrels/test.tsv
-    is missing, its share of the queries, as configured, is taken from the train queries. Passages that answer dev
-    or test queries, and their near-duplicates, are kept out of the mining corpus.
+    The directory must contain corpus.jsonl, queries.jsonl and qrels/train.tsv, or Parquet files as the hub has
+    them. If qrels/dev.tsv or qrels/test.tsv is missing, its share of the queries, as configured, is taken from the
+    train queries. Passages that answer dev or test queries, and their near-duplicates, are kept out of the mining
+    corpus.
 
     Args:
         dataset_dir: The user's directory.
@@ -53,15 +54,16 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
         given = {
             split: read_qrels(dataset_dir / "qrels" / f"{split}.tsv")
             for split in SPLITS
-            if split == "train" or (dataset_dir / "qrels" / f"{split}.tsv").is_file()
+            if split == "train" or files_of(dataset_dir / "qrels" / f"{split}.tsv")
         }
         _require_known(given, corpus, queries)
         corpus, queries, given, left_out = without_empty(corpus, queries, given)
         left_out += refuse_copies(corpus, queries, given["train"])
         task.advance()
-        group_of = _groups(corpus, config.ingest, context.progress)
-        qrels, notes = _complete(given, queries, group_of, config)
-        dataset = _assemble(corpus, queries, qrels, group_of)
+        corpus = in_groups(_own_metadata(corpus), config.ingest, context.progress)
+        groups = group_of(corpus)
+        qrels, notes = _complete(given, queries, groups, config)
+        dataset = _assemble(corpus, queries, qrels, groups)
         task.advance()
         proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
         outcome = write_dataset(path, dataset, proofs, left_out + notes + warnings(dataset, config.split))
@@ -72,7 +74,8 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
 def _fingerprints(dataset_dir: Path, ingest: IngestSettings) -> dict[str, str]:
     """Return what the dataset depends on in addition to split's settings: the user's files, ingest's settings."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
-    files = {name: file_sha256(dataset_dir / name) for name in names if (dataset_dir / name).is_file()}
+    found = {file for name in names for file in files_of(dataset_dir / name)}
+    files = {file.relative_to(dataset_dir).as_posix(): file_sha256(file) for file in found}
     return {
         "dataset": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest(),
         "ingest_settings": hashlib.sha256(ingest.model_dump_json().encode()).hexdigest(),
@@ -89,22 +92,8 @@ def _require_known(given: Mapping[str, Qrels], corpus: list[Record], queries: li
             raise InputError(f"qrels/{split}.tsv judges passages that are not in corpus.jsonl", got=unknown[:3])
 
 
-def _groups(corpus: list[Record], settings: IngestSettings, progress: Progress) -> dict[str, str]:
-    """Return the near-duplicate group of each passage; the smallest id in a group is its name."""
-    labels = near_duplicate_groups(
-        [record.text for record in corpus],
-        settings.near_duplicate_jaccard,
-        settings.near_duplicate_containment,
-        progress,
-    )
-    smallest: dict[int, str] = {}
-    for record, label in zip(corpus, labels, strict=True):
-        smallest[label] = min(record.id, smallest.get(label, record.id))
-    return {record.id: smallest[label] for record, label in zip(corpus, labels, strict=True)}
-
-
 def _complete(
-    given: Mapping[str, Qrels], queries: list[Record], group_of: Mapping[str, str], config: Config
+    given: Mapping[str, Qrels], queries: list[Record], groups: Mapping[str, str], config: Config
 ) -> tuple[dict[str, Qrels], tuple[str, ...]]:
     """Take the splits that were not given from the train queries."""
     missing = [split for split in HELD_OUT if split not in given]
@@ -115,7 +104,7 @@ def _complete(
     found = hold_out(
         [query for query in queries if query.id in given["train"]],
         given["train"],
-        group_of,
+        groups,
         {split: wanted[split] / whole for split in missing},
         query_jaccard=config.split.duplicate_similarity,
         seed=config.seed,
@@ -127,28 +116,36 @@ def _complete(
     return {**given, **found}, notes
 
 
+def _own_metadata(corpus: list[Record]) -> list[Record]:
+    """Return the passages with the metadata that the stages read, and what the user gave."""
+    return [
+        Record(
+            record.id,
+            record.text,
+            {
+                "doc_id": record.id,
+                "path": record.id,
+                "heading": "",
+                "n_words": len(words(record.text)),
+                "boilerplate": False,
+                **passage_metadata(record.metadata),
+            },
+        )
+        for record in corpus
+    ]
+
+
 def _assemble(
-    corpus: list[Record], queries: list[Record], qrels: dict[str, Qrels], group_of: Mapping[str, str]
+    corpus: list[Record], queries: list[Record], qrels: dict[str, Qrels], groups: Mapping[str, str]
 ) -> Dataset:
     """Add the metadata that the stages read to passages and queries; queries without judgements are left out."""
     split_of_group = {
-        group_of[passage]: split for split in HELD_OUT for judged in qrels[split].values() for passage in judged
+        groups[passage]: split for split in HELD_OUT for judged in qrels[split].values() for passage in judged
     }
     split_of_query = {query: split for split in SPLITS for query in qrels[split]}
-    passages = []
-    for record in corpus:
-        group = group_of[record.id]
-        metadata = {
-            "doc_id": record.id,
-            "path": record.id,
-            "heading": "",
-            "n_words": len(words(record.text)),
-            "boilerplate": False,
-            **passage_metadata(record.metadata),
-            "group_id": group,
-            "split": split_of_group.get(group, "train"),
-        }
-        passages.append(Record(record.id, record.text, metadata))
+    passages = [
+        Record(r.id, r.text, {**r.metadata, "split": split_of_group.get(groups[r.id], "train")}) for r in corpus
+    ]
     asked = [
         Record(query.id, query.text, {**query_metadata(query.metadata), "split": split_of_query[query.id]})
         for query in queries

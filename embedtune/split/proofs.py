@@ -7,11 +7,10 @@ from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.config.split import SplitSettings
 from embedtune.core.errors import GateError
 from embedtune.core.retrieval.beir import HELD_OUT, SPLITS
+from embedtune.core.retrieval.overlap import overlapping, repeated
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
 from embedtune.split.dataset import Dataset, Proof
-from embedtune.split.overlap import overlapping
 
-QUERY_WORDS = 3  # in a shingle of a question
 SHOWN = 5
 
 
@@ -149,12 +148,11 @@ def no_similar_positive(dataset: Dataset, limits: Limits) -> Proof:
 def no_similar_query(dataset: Dataset, limits: Limits) -> Proof:
     """No two queries of different splits are the same or nearly the same."""
     by_split = {split: [q for q in dataset.queries if q.metadata["split"] == split] for split in SPLITS}
-    sets = {split: [shingles(query.text, QUERY_WORDS) for query in by_split[split]] for split in SPLITS}
+    texts = {split: [query.text for query in by_split[split]] for split in SPLITS}
     wrong = [
         f"{by_split[a][i].id} ({a}) and {by_split[b][j].id} ({b}): {_short(by_split[a][i].text)}"
         for a, b in combinations(SPLITS, 2)
-        for i, j in overlapping(sets[a], sets[b], limits.query_jaccard)
-        if jaccard(sets[a][i], sets[b][j]) >= limits.query_jaccard
+        for i, j in repeated(texts[a], texts[b], limits.query_jaccard)
     ]
     name = "no query nearly repeats a query of another split (exact word-3-grams)"
     return Proof(name, len(dataset.queries), tuple(wrong))

@@ -27,6 +27,7 @@ class DocumentRow(TypedDict):
 
     doc_id: str
     path: str
+    metadata: list[tuple[str, str]]
 
 
 class ChunkRow(TypedDict):
@@ -38,6 +39,7 @@ class ChunkRow(TypedDict):
     heading_path: list[str]
     n_words: int
     group_id: str
+    family: str
     split: str
     boilerplate: bool
 
@@ -102,18 +104,18 @@ def build(
         first.setdefault(row["chunk_id"], row)
     # Boilerplate may occur in several splits; it belongs to train if train sees it anyway.
     split_of = {chunk_id: min(found, key=SPLITS.index) for chunk_id, found in splits.items()}
-    path_of = {row["doc_id"]: row["path"] for row in documents}
+    document_of = {row["doc_id"]: row for row in documents}
     corpus = [
-        _passage(row, path_of[row["doc_id"]], split_of[chunk_id], contract) for chunk_id, row in first.items()
+        _passage(row, document_of[row["doc_id"]], split_of[chunk_id], contract) for chunk_id, row in first.items()
     ]
     qrels: dict[str, Qrels] = {split: {} for split in SPLITS}
     for question in questions:
-        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["chunk_ids"], 1)
+        qrels[question["split"]][question["question_id"]] = dict.fromkeys(question["answer_ids"], 1)
     queries = [_query(question) for question in questions]
     return Dataset(corpus, queries, qrels, {chunk_id: row["text"] for chunk_id, row in first.items()})
 
 
-def _passage(row: ChunkRow, path: str, split: str, contract: EncoderContract) -> Record:
+def _passage(row: ChunkRow, document: DocumentRow, split: str, contract: EncoderContract) -> Record:
     text = contract.render_passage(row["heading_path"], row["text"])
     chunk_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     if chunk_id != row["chunk_id"]:
@@ -125,13 +127,16 @@ def _passage(row: ChunkRow, path: str, split: str, contract: EncoderContract) ->
         )
     metadata: dict[str, JsonValue] = {
         "doc_id": row["doc_id"],
-        "path": path,
+        "path": document["path"],
         "group_id": row["group_id"],
+        "family_id": row["family"],
         "split": split,
         "boilerplate": row["boilerplate"],
         "n_words": row["n_words"],
         "heading": " > ".join(row["heading_path"]),
     }
+    if document["metadata"]:
+        metadata["document"] = dict(document["metadata"])
     return Record(chunk_id, text, metadata)
 
 
@@ -139,6 +144,7 @@ def _query(row: QuestionRow) -> Record:
     metadata: dict[str, JsonValue] = {
         "split": row["split"],
         "hops": row["hops"],
+        "unsure": list(row["unsure_ids"]),
         "query_type": row["query_type"],
         "reasoning_type": row["reasoning_type"],
         "complexity": row["complexity"],

@@ -76,7 +76,7 @@ def _same(query: str, passage: str) -> bool:
 
 def passage_metadata(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return a user's metadata of a passage, without values that would mean something else to the stages."""
-    ours = {"n_words", "boilerplate", "group_id", "split"}
+    ours = {"n_words", "boilerplate", "group_id", "family_id", "split"}
     return {
         name: value
         for name, value in given.items()
@@ -87,4 +87,5 @@ def passage_metadata(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 def query_metadata(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return a user's metadata of a query; a number of hops that is not one counts as one hop."""
     hops = given.get("hops", 1)
+    given = {name: value for name, value in given.items() if name != "unsure"}
     return {**given, "hops": hops if type(hops) is int and hops >= 1 else 1}

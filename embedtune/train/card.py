@@ -5,7 +5,7 @@ from string import Template
 
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.train.plan import TrainingPlan
+from embedtune.train.training_result import Trained
 
 _LOSSES = {
     "own_negatives": "cross-entropy over one positive and the row's own negatives",
@@ -21,10 +21,7 @@ without a warning, but causal, and its vectors are then wrong.
 def model_card(
     contract: EncoderContract,
     settings: TrainSettings,
-    plan: TrainingPlan,
-    best_step: int,
-    measured: bool,
-    precision: str,
+    trained: Trained,
     *,
     bidirectional: bool = False,
 ) -> str:
@@ -33,13 +30,10 @@ def model_card(
     Args:
         contract: How texts become vectors.
         settings: Hyperparameters.
-        plan: Rows, steps and seed.
-        best_step: Step whose weights were kept.
-        measured: Whether the dev questions chose it.
-        precision: "fp32" or "bf16".
+        trained: The finished run.
         bidirectional: Whether the model is a decoder without the causal mask, which needs a recent transformers.
     """
-    lora = settings.lora
+    lora, plan = settings.lora, trained.plan
     fields = {
         **contract.model_dump(),
         **settings.model_dump(),
@@ -51,11 +45,13 @@ def model_card(
         "steps": plan.steps,
         "batch_size": plan.batch_size,
         "epochs": f"{plan.epoch(plan.steps):.2f}",
-        "best_step": best_step,
-        "why_best": ", the best on the development questions" if measured else ", the last",
+        "best_step": trained.fit.best_step,
+        "why_best": ", the best on the development questions" if trained.fit.dev else ", the last",
         "loss": _LOSSES[settings.loss] + (", for each vector size" if settings.matryoshka else ""),
         "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",
-        "precision": precision,
+        "precision": trained.numbers.precision,
+        "attention": trained.numbers.attention,
+        "stored": trained.numbers.weights,
         "seed": plan.seed,
     }
     return Template((Path(__file__).parent / "model_card.md").read_text(encoding="utf-8")).substitute(fields)

@@ -17,7 +17,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.pytorch import device_of
+from embedtune.core.encoders.precision import compute_of, device_of
 from embedtune.core.progress import Progress
 from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
@@ -25,7 +25,6 @@ from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
-from embedtune.train.model import uses_bf16
 from embedtune.train.plan import TrainingPlan
 from embedtune.train.schedule import optimizer_and_schedule
 from embedtune.train.trainer import Trainer
@@ -130,7 +129,7 @@ def _arguments(
         gradient_accumulation_steps=plan.micro_batches,
         batch_sampler=cast(Any, partial(_planned_batches, plan=plan)),
         max_grad_norm=settings.max_grad_norm,
-        bf16=uses_bf16(settings, runtime),
+        bf16=compute_of(runtime) == "bf16",
         eval_strategy="steps" if measured else "no",
         eval_steps=plan.evaluation_interval,
         metric_for_best_model=DECIDING_METRIC if measured else None,

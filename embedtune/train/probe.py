@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from embedtune.core.config.config import Config
-from embedtune.core.encoders.pytorch import device_of
+from embedtune.core.encoders.precision import autocast, device_of
 from embedtune.train.plan import effective_batch_size, plan_training
 from embedtune.train.rows import TrainingRow
 
@@ -21,13 +21,13 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
 
     Args:
         base: Directory of the base model.
-        config: Loss, batch, length, precision.
+        config: Loss, batch, length, device and precision.
         rows: Expected number of training rows; it decides the batch size.
     """
     import torch
 
     from embedtune.train.fit import build_collator, build_loss
-    from embedtune.train.model import trainable_model, uses_bf16
+    from embedtune.train.model import trainable_model
 
     settings = config.train
     batch_size = effective_batch_size(settings.batch_size, rows)
@@ -43,7 +43,7 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     seconds = 0.0
     for _ in ("warm-up", "timed"):
         started = time.perf_counter()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=uses_bf16(settings, config.runtime)):
+        with autocast(config.runtime):
             value = loss(features, roles)
         value.backward()
         if device == "cuda":

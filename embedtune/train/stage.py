@@ -5,26 +5,22 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from embedtune.core.artifacts import Provenance, StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import require_same
 from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.pytorch import TorchEncoder, device_of
-from embedtune.core.progress import SilentProgress
+from embedtune.core.encoders.precision import compute_of, device_of
+from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.records.base import write_record
 from embedtune.core.records.training import TRAINING_FILE
-from embedtune.core.stage import Context, Outcome, StageRun
+from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.train.card import model_card
-from embedtune.train.dev import DevSet, LiveEncoder
+from embedtune.train.dev import DevSet
 from embedtune.train.plan import plan_training
 from embedtune.train.rows import read_rows
-from embedtune.train.training_result import Trained
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+from embedtune.train.training_result import Numbers, Trained
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +39,11 @@ def run(triplets: Path, dataset: Path, output: Path, context: Context) -> StageR
     Raises:
         GateError: There is nothing to train on, rows lack negatives, or the training diverged.
         ContractError: An input or the base model does not fit the configured contract.
+        ConfigError: The negatives were mined in another precision.
     """
     this = StageRun("train", output, context)
     inputs = this.read(triplets=triplets, dataset=dataset)
+    require_same_precision("train", context.config, inputs)
     for name, artifact in inputs.items():
         require_same(context.config.contract, artifact.manifest.contract, f"the {name}")
     checkpoints = context.cache / "train" / _key(this.provenance(inputs))
@@ -58,54 +56,46 @@ def _train_and_write(triplets: Path, dataset: Path, path: Path, checkpoints: Pat
     config = context.config
     base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     dev = DevSet(dataset, config.contract, config.runtime)
-    trained, model = _train(triplets, dev, base, checkpoints, context)
-    _write_model(path, model, trained, config)
+    trained = _train(triplets, dev, base, path, checkpoints, context)
+    _describe(path, trained, config)
     log.info("train: kept step %d of %d", trained.fit.best_step, trained.plan.steps)
     counts = {"rows": trained.plan.rows, "steps": trained.plan.steps}
     return Outcome(counts, trained.metrics(), trained.notes(config.train))
 
 
-def _train(
-    triplets: Path, dev: DevSet, base: Path, checkpoints: Path, context: Context
-) -> "tuple[Trained, SentenceTransformer]":
+def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Path, context: Context) -> Trained:
+    """Train, write the weights to `path`, and measure those."""
     from embedtune.train.fit import fit
-    from embedtune.train.model import trainable_model, trained_model
+    from embedtune.train.model import save_model, saved_dtype, trainable_model, trained_model
 
     config = context.config
-    before = _measure_base(dev, base, context)
+    before = _measure(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
     result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, context.progress)
+    dtype = saved_dtype(base, config.train)
     model = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
-    after = {entry.step: entry.ndcg_at_10 for entry in result.dev}.get(result.best_step)
-    by_size = {} if after is None else {config.contract.dimensions[0]: after}
-    if len(before) > 1:
-        live = LiveEncoder(model, config.contract, config.runtime.encode_batch_size)
-        by_size = dev.measure(live, SilentProgress())
-    return Trained(plan, result, before, by_size, _device_name(config.runtime)), model
+    save_model(model, dtype, path)
+    del model  # out of memory before it is loaded as it was saved
+    numbers = Numbers(compute_of(config.runtime), config.runtime.attention, dtype)
+    return Trained(plan, result, before, _measure(dev, path, context), numbers, _device_name(config.runtime))
 
 
-def _measure_base(dev: DevSet, base: Path, context: Context) -> dict[int, float]:
-    """Measure the base model; it is out of memory again when training starts."""
+def _measure(dev: DevSet, model: Path, context: Context) -> dict[int, float]:
+    """Measure a model directory on dev; the model is out of memory again afterwards.
+
+    Mining and evaluation use the same vectors: of the base model before training, of the tuned model after it.
+    """
     config = context.config
-    # These are the vectors that mining and evaluation use too.
-    encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
+    encoder = TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
     return dev.measure(encoder, context.progress) if dev else {}
 
 
-def _write_model(path: Path, model: "SentenceTransformer", trained: Trained, config: Config) -> None:
-    from embedtune.train.model import uses_bf16
-
-    model.save_pretrained(str(path), create_model_card=False)
+def _describe(path: Path, trained: Trained, config: Config) -> None:
     config.contract.save(path)
     write_record(path / TRAINING_FILE, trained.record())
-    precision = "bf16" if uses_bf16(config.train, config.runtime) else "fp32"
-    kept, measured = trained.fit.best_step, bool(trained.fit.dev)
-    transformer: Any = model[0]
-    bidirectional = getattr(transformer.auto_model.config, "is_causal", None) is False
-    card = model_card(
-        config.contract, config.train, trained.plan, kept, measured, precision, bidirectional=bidirectional
-    )
+    bidirectional = json.loads((path / "config.json").read_bytes()).get("is_causal") is False
+    card = model_card(config.contract, config.train, trained, bidirectional=bidirectional)
     (path / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from sentence_transformers import SentenceTransformerTrainer
 from torch import nn
 
+from embedtune.train.model import restore_dense
+
 
 class Trainer(SentenceTransformerTrainer):
     """Overrides one hook: the library loads adapters through transformers, which refuses PEFT below 0.22."""
@@ -20,3 +22,4 @@ class Trainer(SentenceTransformerTrainer):
 
         transformer: Any = self.model[0]
         set_peft_model_state_dict(transformer.model, load_file(adapters))
+        restore_dense(self.model, adapters.parent)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
+from embedtune.core.encoders.precision import Compute, Dtype
 from embedtune.core.records.training import DevPoint, KeptStep, SizeComparison, Training, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.train.plan import TrainingPlan
+
+ROUNDING = 0.005  # of nDCG@10, as for engines (export.max_ndcg_drift); less is noise
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,21 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """The arithmetic of a run and the format of its weights.
+
+    Args:
+        precision: Of training and of the measurements on dev.
+        attention: The setting.
+        weights: Format of the saved weights.
+    """
+
+    precision: Compute
+    attention: str
+    weights: Dtype
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training run.
 
@@ -37,7 +55,8 @@ class Trained:
         plan: Rows and steps.
         fit: Curves and the kept step.
         base: nDCG@10 of the base model on dev, by vector size; empty without dev questions.
-        tuned: The same for the kept weights.
+        tuned: The same for the weights as they were saved.
+        numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
     """
 
@@ -45,6 +64,7 @@ class Trained:
     fit: Fit
     base: dict[int, float]
     tuned: dict[int, float]
+    numbers: Numbers
     device: str
 
     def record(self) -> Training:
@@ -63,6 +83,9 @@ class Trained:
             rows=self.plan.rows,
             batch_size=self.plan.batch_size,
             device=self.device,
+            precision=self.numbers.precision,
+            attention=self.numbers.attention,
+            weights=self.numbers.weights,
             matryoshka=table if len(table) > 1 else (),
         )
 
@@ -79,6 +102,8 @@ class Trained:
             **{name: round(value, 4) for name, value in measured.items()},
             "rows_per_second": round(self.fit.rows_per_second, 2),
             "device": self.device,
+            "precision": self.numbers.precision,
+            "weights": self.numbers.weights,
         }
 
     def notes(self, settings: TrainSettings) -> tuple[str, ...]:
@@ -96,4 +121,15 @@ class Trained:
                 f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
             )
+        if (change := self.rounding()) is not None and abs(change) > ROUNDING:
+            notes.append(
+                f"saved in {self.numbers.weights} the weights have {metric_title(DECIDING_METRIC)} "
+                f"{self.tuned[max(self.tuned)]:.4f} on dev, {change:+.4f} compared with training: "
+                "see train.save_dtype"
+            )
         return tuple(notes)
+
+    def rounding(self) -> float | None:
+        """Return how much nDCG@10 on dev changed when the weights were saved; None without dev questions."""
+        trained = {entry.step: entry.ndcg_at_10 for entry in self.fit.dev}.get(self.fit.best_step)
+        return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

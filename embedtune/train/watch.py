@@ -50,6 +50,6 @@ class Watch(TrainerCallback):
                 f"training diverged at step {state.global_step} with learning rate {logs['learning_rate']:.3g}",
                 got=f"loss {logs['loss']}, gradient norm {logs.get('grad_norm')}",
                 expected="finite numbers",
-                fix="lower train.learning_rate, or set train.precision=fp32",
+                fix="lower train.learning_rate, or set runtime.precision=fp32",
             )
         self.task.note(f"loss {logs['loss']:.4f}")

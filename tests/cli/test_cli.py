@@ -57,6 +57,17 @@ def test_init_writes_a_commented_configuration_and_never_overwrites_one(invoke, 
     assert again.exit_code == 2 and "already exists" in again.output
 
 
+def test_a_base_goes_with_a_preset_but_not_with_a_file(invoke, tmp_path):
+    path = tmp_path / "mine.yaml"
+    assert invoke("init", str(path), "--base", "gte-small", "--revision", "a" * 40).exit_code == 0
+    pinned = load_config("minilm+gte-small", [f"contract.revision={'a' * 40}"])
+    assert load_config(str(path)) == pinned
+    both = invoke("doctor", "--config", str(path), "--base", "gte-small")
+    assert both.exit_code == 2 and "embedtune init FILE --base gte-small" in " ".join(both.output.split())
+    unpinned = invoke("ingest", str(tmp_path), "--output", str(tmp_path / "chunks"), "--base", "gte-small")
+    assert unpinned.exit_code == 1 and "revision is not pinned" in unpinned.output
+
+
 def test_ingest_alone_writes_the_artifact_and_reports_what_it_did(invoke, tmp_path, tiny):
     documents = write_documents(tmp_path / "documents")
     result = invoke("ingest", str(documents), "--output", str(tmp_path / "chunks"), "--json", *tiny)

@@ -101,7 +101,8 @@ def test_the_provenance_names_seed_contract_settings_inputs_and_code(tmp_path, c
     triplets = read_artifact(tmp_path / "triplets", "triplets")
     found = mine(tmp_path, config).provenance({"triplets": triplets, "adapter": "abc"})
     assert found.seed == config.seed and found.contract == config.contract
-    assert found.settings == stage_settings(config, "mine") == {"mine": config.mine.model_dump(mode="json")}
+    assert found.settings == stage_settings(config, "mine")
+    assert found.settings["mine"] == config.mine.model_dump(mode="json")
     assert found.inputs == {"adapter": "abc", "triplets": triplets.fingerprint}
     assert found.code_version == code_version("embedtune.mine.stage")
 

@@ -16,7 +16,7 @@ from embedtune.core.records.engine import PARITY_FILE, Parity
 from embedtune.core.secrets import Secrets
 from embedtune.export.stage import run as export
 from tests.support.context import context
-from tests.support.public_forms import FORMS, make_public_form
+from tests.support.public_forms import make_public_form
 from tests.support.training_world import World, make_world, tiny_config, train, weights
 
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum"]
@@ -50,7 +50,7 @@ def require_a_bidirectional_model(world: World, model, config: Config) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["sharded", "with-head"])  # test_architectures has one with all library files
 def test_from_training_to_an_engine_with_the_same_vectors(tmp_path, form):
     world = make(tmp_path / "world", form)
     config = tiny_config(world, epochs=1)

@@ -25,6 +25,7 @@ from embedtune.core.records.evaluation import (
     VerdictRecord,
 )
 from embedtune.core.retrieval.beir import SPLITS, Record, write_qrels, write_records
+from embedtune.core.stage import stage_provenance
 from embedtune.evaluate.stage import run
 from tests.support.context import context, provenance
 from tests.support.evaluation_records import interval
@@ -67,7 +68,7 @@ def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluate")
     contract = tiny_contract(make_tiny_model(root / "base", seed=0))
     config = Config.model_validate(
-        {"contract": contract, "evaluate": {"k": [1, 5], "bootstrap_samples": 200}, "runtime": {"device": "cpu"}}
+        {"contract": contract, "evaluate": {"k": [1, 5], "interval_samples": 200}, "runtime": {"device": "cpu"}}
     )
     return root, _dataset(root / "dataset"), _model(root / "model", contract, seed=1), config
 
@@ -149,7 +150,7 @@ def test_the_same_model_against_itself_is_marginal(site, tmp_path):
     _run(site, tmp_path / "evaluation", model=same)
     verdict = _verdict(tmp_path / "evaluation")
     assert verdict.verdict == "MARGINAL"
-    assert verdict.delta == interval(0.0, 0.0, 0.0)
+    assert verdict.delta == interval(0.0, 0.0, 0.0, units=6)
     assert verdict.promotion.against == "base"
 
 
@@ -160,7 +161,7 @@ def test_further_sets_and_a_champion(site, tmp_path):
     metrics = _metrics(tmp_path / "evaluation")
     assert list(metrics) == ["synthetic", "hand", "other"]
     assert list(metrics["hand"].systems) == ["bm25", "base", "tuned", "champion"]
-    assert metrics["hand"].delta_champion["ndcg@10"] == interval(0.0, 0.0, 0.0)
+    assert metrics["hand"].delta_champion["ndcg@10"] == interval(0.0, 0.0, 0.0, units=6)
     verdict = _verdict(tmp_path / "evaluation")
     assert verdict.decided_on == "hand"
     assert verdict.promotion.against == "champion"
@@ -259,3 +260,41 @@ def test_vectors_that_are_not_finite_stop_the_run_and_name_the_system(site, tmp_
     monkeypatch.setattr(TorchEncoder, "encode_passages", broken)
     with pytest.raises(GateError, match="base on the set synthetic: 1 of 6 vectors"):
         _run(site, tmp_path / "evaluation")
+
+
+def test_every_served_size_is_measured_for_base_tuned_and_champion(site, tmp_path):
+    contract = site[3].contract.model_copy(update={"dimensions": (TINY_DIMENSION, 16, 8)})
+    model = _model(tmp_path / "model", contract, seed=1)
+    older = contract.model_copy(update={"dimensions": (TINY_DIMENSION, 16)})
+    champion = _model(tmp_path / "champion", older, seed=2)
+    report = _run(
+        site,
+        tmp_path / "evaluation",
+        config=site[3].model_copy(update={"contract": contract}),
+        model=model,
+        comparisons=Comparisons(champion=champion),
+    )
+    entry = _metrics(tmp_path / "evaluation")["synthetic"]
+    assert [size.dimension for size in entry.smaller] == [16, 8]
+    assert [list(size.systems) for size in entry.smaller] == [["base", "tuned", "champion"], ["base", "tuned"]]
+    assert [size.delta_champion is None for size in entry.smaller] == [False, True]
+    for size in entry.smaller:
+        means = {system: values["ndcg@10"] for system, values in size.systems.items()}
+        assert size.delta["ndcg@10"].mean == pytest.approx(means["tuned"] - means["base"], abs=2e-6)
+        assert size.change.mean == pytest.approx(means["tuned"] - entry.systems["tuned"]["ndcg@10"], abs=2e-6)
+        assert report.metrics[f"synthetic.tuned.ndcg@10.{size.dimension}_dimensions"] == means["tuned"]
+    assert _verdict(tmp_path / "evaluation").measured.dimension == TINY_DIMENSION
+
+
+def test_all_models_are_measured_in_one_precision_and_the_verdict_names_it(site, tmp_path):
+    config = site[3]
+    half = config.model_copy(update={"runtime": config.runtime.model_copy(update={"precision": "bf16"})})
+    for used, expected in ((config, "fp32"), (half, "bf16")):
+        _run(site, tmp_path / expected, config=used)
+        assert _verdict(tmp_path / expected).measured.precision == expected
+    with write_artifact(tmp_path / "model", "model", stage_provenance("train", config, {})) as draft:
+        make_tiny_model(draft.path, seed=1)
+        config.contract.save(draft.path)
+        [(draft.path / name).write_text("[]") for name in ("modules.json", "training.json")]
+    with pytest.raises(ConfigError, match=r"(?s)model and evaluate have different precisions.*fp32.*bf16"):
+        _run(site, tmp_path / "evaluation", config=half, model=tmp_path / "model")

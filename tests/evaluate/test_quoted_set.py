@@ -26,7 +26,7 @@ DOCUMENTS = {"pump.md": [PUMP, SEAL, NOTICE], "kiln/start.md": ["Purge for 90 se
 def write_chunks(path: Path) -> Path:
     """Write a chunks artifact of DOCUMENTS; equal texts have equal ids, as ingest makes them."""
     ids = {text: f"c{i}" for i, text in enumerate(dict.fromkeys(t for texts in DOCUMENTS.values() for t in texts))}
-    documents = [{"doc_id": f"doc-{name}", "path": name} for name in DOCUMENTS]
+    documents = [{"doc_id": f"doc-{name}", "path": name, "metadata": [("Kind", "handbook")]} for name in DOCUMENTS]
     chunks = [
         {
             "chunk_id": ids[text],
@@ -34,6 +34,7 @@ def write_chunks(path: Path) -> Path:
             "text": text,
             "heading_path": ["Manual", "Start"],
             "group_id": ids[text],
+            "family": "f",
             "split": "train",
             "boilerplate": False,
             "n_words": len(text.split()),

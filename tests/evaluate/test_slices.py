@@ -9,8 +9,9 @@ from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.slices import slices_of, slices_record
 
-SETTINGS = EvaluateSettings(bootstrap_samples=200)
+SETTINGS = EvaluateSettings(interval_samples=200)
 CORPUS = [Record(name, f"text of {name}") for name in "abcd"]
+CORPUS += [Record(f"a{n}", f"text of a{n}") for n in range(10)]
 
 
 def _result(queries: list[Record], ranks: dict[str, dict[str, int | None]]) -> SetResult:
@@ -66,15 +67,50 @@ def test_means_and_the_paired_difference(result):
     assert two.small is True
 
 
-def test_ten_queries_are_not_a_small_slice():
+@pytest.mark.parametrize(("families", "small"), [(10, False), (9, True)])
+def test_a_slice_is_small_if_it_is_about_fewer_than_ten_families(families, small):
     queries = [Record(f"q{n}", "x") for n in range(10)]
-    ranks = {query.id: 1 for query in queries}
-    slices = slices_of(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), SETTINGS, seed=0)
-    assert [one.small for one in slices] == [False, False, False]
+    qrels = {f"q{n}": {f"a{n % families}": 1} for n in range(10)}
+    runs = {system: {query.id: {"a0": 1.0} for query in queries} for system in ("bm25", "base", "tuned")}
+    slices = slices_of(SetResult("s", RetrievalSet(CORPUS, queries, qrels), runs, (1, 10)), SETTINGS, seed=0)
+    (whole,) = [one for one in slices if one.dimension == "all"]
+    assert (whole.queries, whole.units, whole.small) == (10, families, small)
+
+
+def test_a_copy_of_a_right_passage_is_right_and_later_copies_are_dropped():
+    corpus = [Record(name, name, {"group_id": group}) for name, group in (("a", "g"), ("copy", "g"), ("b", "b"))]
+    data = RetrievalSet(corpus, [Record("q", "x")], {"q": {"a": 1}})
+    run = {"q": {"copy": 0.9, "a": 0.8, "b": 0.7}}
+    result = SetResult("s", data, {"base": run, "tuned": run, "bm25": {"q": {"b": 2.0, "a": 1.0}}}, (1, 10))
+    assert result.ranking("tuned", "q") == ["copy", "b"]
+    assert result.first_rank("tuned", "q") == 1 and result.first_rank("bm25", "q") == 2
+    assert result.per_query["tuned"]["q"]["precision@10"] == pytest.approx(0.1)
+    assert result.answers("q", "copy") and not result.answers("q", "b")
 
 
 def test_the_lexical_share(result):
     assert result.lexical_share == pytest.approx(2 / 3)
+
+
+def test_queries_are_grouped_by_a_column_of_the_documents_that_answer_them():
+    corpus = [Record(name, name, {"document": {"Prio": "high" if name == "a" else "low"}}) for name in "abcd"]
+    queries = [Record("q1", "x"), Record("q2", "x"), Record("q3", "x"), Record("q4", "x", {"Prio": 7})]
+    qrels = {"q1": {"a": 1}, "q2": {"b": 1, "c": 1}, "q3": {"a": 1, "b": 1}, "q4": {"e": 1}}
+    data = RetrievalSet([*corpus, Record("e", "e")], queries, qrels)
+    runs = {system: {query.id: _run(1) for query in queries} for system in ("bm25", "base", "tuned")}
+    settings = SETTINGS.model_copy(update={"slice_by": ("Prio", "Nothing")})
+    slices = slices_of(SetResult("s", data, runs, (1, 10)), settings, seed=0)
+    assert _values(slices, "Prio") == {"high": 1, "low": 1, "several values": 1, "7": 1}
+    assert _values(slices, "Nothing") == {}
+
+
+def test_rare_values_of_a_column_are_one_slice(monkeypatch):
+    monkeypatch.setattr("embedtune.evaluate.slices.MOST_VALUES", 1)
+    queries = [Record(f"q{n}", "x", {"Prio": value}) for n, value in enumerate(("low", "low", "high", "top"))]
+    ranks = dict.fromkeys((query.id for query in queries), 1)
+    settings = SETTINGS.model_copy(update={"slice_by": ("Prio",)})
+    slices = slices_of(_result(queries, dict.fromkeys(("bm25", "base", "tuned"), ranks)), settings, seed=0)
+    assert _values(slices, "Prio") == {"low": 2, "2 other values": 2}
 
 
 def test_the_record_holds_the_slices_of_each_set(result):

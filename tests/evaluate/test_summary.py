@@ -10,11 +10,13 @@ from tests.support.evaluation_records import interval
 UNSURE = {"ndcg@10": interval(-0.02, -0.05, 0.01), "recall@10": interval(-0.02, -0.05, 0.0)}
 
 
-def _result(queries: int, copied: int) -> SetResult:
+def _result(queries: int, copied: int, families: int = 10) -> SetResult:
     """Return a result in which BM25 and base find the answers of `copied` queries, which repeat their passage."""
     asked = [Record(f"q{n}", "x" if n < copied else "y") for n in range(queries)]
-    run = {query.id: {"a": 1.0} if n < copied else {} for n, query in enumerate(asked)}
-    data = RetrievalSet([Record("a", "x")], asked, {query.id: {"a": 1} for query in asked})
+    run = {query.id: {f"p{n % families}": 1.0} if n < copied else {} for n, query in enumerate(asked)}
+    corpus = [Record(f"p{n}", "x") for n in range(families)]
+    qrels = {query.id: {f"p{n % families}": 1} for n, query in enumerate(asked)}
+    data = RetrievalSet(corpus, asked, qrels)
     return SetResult("s", data, dict.fromkeys(("bm25", "base", "tuned"), run), (10,))
 
 
@@ -37,6 +39,11 @@ def test_questions_about_documents_that_training_saw_are_counted_and_the_others_
 
 def test_an_unremarkable_result_has_no_notes():
     assert notes([_result(50, 25)], {"s": UNSURE}, champion_differs=False) == ()
+
+
+def test_few_families_of_documents_are_said():
+    (note,) = notes([_result(50, 35, families=9)], {"s": UNSURE}, champion_differs=False)
+    assert "s: the questions are about only 9 families of documents" in note
 
 
 @pytest.mark.parametrize(

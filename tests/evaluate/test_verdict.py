@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Promotion, Verdict
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import LexicalLeak
 from embedtune.evaluate.verdict import deciding_set, verdict_of, verdict_record
-from tests.support.evaluation_records import interval
+from tests.support.evaluation_records import MEASURED, interval
 
+SAMPLING = Sampling(1_000, 0.95, 1)
 UP = interval(0.1, 0.05, 0.15)
 DOWN = interval(-0.1, -0.15, -0.05)
 UNSURE = interval(0.02, -0.01, 0.05)
@@ -63,7 +65,7 @@ def test_a_win_never_hides_a_loss(shapes):
 )
 def test_a_deciding_set_that_matching_words_answers_is_named_in_the_verdict(leak, caution):
     name = leak.name if leak else "synthetic"
-    record = verdict_record({name: {"ndcg@10": UP}}, None, name, 0.95, leak)
+    record = verdict_record({name: {"ndcg@10": UP}}, None, name, SAMPLING, MEASURED, leak)
     assert caution in record.caution
     assert bool(record.caution) == bool(caution)
     # A set of people's questions is there already.
@@ -85,18 +87,30 @@ def test_a_deciding_set_that_is_not_evaluated_is_refused():
 
 
 def test_the_record_says_why():
-    record = verdict_record({"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", 0.95)
+    record = verdict_record(
+        {"a": {"ndcg@10": UP}, "synthetic": {"ndcg@10": UNSURE}}, None, "a", SAMPLING, MEASURED
+    )
     assert record.verdict is Verdict.WIN
     assert record.delta == UP
-    assert record.rule.startswith("WIN: the 95% bootstrap interval")
+    assert record.measured == MEASURED
+    assert record.rule.startswith("WIN: the 95% interval") and "fewer than 6 families" in record.rule
     assert record.reasons == (
-        "a (decides): +0.1000, interval +0.0500 to +0.1500, above 0",
-        "synthetic: +0.0200, interval -0.0100 to +0.0500, contains 0",
+        "a (decides): +0.1000, interval +0.0500 to +0.1500, above 0, 20 document families",
+        "synthetic: +0.0200, interval -0.0100 to +0.0500, contains 0, 20 document families",
     )
     assert record.promotion == Promotion(against="base", verdict=Verdict.WIN, better=True, delta=UP)
 
 
+def test_too_few_families_are_the_reason_for_marginal():
+    record = verdict_record({"a": {"ndcg@10": interval(0.4, -1.0, 1.0, units=5)}}, None, "a", SAMPLING, MEASURED)
+    assert record.verdict is Verdict.MARGINAL
+    assert record.reasons == (
+        "a (decides): +0.4000, no interval: the questions are about 5 document families, at least 6 are needed",
+    )
+
+
 def test_promotion_is_against_the_champion_where_there_is_one():
-    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", 0.9)
+    wider = Sampling(1_000, 0.9, 1)
+    record = verdict_record({"a": {"ndcg@10": UP}}, {"a": {"ndcg@10": UNSURE}}, "a", wider, MEASURED)
     assert record.verdict is Verdict.WIN
     assert record.promotion == Promotion(against="champion", verdict=Verdict.MARGINAL, better=False, delta=UNSURE)

@@ -92,3 +92,23 @@ def test_tensorrt_is_refused_at_once_if_it_cannot_be_built(case):
 def test_fewer_texts_than_the_gate_needs_are_refused(case):
     with pytest.raises(ConfigError, match=r"parity_texts"):
         case.config(parity_texts=255)
+
+
+def test_a_bf16_model_is_compared_with_its_weights_in_float32(tmp_path):
+    """Whatever it was measured in: bf16 vectors are less exact than the engine, and would be a poor reference."""
+    case = make_export_case(tmp_path, "bf16", "bf16")
+    case.run()
+    record = read_record(case.root / "engine" / PARITY_FILE, Parity)
+    assert record.variants["fp32"].min_cosine >= 0.999999
+    rows = pq.read_table(case.root / "engine" / "reference.parquet").to_pylist()
+    passages = [row for row in rows if row["kind"] == "passage"][:8]
+    config, texts = case.config(), [row["text"] for row in passages]
+    full, half = (
+        TorchEncoder(
+            case.model, config.contract, config.runtime.model_copy(update={"precision": precision})
+        ).encode_passages(texts, SilentProgress())
+        for precision in ("fp32", "bf16")
+    )
+    reference = np.array([row["vector"] for row in passages])
+    np.testing.assert_allclose(reference, full, atol=1e-6)
+    assert np.abs(reference - half).max() > 1e-4

@@ -2,16 +2,21 @@
 
 import asyncio
 
+import pytest
+
 from embedtune.core.config.load import load_config
 from embedtune.core.progress import SilentProgress
+from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import Writers, write_questions
+from embedtune.generate.estimate import estimate_calls
 from embedtune.generate.passages import read_passages
 from embedtune.generate.prompts import prompts_of
 from embedtune.generate.questions import Question
-from embedtune.generate.recording import replayed_calls
+from embedtune.generate.recording import _copy_replies, replayed_calls
 from embedtune.generate.reply_source import open_reply_source
 from embedtune.ingest import stage as ingest
 from embedtune.llm.budget import Usage
+from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
 from embedtune.sample import HANDBOOK
 from tests.support.context import context
@@ -38,3 +43,22 @@ def test_a_replay_of_the_shipped_recording_misses_only_the_call_that_got_no_repl
     failed = [question for question in questions if question.reason.startswith("failed")]
     assert [question.reason for question in failed] == ["failed: not recorded"] * 3
     assert len(questions) == 364
+
+
+def test_an_estimate_from_a_few_replies_is_within_a_quarter_of_the_recorded_run(tmp_path):
+    config, cache = load_config("demo-cpu"), tmp_path / "cache"
+    ingest.run(str(HANDBOOK), tmp_path / "chunks", context(config, cache))
+    source = open_reply_source(config, cache)
+    passages = read_passages(tmp_path / "chunks", config.contract)
+    calls = replayed_calls(passages, config.generate, config.seed, source.bundles)
+    models = {"recording": None, "llm": source.generator, "judge": source.judge}
+    live = config.model_copy(update={"generate": config.generate.model_copy(update=models)})
+    query = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM replies"
+    real = source.cache._db.execute(query).fetchone()
+    # Twelve of the 138 calls, as if a run had been interrupted early; nothing is known about the other bundles.
+    with ResponseCache(cache / "llm.sqlite") as few:
+        _copy_replies(calls[::12], live.generate, source.cache, few)
+    found = estimate_calls(tmp_path / "chunks", live, Secrets(), cache)
+    estimated = (found.calls, found.prompt_tokens, found.completion_tokens)
+    assert 15 <= found.measured <= 24
+    assert estimated == pytest.approx(real, rel=0.25)

@@ -8,6 +8,7 @@ import pytest
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.encoders.precision import compute_of
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.exact_search import top_k
@@ -26,8 +27,8 @@ def _gpu() -> None:
         pytest.skip("no NVIDIA GPU")
 
 
-def on_gpu(config: Config, **train: object) -> Config:
-    values = config.model_dump() | {"runtime": {"device": "cuda"}}
+def on_gpu(config: Config, *, precision: str = "fp32", **train: object) -> Config:
+    values = config.model_dump() | {"runtime": {"device": "cuda", "precision": precision}}
     return parse_config(values | {"train": values["train"] | train})
 
 
@@ -35,12 +36,44 @@ def on_gpu(config: Config, **train: object) -> Config:
 def test_vectors_equal_those_of_the_cpu(tmp_path: Path, make) -> None:
     contract = tiny_contract(make(tmp_path / "base"))
     cpu, cuda = (
-        TorchEncoder(tmp_path / "base", contract, RuntimeSettings(device=device)).encode_passages(
-            TEXTS, SilentProgress()
-        )
+        TorchEncoder(
+            tmp_path / "base", contract, RuntimeSettings(device=device, precision="fp32")
+        ).encode_passages(TEXTS, SilentProgress())
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(cuda, cpu, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [make_tiny_model, make_tiny_llama])
+def test_vectors_in_bf16_are_near_those_in_float32(tmp_path: Path, make) -> None:
+    contract = tiny_contract(make(tmp_path / "base"))
+    full, half = (
+        TorchEncoder(tmp_path / "base", contract, RuntimeSettings(device="cuda", precision=precision))
+        for precision in ("fp32", "bf16")
+    )
+    vectors = [encoder.encode_passages(TEXTS, SilentProgress()) for encoder in (full, half)]
+    assert np.einsum("nd,nd->n", *vectors).min() > 0.999
+    assert not np.array_equal(*vectors)
+    assert full.fingerprint != half.fingerprint
+
+
+def test_auto_is_bf16_where_the_gpu_has_it() -> None:
+    import torch
+
+    able = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert compute_of(RuntimeSettings(device="cuda")) == ("bf16" if able else "fp32")
+
+
+def test_flash_attention_gives_the_same_vectors(tmp_path: Path) -> None:
+    pytest.importorskip("flash_attn", reason="the package flash-attn is not installed")
+    contract = tiny_contract(make_tiny_llama(tmp_path / "base"))
+    runtime = RuntimeSettings(device="cuda", precision="bf16")
+    sdpa, flash = (
+        TorchEncoder(tmp_path / "base", contract, runtime.model_copy(update={"attention": attention}))
+        for attention in ("sdpa", "flash_attention_2")
+    )
+    vectors = [encoder.encode_passages(TEXTS, SilentProgress()) for encoder in (sdpa, flash)]
+    assert np.einsum("nd,nd->n", *vectors).min() > 0.999
 
 
 def test_neighbours_equal_those_of_the_cpu() -> None:
@@ -59,7 +92,7 @@ def test_neighbours_equal_those_of_the_cpu() -> None:
 def test_training_in_bf16_with_gradient_checkpointing_learns_and_writes_float32(tmp_path: Path) -> None:
     import torch
 
-    world = make_world(tmp_path / "world")
+    world = make_world(tmp_path / "world", precision="bf16")
     config = on_gpu(
         tiny_config(world, epochs=6, learning_rate=5e-3), precision="bf16", gradient_checkpointing="on"
     )

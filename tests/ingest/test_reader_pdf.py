@@ -4,7 +4,7 @@ import pytest
 
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.readers.pdf import read
-from embedtune.ingest.reading import read_document
+from embedtune.ingest.reading import read_documents
 from tests.support.ingest_files import make_pdf
 
 LONG = "The wash line has two kinds of spray bar and the numbers are easily swapped on"
@@ -58,7 +58,7 @@ def test_damaged_file_is_read_or_named_never_a_crash(cut: int, tmp_path: Path) -
         path = tmp_path / f"{number}.pdf"
         path.write_bytes(damaged)
         try:
-            read_document(path)
+            list(read_documents(path.name, path, ()))
         except UnreadableError as error:
             assert error.what
 

@@ -7,7 +7,7 @@ import pytest
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.errors import InputError
 from embedtune.core.progress import SilentProgress
-from embedtune.ingest.sources import Listing, list_sources
+from embedtune.ingest.sources import Listing, document_id, list_sources
 
 
 def listing(folder: Path, limit: int | None = None, max_file_mb: float = 1.0) -> Listing:
@@ -31,7 +31,7 @@ def test_documents_are_listed_by_path_with_their_hashes(docs: Path) -> None:
     found = listing(docs)
     assert [item.name for item in found.sources] == ["Z.html", "a.rst", "b.md", "sub/a.TXT"]
     assert found.sources[2].sha256 == hashlib.sha256(b"b.md").hexdigest()
-    assert found.sources[3].doc_id == hashlib.sha256(b"sub/a.TXT").hexdigest()[:12]
+    assert document_id(found.sources[3].name) == hashlib.sha256(b"sub/a.TXT").hexdigest()[:12]
     assert found.skipped == []
 
 

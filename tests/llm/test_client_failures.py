@@ -8,11 +8,12 @@ import pytest
 
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import LLMEndpointError
+from embedtune.llm.budget import Budget
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
 from embedtune.llm.errors import ItemError
 from tests.support.llm_client import KEY, QUICK, outcome, request, run, settings
-from tests.support.openai_replies import always, script
+from tests.support.openai_replies import Call, always, script
 from tests.support.openai_server import OpenAIServer
 
 # Retries
@@ -176,3 +177,48 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(cache: Response
     with OpenAIServer() as server, pytest.raises(LLMEndpointError) as caught:
         LLMClient(settings(server), key, cache)
     assert key not in str(caught.value)
+
+
+# What failures cost
+
+
+@pytest.mark.parametrize(
+    ("fault", "cost"),
+    [
+        ("503", 0.0),  # an error is not charged
+        ("stall", 0.1),  # the reply may have been written up to max_tokens
+        ("short_body", 0.004),  # it was written, like the most expensive other: four words
+    ],
+)
+def test_an_attempt_without_a_reply_is_booked_as_what_it_may_have_cost(
+    cache: ResponseCache, fault: str, cost: float
+) -> None:
+    def four_words(call: Call) -> str:
+        return '{"words": "w", "score": 5}'
+
+    with OpenAIServer(faults=lambda call: fault if call.index == 1 else None, replies=four_words) as server:
+        budget = Budget(None)
+        priced = settings(server, max_tokens=100, price_out=1000.0, timeout_s=2.0, retries=0, outage_s=0)
+        client = LLMClient(priced, None, cache, pacing=QUICK, budget=budget)
+
+        async def scenario() -> None:
+            async with client:
+                await client.ask(request("first"))
+                assert budget.spent_usd == pytest.approx(0.004)
+                with pytest.raises(ItemError):
+                    await client.ask(request("second"))
+
+        asyncio.run(scenario())
+    assert budget.spent_usd == pytest.approx(0.004 + cost)
+
+
+def test_a_server_that_is_not_there_costs_nothing(cache: ResponseCache) -> None:
+    budget = Budget(None)
+    client = LLMClient(
+        settings(None, base_url="http://127.0.0.1:9/v1", price_out=1000.0, retries=1),
+        *(None, cache),
+        pacing=QUICK,
+        budget=budget,
+    )
+    outcome(client, request())
+    assert budget.spent_usd == 0.0

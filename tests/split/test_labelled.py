@@ -83,6 +83,7 @@ def test_near_duplicates_of_a_test_positive_are_not_in_the_mining_corpus(tmp_pat
     corpus = {record.id: record.metadata for record in read_records(tmp_path / "dataset" / "corpus.jsonl")}
     assert corpus["copy"]["group_id"] == corpus["p5"]["group_id"] == "copy"
     assert corpus["copy"]["split"] == "test"
+    assert corpus["copy"]["family_id"] == corpus["p5"]["family_id"] != corpus["p4"]["family_id"]
 
 
 def test_a_leak_between_given_splits_is_an_error_that_names_a_fix(tmp_path, config, progress):

@@ -28,13 +28,20 @@ def chunk_id(heading: str, text: str) -> str:
 def chunk(doc: str, text: str, position: int = 0, **changes: object) -> Row:
     name = chunk_id("Top > Part", text)
     row = {"chunk_id": name, "doc_id": doc, "text": text, "heading_path": ["Top", "Part"], "position": position}
-    row |= {"n_words": len(text.split()), "group_id": name, "split": SPLIT_OF[doc], "boilerplate": False}
+    row |= {
+        "n_words": len(text.split()),
+        "group_id": name,
+        "family": doc,
+        "split": SPLIT_OF[doc],
+        "boilerplate": False,
+    }
     return {**row, **changes}
 
 
 def question(text: str, chunks: list[Row], split: str, **changes: object) -> Row:
     row = {"question_id": hashlib.sha256(text.encode()).hexdigest()[:16], "question": text, "split": split}
     row |= {"chunk_ids": [c["chunk_id"] for c in chunks], "hops": len(chunks), "answer": "yes", "overall": 8.0}
+    row |= {"answer_ids": row["chunk_ids"], "unsure_ids": []}
     row |= {"query_type": "structural", "reasoning_type": "factual", "complexity": 2, "style": "question"}
     row |= {"base_rank": 1, "bm25_rank": 2, "generator": "g", "judge": "j"}
     return {**row, **changes}
@@ -52,7 +59,7 @@ QUESTIONS = [
     question("when do we oil", [CHUNKS[2]], "dev"),
     question("when does the door close", [CHUNKS[3]], "test"),
 ]
-DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md"} for doc in SPLIT_OF]
+DOCUMENTS = [{"doc_id": doc, "path": f"{doc}.md", "metadata": [("Priority", "high")]} for doc in SPLIT_OF]
 
 
 def write_inputs(folder: Path, chunks: list[Row] = CHUNKS, questions: list[Row] = QUESTIONS) -> tuple[Path, Path]:
@@ -81,9 +88,11 @@ def test_it_writes_the_beir_layout_and_the_proofs(tmp_path, config, progress):
         "path": "a.md",
         "heading": "Top > Part",
         "group_id": CHUNKS[0]["chunk_id"],
+        "family_id": CHUNKS[0]["doc_id"],
         "split": "train",
         "boilerplate": False,
         "n_words": 5,
+        "document": {"Priority": "high"},
     }
     assert read_retrieval_set(tmp_path / "dataset", "test").queries[0].metadata["style"] == "question"
     record = read_record(tmp_path / "dataset" / SPLIT_FILE, SplitProofs)
@@ -103,6 +112,21 @@ def test_small_splits_are_a_warning(tmp_path, config, progress):
         "too few train queries (2; split.min_train_queries is 100): training may change little",
         "too few test queries (1; split.min_test_queries is 50): confidence intervals will be wide",
     )
+
+
+def test_all_passages_for_which_a_question_was_written_answer_it(tmp_path, config, progress):
+    train = next(row for row in QUESTIONS if row["split"] == "train")
+    other = next(
+        c["chunk_id"] for c in CHUNKS if c["split"] == "train" and c["chunk_id"] not in train["chunk_ids"]
+    )
+    both = {**train, "answer_ids": [*train["chunk_ids"], other], "unsure_ids": ["similar"]}
+    questions = [both if row is train else row for row in QUESTIONS]
+    inputs = write_inputs(tmp_path, questions=questions)
+    stage.run(*inputs, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    dataset = read_retrieval_set(tmp_path / "dataset", "train")
+    assert dataset.qrels[train["question_id"]] == dict.fromkeys([*train["chunk_ids"], other], 1)
+    (query,) = [query for query in dataset.queries if query.id == train["question_id"]]
+    assert query.metadata["unsure"] == ["similar"]
 
 
 def test_an_empty_dev_split_is_a_warning(tmp_path, config, progress):
@@ -141,6 +165,13 @@ def test_chunks_of_another_passage_template_are_refused(config):
     contract = config.contract.model_copy(update={"passage_template": "{text}"})
     with pytest.raises(ContractError, match="a different passage template"):
         build(DOCUMENTS, CHUNKS, QUESTIONS, contract)
+
+
+def test_passages_carry_the_metadata_of_their_documents(config):
+    dataset = build(DOCUMENTS, CHUNKS, QUESTIONS, config.contract)
+    assert {str(record.metadata["document"]) for record in dataset.corpus} == {"{'Priority': 'high'}"}
+    without = build([{**row, "metadata": []} for row in DOCUMENTS], CHUNKS, QUESTIONS, config.contract)
+    assert not any("document" in record.metadata for record in without.corpus)
 
 
 def test_a_chunk_in_several_documents_is_one_passage_that_train_may_see(config):

@@ -2,14 +2,16 @@
 
 from typing import Literal
 
-from embedtune.core.records.evaluation import Interval, Promotion, Verdict, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 
-DELTA = Interval(mean=0.0312, low=-0.001, high=0.06)
+DELTA = Interval(mean=0.0312, low=-0.001, high=0.06, units=20)
+
+MEASURED = Measured(precision="fp32", attention="auto", dimension=384)
 
 
-def interval(mean: float, low: float, high: float) -> Interval:
+def interval(mean: float, low: float, high: float, units: int = 20) -> Interval:
     """Return an interval."""
-    return Interval(mean=mean, low=low, high=high)
+    return Interval(mean=mean, low=low, high=high, units=units)
 
 
 def make_verdict(
@@ -30,5 +32,6 @@ def make_verdict(
         delta=DELTA,
         reasons=(),
         promotion=Promotion(against=against, verdict=outcome, better=outcome is Verdict.WIN, delta=DELTA),
+        measured=MEASURED,
         caution="",
     )

@@ -1,7 +1,7 @@
 """Makes small documents for tests."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from docx import Document
 
@@ -10,18 +10,36 @@ Line = tuple[int, str]
 
 def make_pdf(pages: Sequence[Sequence[Line]]) -> bytes:
     """Return a PDF in Helvetica, given the lines of each page from the top, with their font sizes."""
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    kids = []
+    streams = []
     for lines in pages:
         drawn = []
         for number, (size, text) in enumerate(lines):
             escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
             drawn.append(f"BT /F1 {size} Tf 50 {780 - 24 * number} Td ({escaped}) Tj ET")
-        stream = "\n".join(drawn).encode("latin-1")
+        streams.append("\n".join(drawn))
+    return pdf_of(streams)
+
+
+def pdf_of(streams: Sequence[str], to_unicode: Mapping[str, str] | None = None) -> bytes:
+    """Return a PDF, given what is drawn on each page with the font F1.
+
+    Args:
+        streams: The operators of each page.
+        to_unicode: The letters that the font shows in the places of others.
+    """
+    mapped = [f"<{ord(code):02x}> <{ord(char):04x}>" for code, char in (to_unicode or {}).items()]
+    codes = "1 begincodespacerange <00> <ff> endcodespacerange"
+    cmap = f"begincmap {codes} {len(mapped)} beginbfchar {' '.join(mapped)} endbfchar endcmap".encode()
+    font = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica %s >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        font % (b"/ToUnicode 4 0 R" if mapped else b""),
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(cmap), cmap),
+    ]
+    kids = []
+    for drawn in streams:
+        stream = drawn.encode("latin-1")
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         objects.append(
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 842] /Contents %d 0 R "

@@ -13,7 +13,7 @@ from embedtune.llm.errors import ItemError, ReplayMiss
 from embedtune.llm.pacing import Pacing
 from tests.support.openai_server import OpenAIServer
 
-QUICK = Pacing(base_s=0.001, cap_s=0.005)
+QUICK = Pacing(base_s=0.001, cap_s=0.005, poll_s=0.001)
 KEY = "sk-very-secret-310"
 
 

@@ -19,6 +19,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+from tests.support.openai_batches import Batches
 from tests.support.openai_replies import (
     CONTENT_FAULTS,
     HTTP_FAULTS,
@@ -45,6 +46,7 @@ class OpenAIServer:
         max_tokens: Whether it accepts `max_tokens`; OpenAI's newer models do not.
         retry_after_s: Value of the header Retry-After that it sends with 429 and 503.
         provider: Returns how a known server responds to a call in its own way, or None (`openai_providers.py`).
+        batches: Its Batch API; None: it has none.
         delay_s: Seconds that it takes for each call.
         port: Port to listen on; 0 means a free one.
     """
@@ -57,6 +59,7 @@ class OpenAIServer:
     max_tokens: bool = True
     retry_after_s: float = 0.0
     provider: Callable[[Call], Response | None] = lambda call: None
+    batches: Batches | None = None
     delay_s: float = 0.0
     port: int = 0
     # The record: calls in order; usable and unusable completions by fingerprint; faults by name.
@@ -189,20 +192,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
+        batches = self.server_state.batches
         if self.path == "/stats":
             self._send(json_response(200, self.server_state.stats()))
+        elif batches is not None and (response := batches.respond("GET", self.path, b"")) is not None:
+            self._send(response)
         else:
             self._send(error_response(404, "no such page"))
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        data = self.rfile.read(int(self.headers["content-length"]))
         state = self.server_state
+        if state.batches is not None and (response := state.batches.respond("POST", self.path, data)) is not None:
+            self._send(response)
+            return
         if state.release.is_set():
             self._send(None)  # a connection that is still open although the server is closed
         elif self.path.partition("?")[0] != "/v1/chat/completions":
             self._send(error_response(404, "no such page"))
         else:
-            self._chat(state, state.record(body, {k.lower(): v for k, v in self.headers.items()}))
+            self._chat(state, state.record(json.loads(data), {k.lower(): v for k, v in self.headers.items()}))
 
     def _chat(self, state: OpenAIServer, call: Call) -> None:
         if (refusal := objection(state, call)) is not None:

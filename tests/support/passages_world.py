@@ -21,6 +21,7 @@ from tests.support.tiny_model import TINY_DIMENSION
 
 SETTINGS = GenerateSettings()
 PARTS = ("press", "kiln", "drum", "valve", "pump", "seal", "hoist", "chain", "cutter", "belt")
+NOT_SPECIAL = {"boilerplate": False, "border": False}
 WORK = ("open", "close", "wash", "grease", "replace", "measure")
 
 
@@ -64,7 +65,10 @@ def small_config(base: Path, **generate: object) -> Config:
         "llm": {"model": "test", "concurrency": 4, "retries": 0},
         **generate,
     }
-    return parse_config({"contract": contract, "generate": settings, "runtime": {"device": "cpu"}})
+    shares = {"train_share": 1.0, "dev_share": 0.0, "test_share": 0.0}  # the tests' passages name their splits
+    return parse_config(
+        {"contract": contract, "ingest": shares, "generate": settings, "runtime": {"device": "cpu"}}
+    )
 
 
 def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: EncoderContract) -> Path:
@@ -79,7 +83,7 @@ def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: E
     for position, (doc_id, split, text) in enumerate(rows):
         chunk_id = hashlib.sha256(contract.render_passage([doc_id], text).encode()).hexdigest()[:16]
         row = {"chunk_id": chunk_id, "doc_id": doc_id, "text": text, "heading_path": [doc_id]}
-        table.append({**row, "position": position, "group_id": chunk_id, "split": split, "boilerplate": False})
+        table.append({**row, "position": position, "group_id": chunk_id, "split": split, **NOT_SPECIAL})
     with write_artifact(folder, "chunks", provenance()) as draft:
         pq.write_table(pa.Table.from_pylist(table), draft.path / "chunks.parquet")
         for name in ("documents", "skipped"):

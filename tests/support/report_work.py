@@ -15,13 +15,16 @@ from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, T
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
+from embedtune.evaluate.sizes import size_metrics
 from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
 from embedtune.evaluate.verdict import verdict_record
 from embedtune.export.parity import Measurements, Variant
 from embedtune.export.parity_texts import Sample
 from embedtune.mine.audit import distribution
+from tests.support.evaluation_records import MEASURED
 
 STYLES = ("question", "keywords", "symptom", "howto")
 README = "# tiny, tuned\n\n## Evaluation\n\n<!-- evaluation -->\n\n## Training\n\nby hand\n"
@@ -140,6 +143,9 @@ def _model(work: Path, config: Config) -> None:
         rows=498,
         batch_size=62,
         device="cpu",
+        precision="fp32",
+        attention="auto",
+        weights="fp32",
         matryoshka=(),
     )
     with write_artifact(work / "model", "model", _provenance(work, config, "train", "triplets")) as draft:
@@ -154,12 +160,14 @@ def _model(work: Path, config: Config) -> None:
 def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str) -> None:
     results = [_result(f"hand-written{text}", 134, quality, text, 3), _result("synthetic", 122, quality, text, 4)]
     settings, seed = config.evaluate, config.seed
-    against_base = differences(results, "base", settings, seed)
-    against_champion = differences(results, "champion", settings, seed) if "champion" in quality else None
-    verdict = verdict_record(against_base, against_champion, results[0].name, settings.confidence)
+    sampling = Sampling.of(settings, seed)
+    against_base = differences(results, "base", sampling)
+    against_champion = differences(results, "champion", sampling) if "champion" in quality else None
+    verdict = verdict_record(against_base, against_champion, results[0].name, sampling, MEASURED)
+    sizes = {result.name: size_metrics(result, sampling) for result in results}
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
-        write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion))
+        write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
         write_record(draft.path / VERDICT_FILE, verdict)
         write_record(draft.path / SLICES_FILE, slices_record(results, settings, seed))
         write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3))

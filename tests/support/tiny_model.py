@@ -22,7 +22,7 @@ def make_tiny_model(path: Path, seed: int = 0) -> Path:
     import torch
     from transformers import BertConfig, BertModel
 
-    tokenizer = _wordpiece_tokenizer(256)
+    tokenizer = wordpiece_tokenizer(256)
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -50,8 +50,10 @@ def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = True) ->
     import torch
     from transformers import LlamaConfig, LlamaModel
 
-    tokenizer = _wordpiece_tokenizer(256)
+    tokenizer = wordpiece_tokenizer(256)
     torch.manual_seed(seed)
+    # Only a checkpoint without the causal mask says so; one that says `true` was meant to be causal.
+    flag = {"is_causal": False} if bidirectional else {}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=TINY_DIMENSION,
@@ -62,7 +64,7 @@ def make_tiny_llama(path: Path, seed: int = 0, *, bidirectional: bool = True) ->
         max_position_embeddings=256,
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.2,
-        is_causal=not bidirectional,
+        **flag,
     )
     LlamaModel(config).save_pretrained(path, safe_serialization=True)
     tokenizer.save_pretrained(path)
@@ -80,7 +82,8 @@ def tiny_contract(path: Path, dimensions: tuple[int, ...] = (TINY_DIMENSION,)) -
     )
 
 
-def _wordpiece_tokenizer(max_length: int):
+def wordpiece_tokenizer(max_length: int, template: str = "[CLS] $A [SEP]"):
+    """Return a WordPiece tokenizer with a small vocabulary; `template` adds its special tokens."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -96,7 +99,7 @@ def _wordpiece_tokenizer(max_length: int):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
+        single=template,
         pair="[CLS] $A [SEP] $B [SEP]",
         special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
     )
@@ -110,3 +113,20 @@ def _wordpiece_tokenizer(max_length: int):
         sep_token="[SEP]",
         mask_token="[MASK]",
     )
+
+
+def stored_in(path: Path, dtype: str) -> Path:
+    """Store the weights of a tiny model in another format, as its config.json then says.
+
+    Args:
+        path: A transformers directory.
+        dtype: PyTorch's name, such as "bfloat16".
+
+    Returns:
+        `path`.
+    """
+    import torch
+    from transformers import AutoModel
+
+    AutoModel.from_pretrained(path).to(getattr(torch, dtype)).save_pretrained(path)
+    return path

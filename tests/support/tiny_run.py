@@ -61,7 +61,7 @@ def overrides(work: Path, base_url: str) -> str:
         "mine.max_short_share": 1.0,
         "train.negatives": 1,
         "train.epochs": 1,
-        "evaluate.bootstrap_samples": 200,
+        "evaluate.interval_samples": 200,
         "runtime.device": "cpu",
     }
     return "\n".join(f"{key}={value}" for key, value in settings.items())

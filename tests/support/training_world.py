@@ -43,10 +43,11 @@ def make_world(
     wrong: int = 4,
     dimensions: tuple[int, ...] = (32,),
     make_base: Any = make_tiny_model,
+    precision: str = "auto",
 ) -> World:
-    """Write base model, dataset and triplets, with `wrong` negatives per row."""
+    """Write base model, dataset and triplets, with `wrong` negatives per row, as mined in `precision`."""
     world = World(make_base(root / "base"), root / "dataset", root / "triplets")
-    config = tiny_config(world, dimensions=dimensions)
+    config = tiny_config(world, dimensions=dimensions, precision=precision)
     passages = [
         Record(f"p{i}", f"the {fact} of the {machine} is {i}", {"group_id": f"p{i}"})
         for i, (machine, fact) in enumerate((m, f) for m in MACHINES for f in FACTS)
@@ -67,14 +68,16 @@ def make_world(
     return world
 
 
-def tiny_config(world: World, *, dimensions: tuple[int, ...] = (32,), **train: Any) -> Config:
+def tiny_config(
+    world: World, *, dimensions: tuple[int, ...] = (32,), precision: str = "auto", **train: Any
+) -> Config:
     """Return a configuration for a world: 2 epochs of batches of 8, on the CPU."""
     settings = {"negatives": 2, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "warmup_steps": 2} | train
     return parse_config(
         {
             "contract": tiny_contract(world.base, dimensions).model_dump(),
             "train": settings,
-            "runtime": {"device": "cpu"},
+            "runtime": {"device": "cpu", "precision": precision},
         }
     )
 

@@ -10,7 +10,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.training import EVALUATION_MARK
 from tests.support.tiny_model import make_tiny_llama
-from tests.support.training_world import make_world, tiny_config, train, weights
+from tests.support.training_world import make_world, tiny_config, train
 
 TEXTS = ["the kiln", "pressure limit of the press", "what is alarm code 7 of the drum"]
 
@@ -63,8 +63,3 @@ def test_the_model_card_has_its_metadata_and_a_place_for_the_figures(world, tmp_
     assert "24 rows" in text
     assert "| query prefix | `query: ` |" in text
     assert "$" not in text
-
-
-def test_bf16_trains_float32_weights(world, tmp_path):
-    train(world, tmp_path / "model", tiny_config(world, precision="bf16", gradient_checkpointing="on", epochs=1))
-    assert {value.dtype.name for value in weights(tmp_path / "model").values()} == {"float32"}

@@ -100,7 +100,7 @@ def test_a_finished_model_is_not_trained_again(world, tmp_path):
 def test_the_best_checkpoint_is_kept_not_the_last(world, tmp_path, monkeypatch):
     from embedtune.train import dev
 
-    grades = iter([0.1, 0.3, 0.2])  # base; steps 3 and 6
+    grades = iter([0.1, 0.3, 0.2, 0.3])  # base; steps 3 and 6; the saved weights
     monkeypatch.setattr(dev.DevSet, "measure", lambda *_: {32: next(grades)})
     report = train(world, tmp_path / "model", tiny_config(world, learning_rate=1e-2))
     assert report.metrics["best_step"] == 3
@@ -118,7 +118,7 @@ def test_the_best_checkpoint_is_kept_not_the_last(world, tmp_path, monkeypatch):
 def test_a_model_that_does_not_beat_the_base_gets_a_note(world, tmp_path, monkeypatch):
     from embedtune.train import dev
 
-    grades = iter([0.5, 0.3, 0.4])
+    grades = iter([0.5, 0.3, 0.4, 0.4])
     monkeypatch.setattr(dev.DevSet, "measure", lambda *_: {32: next(grades)})
     report = train(world, tmp_path / "model", tiny_config(world))
     assert report.metrics["best_step"] == 6

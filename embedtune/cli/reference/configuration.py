@@ -42,10 +42,13 @@ def _section(field: Schema, schema: Schema) -> Schema | None:
 def _rows(section: Schema, schema: Schema, prefix: str) -> Iterator[tuple[str, str, str, str]]:
     required = section.get("required", ())
     for name, field in section["properties"].items():
-        nested = _section(field, schema)
+        nested, listed = _section(field, schema), _section(field.get("items", {}), schema)
         if nested is not None:
             yield f"`{prefix}{name}`", "section", "", field["description"]
             yield from _rows(nested, schema, f"{prefix}{name}.")
+        elif listed is not None:
+            yield f"`{prefix}{name}`", "list of sections", "", field["description"]
+            yield from _rows(listed, schema, f"{prefix}{name}[].")
         else:
             default = "required" if name in required else f"`{json.dumps(field.get('default'))}`"
             yield f"`{prefix}{name}`", default, _allowed(field), field["description"]

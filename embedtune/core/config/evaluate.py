@@ -14,10 +14,17 @@ class EvaluateSettings(Section):
         default=(1, 5, 10, 100),
         description="Cut-offs of the metrics; 10 is always included, since the verdict needs it.",
     )
-    bootstrap_samples: int = Field(default=10_000, ge=100, description="Number of paired bootstrap resamples.")
+    interval_samples: int = Field(
+        default=10_000, ge=100, description="Number of random halves of the document families behind an interval."
+    )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence level of the intervals.")
     decide_on: str | None = Field(
         default=None,
         description="Set that decides the verdict; None: the first --eval-set, else the synthetic test set.",
+    )
+    slice_by: tuple[str, ...] = Field(
+        default=(),
+        description="Metadata columns (`ingest.records.metadata`) by whose values results are shown too, for "
+        "example [Priority]: a question has the value of the documents that answer it.",
     )
     examples: int = Field(default=8, ge=0, le=100, description="Number of wins and of losses shown in the report.")

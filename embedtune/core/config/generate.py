@@ -11,7 +11,7 @@ from embedtune.core.config.section import Section, Share, Shares
 # Headers that carry a key: keys come from environment variables, never from a configuration.
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "proxy-authorization"})
 # What belongs to an address, and what to a model: a judge elsewhere, or another model, does not inherit it.
-OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra")
+OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra", "batch", "batch_price")
 OF_MODEL = ("price_in", "price_out")
 
 
@@ -74,6 +74,17 @@ class LLMEndpointSettings(Section):
     )
     price_out: float | None = Field(
         default=None, ge=0, description="USD per million completion tokens. None: unknown; 0: free."
+    )
+
+    batch: Literal["none", "api", "files"] = Field(
+        default="none",
+        description="How calls are sent: one by one (none), in batches within 24 hours through OpenAI's Batch API "
+        "(api), or as files for `vllm run-batch` (files).",
+    )
+    batch_price: float = Field(
+        default=0.5,
+        ge=0.0,
+        description="Price of a call in a batch, as a share of price_in and price_out (OpenAI's Batch API: 0.5).",
     )
 
     @field_validator("headers")
@@ -194,7 +205,7 @@ class GenerateSettings(Section):
     max_word_overlap: Share = Field(
         default=0.7,
         description="Largest share, by BM25 weight, of a question's words that its passage may contain; with more, "
-        "matching words answers it. 1: no limit. Nine in ten of people's questions are below 0.5 to 0.85.",
+        "matching words answers it. 1: no limit. In people's questions it is mostly below 0.6.",
     )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
@@ -211,8 +222,8 @@ class GenerateSettings(Section):
     max_cost: float | None = Field(
         default=None,
         ge=0,
-        description="Cost ceiling in USD; the run stops before exceeding it. Needs price_in and price_out. "
-        "None: no ceiling.",
+        description="Ceiling in USD on the LLM calls about the same chunks, of all runs with the same cache "
+        "together; a run stops before exceeding it. Needs price_in and price_out. None: no ceiling.",
     )
     confirm_above: float = Field(
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."

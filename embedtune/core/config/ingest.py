@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from embedtune.core.config.records import RecordSettings
 from embedtune.core.config.section import Section, Share
 
 
@@ -18,7 +19,29 @@ class IngestSettings(Section):
         default=10, ge=1, description="Documents with fewer words are skipped and listed in skipped.parquet."
     )
     max_file_mb: float = Field(
-        default=64.0, gt=0, description="Larger files are skipped and listed in skipped.parquet."
+        default=64.0,
+        gt=0,
+        description="Larger files are skipped and listed in skipped.parquet, except those that are read piece by "
+        "piece: records and mailboxes.",
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Patterns of paths that are not read, such as `*.py` or `drafts/*`; `*` matches slashes too.",
+    )
+    records: tuple[RecordSettings, ...] = Field(
+        default=(),
+        description="How files of records (JSONL, CSV, TSV, Parquet) are read: by the first entry whose pattern "
+        "fits a file. Without one, columns with usual names are used. "
+        "XLSX files are records only under a pattern that ends in .xlsx.",
+    )
+    max_file_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="A file that takes longer to read is skipped and listed in skipped.parquet. Of a file that "
+        "holds many documents, each may take as long.",
+    )
+    max_file_memory_gb: float = Field(
+        default=4.0, ge=0.5, description="So is a file that takes more memory; a process needs 0.2 GB of it."
     )
     near_duplicate_jaccard: Share = Field(
         default=0.7,
@@ -33,7 +56,10 @@ class IngestSettings(Section):
         description="A chunk found in more documents than this is boilerplate: no questions are asked about it.",
     )
     max_component_share: Share = Field(
-        default=0.3, description="Largest share of the chunks that one family of documents may have."
+        default=0.3,
+        description="Largest share of the chunks that one document, or one family of documents that share "
+        "near-duplicates, may have. A larger one is cut into parts at section borders; the chunks next to a "
+        "border between splits get no questions.",
     )
     train_share: Share = Field(default=0.7, description="Share of the chunks in the train split.")
     dev_share: Share = Field(

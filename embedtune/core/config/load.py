@@ -1,7 +1,13 @@
-"""Loads the configuration: a preset or a YAML file, then `section.key=value` overrides, all checked strictly."""
+"""Loads the configuration: a preset or a YAML file, then `section.key=value` overrides, all checked strictly.
 
+A preset is a way of working plus a base model. `presets/NAME.yaml` holds the first and names the second, whose
+part `presets/bases/NAME.yaml` is put in its place. `PRESET+BASE` is the preset with another base model.
+"""
+
+import re
 from collections.abc import Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import yaml
@@ -13,31 +19,55 @@ from embedtune.core.config.keys import similar_key
 from embedtune.core.errors import ConfigError
 from embedtune.core.suggestions import did_you_mean
 
+PRESETS = resources.files("embedtune") / "presets"
+BASES = PRESETS / "bases"
+PLACE = re.compile(r"^contract: ([\w.-]+).*\n", re.MULTILINE)  # of the base model's part in a preset
+
 
 def preset_names() -> list[str]:
     """Return the names of the presets that come with embedtune."""
-    folder = resources.files("embedtune") / "presets"
-    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return _names(PRESETS)
+
+
+def base_names() -> list[str]:
+    """Return the names of the base models that come with a contract."""
+    return _names(BASES)
 
 
 def preset_text(name: str) -> str:
-    """Return the commented YAML of a preset.
+    """Return the commented YAML of a preset, complete with the part of its base model.
+
+    Args:
+        name: PRESET, or PRESET+BASE.
 
     Raises:
-        ConfigError: There is no preset of this name.
+        ConfigError: There is no preset, or no base model, of this name.
     """
-    known = preset_names()
+    preset, plus, base = name.partition("+")
+    text = _shipped(PRESETS, preset, "preset")
+    own = PLACE.search(text)
+    assert own is not None, f"the preset {preset} names no base model"  # noqa: S101 - a test loads all of them
+    part = _shipped(BASES, base if plus else own[1], "base model")
+    return PLACE.sub(lambda _: part, text)
+
+
+def _names(folder: Traversable) -> list[str]:
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def _shipped(folder: Traversable, name: str, kind: str) -> str:
+    known = _names(folder)
     if name not in known:
         similar = did_you_mean(name, known) or None
-        raise ConfigError("no such preset", got=name, expected=", ".join(known), fix=similar)
-    return (resources.files("embedtune") / "presets" / f"{name}.yaml").read_text()
+        raise ConfigError(f"no such {kind}", got=name, expected=", ".join(known), fix=similar)
+    return (folder / f"{name}.yaml").read_text()
 
 
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Load a configuration.
 
     Args:
-        source: Name of a preset, or path to a YAML file.
+        source: Name of a preset, PRESET+BASE, or path to a YAML file.
         overrides: `section.key=value` strings; values are read as YAML.
 
     Raises:
@@ -57,7 +87,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
 def _text(source: str | Path) -> bytes | str:
     """Return the YAML of a preset or a file; the name of a preset has priority over a file of that name."""
     path = Path(source)
-    if str(source) in preset_names():
+    if str(source).partition("+")[0] in preset_names():
         return preset_text(str(source))
     if path.is_file():
         return path.read_bytes()

@@ -18,6 +18,8 @@ def require_attention(path: Path, contract: EncoderContract, model: Any) -> None
 
     The mean and the first token need tokens that see the whole text. The last token sees it in a causal model too,
     as in Qwen3-Embedding, so there a causal model is right, unless its configuration says `is_causal: false`.
+    A few models were trained with the mean of a causal model's tokens; they say `is_causal: true`, or the user
+    does with `base.force`. Then nothing is mistaken, and the saved model says it too.
 
     Args:
         path: Directory of the model, for the message.
@@ -27,19 +29,22 @@ def require_attention(path: Path, contract: EncoderContract, model: Any) -> None
     Raises:
         ContractError: The last token does not reach the first one.
     """
-    if contract.pooling == "lasttoken" and getattr(model.config, "is_causal", None) is not False:
+    declared = getattr(model.config, "is_causal", None)
+    if (contract.pooling == "lasttoken" and declared is not False) or (contract.pooling == "mean" and declared):
         return
     # With padding and without: attention kernels and masks take different ways.
     blind = [
         name for name, padding in (("", 0), (" in a padded batch", PADDING)) if not _sees_ahead(model, padding)
     ]
     if blind:
+        mean = contract.pooling == "mean"
         raise ContractError(
             f"the model in {path} is causal: its first token does not see its last one{blind[0]}",
             got=f"a {type(model).__name__} under contract.pooling {contract.pooling}",
             expected="attention in both directions, without which these vectors know only the beginning of a text",
             fix='set "is_causal": false in its config.json if it was trained without the causal mask, or '
-            "contract.pooling=lasttoken if it was trained with it",
+            "contract.pooling=lasttoken if it was trained with it"
+            + ('; base.force=["attention"] if it was trained with it and the mean' if mean else ""),
         )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.llama_bidirec import native
 from embedtune.core.encoders.model_files import require_own_contract
+from embedtune.core.encoders.native_form import declared_causal, flat, native
 from embedtune.core.encoders.weights import weight_files, weights_sha256
 from embedtune.core.errors import ContractError, InputError
 from embedtune.core.secrets import Secrets
@@ -33,7 +33,7 @@ def resolve_base(
         ContractError: The weights are not those of the contract, its revision is not pinned, or the model's own
             files say something else than the contract.
     """
-    path = locate_base(contract, cache, storage, secrets)
+    path = flat(locate_base(contract, cache, storage, secrets), cache)
     weight_files(path)
     if contract.weights_sha256 is not None:
         got = weights_sha256(path)
@@ -45,7 +45,8 @@ def resolve_base(
                 fix="use the right model; change contract.weights_sha256 only if you want a different one",
             )
     require_own_contract(path, contract, base.force)
-    return native(path, cache)
+    path = native(path, cache)
+    return declared_causal(path, cache) if "attention" in base.force else path
 
 
 def locate_base(

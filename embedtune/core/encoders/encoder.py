@@ -12,7 +12,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the weights and the contract: equal fingerprints mean equal vectors."""
+        """Identifies the weights, the contract and the precision: equal fingerprints mean equal vectors."""
 
     def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode queries; this method adds the contract's query prefix."""

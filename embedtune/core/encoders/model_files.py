@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from embedtune.core.contract import EncoderContract, Pooling
-from embedtune.core.errors import ContractError, InputError
+from embedtune.core.encoders.modules import Module, read_json, read_modules, unsupported_modules
+from embedtune.core.encoders.native_form import NATIVE_TYPES
+from embedtune.core.errors import ContractError
 
-LIBRARY = "sentence_transformers."
 POOLING_FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -17,8 +18,7 @@ POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-LLAMA_BIDIREC = "llama_bidirec"
-LLAMA_BIDIREC_POOLING = {"avg": "mean", "cls": "cls", "last": "lasttoken"}
+BIDIREC_POOLING = {"avg": "mean", "cls": "cls", "last": "lasttoken"}
 UNIT_DOT = "dot"  # of vectors at unit length; it ranks as the cosine and the Euclidean distance do
 NO_LIMIT = 10**6  # tokenizers without a limit have a number with thirty digits
 
@@ -69,26 +69,25 @@ def read_facts(path: Path) -> ModelFacts:
     Raises:
         InputError: One of the files is damaged.
     """
-    config = _json(path / "config.json")
-    size = config.get("hidden_size")
-    if not (path / "modules.json").is_file():
-        own = config.get("pooling") if config.get("model_type") == LLAMA_BIDIREC else None
-        return ModelFacts(pooling=LLAMA_BIDIREC_POOLING.get(own, own) if own else None, dimension=size)
-    modules = [(_kind(entry), path / str(entry.get("path", ""))) for entry in _list(path / "modules.json")]
-    unsupported = [_named(kind, where) for kind, where in modules if not _is_known(kind, where, path)]
-    pooling = _json(next((where for kind, where in modules if kind == "Pooling"), path) / "config.json")
+    config = read_json(path / "config.json")
+    modules = read_modules(path)
+    if not modules:
+        own = config.get("pooling") if config.get("model_type") in NATIVE_TYPES else None
+        return ModelFacts(pooling=BIDIREC_POOLING.get(own, own) if own else None, dimension=_hidden(config))
+    pooling = read_json(next((each.folder for each in modules if each.kind == "Pooling"), path) / "config.json")
+    unsupported = unsupported_modules(path, modules)
     if pooling.get("include_prompt") is False:
         unsupported.append("Pooling without the prompt (include_prompt: false)")
     if _lowers_in_python(path):
         unsupported.append("Transformer with do_lower_case, which its tokenizer does not do")
     queries, passages = _prompts(path)
     return ModelFacts(
-        pooling=_pooling_mode(pooling) if any(kind == "Pooling" for kind, _ in modules) else None,
+        pooling=_pooling_mode(pooling) if any(each.kind == "Pooling" for each in modules) else None,
         max_length=_max_length(path),
         query_prefix=queries,
         passage_prefix=passages,
-        similarity=_similarity(path, normalised=any(kind == "Normalize" for kind, _ in modules)),
-        dimension=size or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension"),
+        similarity=_similarity(path, normalised=any(each.kind == "Normalize" for each in modules)),
+        dimension=_dimension(modules, config, pooling),
         unsupported=tuple(unsupported),
     )
 
@@ -103,7 +102,8 @@ def require_supported(path: Path, facts: ModelFacts) -> None:
         raise ContractError(
             f"the base model in {path} has modules that embedtune cannot honour",
             got=", ".join(facts.unsupported),
-            expected="Transformer, Pooling and Normalize; without the others the vectors would not be the model's",
+            expected="Transformer, Pooling, Dense and Normalize, in this order; without the others the vectors "
+            "would not be the model's",
             fix="use another base model",
         )
 
@@ -139,19 +139,20 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
     )
 
 
-def _kind(entry: dict[str, Any]) -> str:
-    """Return the class name of a module of the library, the whole dotted name of any other."""
-    name = str(entry.get("type", ""))
-    return name.rpartition(".")[2] if name.startswith(LIBRARY) else name
+def _dimension(modules: list[Module], config: dict[str, Any], pooling: dict[str, Any]) -> int | None:
+    """Return the size of the vectors: what the last Dense module makes, else the transformer's."""
+    dense = [each.folder for each in modules if each.kind == "Dense"]
+    size: int | None = (
+        _hidden(config) or pooling.get("embedding_dimension") or pooling.get("word_embedding_dimension")
+    )
+    if dense:
+        size = read_json(dense[-1] / "config.json").get("out_features")
+    return size
 
 
-def _named(kind: str, where: Path) -> str:
-    return f"{kind} ({where.name})"
-
-
-def _is_known(kind: str, where: Path, path: Path) -> bool:
-    # Weights in a folder of their own, as very old models have them, are not found by transformers.
-    return kind in {"Pooling", "Normalize"} or (kind == "Transformer" and where == path)
+def _hidden(config: dict[str, Any]) -> int | None:
+    size = config.get("hidden_size") or config.get("d_model")  # T5 has its own name for it
+    return size if isinstance(size, int) else None
 
 
 def _pooling_mode(settings: dict[str, Any]) -> str:
@@ -161,7 +162,7 @@ def _pooling_mode(settings: dict[str, Any]) -> str:
 
 def _prompts(path: Path) -> tuple[str | None, str | None]:
     """Return the prompts for queries and passages. Two empty ones are the library's default and say nothing."""
-    settings = _json(path / "config_sentence_transformers.json")
+    settings = read_json(path / "config_sentence_transformers.json")
     prompts: dict[str, str] = settings.get("prompts") or {}
     default = prompts.get(settings.get("default_prompt_name") or "")
     queries = prompts.get("query", default)
@@ -171,7 +172,7 @@ def _prompts(path: Path) -> tuple[str | None, str | None]:
 
 def _similarity(path: Path, *, normalised: bool) -> str | None:
     """Return "dot" if the dot product of unit vectors ranks as the model's own similarity does."""
-    own = _json(path / "config_sentence_transformers.json").get("similarity_fn_name")
+    own = read_json(path / "config_sentence_transformers.json").get("similarity_fn_name")
     if own in {None, "cosine"}:
         return None if own is None else UNIT_DOT
     if normalised and own in {"dot", "euclidean"}:
@@ -180,35 +181,16 @@ def _similarity(path: Path, *, normalised: bool) -> str | None:
 
 
 def _max_length(path: Path) -> int | None:
-    own = _json(path / "sentence_bert_config.json").get("max_seq_length")
+    own = read_json(path / "sentence_bert_config.json").get("max_seq_length")
     # Since version 6 the library keeps the limit in the tokenizer's file.
-    own = own or _json(path / "tokenizer_config.json").get("model_max_length")
+    own = own or read_json(path / "tokenizer_config.json").get("model_max_length")
     return int(own) if isinstance(own, int | float) and own < NO_LIMIT else None
 
 
 def _lowers_in_python(path: Path) -> bool:
-    if not _json(path / "sentence_bert_config.json").get("do_lower_case"):
+    if not read_json(path / "sentence_bert_config.json").get("do_lower_case"):
         return False
-    normalizer = json.dumps(_json(path / "tokenizer.json").get("normalizer"))
+    normalizer = json.dumps(read_json(path / "tokenizer.json").get("normalizer"))
     if '"Lowercase"' in normalizer or '"lowercase": true' in normalizer:
         return False
-    return not _json(path / "tokenizer_config.json").get("do_lower_case")
-
-
-def _json(path: Path) -> dict[str, Any]:  # transformers' and sentence-transformers' own formats
-    data = _read(path) if path.is_file() else {}
-    return data if isinstance(data, dict) else {}
-
-
-def _list(path: Path) -> list[dict[str, Any]]:
-    data = _read(path)
-    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
-
-
-def _read(path: Path) -> object:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged", got=str(error), expected="JSON", fix="download the base model again"
-        ) from error
+    return not read_json(path / "tokenizer_config.json").get("do_lower_case")

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +13,21 @@ from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.attention import require_attention
+from embedtune.core.encoders.modules import dense_folders
+from embedtune.core.encoders.precision import (
+    autocast,
+    compute_of,
+    device_of,
+    no_such_attention,
+    vector_marks,
+)
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense
 
 log = logging.getLogger(__name__)
 BLOCK = 512  # texts per step of the progress bar and per commit of the cache
@@ -30,7 +39,7 @@ class TorchEncoder:
     Args:
         path: Model directory with safetensors weights.
         contract: Prefixes, pooling and maximum length; they override those in the directory.
-        runtime: Device and batch size.
+        runtime: Device, batch size, precision and attention.
         cache: Directory of the vector cache; None: no cache.
     """
 
@@ -54,10 +63,13 @@ class TorchEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the weights and the contract."""
+        """Identifies the weights, the contract and the precision."""
         if self._fingerprint is None:
-            weights = [file_sha256(file) for file in sorted(self.path.glob("*.safetensors"))]
-            text = json.dumps([self.contract.hash, *weights])
+            files = sorted(self.path.glob("*.safetensors")) + [
+                file for folder in dense_folders(self.path) for file in sorted(folder.glob("*.safetensors"))
+            ]
+            weights = [file_sha256(file) for file in files]
+            text = json.dumps([self.contract.hash, *weights, *vector_marks(self.path, self.runtime)])
             self._fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         return self._fingerprint
 
@@ -93,34 +105,33 @@ class TorchEncoder:
         return np.stack([known[key] for key in keys])
 
     def _encode_block(self, texts: list[str]) -> Vectors:
-        vectors = self.model.encode(
-            texts,
-            batch_size=self.runtime.encode_batch_size,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
-        return np.asarray(vectors, dtype=np.float32)
-
-
-def device_of(runtime: RuntimeSettings) -> str:
-    """Return the device to use: "cuda" or "cpu"."""
-    import torch
-
-    if runtime.device != "auto":
-        return runtime.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        model = self.model
+        with autocast(self.runtime):
+            encoded = model.encode(
+                texts,
+                batch_size=self.runtime.encode_batch_size,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+        vectors = np.asarray(encoded, dtype=np.float32)
+        if compute_of(self.runtime) == "fp32":
+            return vectors
+        # Where the last module is a matrix product, its numbers have 8 bits, too few for a unit length.
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        return np.asarray(vectors / norms, dtype=np.float32)
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":
-    """Build the sentence-transformers model of a contract: transformer, pooling, normalisation.
+    """Build the sentence-transformers model of a contract: transformer, pooling, Dense modules, normalisation.
 
     Args:
         path: A transformers or sentence-transformers directory.
-        contract: Pooling and maximum length; they override those in the directory.
-        runtime: The device.
+        contract: Pooling and maximum length; they override those in the directory. Dense modules are its own.
+        runtime: Device and attention. The weights are float32; in bf16 the caller uses `autocast(runtime)`.
 
     Raises:
+        ConfigError: The model cannot be loaded with `runtime.attention`.
         ContractError: The contract has a different vector size, or its maximum length is too long for the model,
             or the model is causal where the contract's pooling needs tokens that see the whole text.
     """
@@ -130,28 +141,43 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # the stages report their own progress
     kwargs = {"trust_remote_code": contract.trust_remote_code}
-    transformer = Transformer(
-        str(path),
-        max_seq_length=contract.max_length,
-        model_kwargs={**kwargs, "use_safetensors": True},
-        config_kwargs=kwargs,
-        processor_kwargs=kwargs,
-    )
-    size = transformer.get_embedding_dimension()
-    _require_fit(path, contract, size, transformer.model.config)
-    pooling = Pooling(size, pooling_mode=contract.pooling)
+    attention = {} if runtime.attention == "auto" else {"attn_implementation": runtime.attention}
+    try:
+        transformer = Transformer(
+            str(path),
+            max_seq_length=contract.max_length,
+            model_kwargs={**kwargs, "use_safetensors": True, "dtype": "float32", **attention},
+            config_kwargs=kwargs,
+            processor_kwargs=kwargs,
+        )
+    except (ImportError, ValueError) as error:
+        if runtime.attention == "auto":
+            raise
+        raise no_such_attention(path, runtime, error) from error
+    hidden = transformer.get_embedding_dimension()
+    dense = [module.float() for module in load_dense(path)]
+    _require_fit(path, contract, dense[-1].out_features if dense else hidden, transformer.model)
+    pooling = Pooling(hidden, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
     model = SentenceTransformer(
-        modules=[transformer, pooling, Normalize()],
+        modules=[transformer, pooling, *dense, Normalize()],
         device=device_of(runtime),
         prompts=prompts,
         similarity_fn_name="dot",
     )
-    require_attention(path, contract, transformer.model)
+    with autocast(runtime):
+        require_attention(path, contract, transformer.model)
     return model
 
 
-def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_config: object) -> None:
+def load_dense(path: Path) -> "list[Dense]":
+    """Return the Dense modules of a model directory, which its modules.json names."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    return [Dense.load(str(path), subfolder=str(folder.relative_to(path))) for folder in dense_folders(path)]
+
+
+def _require_fit(path: Path, contract: EncoderContract, size: int | None, transformer: Any) -> None:
     """Check that the model can fulfil the contract."""
     if size != contract.dimensions[0]:
         raise ContractError(
@@ -160,11 +186,22 @@ def _require_fit(path: Path, contract: EncoderContract, size: int | None, model_
             expected=f"contract.dimensions starts with {contract.dimensions[0]}",
             fix=f"set contract.dimensions=[{size}]",
         )
-    positions = getattr(model_config, "max_position_embeddings", None)
-    if isinstance(positions, int) and 0 < positions < contract.max_length:
+    positions = _usable_positions(transformer)
+    if 0 < positions < contract.max_length:
         raise ContractError(
             f"the maximum length in the contract is too long for {path}",
             got=f"contract.max_length {contract.max_length}",
             expected=f"at most {positions} tokens",
             fix=f"set contract.max_length={positions} or less",
         )
+
+
+def _usable_positions(transformer: Any) -> int:
+    """Return how many tokens a transformer reads; 0: it does not say."""
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return 0
+    # Models of RoBERTa's kind count positions from the padding id on: of XLM-RoBERTa's 514, 512 can be used.
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return positions if padding is None else positions - padding - 1

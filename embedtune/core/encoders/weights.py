@@ -1,10 +1,11 @@
-"""The safetensors weights of a model directory: one file, or several that an index lists."""
+"""The safetensors weights of a model directory: of its transformer, in one file or several, and Dense modules."""
 
 import hashlib
 import json
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
+from embedtune.core.encoders.modules import DENSE_WEIGHTS, dense_folders
 from embedtune.core.errors import InputError
 
 WEIGHTS = "model.safetensors"
@@ -12,11 +13,48 @@ INDEX = "model.safetensors.index.json"
 
 
 def weight_files(path: Path) -> list[Path]:
-    """Return the weight files of a model directory, sorted by name.
+    """Return the weight files of a model directory: the transformer's, sorted by name, then each Dense module's.
 
     Raises:
-        InputError: There are none, or one that the index lists is missing.
+        InputError: There are none, or one is missing.
     """
+    return _transformer_files(path) + [_dense_file(folder) for folder in sorted(dense_folders(path))]
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the hash of a model's weights: of the one file, or over the set.
+
+    Over a set it is what `sha256sum model*.safetensors */model.safetensors | sha256sum` prints.
+
+    Raises:
+        InputError: The weights are missing or incomplete.
+    """
+    files = weight_files(path)
+    if files == [path / WEIGHTS]:
+        return file_sha256(files[0])
+    lines = "".join(f"{file_sha256(file)}  {file.relative_to(path)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def tensor_names(path: Path) -> set[str]:
+    """Return the names of all tensors of a model's transformer.
+
+    Raises:
+        InputError: The weights are missing, incomplete or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = set()
+    for file in _transformer_files(path):
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                names.update(tensors.keys())
+        except SafetensorError as error:
+            raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
+    return names
+
+
+def _transformer_files(path: Path) -> list[Path]:
     if (path / WEIGHTS).is_file():
         return [path / WEIGHTS]
     if not (path / INDEX).is_file():
@@ -37,37 +75,14 @@ def weight_files(path: Path) -> list[Path]:
     return files
 
 
-def weights_sha256(path: Path) -> str:
-    """Return the hash of a model's weights: of the one file, or over the set.
-
-    Over a set it is what `sha256sum model-*.safetensors | sha256sum` prints.
-
-    Raises:
-        InputError: The weights are missing or incomplete.
-    """
-    files = weight_files(path)
-    if [file.name for file in files] == [WEIGHTS]:
-        return file_sha256(files[0])
-    lines = "".join(f"{file_sha256(file)}  {file.name}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def tensor_names(path: Path) -> set[str]:
-    """Return the names of all tensors in a model's weights.
-
-    Raises:
-        InputError: The weights are missing, incomplete or damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    names: set[str] = set()
-    for file in weight_files(path):
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                names.update(tensors.keys())
-        except SafetensorError as error:
-            raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
-    return names
+def _dense_file(folder: Path) -> Path:
+    if not (folder / DENSE_WEIGHTS).is_file():
+        raise InputError(
+            f"the Dense module in {folder} has no safetensors weights",
+            expected=DENSE_WEIGHTS,
+            fix="convert the checkpoint to safetensors; pickled weights are never loaded",
+        )
+    return folder / DENSE_WEIGHTS
 
 
 def _weight_map(path: Path) -> dict[str, str]:

@@ -17,11 +17,24 @@ _COMMAND = "embedtune evaluate"
 
 
 class Interval(Part):
-    """A mean and its confidence interval."""
+    """A mean and its confidence interval.
+
+    Args:
+        mean: The mean over the queries.
+        low: Lower end.
+        high: Upper end.
+        units: Document families that the queries belong to; the interval comes from their differences.
+    """
 
     mean: float
     low: float
     high: float
+    units: int
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether it is all that a metric can be, because there are too few units for an interval."""
+        return self.low <= 0.0 and self.high >= 1.0
 
     @property
     def direction(self) -> Literal["up", "down", "unsure"]:
@@ -29,27 +42,50 @@ class Interval(Part):
         return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
 
 
+class SizeMetrics(Part):
+    """The metrics of one set with vectors cut to a smaller size that the model serves.
+
+    Args:
+        dimension: The size.
+        systems: Mean over the queries, by model and metric; without BM25 and the endpoint, and without a champion
+            that does not offer this size.
+        delta: Paired difference tuned - base, both with this size, by metric.
+        delta_champion: Paired difference tuned - champion, both with this size, by metric.
+        change: Paired difference of the deciding metric: the tuned model with this size - with the full size.
+    """
+
+    dimension: int
+    systems: dict[str, dict[str, float]]
+    delta: dict[str, Interval]
+    delta_champion: dict[str, Interval] | None = None
+    change: Interval
+
+
 class SetMetrics(Part):
     """The metrics of one set.
 
     Args:
         queries: Number of queries.
+        units: Number of document families that the queries belong to.
         systems: Mean over the queries, by system and metric.
         delta: Paired difference tuned - base, by metric.
         delta_champion: Paired difference tuned - champion, by metric; None without a champion.
+        smaller: The same with each smaller vector size, the largest first; empty if there is only one size.
     """
 
     queries: int
+    units: int
     systems: dict[str, dict[str, float]]
     delta: dict[str, Interval]
     delta_champion: dict[str, Interval] | None = None
+    smaller: tuple[SizeMetrics, ...] = ()
 
 
 class Metrics(JsonRecord):
-    """Means and differences of every metric, by set."""
+    """Means and differences of every metric, by set, with vectors of the full size."""
 
     NAME: ClassVar[str] = "metrics"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = _COMMAND
 
     sets: dict[str, SetMetrics]
@@ -79,6 +115,20 @@ class Promotion(Part):
     delta: Interval
 
 
+class Measured(Part):
+    """How the vectors of all compared models were computed.
+
+    Args:
+        precision: Arithmetic, the same for base, tuned model and champion.
+        attention: The setting `runtime.attention`, the same for all of them too.
+        dimension: Size of the vectors that the verdict is about: the full one.
+    """
+
+    precision: Literal["fp32", "bf16"]
+    attention: str
+    dimension: int
+
+
 class VerdictRecord(JsonRecord):
     """The verdict on the tuned model against its base, with the rule and the intervals that it follows from.
 
@@ -91,11 +141,12 @@ class VerdictRecord(JsonRecord):
         delta: The difference on the deciding set.
         reasons: One line per set: the difference, its interval, and on which side of 0 it is.
         promotion: The same rule applied to the live model.
+        measured: Precision and size of the vectors.
         caution: Why the deciding set says less than it seems: matching words is enough for it; or "".
     """
 
     NAME: ClassVar[str] = "verdict"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 4
     REMAKE: ClassVar[str] = _COMMAND
 
     verdict: Verdict
@@ -106,6 +157,7 @@ class VerdictRecord(JsonRecord):
     delta: Interval
     reasons: tuple[str, ...]
     promotion: Promotion
+    measured: Measured
     caution: str
 
 
@@ -116,6 +168,7 @@ class Slice(Part):
         dimension: Property by which the queries are grouped, for example "hops".
         value: Their common value, for example "2".
         queries: Number of queries.
+        units: Number of document families that they belong to.
         small: Whether these are too few for a reliable interval.
         systems: Mean of the deciding metric by system.
         delta: Paired difference tuned - base.
@@ -124,6 +177,7 @@ class Slice(Part):
     dimension: str
     value: str
     queries: int
+    units: int
     small: bool
     systems: dict[str, Interval]
     delta: Interval
@@ -148,7 +202,7 @@ class Slices(JsonRecord):
 
     Args:
         metric: The metric.
-        small_below: Number of queries below which a slice is small.
+        small_below: Number of document families below which a slice is small.
         sets: The slices of each set.
     """
 

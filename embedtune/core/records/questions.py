@@ -4,12 +4,21 @@ from typing import TypedDict
 
 
 class QuestionRow(TypedDict):
-    """One row of questions.parquet."""
+    """One row of questions.parquet.
+
+    Attributes:
+        chunk_ids: The passages that the question was written about.
+        answer_ids: The passages that answer it: these, and those about which the same question was written.
+        unsure_ids: Passages about which a similar question was written: they may answer it, so they are never
+            mined as negatives.
+    """
 
     question_id: str
     question: str
     answer: str
     chunk_ids: list[str]
+    answer_ids: list[str]
+    unsure_ids: list[str]
     hops: int
     hop_facts: list[str]
     query_type: str

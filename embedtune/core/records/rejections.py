@@ -21,6 +21,7 @@ class Rejection(StrEnum):
     FROM_EXAMPLE = "from_example"
     SAME_WORDS = "same_words"
     DUPLICATE = "duplicate"
+    LEAK = "leak"
     ROUND_TRIP = "round_trip"
     PLACEHOLDER = "placeholder"
     FAILED = "failed"
@@ -42,6 +43,7 @@ REJECTION_TEXTS = {
     Rejection.FROM_EXAMPLE: "uses a name from the prompt's example",
     Rejection.SAME_WORDS: "uses the passage's own words",
     Rejection.DUPLICATE: "duplicate of another question",
+    Rejection.LEAK: "repeats a question of another split",
     Rejection.ROUND_TRIP: "neither search finds its passage",
     Rejection.PLACEHOLDER: "names masked personal data that is not in its passage",
     Rejection.FAILED: "LLM call failed",

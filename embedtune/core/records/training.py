@@ -1,6 +1,6 @@
 """training.json of the model artifact: the curves of loss and of dev nDCG@10, and which step was kept."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from embedtune.core.records.base import JsonRecord, Part
 
@@ -26,7 +26,7 @@ class DevPoint(Part):
 
 
 class KeptStep(Part):
-    """The step whose weights were kept; nDCG@10 is None without dev questions."""
+    """The step whose weights were kept; nDCG@10 is that of the saved weights, None without dev questions."""
 
     step: int
     epoch: float
@@ -51,11 +51,14 @@ class Training(JsonRecord):
         rows: Number of rows trained on.
         batch_size: Rows per optimiser step.
         device: Name of the device.
+        precision: Arithmetic of training and of the measurements on dev.
+        attention: The setting `runtime.attention`.
+        weights: Format that the saved weights are in.
         matryoshka: One entry per vector size; empty if the contract has only one or there are no dev questions.
     """
 
     NAME: ClassVar[str] = "training"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = "embedtune train"
 
     steps: tuple[TrainingStep, ...]
@@ -64,4 +67,7 @@ class Training(JsonRecord):
     rows: int
     batch_size: int
     device: str
+    precision: Literal["fp32", "bf16"]
+    attention: str
+    weights: Literal["fp32", "bf16", "fp16"]
     matryoshka: tuple[SizeComparison, ...]

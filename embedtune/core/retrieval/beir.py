@@ -1,9 +1,9 @@
-"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, readable by any BEIR or MTEB tool."""
+"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, or the hub's Parquet files in their place."""
 
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from embedtune.core.errors import InputError
+from embedtune.core.retrieval.hub_files import files_of, parquet_rows
 
 Qrels = dict[str, dict[str, int]]
 SPLITS = ("train", "dev", "test")
@@ -48,38 +49,51 @@ class RetrievalSet:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read corpus.jsonl or queries.jsonl; a title is prepended to the text, as BEIR does.
+    """Read corpus.jsonl or queries.jsonl, or Parquet in its place; a title is prepended to the text, as BEIR does.
 
     Raises:
-        InputError: The file is missing, or a line is wrong; the error names the line.
+        InputError: The file is missing, or a line is wrong; the error names the line or row.
     """
     return list(_records(path))
 
 
 def _records(path: Path) -> Iterator[Record]:
     seen: set[str] = set()
-    for number, line in _lines(path, "a file of the retrieval set is missing", "the BEIR layout"):
+    for place, row in _rows(path):
         try:
-            record = _record(json.loads(line))
+            record = _record(json.loads(row) if isinstance(row, str) else row)
         except ValueError as error:
             reason = "not JSON" if isinstance(error, json.JSONDecodeError) else error
             raise InputError(
-                f"{path}:{number} is not a BEIR record: {reason}",
-                got=line.strip()[:80],
+                f"{place} is not a BEIR record: {reason}",
+                got=str(row).strip()[:80],
                 expected='{"_id": "…", "text": "…"}, with "title" and "metadata" if there are any',
             ) from error
         if record.id in seen:
-            raise InputError(f"{path}:{number} repeats an id", got=record.id, expected="unique ids")
+            raise InputError(f"{place} repeats an id", got=record.id, expected="unique ids")
         seen.add(record.id)
         yield record
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str | Mapping[str, Any]]]:
+    """Yield the lines of a file, or the rows of the Parquet files in its place, with their places."""
+    found = files_of(path)
+    if found and found != [path]:
+        yield from parquet_rows(found)
+        return
+    for number, line in _lines(
+        path, "a file of the retrieval set is missing", "the BEIR layout, or Parquet in it"
+    ):
+        yield f"{path}:{number}", line
 
 
 def _record(row: Any) -> Record:  # in BEIR's format
     if not isinstance(row, dict):
         raise ValueError("it is not an object")
-    if "_id" not in row or isinstance(row["_id"], bool) or not isinstance(row["_id"], str | int):
+    given = row.get("_id", row.get("id"))
+    if isinstance(given, bool) or not isinstance(given, str | int):
         raise ValueError("_id is not a string")
-    record_id, title, text = str(row["_id"]), row.get("title") or "", row.get("text")
+    record_id, title, text = str(given), row.get("title") or "", row.get("text")
     if not record_id or _BREAKS.search(record_id):
         raise ValueError("_id is empty, or contains a tab or a line break")
     if not isinstance(text, str):
@@ -98,7 +112,11 @@ def _record(row: Any) -> Record:  # in BEIR's format
 def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file that are not blank, with their numbers."""
     if not path.is_file():
-        raise InputError(missing, got=str(path), expected=expected, fix=_parquet_hint(path))
+        folder = path.parents[1] if path.suffix == ".tsv" else path.parent
+        there = sorted(item.name for item in folder.iterdir())[:10] if folder.is_dir() else []
+        raise InputError(
+            missing, got=f"{path}; the folder has: {', '.join(there) or 'nothing'}", expected=expected
+        )
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:
@@ -115,18 +133,6 @@ def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]
                 yield number, line
 
 
-def _parquet_hint(path: Path) -> str | None:
-    """Return how to convert a dataset of the hub, if there is one where a file was expected."""
-    folders = (path.parent, path.parent / path.stem, path.parent / "data")
-    found = sorted(file for folder in folders for file in folder.glob(f"{path.stem}*.parquet"))
-    if not found:
-        return None
-    convert = f'to_json("{path.name}", orient="records", lines=True, force_ascii=False)'
-    if path.suffix == ".tsv":
-        convert = f'to_csv("{path.name}", sep="\\t", index=False)'
-    return f"convert the Parquet file: python -c 'import pandas; pandas.read_parquet(\"{found[0]}\").{convert}'"
-
-
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write corpus.jsonl or queries.jsonl; titles are empty, since `text` is the complete embedded string."""
     with path.open("w", encoding="utf-8") as stream:
@@ -138,14 +144,17 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def read_qrels(path: Path) -> Qrels:
     """Read judgements in BEIR's form (`query-id corpus-id score`) or TREC's (`query 0 passage score`).
 
-    Judgements of 0 are left out.
+    Judgements of 0 are left out. Parquet files in its place have columns of BEIR's names.
 
     Raises:
         InputError: The file is missing, or a row is not a judgement; the error names the line.
     """
+    found = files_of(path)
+    if found and found != [path]:
+        return _parquet_qrels(found)
     qrels: Qrels = {}
     missing = "the relevance judgements of the retrieval set are missing"
-    for number, line in _lines(path, missing, "qrels/<split>.tsv"):
+    for number, line in _lines(path, missing, "qrels/<split>.tsv, or Parquet in its place"):
         row = _cells(line)
         if not qrels and row[0].lower().replace("_", "-") in _HEADERS and not _NUMBER.match(row[-1]):
             continue
@@ -158,6 +167,22 @@ def read_qrels(path: Path) -> Qrels:
             )
         if score > 0:
             qrels.setdefault(row[0], {})[row[-2]] = int(score)
+    return qrels
+
+
+def _parquet_qrels(files: list[Path]) -> Qrels:
+    qrels: Qrels = {}
+    for place, row in parquet_rows(files):
+        query, passage, score = (row.get(name, row.get(name.replace("-", "_"))) for name in QRELS_HEADER)
+        whole = isinstance(score, int | float) and float(score).is_integer()
+        if not whole or not all(isinstance(key, str | int) for key in (query, passage)):
+            raise InputError(
+                f"{place} is not a relevance judgement",
+                got=str(row)[:80],
+                expected=f"columns {', '.join(QRELS_HEADER)}, the score a whole number",
+            )
+        if score > 0:
+            qrels.setdefault(str(query), {})[str(passage)] = int(score)
     return qrels
 
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,8 +10,9 @@ from docx.document import Document as WordDocument
 from docx.oxml import parse_xml
 from docx.text.paragraph import Paragraph
 
-from embedtune.ingest.blocks import Block, UnreadableError, table_block
+from embedtune.ingest.blocks import Block, table_block
 from embedtune.ingest.encodings import Remark, ignore
+from embedtune.ingest.readers.packages import open_package
 from embedtune.ingest.readers.word_xml import (
     Element,
     attribute,
@@ -25,11 +25,9 @@ from embedtune.ingest.readers.word_xml import (
     text_of,
 )
 
-LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a zip bomb, not a document
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)
 _CODE = re.compile(r"code|listing|preformatted|macro", re.IGNORECASE)
-_OLE = b"\xd0\xcf\x11\xe0"
 
 
 def read(data: bytes, remark: Remark = ignore) -> list[Block]:
@@ -38,12 +36,7 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     Raises:
         UnreadableError: The document is encrypted, or far too large when unpacked.
     """
-    if data.startswith(_OLE):
-        raise UnreadableError("encrypted, or a .doc file with the extension .docx")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > LARGEST_UNPACKED:
-        raise UnreadableError(f"unpacks to {unpacked >> 20} MB")
+    open_package(data, ".docx", ".doc").close()
     document = Document(io.BytesIO(data))
     reader = _Reader(document, _notes(document))
     items = list(parts(document.element.body, ("p", "tbl")))

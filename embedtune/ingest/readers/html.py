@@ -53,6 +53,9 @@ def _rewrite(root: Tag) -> None:
     for line_break in root.select("pre br"):
         line_break.replace_with("\n")
     for raised in root.find_all("sup"):
+        if raised.find("a") is not None and _EXPONENT.match(raised.get_text().strip()):
+            raised.replace_with(f" [{raised.get_text().strip()}]")  # the mark of a footnote
+            continue
         before = raised.previous_sibling
         if (
             isinstance(before, NavigableString)
@@ -135,7 +138,7 @@ def _tag(tag: Tag, page: _Page) -> None:
 def _list(tag: Tag, page: _Page) -> None:
     page.flush()
     page.depth += 1
-    _items(tag, page, tag.name == "ol", 0)
+    _items(tag, page, tag.name == "ol", _number(tag.get("start"), 1) - 1)
     page.depth -= 1
     page.marker = ""
 
@@ -149,7 +152,7 @@ def _items(node: Tag, page: _Page, ordered: bool, number: int) -> int:
             continue
         page.flush()
         if child.name == "li" and not _is_furniture(child):
-            number += 1
+            number = _number(child.get("value"), number + 1)
             page.marker = f"{number}. " if ordered else "- "
             _walk(child, page)
             page.flush()
@@ -159,6 +162,11 @@ def _items(node: Tag, page: _Page, ordered: bool, number: int) -> int:
             _tag(child, page)
     page.flush()
     return number
+
+
+def _number(attribute: object, otherwise: int) -> int:
+    """Return the number in an attribute of a list or item, or `otherwise` if it has none."""
+    return int(str(attribute)) if re.fullmatch(r"\s*-?\d{1,9}\s*", str(attribute)) else otherwise
 
 
 def _is_furniture(tag: Tag) -> bool:

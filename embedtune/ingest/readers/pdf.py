@@ -1,19 +1,17 @@
-"""Reads PDF with pypdf: lines with their font size, combined into headings and paragraphs."""
+"""Reads PDF with PDFium: lines with their font size, combined into headings and paragraphs."""
 
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 
-from pypdf import PageObject, PdfReader
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
 
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.encodings import Remark, ignore
+from embedtune.ingest.readers.pdf_lines import Line, page_lines, resolved
 
-_LIGATURES = str.maketrans(
-    dict(zip("\ufb00\ufb01\ufb02\ufb03\ufb04", ("ff", "fi", "fl", "ffi", "ffl"), strict=True))
-)
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*$")
 _ITEM = re.compile(r"^(?:[-*\u2022\u2013\u25aa\u25e6]|\(?\d{1,3}[.)])\s")  # the last four: bullets and a dash
 LARGER = 1.12  # a heading is at least this much larger than the body text
@@ -22,27 +20,30 @@ HEADING_WORDS = 20
 LONGEST_FURNITURE = 4  # lines at the top or bottom of a page
 
 
-@dataclass(frozen=True)
-class _Line:
-    text: str
-    size: float
-
-
 def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     """Read the text of a PDF.
 
     Raises:
         UnreadableError: The document is encrypted, or contains no text (a scan).
     """
-    reader = PdfReader(io.BytesIO(data))
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise UnreadableError("encrypted PDF: it needs a password")
-    pages = [_lines(page) for page in reader.pages]
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise UnreadableError("encrypted PDF: it needs a password") from error
+        raise
+    pages: list[list[Line]] = []
+    silent = 0
+    with closing(document):
+        for number in range(len(document)):
+            with closing(document[number]) as page:
+                pages.append(page_lines(page))
+                # A page may be blank; one with content and no text is a scan or a drawing.
+                silent += not pages[-1] and pdfium_c.FPDFPage_CountObjects(page) > 0
     if not any(pages):
         raise UnreadableError("PDF without text: probably a scan, run OCR on it first")
-    kept = _without_furniture(pages)
-    # A page may be blank; one with content and no text is a scan or a drawing.
-    silent = sum(not lines and _has_content(page) for lines, page in zip(kept, reader.pages, strict=True))
+    kept = _without_furniture(resolved(pages))
+    silent += sum(bool(page) and not left for page, left in zip(pages, kept, strict=True))
     if silent:
         remark(
             f"{silent} of {len(pages)} pages hold no text, probably scans: run OCR first (ocrmypdf --skip-text)"
@@ -50,37 +51,7 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     return list(_blocks([line for page in kept for line in page]))
 
 
-def _has_content(page: PageObject) -> bool:
-    contents = page.get_contents()
-    return contents is not None and bool(contents.get_data().strip())
-
-
-def _lines(page: PageObject) -> list[_Line]:
-    """Return the lines of a page; the size of a line is its largest font size."""
-    lines: list[_Line] = []
-    text, size = "", 0.0
-
-    def visit(piece: str, cm: list[float], tm: list[float], _font: object, font_size: float) -> None:
-        nonlocal text, size
-        for number, part in enumerate(piece.split("\n")):
-            if number:
-                lines.append(_Line(_tidy(text), size))
-                text, size = "", 0.0
-            if part.strip():
-                scale = abs(tm[3] * cm[3]) or abs(tm[1] * cm[1]) or 1.0
-                size = max(size, round(float(font_size) * scale, 1))
-            text += part
-
-    page.extract_text(visitor_text=visit)
-    lines.append(_Line(_tidy(text), size))
-    return [line for line in lines if line.text]
-
-
-def _tidy(text: str) -> str:
-    return " ".join(text.translate(_LIGATURES).split())
-
-
-def _without_furniture(pages: list[list[_Line]]) -> list[list[_Line]]:
+def _without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
     """Remove running headers and page numbers: first or last lines that most pages share, apart from digits.
 
     Beyond the outermost line, a full line is text that pages happen to share.
@@ -104,16 +75,16 @@ def _without_furniture(pages: list[list[_Line]]) -> list[list[_Line]]:
     return pages
 
 
-def _usual_length(lines: list[_Line]) -> int:
+def _usual_length(lines: list[Line]) -> int:
     lengths = sorted(len(line.text) for line in lines)
     return lengths[len(lengths) * 9 // 10] if lengths else 0
 
 
-def _pattern(line: _Line) -> str:
+def _pattern(line: Line) -> str:
     return re.sub(r"\d+", "0", line.text)
 
 
-def _blocks(lines: list[_Line]) -> Iterator[Block]:
+def _blocks(lines: list[Line]) -> Iterator[Block]:
     sizes: Counter[float] = Counter()
     for line in lines:
         sizes[line.size] += len(line.text)

@@ -22,13 +22,18 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     return plain_blocks(decode(data, remark))
 
 
-def plain_blocks(text: str) -> list[Block]:
-    """Return the blocks of plain text."""
+def plain_blocks(text: str, *, titled: bool = False) -> list[Block]:
+    """Return the blocks of plain text.
+
+    Args:
+        text: The text.
+        titled: Whether its title is known already: a short first line is then not taken for one.
+    """
     blocks: list[Block] = []
     for paragraph in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n")):
         lines = [line.rstrip() for line in paragraph.split("\n") if line.strip()]
         if lines:
-            blocks += _paragraph(lines, first=not blocks)
+            blocks += _paragraph(lines, first=not blocks and not titled)
     return blocks
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from embedtune.core.config.load import load_config, parse_config, preset_names, preset_text
+from embedtune.core.config.load import base_names, load_config, parse_config, preset_names, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.stage import stage_settings
 
@@ -33,6 +33,30 @@ def test_the_recipe_preset_has_the_recipes_values():
     assert config.evaluate.k == (1, 5, 10, 100)
     assert (config.contract.query_prefix, config.contract.passage_prefix) == ("query: ", "passage: ")
     assert config.contract.revision is None, "the user pins it; we never invent one"
+
+
+@pytest.mark.parametrize("base", base_names())
+def test_every_base_goes_with_every_preset(base):
+    for preset in preset_names():
+        own, combined = load_config(preset), load_config(f"{preset}+{base}")
+        assert (combined.train, combined.generate, combined.mine) == (own.train, own.generate, own.mine)
+        assert combined.contract == load_config(f"minilm+{base}").contract
+    text = preset_text(f"minilm+{base}")
+    assert "Source: " in text or combined.contract.weights_sha256, "where the contract is from"
+    assert combined.contract.revision is None, "the user pins it; we never invent one"
+
+
+def test_a_bases_chunks_fit_its_length():
+    """MiniLM's 256 tokens need short chunks, whatever preset they are combined with; others get the default."""
+    assert load_config("llama-embed-1b+all-minilm-l6").ingest.max_words == 180
+    assert load_config("minilm+gte-small").ingest.max_words == 500
+
+
+@pytest.mark.parametrize(("source", "says"), [("minilm+gte-smal", "gte-small"), ("minilm+", "gte-small")])
+def test_a_base_that_is_not_shipped_is_refused(source, says):
+    with pytest.raises(ConfigError, match="no such base model") as refusal:
+        load_config(source)
+    assert says in str(refusal.value)
 
 
 def test_overrides_are_read_as_yaml_and_win():

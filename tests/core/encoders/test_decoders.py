@@ -10,7 +10,7 @@ from transformers import AutoModel
 from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.machine import RuntimeSettings, StorageSettings
 from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.llama_bidirec import native_config
+from embedtune.core.encoders.native_form import native_config
 from embedtune.core.encoders.pytorch import TorchEncoder, load_model
 from embedtune.core.errors import ContractError
 from embedtune.core.secrets import Secrets

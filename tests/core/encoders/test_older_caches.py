@@ -29,8 +29,11 @@ PRAGMA user_version = 1;
 """
 VECTORS = """
 CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID;
-INSERT INTO "vectors" VALUES(X'63DD3C66F78EEA5624E444DBC27C4FF8',X'9A99193FCDCC4C3F');
+INSERT INTO "vectors" VALUES(X'A05609BF05E414EA4F3596C33A7902D5',X'9A99193FCDCC4C3F');
 """
+FLOAT32_WEIGHTS = (
+    b'6\x00\x00\x00\x00\x00\x00\x00{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}\x00\x00\x00?'
+)
 CONTRACT = EncoderContract(
     base_model="tiny", query_prefix="query: ", passage_prefix="passage: ", max_length=64, dimensions=(2,)
 )
@@ -59,10 +62,10 @@ def test_replies_of_an_older_cache_are_found(tmp_path: Path) -> None:
 
 def test_vectors_of_an_older_cache_are_found(tmp_path: Path) -> None:
     write_database(tmp_path / "embeddings" / "vectors.sqlite", VECTORS)
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "model.safetensors").write_bytes(FLOAT32_WEIGHTS)
     encoder = TorchEncoder(tmp_path, CONTRACT, RuntimeSettings(), tmp_path / "embeddings")
     assert CONTRACT.hash == "ad63143066add5b0"
-    assert encoder.fingerprint == "698db602f7365759"
+    assert encoder.fingerprint == "f1010bf5cdd7a98c"
     key = vector_key(encoder.fingerprint, "passage: the pump leaks")
     (vector,) = VectorCache(tmp_path / "embeddings").get([key]).values()
     assert np.array_equal(vector, np.array([0.6, 0.8], dtype=np.float32))

@@ -33,9 +33,11 @@ EXAMPLE = Example(
     relevant=(RelevantPassage(id="b", text="90 °C"),),
     systems={"base": RANKING, "tuned": RANKING},
 )
-ONE_SLICE = Slice(dimension="hops", value="2", queries=3, small=True, systems={"base": DELTA}, delta=DELTA)
+ONE_SLICE = Slice(
+    dimension="hops", value="2", queries=3, units=2, small=True, systems={"base": DELTA}, delta=DELTA
+)
 RECORDS = [
-    Metrics(sets={"hand": SetMetrics(queries=6, systems=MEANS, delta={"ndcg@10": DELTA})}),
+    Metrics(sets={"hand": SetMetrics(queries=6, units=3, systems=MEANS, delta={"ndcg@10": DELTA})}),
     make_verdict("MARGINAL", "champion"),
     Slices(metric="ndcg@10", small_below=10, sets={"hand": SetSlices(bm25_rank1_share=0.5, slices=(ONE_SLICE,))}),
     Examples(sets={"hand": SetExamples(wins=(EXAMPLE,), losses=())}),

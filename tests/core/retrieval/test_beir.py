@@ -132,10 +132,3 @@ def test_a_row_that_is_no_judgement_is_named(tmp_path, row):
     (tmp_path / "test.tsv").write_text(f"q1\td1\t1\n{row}\n")
     with pytest.raises(InputError, match=r"test.tsv:2"):
         read_qrels(tmp_path / "test.tsv")
-
-
-def test_parquet_where_json_lines_are_expected_is_said(tmp_path):
-    (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "corpus-00000-of-00001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"read_parquet.*corpus-00000"):
-        read_records(tmp_path / "corpus.jsonl")

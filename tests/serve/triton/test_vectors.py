@@ -19,8 +19,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import read_release
 from embedtune.serve.triton.installation import Installation
+from tests.support.architectures import ARCHITECTURES
 from tests.support.tiny_engine import make_tiny_engine
-from tests.support.tiny_model import make_tiny_llama
 from tests.support.triton_endpoint import embed, inputs, metric
 from tests.support.triton_server import Triton, asking, running
 
@@ -52,13 +52,17 @@ def test_the_vectors_are_those_of_pytorch_and_of_onnx_runtime(triton: Triton, en
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
 
 
-def test_a_bidirectional_llama_is_served_with_its_own_vectors(installation: Installation, tmp_path: Path) -> None:
-    engine = make_tiny_engine(tmp_path / "engine", make_base=make_tiny_llama)
+def test_a_bidirectional_decoder_with_dense_layers_is_served_with_its_own_vectors(
+    installation: Installation, tmp_path: Path
+) -> None:
+    gemma = ARCHITECTURES["embeddinggemma"]
+    engine = make_tiny_engine(tmp_path / "engine", make_base=lambda path, _seed: gemma.base(path))
     release = build_release(engine, tmp_path / "release", ServeSettings())
     with running(release, installation, tmp_path / "log") as server:
         served = TritonEncoder(f"127.0.0.1:{server.grpc_port}", release.contract, release.model_name)
         got = served.encode_passages(TEXTS, SilentProgress())
     torch = TorchEncoder(tmp_path / "engine-base", release.contract, CPU)
+    assert [type(module).__name__ for module in torch.model].count("Dense") == 2
     assert cosines(got, torch.encode_passages(TEXTS, SilentProgress())).min() > 0.9999
 
 

@@ -4,7 +4,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from embedtune.core.retrieval.shingles import Hashes, containment
+from embedtune.core.retrieval.shingles import Hashes, containment, jaccard, shingles
+
+QUERY_WORDS = 3  # in a shingle of a question
 
 
 def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -> Iterator[tuple[int, int]]:
@@ -24,6 +26,20 @@ def overlapping(left: Sequence[Hashes], right: Sequence[Hashes], share: float) -
     found = _probe(ours, theirs, share, rarity)
     found |= {(i, j) for j, i in _probe(theirs, ours, share, rarity)}
     yield from sorted(pair for pair in found if containment(left[pair[0]], right[pair[1]]) >= share)
+
+
+def repeated(left: Sequence[str], right: Sequence[str], limit: float) -> Iterator[tuple[int, int]]:
+    """Yield, in order, each (left, right) pair of questions that are the same or nearly the same.
+
+    Args:
+        left: Questions.
+        right: Questions to compare them with; may be the same list.
+        limit: Jaccard of the word-3-grams at or above which two questions count as the same.
+    """
+    ours, theirs = ([shingles(text, QUERY_WORDS) for text in side] for side in (left, right))
+    for i, j in overlapping(ours, theirs, limit):
+        if jaccard(ours[i], theirs[j]) >= limit:
+            yield i, j
 
 
 def _probe(

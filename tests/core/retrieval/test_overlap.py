@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedtune.core.retrieval.overlap import overlapping, repeated
 from embedtune.core.retrieval.shingles import containment, jaccard
-from embedtune.split.overlap import overlapping
 
 
 def hashes(*values: int) -> np.ndarray:
@@ -18,6 +18,12 @@ def test_pairs_by_hand():
     # containment 3/4, 1 (the smaller lies in the larger), 0; for the second 0, 0, 1
     assert list(overlapping(left, right, 0.75)) == [(0, 0), (0, 1), (1, 2)]
     assert list(overlapping(left, right, 0.76)) == [(0, 1), (1, 2)]
+
+
+def test_questions_that_are_nearly_the_same():
+    asked = ["How hot may the kiln get?", "how hot may the kiln get", "how hot may the drum get"]
+    assert list(repeated(asked[:1], asked, 0.9)) == [(0, 0), (0, 1)]
+    assert list(repeated(asked[:1], asked[2:], 0.25)) == [(0, 0)]  # two 3-grams of six are shared: 2/6
 
 
 def test_a_text_without_shingles_is_similar_to_nothing():
