@@ -13,7 +13,7 @@ from pathlib import Path
 
 from embedtune.core.config.generate import GenerateSettings, PromptName
 from embedtune.core.errors import ConfigError
-from embedtune.core.example_queries import read_example_queries
+from embedtune.core.retrieval.example_queries import read_example_queries
 from embedtune.llm.schema import Message
 
 PROMPTS: tuple[PromptName, ...] = ("generate_single", "generate_multi", "judge", "judge_multi")

@@ -47,8 +47,8 @@ def check_before_start(
 
 def _refuse_shown_questions(config: Config, comparisons: Comparisons) -> None:
     """Refuse example queries that are also questions of an evaluation set: training would see their like."""
-    from embedtune.core.example_queries import read_example_queries, same_queries
     from embedtune.core.retrieval.beir import read_records
+    from embedtune.core.retrieval.example_queries import read_example_queries, same_queries
 
     path = config.generate.example_queries
     if path is None:

@@ -204,8 +204,8 @@ class GenerateSettings(Section):
     )
     max_word_overlap: Share = Field(
         default=0.7,
-        description="Largest share, by BM25 weight, of a question's words that its passage may contain; with more, "
-        "matching words answers it. 1: no limit. In people's questions it is mostly below 0.6.",
+        description="Largest share, by BM25 weight, of a question's words that its passage may contain: "
+        "with more, matching words answers it. 1: no limit. Of people's questions, most are below 0.5.",
     )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
