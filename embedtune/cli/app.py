@@ -4,6 +4,7 @@ import click
 
 from embedtune import __version__
 from embedtune.cli.data import eval_set, record
+from embedtune.cli.forget import forget
 from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
 from embedtune.cli.releases import reindex, release
 from embedtune.cli.reporting import EXIT_CODES
@@ -17,7 +18,7 @@ SECTIONS = {
     "Start": (demo, init, local_llm, doctor, estimate, run, report),
     "Stages": STAGE_COMMANDS,
     "Serve": (release, serve, search, reindex),
-    "Data": (eval_set, record),
+    "Data": (eval_set, record, forget),
 }
 EPILOG = "\n\n".join(
     (

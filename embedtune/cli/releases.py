@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     ),
 )
 def release() -> None:
-    """List, promote, roll back and prune releases.
+    """List, promote, roll back and delete releases.
 
     `embedtune deploy` publishes releases; exactly one of them is live.
     """
@@ -160,6 +160,25 @@ def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
         config = build_config(options, os.environ)
         gone = open_store(config.release, config.storage, secrets_of(config.generate, os.environ)).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
+
+
+@release.command(
+    epilog=examples(
+        "embedtune release delete 2a5a5a56c044ccb4 --config embedtune.yaml",
+        "embedtune release delete 2a5a5a56c044ccb4 --set release.uri=s3://bucket/releases",
+    )
+)
+@click.argument("name", metavar="ID")
+@config_options
+@output_options
+def delete(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Delete one release, unless it is live."""
+    from embedtune.deploy.site import open_store
+
+    with reporting(verbose):
+        config = build_config(options, os.environ)
+        open_store(config.release, config.storage, secrets_of(config.generate, os.environ)).delete([name])
+    show({"deleted": [name]}, as_json, lambda: out.print(f"deleted: {name}", soft_wrap=True))
 
 
 @release.command(

@@ -47,6 +47,11 @@ class QuestionCall:
         """Identifies the passages."""
         return "+".join(passage.chunk_id for passage in self.passages)
 
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Ids of the documents that the passages are from."""
+        return tuple(sorted({passage.doc_id for passage in self.passages}))
+
 
 def draw(*parts: object) -> float:
     """Return a number in [0, 1) that depends only on `parts`."""

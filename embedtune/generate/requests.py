@@ -57,7 +57,7 @@ def writing_request(call: QuestionCall, prompts: Prompts) -> LLMRequest[BaseMode
         "slots": "\n".join(question_slot_text(place, slot) for place, slot in enumerate(call.slots, 1)),
     }
     schema = _searches(tuple(slot.style for slot in call.slots), hops if hops > 1 else 0)
-    return LLMRequest(name, prompts.messages(name, values), schema)
+    return LLMRequest(name, prompts.messages(name, values), schema, call.documents)
 
 
 def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion | None]:
@@ -113,7 +113,7 @@ def judging_request(
     hops = len(call.passages)
     name: PromptName = "judge_multi" if hops > 1 else "judge"
     values = {"passages": fence([passage.shown for passage in call.passages]), "searches": searches}
-    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), hops))
+    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), hops), call.documents)
 
 
 def read_scores(reply: BaseModel) -> list[Judgement]:

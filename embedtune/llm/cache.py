@@ -5,7 +5,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
@@ -24,6 +24,11 @@ CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, prompt TEXT NOT NULL, model TEXT NOT NULL, parameters TEXT NOT NULL,
     schema_hash TEXT NOT NULL, text TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+DOCUMENTS = """
+CREATE TABLE IF NOT EXISTS documents (
+    key TEXT NOT NULL, doc_id TEXT NOT NULL, PRIMARY KEY (key, doc_id)
 ) WITHOUT ROWID
 """
 COLUMNS = ("key", "prompt", "model", "parameters", "schema_hash", "text", "prompt_tokens", "completion_tokens")
@@ -94,6 +99,7 @@ class ResponseCache:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._check_version()
             self._db.execute(TABLE)
+            self._db.execute(DOCUMENTS)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ArtifactError(
@@ -131,15 +137,23 @@ class ResponseCache:
 
     def get(self, identity: RequestIdentity) -> CachedReply | None:
         """Return the reply to a request, or None; those of earlier versions are found under their older keys."""
-        found = self._row(identity.key)
+        found = self._row(identity.key, identity.documents)
         for limit in self._older_limits() if found is None else ():
-            found = found or self._row(identity.older_key(limit))
+            found = found or self._row(identity.older_key(limit), identity.documents)
         return found
 
-    def _row(self, key: str) -> CachedReply | None:
+    def _row(self, key: str, documents: Sequence[str]) -> CachedReply | None:
         query = "SELECT text, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
         row = self._db.execute(query, (key,)).fetchone()
-        return None if row is None else CachedReply(*row)
+        if row is None:
+            return None
+        self._note_documents(key, documents)  # replies of earlier versions do not say what they are about
+        return CachedReply(*row)
+
+    def _note_documents(self, key: str, documents: Sequence[str]) -> None:
+        known = {doc_id for (doc_id,) in self._db.execute("SELECT doc_id FROM documents WHERE key = ?", (key,))}
+        if new := [(key, doc_id) for doc_id in documents if doc_id not in known]:
+            self._db.executemany("INSERT OR IGNORE INTO documents VALUES (?, ?)", new)
 
     def _older_limits(self) -> tuple[int | None, ...]:
         """Return the values of max_tokens in the keys of earlier versions; read once, since none are added."""
@@ -165,10 +179,26 @@ class ResponseCache:
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
         )
+        self._note_documents(row.key, identity.documents)
         self._db.execute(f"INSERT OR REPLACE {INSERT}", row.model_dump())
         if time.monotonic() - self._synced >= SYNC_EVERY_S:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # syncs the log, then the file
             self._synced = time.monotonic()
+
+    def about(self, documents: Collection[str]) -> list[str]:
+        """Return the keys of the replies about documents with these ids, and of those about unknown documents."""
+        wanted = set(documents)
+        pairs = "SELECT replies.key, doc_id FROM replies LEFT JOIN documents USING (key) ORDER BY replies.key"
+        return sorted({key for key, doc_id in self._db.execute(pairs) if doc_id is None or doc_id in wanted})
+
+    def delete(self, keys: Collection[str]) -> None:
+        """Delete replies, and overwrite them in the file."""
+        self._db.execute("PRAGMA secure_delete = ON")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for table in ("replies", "documents"):
+                self._db.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])  # noqa: S608
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def origins(self, prompt: str) -> list[Origin]:
         """Return where the stored replies to a prompt came from."""

@@ -54,6 +54,7 @@ class RequestIdentity:
         parameters: Sampling parameters.
         schema: Strict JSON schema of the reply.
         messages: The chat.
+        documents: Ids of the documents that the messages quote; not in the key.
     """
 
     prompt: str
@@ -61,6 +62,7 @@ class RequestIdentity:
     parameters: SamplingParameters
     schema: JsonSchema
     messages: Sequence[Message]
+    documents: Sequence[str] = ()
 
     @cached_property
     def key(self) -> str:

@@ -49,11 +49,13 @@ class LLMRequest(Generic[T]):
         prompt: Name of the prompt, for error messages and counts.
         messages: The chat.
         schema: The pydantic model that the reply must satisfy.
+        documents: Ids of the documents that the messages quote, so that replies about one can be deleted.
     """
 
     prompt: str
     messages: Sequence[Message]
     schema: type[T]
+    documents: Sequence[str] = ()
 
 
 class LLMClient:
@@ -272,5 +274,10 @@ def identity_of(settings: LLMEndpointSettings, request: LLMRequest[T]) -> Reques
         settings.temperature, settings.top_p, settings.max_tokens, settings.seed, settings.extra
     )
     return RequestIdentity(
-        request.prompt, settings.model, parameters, strict_schema(request.schema), request.messages
+        request.prompt,
+        settings.model,
+        parameters,
+        strict_schema(request.schema),
+        request.messages,
+        request.documents,
     )

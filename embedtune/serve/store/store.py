@@ -9,7 +9,7 @@ process that changes the live release).
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -218,6 +218,18 @@ class ReleaseStore:
             for release in old:
                 self._delete(release)
         return [release.id for release in old]
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete releases by their ids, but never the live one.
+
+        Raises:
+            InputError: One of them is live.
+        """
+        with self.locked():
+            if (now := self.live()) and now.id in names:
+                raise InputError("the live release cannot be deleted", got=now.id)
+            for name in names:
+                self._delete(self.show(name))
 
     def clean(self) -> list[str]:
         """Delete the files that dead uploads and deletions left behind, and return their folders."""

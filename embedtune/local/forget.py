@@ -1,0 +1,141 @@
+"""Forgets withdrawn documents: their text leaves the work directory, the LLM cache and the stored releases."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from embedtune.core.stage import STAGES
+from embedtune.generate.reply_source import REPLIES
+from embedtune.llm.cache import ResponseCache
+from embedtune.local.search_index import INDEX
+from embedtune.local.withdrawn_text import WithdrawnText, read_withdrawn
+from embedtune.report.card import CARD_FILE
+from embedtune.report.page import REPORT_FILE
+from embedtune.serve.release.record import REFERENCE_FILE
+from embedtune.serve.store.records import Published
+from embedtune.serve.store.store import ReleaseStore
+
+# In the cache directory, only these are kept: what was paid for, and what has no text of documents in it.
+KEPT = (f"{REPLIES}*", "bundles-*", "base", "native")
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What has to go so that nothing repeats the text of withdrawn documents.
+
+    Attributes:
+        work: The work directory.
+        text: The documents and their text.
+        replies: Keys of the LLM replies about them, and of those that may be about any document.
+        kept_replies: Number of the other replies.
+        paths: Files and directories with their text, or with text of any documents.
+        releases: Stored releases whose reference texts quote them, without the live one.
+        still_live: The live release, if its reference texts quote them; else "".
+    """
+
+    work: Path
+    text: WithdrawnText
+    replies: tuple[str, ...]
+    kept_replies: int
+    paths: tuple[Path, ...]
+    releases: tuple[str, ...]
+    still_live: str
+
+    def sentences(self) -> list[str]:
+        """What will be deleted, and what the user has to do."""
+        count = len(self.text.paths)
+        paths = [str(path.relative_to(self.work)) for path in self.paths]
+        said = [
+            f"{count} document{'s' if count > 1 else ''} with {len(self.text.chunk_ids)} passages",
+            f"deletes {len(self.replies)} LLM replies about them or about unknown documents; keeps "
+            f"{self.kept_replies}",
+            f"deletes in {self.work}: {', '.join(paths) or 'nothing'}",
+        ]
+        if self.releases:
+            said.append(f"deletes releases whose reference texts quote them: {', '.join(self.releases)}")
+        if self.still_live:
+            said.append(
+                f"the live release quotes them and is not deleted: {self.still_live}; deploy a new one, then run "
+                f"`embedtune release delete {self.still_live}`"
+            )
+        said.append(
+            "not deleted: the documents themselves, your index, your own evaluation sets and recordings, and the "
+            "model where it is served"
+        )
+        return said
+
+
+def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore | None) -> Forgetting:
+    """Find everything that repeats the text of documents. Nothing is changed.
+
+    Args:
+        work: The work directory.
+        names: Paths of the documents as ingest read them, or their ids.
+        store: The release store, if releases were published.
+
+    Raises:
+        InputError: The work directory has no such document.
+    """
+    text = read_withdrawn(work, names)
+    keys, total = _replies(work / "cache", text)
+    quoting = [release.id for release in store.releases() if _quotes(store, release, text)] if store else []
+    live = store.live() if store else None
+    still_live = live.id if live and live.id in quoting else ""
+    return Forgetting(
+        work=work,
+        text=text,
+        replies=tuple(keys),
+        kept_replies=total - len(keys),
+        paths=tuple(_paths(work)),
+        releases=tuple(name for name in quoting if name != still_live),
+        still_live=still_live,
+    )
+
+
+def forget(found: Forgetting, store: ReleaseStore | None) -> None:
+    """Delete what `what_to_forget` found; after an interruption, the same command deletes the rest.
+
+    Args:
+        found: What has to go.
+        store: The release store, if releases were published.
+    """
+    if found.replies:
+        with ResponseCache(found.work / "cache" / REPLIES) as cache:
+            cache.delete(found.replies)
+    if store and found.releases:
+        store.delete(found.releases)
+    # The chunks go last: an interrupted command needs them to know the text.
+    for path in sorted(found.paths, key=lambda path: path.name == "chunks"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _replies(cache: Path, text: WithdrawnText) -> tuple[list[str], int]:
+    if not (cache / REPLIES).is_file():
+        return [], 0
+    with ResponseCache(cache / REPLIES) as replies:
+        return replies.about(text.paths), len(replies)
+
+
+def _quotes(store: ReleaseStore, release: Published, text: WithdrawnText) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / REFERENCE_FILE
+        store.objects.download(release.data + REFERENCE_FILE, file)
+        return text.repeated_in(pq.read_table(file, columns=["text"]).column("text").to_pylist())
+
+
+def _paths(work: Path) -> list[Path]:
+    """Return what a run writes, without what is kept. The user's own files in the directory are not in it."""
+    names = [stage.artifact for stage in STAGES]
+    drafts = [path for name in names for path in work.glob(f".{name}.*")]
+    files = [work / name for name in (*names, INDEX, REPORT_FILE, CARD_FILE)]
+    cache = work / "cache"
+    kept = {path for pattern in KEPT for path in cache.glob(pattern)}
+    cached = sorted(set(cache.iterdir()) - kept) if cache.is_dir() else []
+    return [path for path in (*files, *drafts, *cached) if path.exists() or path.is_symlink()]
