@@ -187,7 +187,8 @@ VOLATILE: dict[str, IncEx] = {
         "judge": set(VOLATILE_LLM),
         "max_cost": True,
         "confirm_above": True,
-    }
+    },
+    "train": {"checkpoint_steps": True},
 }
 
 

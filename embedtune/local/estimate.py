@@ -54,10 +54,15 @@ def encoding_passes(config: Config, chunks: int, questions: int, comparisons: Co
     kept = questions * KEPT_SHARE
     dev, test = (round(kept * share) for share in (config.ingest.dev_share, config.ingest.test_share))
     measured = max(1, round(config.train.epochs * config.train.evaluations_per_epoch))
-    measured += len(config.contract.dimensions) > 1  # once more, at every size
+    ranked = min(chunks, config.train.dev_passages)
+    again = int(len(config.contract.dimensions) > 1 or ranked < chunks)  # at every size, on all passages
     passes = [
         EncodingPass("base model: all passages, all questions", chunks, questions),
-        EncodingPass(f"training: dev is measured {measured} times", measured * chunks, measured * dev),
+        EncodingPass(
+            f"training: dev is measured {measured + again} times",
+            measured * ranked + again * chunks,
+            (measured + again) * dev,
+        ),
         EncodingPass("tuned model in evaluate", chunks, test),
     ]
     if comparisons.champion is not None:

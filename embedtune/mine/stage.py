@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from embedtune.core.artifacts import Figure, StageReport
 from embedtune.core.config.mine import MineSettings
 from embedtune.core.encoders.base_model import resolve_base
@@ -18,7 +15,7 @@ from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.mine.audit import check, check_short, describe
 from embedtune.mine.mining_set import MiningSet, read_mining_set
 from embedtune.mine.negatives import Mined, SearchOptions, mine_negatives
-from embedtune.mine.triplets import SCHEMA, triplet_rows
+from embedtune.mine.triplets import triplet_rows, write_triplets
 
 
 def run(dataset: Path, output: Path, context: Context) -> StageReport:
@@ -47,7 +44,7 @@ def _mine(dataset: Path, path: Path, context: Context) -> Outcome:
     rows = triplet_rows(data, mined, settings.min_negatives)
     check(rows, settings.margin)
     audit = describe(data, mined, rows, settings, config.ingest)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path / "triplets.parquet")
+    write_triplets(path, rows, data)
     write_record(path / AUDIT_FILE, audit)
     return _outcome(audit)
 

@@ -1,34 +1,37 @@
-"""The table of triplets: one row per (query, positive) pair, with the query's negatives."""
+"""The triplets: one row per (query, positive) pair, with the query's negatives; passages are stored once."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TypedDict
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from embedtune.mine.mining_set import MiningSet, normalised
 from embedtune.mine.negatives import Mined
 
+TRIPLETS_FILE, PASSAGES_FILE = "triplets.parquet", "passages.parquet"
+ROWS = 65_536  # in one row group, so that readers need not hold a table at once
 _IDS = pa.list_(pa.string())
 SCHEMA = pa.schema(
     [
         ("query_id", pa.string()),
         ("query", pa.string()),
         ("positive_id", pa.string()),
-        ("positive", pa.string()),
         ("positive_score", pa.float32()),
         ("positive_ids", _IDS),
-        ("positive_groups", _IDS),
-        ("group_id", pa.string()),
         ("negative_ids", _IDS),
-        ("negatives", _IDS),
-        ("negative_groups", _IDS),
         ("negative_scores", pa.list_(pa.float32())),
     ]
 )
+# Rows name passages by id. Lists of texts would end at 2 GiB, since Arrow cannot read longer ones within a nested
+# column, and would repeat a passage for each query that it is a negative of.
+PASSAGE_SCHEMA = pa.schema([("passage_id", pa.string()), ("group_id", pa.string()), ("text", pa.large_string())])
 
 
 class Triplet(TypedDict):
-    """A row of triplets.parquet; `SCHEMA` has the same columns."""
+    """A row of triplets.parquet (`SCHEMA` has the columns), with texts and groups for the checks and the audit."""
 
     query_id: str
     query: str
@@ -87,3 +90,29 @@ def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Trip
             }
         )
     return rows
+
+
+def write_triplets(path: Path, rows: Sequence[Triplet], data: MiningSet) -> None:
+    """Write the rows, and the table of all passages that they name.
+
+    Args:
+        path: Directory of the artifact.
+        rows: The rows.
+        data: The passages, in the order in which they are written.
+    """
+    with pq.ParquetWriter(path / TRIPLETS_FILE, SCHEMA) as writer:
+        for start in range(0, len(rows), ROWS):
+            part = rows[start : start + ROWS]
+            columns = {name: [row[name] for row in part] for name in SCHEMA.names}  # type: ignore[literal-required]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+    named = {passage for row in rows for passage in (*row["positive_ids"], *row["negative_ids"])}
+    kept = [passage for passage in data.passages if passage.id in named]
+    with pq.ParquetWriter(path / PASSAGES_FILE, PASSAGE_SCHEMA) as writer:
+        for start in range(0, len(kept), ROWS):
+            passages = kept[start : start + ROWS]
+            texts = {
+                "passage_id": [passage.id for passage in passages],
+                "group_id": [str(passage.metadata["group_id"]) for passage in passages],
+                "text": [passage.text for passage in passages],
+            }
+            writer.write_table(pa.table(texts, schema=PASSAGE_SCHEMA))

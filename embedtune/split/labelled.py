@@ -16,7 +16,15 @@ from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.dataset import Dataset, warnings, write_dataset
 from embedtune.split.held_out import hold_out
 from embedtune.split.proofs import Limits, prove
-from embedtune.split.usable import passage_metadata, query_metadata, refuse_copies, without_empty
+from embedtune.split.usable import (
+    passage_metadata,
+    query_metadata,
+    refuse_copies,
+    require_train,
+    unjudged,
+    unread_files,
+    without_empty,
+)
 
 FIX = (
     "remove the queries that leak from qrels/train.tsv, or remove qrels/dev.tsv and qrels/test.tsv: dev and test "
@@ -57,7 +65,9 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
             if split == "train" or files_of(dataset_dir / "qrels" / f"{split}.tsv")
         }
         _require_known(given, corpus, queries)
+        unread = unread_files(dataset_dir) + unjudged(queries, given)
         corpus, queries, given, left_out = without_empty(corpus, queries, given)
+        require_train(given["train"])
         left_out += refuse_copies(corpus, queries, given["train"])
         task.advance()
         corpus = in_groups(_own_metadata(corpus), config.ingest, context.progress)
@@ -66,7 +76,7 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
         dataset = _assemble(corpus, queries, qrels, groups)
         task.advance()
         proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
-        outcome = write_dataset(path, dataset, proofs, left_out + notes + warnings(dataset, config.split))
+        outcome = write_dataset(path, dataset, proofs, unread + left_out + notes + warnings(dataset, config.split))
         task.advance()
     return outcome
 

@@ -1,15 +1,47 @@
 """What of a user's labelled data can be used: empty texts are left out, copied passages as queries are refused."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from embedtune.core.errors import InputError
-from embedtune.core.retrieval.beir import Qrels, Record
+from embedtune.core.retrieval.beir import QRELS_HEADER, SPLITS, Qrels, Record
+from embedtune.core.retrieval.hub_files import files_of
 from embedtune.core.retrieval.shingles import words
 
 COPIES = 0.5  # of the train queries; with more, training would learn to find a text by itself
 PASSAGE_FIELDS: Mapping[str, type] = {"doc_id": str, "path": str, "heading": str}
+
+
+def unread_files(folder: Path) -> tuple[str, ...]:
+    """Return a note if `qrels` has files that are no split's, such as `eval.tsv`."""
+    read = {file for split in SPLITS for file in files_of(folder / "qrels" / f"{split}.tsv")}
+    found = sorted(file.name for file in (folder / "qrels").glob("[!.]*.*") if file.is_file() and file not in read)
+    named = ", ".join(f"{split}.tsv" for split in SPLITS)
+    return (f"not read, since the splits are {named}: {', '.join(found[:5])} in qrels",) if found else ()
+
+
+def unjudged(queries: Sequence[Record], given: Mapping[str, Qrels]) -> tuple[str, ...]:
+    """Return a note if there are queries that no split judges; they are left out."""
+    left = [record.id for record in queries if not any(record.id in qrels for qrels in given.values())]
+    if not left:
+        return ()
+    return (f"{len(left)} queries without a judgement above 0 were left out: {', '.join(left[:3])}",)
+
+
+def require_train(train: Qrels) -> None:
+    """Refuse data without a train query.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not train:
+        raise InputError(
+            "there is no train query",
+            got="no judgement above 0 in qrels/train.tsv of a query and a passage with text",
+            expected=f"at least one row: {', '.join(QRELS_HEADER)}",
+        )
 
 
 def without_empty(

@@ -13,14 +13,17 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.precision import autocast, device_of
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
-from embedtune.core.retrieval.beir import read_retrieval_set
-from embedtune.core.retrieval.exact_search import top_k
+from embedtune.core.retrieval.beir import Record, read_retrieval_set
+from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.retrieval.passage_groups import group_of, mean_ndcg, search_depth
 from embedtune.core.retrieval.sizes import cut
+from embedtune.train.dev_pool import choose_pool, nearest_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+PASSAGES_AT_ONCE = 65_536  # vectors in memory
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class LiveEncoder:
 
 
 class DevSet:
-    """The questions of the dev split, searched in the whole corpus.
+    """The questions of the dev split.
+
+    Models are measured on the whole corpus, checkpoints on a pool of it if it is large (`narrow`).
 
     Args:
         dataset: Directory of a dataset artifact.
@@ -67,26 +72,80 @@ class DevSet:
         self._depth = search_depth(group_of(self._data.corpus), 10)
         self._contract = contract
         self._runtime = runtime
+        self._pool: list[Record] | None = None
 
     def __bool__(self) -> bool:
         """Return whether there are any questions."""
         return bool(self._data.queries)
 
     def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
-        """Measure a model; this is the signature that sentence-transformers' trainer expects of its evaluators."""
+        """Measure a checkpoint; this is the signature that the trainer of sentence-transformers expects."""
         encoder = LiveEncoder(model, self._contract, self._runtime)
-        return {DECIDING_METRIC: self.measure(encoder, SilentProgress())[self._contract.dimensions[0]]}
+        return {DECIDING_METRIC: self.measure_checkpoint(encoder, SilentProgress())}
+
+    @property
+    def pool(self) -> int | None:
+        """Number of passages that checkpoints are ranked among; None: the whole corpus."""
+        return None if self._pool is None else len(self._pool)
+
+    def narrow(self, base: Encoder, size: int, seed: int, progress: Progress) -> None:
+        """From now on rank checkpoints among about `size` passages; a corpus that is not larger is used whole.
+
+        Args:
+            base: The base model; the passages that it ranks first are in the pool.
+            size: Passages wanted.
+            seed: Determines which of the other passages are in the pool.
+            progress: Updated while texts are encoded.
+        """
+        corpus = self._data.corpus
+        if len(corpus) <= size:
+            return
+        place = {passage.id: number for number, passage in enumerate(corpus)}
+        positives = [place[passage] for judged in self._data.qrels.values() for passage in judged]
+        depth = nearest_depth(size, len(self._data.queries))
+        (_, nearest), *_ = self._search(base, corpus, self._contract.dimensions[:1], depth, progress)
+        self._pool = [corpus[number] for number in choose_pool(len(corpus), size, positives, nearest, seed)]
 
     def measure(self, encoder: Encoder, progress: Progress) -> dict[int, float]:
-        """Return nDCG@10 for each vector size of the contract, in its order: the full size first."""
-        queries = encoder.encode_queries([query.text for query in self._data.queries], progress)
-        passages = encoder.encode_passages([passage.text for passage in self._data.corpus], progress)
-        return {size: self._ndcg(cut(queries, size), cut(passages, size)) for size in self._contract.dimensions}
+        """Return nDCG@10 on the whole corpus for each vector size of the contract, in its order."""
+        sizes, corpus = self._contract.dimensions, self._data.corpus
+        found = self._search(encoder, corpus, sizes, self._depth, progress)
+        return {size: self._ndcg(corpus, *ranking) for size, ranking in zip(sizes, found, strict=True)}
 
-    def _ndcg(self, queries: Vectors, passages: Vectors) -> float:
-        scores, indices = top_k(queries, passages, self._depth, device=device_of(self._runtime))
+    def measure_checkpoint(self, encoder: Encoder, progress: Progress) -> float:
+        """Return nDCG@10 at full size among the passages of the pool."""
+        size = self._contract.dimensions[0]
+        if self._pool is None:
+            return self.measure(encoder, progress)[size]
+        (ranking,) = self._search(encoder, self._pool, (size,), self._depth, progress)
+        return self._ndcg(self._pool, *ranking)
+
+    def _search(
+        self, encoder: Encoder, passages: Sequence[Record], sizes: Sequence[int], k: int, progress: Progress
+    ) -> list[tuple[Vectors, Indices]]:
+        """Return scores and passages of the best k at each vector size; one block of vectors is in memory."""
+        queries = encoder.encode_queries([query.text for query in self._data.queries], progress)
+        device = device_of(self._runtime)
+        empty = np.empty((len(queries), 0), dtype=np.float32), np.empty((len(queries), 0), dtype=np.int64)
+        found = [empty for _ in sizes]
+        for start in range(0, len(passages), PASSAGES_AT_ONCE):
+            texts = [passage.text for passage in passages[start : start + PASSAGES_AT_ONCE]]
+            vectors = encoder.encode_passages(texts, progress)
+            for number, size in enumerate(sizes):
+                scores, indices = top_k(cut(queries, size), cut(vectors, size), k, device=device)
+                found[number] = _best(found[number], (scores, indices + start), k)
+        return found
+
+    def _ndcg(self, passages: Sequence[Record], scores: Vectors, indices: Indices) -> float:
         run = {
-            query.id: {self._data.corpus[i].id: float(s) for i, s in zip(found, values, strict=True)}
+            query.id: {passages[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
         return mean_ndcg(run, self._data)
+
+
+def _best(left: tuple[Vectors, Indices], right: tuple[Vectors, Indices], k: int) -> tuple[Vectors, Indices]:
+    """Return the best k of two rankings: descending score, then ascending index."""
+    scores, indices = np.hstack([left[0], right[0]]), np.hstack([left[1], right[1]])
+    order = np.lexsort((indices, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)

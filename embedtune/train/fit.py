@@ -26,6 +26,7 @@ from embedtune.train.dev import DevSet
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
+from embedtune.train.rows import RowCollator, TrainingRows
 from embedtune.train.schedule import optimizer_and_schedule
 from embedtune.train.trainer import Trainer
 from embedtune.train.training_result import Fit
@@ -37,7 +38,7 @@ STATE = "trainer_state.json"
 
 def fit(
     model: SentenceTransformer,
-    rows: Dataset,
+    rows: TrainingRows,
     plan: TrainingPlan,
     dev: DevSet,
     config: Config,
@@ -63,13 +64,13 @@ def fit(
         trainer = Trainer(
             model=model,
             args=_arguments(plan, bool(dev), settings, config.runtime, checkpoints),
-            train_dataset=rows,
+            train_dataset=rows.stored,
             loss=build_loss(model, plan, settings, contract),
             # The annotations ask for the library's own classes; any callable will do.
             evaluator=cast(Any, [dev] if dev else None),
-            data_collator=cast(Any, build_collator(model, settings, contract)),
+            data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
-            callbacks=[Watch(task)],
+            callbacks=[Watch(task, settings.checkpoint_steps)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card

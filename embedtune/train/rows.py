@@ -1,16 +1,35 @@
-"""The training rows: one per (query, positive) pair that was mined."""
+"""The training rows: one per (query, positive) pair that was mined; they name passages by id."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from embedtune.core.errors import GateError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
-class TrainingRow(TypedDict):
+class StoredRow(TypedDict):
     """The columns of triplets.parquet that training reads.
+
+    Attributes:
+        query: Text of the question.
+        positive_id: A passage that answers it.
+        positive_ids: All passages that answer it.
+        negative_ids: The mined negatives, hardest first.
+    """
+
+    query: str
+    positive_id: str
+    positive_ids: list[str]
+    negative_ids: list[str]
+
+
+class TrainingRow(TypedDict):
+    """A row with the texts of its passages.
 
     Attributes:
         query: Text of the question.
@@ -29,7 +48,74 @@ class TrainingRow(TypedDict):
     negative_groups: list[str]
 
 
-def read_rows(triplets: Path, negatives: int) -> "Dataset":
+class PassageTable:
+    """The passages that the rows name: each is in memory once, as Arrow holds it.
+
+    Args:
+        file: passages.parquet of a triplets artifact.
+    """
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(file)
+        self._place = {name: place for place, name in enumerate(table["passage_id"].to_pylist())}
+        self._groups: list[str] = table["group_id"].to_pylist()
+        self._texts: pa.ChunkedArray = table["text"]
+
+    def resolve(self, row: StoredRow) -> TrainingRow:
+        """Return a row with texts and groups in place of ids."""
+        return {
+            "query": row["query"],
+            "positive": self._text(row["positive_id"]),
+            "group_id": self._group(row["positive_id"]),
+            "positive_groups": [self._group(name) for name in row["positive_ids"]],
+            "negatives": [self._text(name) for name in row["negative_ids"]],
+            "negative_groups": [self._group(name) for name in row["negative_ids"]],
+        }
+
+    def _text(self, name: str) -> str:
+        return str(self._texts[self._place[name]])
+
+    def _group(self, name: str) -> str:
+        return self._groups[self._place[name]]
+
+
+@dataclass(frozen=True)
+class RowCollator:
+    """Looks up the texts of a batch's passages, then collates it; sentence-transformers' trainer calls it.
+
+    Args:
+        passages: The passages that the rows name.
+        collate: Makes a batch of rows with texts.
+    """
+
+    passages: PassageTable
+    collate: Callable[[Sequence[TrainingRow]], dict[str, Any]]
+    valid_label_columns: list[str] = field(default_factory=lambda: ["label"])  # the trainer reads it
+
+    def __call__(self, rows: Sequence[StoredRow]) -> dict[str, Any]:
+        """Collate rows into a batch."""
+        return self.collate([self.passages.resolve(row) for row in rows])
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """All rows of a run.
+
+    Attributes:
+        stored: One `StoredRow` per (query, positive) pair.
+        passages: The passages that they name.
+    """
+
+    stored: "Dataset"
+    passages: PassageTable
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def read_rows(triplets: Path, negatives: int) -> TrainingRows:
     """Read the rows of a triplets artifact.
 
     Args:
@@ -39,11 +125,17 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
     Raises:
         GateError: There are no rows, or one has too few negatives.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
     from datasets import Dataset
 
-    table = pq.read_table(triplets / "triplets.parquet", columns=list(TrainingRow.__annotations__))
+    file = pq.ParquetFile(triplets / "triplets.parquet")
+    columns = list(StoredRow.__annotations__)
+    # Batch by batch: Arrow cannot read a column of lists at once whose strings exceed 2 GiB.
+    table = pa.Table.from_batches(
+        file.iter_batches(columns=columns), pa.schema([file.schema_arrow.field(name) for name in columns])
+    )
     if table.num_rows == 0:
         raise GateError(
             "there are no rows to train on",
@@ -51,7 +143,7 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
             expected="at least one question with its passage and negatives",
             fix="triplets/audit.json says why mining dropped the questions",
         )
-    counts = pc.list_value_length(table["negatives"]).to_pylist()
+    counts = pc.list_value_length(table["negative_ids"]).to_pylist()
     short = [number for number, count in enumerate(counts) if count < negatives]
     if short:
         raise GateError(
@@ -60,4 +152,4 @@ def read_rows(triplets: Path, negatives: int) -> "Dataset":
             expected=f"train.negatives = {negatives}",
             fix="mine again with mine.min_negatives at least this large, or lower train.negatives",
         )
-    return Dataset(table)
+    return TrainingRows(Dataset(table), PassageTable(triplets / "passages.parquet"))

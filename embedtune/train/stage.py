@@ -20,7 +20,7 @@ from embedtune.train.card import model_card
 from embedtune.train.dev import DevSet
 from embedtune.train.plan import plan_training
 from embedtune.train.rows import read_rows
-from embedtune.train.training_result import Numbers, Trained
+from embedtune.train.training_result import Numbers, Pool, Trained
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
 
     config = context.config
     before = _measure(dev, base, context)
+    pool = _rank_on_pool(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
     result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, context.progress)
@@ -78,17 +79,30 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
     save_model(model, dtype, path)
     del model  # out of memory before it is loaded as it was saved
     numbers = Numbers(compute_of(config.runtime), config.runtime.attention, dtype)
-    return Trained(plan, result, before, _measure(dev, path, context), numbers, _device_name(config.runtime))
+    after = _measure(dev, path, context)
+    return Trained(plan, result, before, after, pool, numbers, _device_name(config.runtime))
 
 
 def _measure(dev: DevSet, model: Path, context: Context) -> dict[int, float]:
-    """Measure a model directory on dev; the model is out of memory again afterwards.
+    """Measure a model directory on dev and the whole corpus; the model is out of memory again afterwards.
 
     Mining and evaluation use the same vectors: of the base model before training, of the tuned model after it.
     """
+    return dev.measure(_encoder(model, context), context.progress) if dev else {}
+
+
+def _rank_on_pool(dev: DevSet, base: Path, context: Context) -> Pool | None:
+    """Choose the pool that checkpoints are ranked on, and measure the base model like a checkpoint."""
+    if not dev:
+        return None
+    encoder = _encoder(base, context)
+    dev.narrow(encoder, context.config.train.dev_passages, context.config.seed, context.progress)
+    return None if dev.pool is None else Pool(dev.pool, dev.measure_checkpoint(encoder, context.progress))
+
+
+def _encoder(model: Path, context: Context) -> TorchEncoder:
     config = context.config
-    encoder = TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
-    return dev.measure(encoder, context.progress) if dev else {}
+    return TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
 
 
 def _describe(path: Path, trained: Trained, config: Config) -> None:

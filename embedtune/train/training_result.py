@@ -33,6 +33,19 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """The passages of a large corpus that checkpoints were ranked among.
+
+    Args:
+        passages: Their number.
+        base: nDCG@10 of the base model on dev among them.
+    """
+
+    passages: int
+    base: float
+
+
+@dataclass(frozen=True)
 class Numbers:
     """The arithmetic of a run and the format of its weights.
 
@@ -54,8 +67,9 @@ class Trained:
     Args:
         plan: Rows and steps.
         fit: Curves and the kept step.
-        base: nDCG@10 of the base model on dev, by vector size; empty without dev questions.
+        base: nDCG@10 of the base model on dev and the whole corpus, by vector size; empty without dev questions.
         tuned: The same for the weights as they were saved.
+        pool: What checkpoints were ranked among; None: the whole corpus.
         numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
     """
@@ -64,17 +78,20 @@ class Trained:
     fit: Fit
     base: dict[int, float]
     tuned: dict[int, float]
+    pool: Pool | None
     numbers: Numbers
     device: str
 
     def record(self) -> Training:
         """Return the content of training.json."""
         size = max(self.base, default=0)
-        start = (DevPoint(step=0, epoch=0.0, ndcg_at_10=self.base[size]),) if self.base else ()
+        base = {size: self.pool.base} if self.pool else self.base
+        start = (DevPoint(step=0, epoch=0.0, ndcg_at_10=base[size]),) if base else ()
         table = tuple(SizeComparison(dimension=d, base=self.base[d], tuned=self.tuned[d]) for d in self.base)
         return Training(
             steps=self.fit.steps,
             dev=start + self.fit.dev,
+            dev_pool=self.pool.passages if self.pool else None,
             best=KeptStep(
                 step=self.fit.best_step,
                 epoch=round(self.plan.epoch(self.fit.best_step), 4),
@@ -116,7 +133,7 @@ class Trained:
             )
         if not self.base:
             notes.append("there are no dev questions: the last checkpoint was kept without being measured")
-        elif max(entry.ndcg_at_10 for entry in self.fit.dev) <= self.base[max(self.base)]:
+        elif self.tuned[max(self.base)] <= self.base[max(self.base)]:
             notes.append(
                 f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
@@ -127,9 +144,16 @@ class Trained:
                 f"{self.tuned[max(self.tuned)]:.4f} on dev, {change:+.4f} compared with training: "
                 "see train.save_dtype"
             )
+        if self.pool is not None:
+            notes.append(
+                f"checkpoints were ranked among {self.pool.passages:,} passages (train.dev_passages); the kept "
+                "one and the base model were compared on all passages"
+            )
         return tuple(notes)
 
     def rounding(self) -> float | None:
-        """Return how much nDCG@10 on dev changed when the weights were saved; None without dev questions."""
+        """Return how much nDCG@10 on dev changed when the weights were saved; None if that was not measured."""
+        if self.pool is not None:
+            return None  # the checkpoint was measured among fewer passages
         trained = {entry.step: entry.ndcg_at_10 for entry in self.fit.dev}.get(self.fit.best_step)
         return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

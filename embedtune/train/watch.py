@@ -10,13 +10,18 @@ from embedtune.core.progress import Task
 
 
 class Watch(TrainerCallback):
-    """Reports each optimiser step to a task.
+    """Reports each optimiser step to a task, and asks for checkpoints between two measurements.
 
     It inherits because the trainer takes only subclasses of its own callback.
+
+    Args:
+        task: Updated once per step.
+        checkpoint_steps: Steps between two checkpoints; None: the trainer saves at measurements only.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, checkpoint_steps: int | None = None) -> None:
         self.task = task
+        self.checkpoint_steps = checkpoint_steps
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -27,7 +32,9 @@ class Watch(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count a step."""
+        """Count a step, after asking for its checkpoint."""
+        if self.checkpoint_steps is not None and state.global_step % self.checkpoint_steps == 0:
+            control.should_save = True
         self.task.advance(1)
 
     def on_log(

@@ -23,6 +23,7 @@ FROM = provenance(SETTINGS, INPUTS)
 def write(path: Path, text: str = "{}", provenance: Provenance = FROM) -> None:
     with write_artifact(path, "triplets", provenance) as draft:
         (draft.path / "triplets.parquet").write_text(text)
+        (draft.path / "passages.parquet").write_text("")
         (draft.path / "audit.json").write_text("{}")
         draft.counts = {"rows": 3}
         draft.report = StageReport("mine", {"rows": 3}, ("few rows",), seconds=1.5)
@@ -33,7 +34,7 @@ def test_what_was_written_is_read_back(tmp_path):
     artifact = read_artifact(tmp_path / "triplets", "triplets")
     assert artifact.manifest.counts == {"rows": 3}
     assert artifact.manifest.report == StageReport("mine", {"rows": 3}, ("few rows",), seconds=1.5)
-    assert sorted(artifact.manifest.files) == ["audit.json", "triplets.parquet"]
+    assert sorted(artifact.manifest.files) == ["audit.json", "passages.parquet", "triplets.parquet"]
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path):
@@ -134,6 +135,7 @@ def test_only_an_older_artifact_of_the_same_kind_is_replaced(tmp_path):
 def test_two_writers_of_one_artifact_do_not_mix_their_files(tmp_path):
     with write_artifact(tmp_path / "triplets", "triplets", FROM) as draft:
         (draft.path / "triplets.parquet").write_text("first")
+        (draft.path / "passages.parquet").write_text("")
         (draft.path / "audit.json").write_text("{}")
         with pytest.raises(InputError, match="another process is writing"):
             write(tmp_path / "triplets", text="second")

@@ -22,6 +22,7 @@ class Mining:
     def __call__(self, path: Path) -> Outcome:
         self.calls += 1
         (path / "triplets.parquet").write_text(f"call {self.calls}")
+        (path / "passages.parquet").write_text("")
         (path / "audit.json").write_text("{}")
         return Outcome({"rows": 3}, {"depth": 7}, ("few rows",), cost_usd=0.25)
 
@@ -116,6 +117,7 @@ def test_inputs_are_opened_by_the_name_of_their_schema_and_verified(tmp_path, co
     path = tmp_path / "input"
     with write_artifact(path, "triplets", provenance()) as draft:
         (draft.path / "triplets.parquet").write_text("rows")
+        (draft.path / "passages.parquet").write_text("")
         (draft.path / "audit.json").write_text("{}")
     assert mine(tmp_path, config).read(triplets=path)["triplets"].path == path
     with pytest.raises(ArtifactError, match="a different kind of artifact"):

@@ -56,3 +56,21 @@ def test_metadata_with_the_stages_names_and_other_types_changes_nothing(tmp_path
         assert record.metadata["heading"] == "" and record.metadata["path"] == record.id
         assert record.metadata["team"] == "a" and record.metadata["boilerplate"] is False
     assert {query.metadata["hops"] for query in found.queries} == {1}
+
+
+def test_queries_and_files_that_no_split_judges_are_said(tmp_path, config, progress):
+    passages, queries, qrels = own(20)
+    queries["q98"] = "who oils the winch?"
+    folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
+    (folder / "qrels" / "eval.tsv").write_text("q98\tp3\t1\n", encoding="utf-8")
+    report = import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))
+    assert "not read, since the splits are train.tsv, dev.tsv, test.tsv: eval.tsv in qrels" in report.notes
+    left = next(note for note in report.notes if "without a judgement" in note)
+    assert left.endswith("q98")
+
+
+def test_data_without_a_train_query_is_refused(tmp_path, config, progress):
+    passages, queries, qrels = own(20)
+    folder = write_beir(tmp_path / "own", {"train": {}, "test": qrels}, passages, queries)
+    with pytest.raises(InputError, match="no train query"):
+        import_labelled(folder, tmp_path / "dataset", context(config, tmp_path / "cache", progress))

@@ -104,6 +104,7 @@ def _triplets(work: Path, config: Config) -> None:
     ]
     with write_artifact(work / "triplets", "triplets", _provenance(work, config, "mine", "dataset")) as draft:
         _table(draft.path / "triplets.parquet", rows)
+        _table(draft.path / "passages.parquet", [{"passage_id": "p1", "group_id": "p1", "text": "a passage"}])
         write_record(draft.path / AUDIT_FILE, _audit())
         draft.counts = {"rows": 498}
         draft.report = StageReport("mine", {"short_share": 0.021}, (), 3.4)
@@ -139,6 +140,7 @@ def _model(work: Path, config: Config) -> None:
             TrainingStep(step=n + 1, epoch=(n + 1) / 62, loss=loss, lr=2e-5) for n, loss in enumerate(losses)
         ),
         dev=tuple(DevPoint(step=62 * n, epoch=n, ndcg_at_10=value) for n, value in enumerate(grades)),
+        dev_pool=None,
         best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
         rows=498,
         batch_size=62,

@@ -18,6 +18,7 @@ from embedtune.core.records.base import read_record
 from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.beir import Record, write_qrels, write_records
 from embedtune.core.stage import stage_provenance
+from embedtune.mine.triplets import PASSAGE_SCHEMA, SCHEMA
 from embedtune.train.stage import run
 from tests.support.context import context
 from tests.support.tiny_model import make_tiny_model, tiny_contract
@@ -63,7 +64,8 @@ def make_world(
         (draft.path / "split.json").write_text("{}")
     with write_artifact(world.triplets, "triplets", stage_provenance("mine", config, {})) as draft:
         table = [_row(i, queries, passages, wrong) for i in range(rows)]
-        pq.write_table(pa.Table.from_pylist(table, schema=_SCHEMA), draft.path / "triplets.parquet")
+        pq.write_table(pa.Table.from_pylist(table, schema=SCHEMA), draft.path / "triplets.parquet")
+        pq.write_table(_passage_table(passages), draft.path / "passages.parquet")
         (draft.path / "audit.json").write_text("{}")
     return world
 
@@ -125,21 +127,13 @@ def _row(i: int, queries: list[Record], passages: list[Record], count: int) -> d
         "query_id": f"q{i}",
         "query": queries[i].text,
         "positive_id": f"p{i}",
-        "positive": passages[i].text,
         "positive_score": 0.9,
         "positive_ids": [f"p{i}"],
-        "positive_groups": [f"p{i}"],
-        "group_id": f"p{i}",
         "negative_ids": [passage.id for passage in wrong],
-        "negatives": [passage.text for passage in wrong],
-        "negative_groups": [passage.id for passage in wrong],
         "negative_scores": [0.5] * len(wrong),
     }
 
 
-_TEXTS = pa.list_(pa.string())
-_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("query_id", "query", "positive_id", "positive", "group_id")]
-    + [(name, _TEXTS) for name in ("positive_ids", "positive_groups", "negative_ids", "negatives")]
-    + [("negative_groups", _TEXTS), ("positive_score", pa.float32()), ("negative_scores", pa.list_(pa.float32()))]
-)
+def _passage_table(passages: list[Record]) -> pa.Table:
+    rows = [{"passage_id": one.id, "group_id": one.metadata["group_id"], "text": one.text} for one in passages]
+    return pa.Table.from_pylist(rows, schema=PASSAGE_SCHEMA)

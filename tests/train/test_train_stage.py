@@ -80,6 +80,32 @@ def test_an_interrupted_run_continues_to_the_same_weights_to_the_bit(world, tmp_
         assert record_of(output) == whole
 
 
+def test_checkpoints_between_two_measurements_do_not_change_the_result(world, tmp_path):
+    train(world, tmp_path / "whole", tiny_config(world))  # measured and saved after steps 3 and 6
+    config = tiny_config(world, checkpoint_steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(world, tmp_path / "cut", config, Interrupt(3))
+    (checkpoints,) = (tmp_path / "cache-cut" / "train").iterdir()
+    assert newest_checkpoint(checkpoints).name == "checkpoint-2"
+    train(world, tmp_path / "cut", config)
+    _assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert record_of(tmp_path / "cut") == record_of(tmp_path / "whole")
+
+
+def test_checkpoints_of_a_large_corpus_are_ranked_on_a_pool_and_the_kept_one_on_everything(
+    world, tmp_path, progress
+):
+    report = train(world, tmp_path / "model", tiny_config(world, dev_passages=2))
+    record = record_of(tmp_path / "model")
+    assert 2 < record.dev_pool < 48  # positives and nearest passages, which are more than 2
+    assert any("(train.dev_passages)" in note for note in report.notes)
+    config = tiny_config(world)
+    dev = DevSet(world.dataset, config.contract, config.runtime)
+    kept = TorchEncoder(tmp_path / "model", config.contract, config.runtime)
+    (ndcg,) = dev.measure(kept, progress).values()
+    assert record.best.ndcg_at_10 == pytest.approx(ndcg, abs=1e-6)
+
+
 def test_an_incomplete_checkpoint_is_not_used(tmp_path):
     for step, state in ((5, "{}"), (10, "{}"), (15, '{"half'), (20, None)):
         folder = tmp_path / f"checkpoint-{step}"
@@ -187,7 +213,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 
 def test_too_few_negatives_are_an_error(tmp_path):
     world = make_world(tmp_path / "world", wrong=1)
-    assert len(pq.read_table(world.triplets / "triplets.parquet")["negatives"][0]) == 1
+    assert len(pq.read_table(world.triplets / "triplets.parquet")["negative_ids"][0]) == 1
     with pytest.raises(GateError, match="24 of 24 rows have fewer negatives"):
         train(world, tmp_path / "model", tiny_config(world, negatives=2))
 

@@ -31,6 +31,12 @@ class RuntimeSettings(Section):
         "process of its own, so that a file that crashes its reader ends ingest.",
     )
     encode_batch_size: int = Field(default=32, ge=1, description="Number of texts encoded in one batch.")
+    vector_cache_gb: float = Field(
+        default=20.0,
+        gt=0,
+        description="Size of the vector cache in GB above which the least recently used vectors are removed, by "
+        "the next process that opens it while no other uses it.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="Arithmetic of encoding and training, the same for base, tuned model and champion; auto: bf16 "

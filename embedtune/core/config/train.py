@@ -59,6 +59,18 @@ class TrainSettings(Section):
     evaluations_per_epoch: int = Field(
         default=1, ge=1, le=100, description="Number of times nDCG@10 on dev is measured in each epoch."
     )
+    dev_passages: int = Field(
+        default=50_000,
+        ge=1,
+        description="Number of passages that checkpoints are ranked among: those that answer dev questions, the "
+        "base model's nearest and a sample; a smaller corpus is used whole.",
+    )
+    checkpoint_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of steps between checkpoints that an interrupted run continues from, in addition to "
+        "one at each measurement on dev; None: only those.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

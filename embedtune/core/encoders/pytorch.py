@@ -94,7 +94,7 @@ class TorchEncoder:
         if self.cache is None:
             return self._encode_block(texts)
         if self._vectors is None:
-            self._vectors = VectorCache(self.cache)
+            self._vectors = VectorCache(self.cache, self.runtime.vector_cache_gb * 1e9)
         keys = [vector_key(self.fingerprint, text) for text in texts]
         known = self._vectors.get(keys)
         missing = [number for number, key in enumerate(keys) if key not in known]

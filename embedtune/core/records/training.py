@@ -47,7 +47,8 @@ class Training(JsonRecord):
     Attributes:
         steps: Every optimiser step, in order.
         dev: Every measurement, in order; empty without dev questions.
-        best: The step that was kept.
+        dev_pool: Number of passages that checkpoints were ranked among in `dev`; None: the whole corpus.
+        best: The step that was kept; its nDCG@10 is on the whole corpus.
         rows: Number of rows trained on.
         batch_size: Rows per optimiser step.
         device: Name of the device.
@@ -58,11 +59,12 @@ class Training(JsonRecord):
     """
 
     NAME: ClassVar[str] = "training"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = "embedtune train"
 
     steps: tuple[TrainingStep, ...]
     dev: tuple[DevPoint, ...]
+    dev_pool: int | None
     best: KeptStep
     rows: int
     batch_size: int

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +97,10 @@ def _record(row: Any) -> Record:  # in BEIR's format
     record_id, title, text = str(given), row.get("title") or "", row.get("text")
     if not record_id or _BREAKS.search(record_id):
         raise ValueError("_id is empty, or contains a tab or a line break")
+    if "text" not in row:
+        raise ValueError(f'there is no "text", only {", ".join(map(str, row))}'[:200])
     if not isinstance(text, str):
-        raise ValueError("text is null" if text is None and "text" in row else "text is not a string")
+        raise ValueError("text is null" if text is None else "text is not a string")
     if not isinstance(title, str):
         raise ValueError("title is not a string")
     if any("\ud800" <= char <= "\udfff" for char in record_id + title + text):
@@ -122,12 +125,15 @@ def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
+                other = (
+                    "UTF-16" if number == 1 and raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "WINDOWS-1252"
+                )
                 raise InputError(
                     f"{path}:{number} is not UTF-8",
                     got=f"byte 0x{raw[error.start]:02x} at position {error.start + 1} of the line: "
                     f"{raw[max(error.start - 20, 0) : error.start + 20]!r}",
                     expected="UTF-8",
-                    fix=f"convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > converted",
+                    fix=f"convert it, for example: iconv -f {other} -t UTF-8 {path.name} > converted",
                 ) from error
             if line.strip():
                 yield number, line
@@ -150,8 +156,9 @@ def read_qrels(path: Path) -> Qrels:
         InputError: The file is missing, or a row is not a judgement; the error names the line.
     """
     found = files_of(path)
-    if found and found != [path]:
+    if found and found[0].suffix == ".parquet":
         return _parquet_qrels(found)
+    path = found[0] if found else path
     qrels: Qrels = {}
     missing = "the relevance judgements of the retrieval set are missing"
     for number, line in _lines(path, missing, "qrels/<split>.tsv, or Parquet in its place"):

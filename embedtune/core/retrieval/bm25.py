@@ -3,18 +3,24 @@
     score(q, d) = sum over the tokens t of q that are in d of idf(t) · tf / (tf + k1 · (1 - b + b · |d| / average))
     idf(t) = ln(1 + (N - n + 0.5) / (n + 0.5))
 
-for a token that is tf times in d, and in n of N texts, with Lucene's defaults k1 = 1.2 and b = 0.75.
+for a token that is tf times in d, and in n of N texts, with Lucene's defaults k1 = 1.2 and b = 0.75. A token that
+is twice in q counts twice. bm25s computes this (its method "lucene") in float32.
 """
 
+import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
 from embedtune.core.retrieval.shingles import words
 
+QUERIES = 64  # that one thread searches in a row
 _SEPARATOR = re.compile(r"[-'\u2019.:/_]")
 
 
@@ -27,13 +33,49 @@ def tokenize(text: str) -> list[str]:
     tokens: list[str] = []
     for word in words(unicodedata.normalize("NFKC", text)):
         tokens.append(word)
+        if word.isalnum():  # most words: nothing to separate
+            continue
         parts = [part for part in _SEPARATOR.split(word) if part]
         tokens += parts if len(parts) > 1 else []
     return tokens
 
 
+class _Tokens:
+    """The tokens of all texts as numbers, 4 bytes each: bm25s reads `ids` text by text, several times.
+
+    Lists of strings, which bm25s takes too, need forty times as much memory.
+
+    Attributes:
+        vocab: The number of each token, as bm25s calls it.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        numbers: defaultdict[str, int] = defaultdict()
+        numbers.default_factory = numbers.__len__  # the next token's number
+        self._numbers = array("i")
+        self._ends = array("q", [0])
+        for text in texts:
+            self._numbers.extend(map(numbers.__getitem__, tokenize(text)))
+            self._ends.append(len(self._numbers))
+        self.vocab = dict(numbers)
+
+    @property
+    def ids(self) -> "_Tokens":
+        """The numbers of each text's tokens."""
+        return self
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator["array[int]"]:
+        for number in range(len(self)):
+            yield self._numbers[self._ends[number] : self._ends[number + 1]]
+
+
 class BM25Index:
     """An index of texts for BM25, built by bm25s.
+
+    Memory: 8 bytes per distinct token of each text, and three times as much while it is built.
 
     Args:
         texts: At least one text; results refer to them by position.
@@ -43,10 +85,10 @@ class BM25Index:
         import bm25s
 
         self._size = len(texts)
-        tokens = [tokenize(text) for text in texts]
+        tokens = _Tokens(texts)
         self._index: bm25s.BM25 | None = None
-        if any(tokens):
-            self._index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+        if tokens.vocab:
+            self._index = bm25s.BM25(method="lucene", k1=1.2, b=0.75, csc_backend="auto")
             self._index.index(tokens, show_progress=False)
 
     def search(self, queries: Sequence[str], k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -63,10 +105,16 @@ class BM25Index:
         k = min(k, self._size)
         indices = np.empty((len(queries), k), dtype=np.int64)
         scores = np.empty((len(queries), k), dtype=np.float32)
-        for row, query in enumerate(queries):
-            every = self._scores(query)
-            indices[row] = _best(every, k)
-            scores[row] = every[indices[row]]
+
+        def fill(start: int) -> None:
+            for row in range(start, min(start + QUERIES, len(queries))):
+                every = self._scores(queries[row])
+                indices[row] = _best(every, k)
+                scores[row] = every[indices[row]]
+
+        # numpy releases Python's lock while it selects the best of many scores.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(fill, range(0, len(queries), QUERIES)))
         return indices, scores
 
     def _scores(self, query: str) -> npt.NDArray[np.float32]:

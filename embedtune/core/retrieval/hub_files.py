@@ -21,14 +21,19 @@ JUDGED = ("qrels", "default", "data", ".")  # folders of judgements, the first t
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that hold what is expected at a path of the BEIR layout: itself, or Parquet in its place.
+    """Return the files that hold what is expected at a path of the BEIR layout: itself, or what stands in for it.
+
+    That is Parquet, or for dev a .tsv file with another usual name, such as validation.tsv.
 
     Args:
         path: `<directory>/corpus.jsonl`, `<directory>/queries.jsonl` or `<directory>/qrels/<split>.tsv`.
     """
     if path.is_file():
         return [path]
-    return _judgements(path) if path.suffix == ".tsv" else _records(path.parent, path.stem)
+    if path.suffix != ".tsv":
+        return _records(path.parent, path.stem)
+    others = (path.with_name(f"{name}.tsv") for name in (DEV_NAMES if path.stem == "dev" else ()))
+    return [file for file in others if file.is_file()][:1] or _judgements(path)
 
 
 def _records(folder: Path, name: str) -> list[Path]:

@@ -70,6 +70,7 @@ def test_missing_files_are_named(tmp_path):
     ("line", "reason"),
     [
         ('{"_id": "1", "text": null}', "text is null"),
+        ('{"_id": "1", "contents": "a"}', 'there is no "text", only _id, contents'),
         ('{"_id": "1", "text": ["a", "b"]}', "text is not a string"),
         ('{"_id": "1", "title": ["a"], "text": "b"}', "title is not a string"),
         ('{"_id": null, "text": "a"}', "_id is not a string"),
@@ -97,6 +98,18 @@ def test_another_encoding_is_refused_with_its_line(tmp_path, name, read):
     (tmp_path / name).write_bytes(text.encode("cp1252"))
     with pytest.raises(InputError, match=rf"{name}:2 is not UTF-8"):
         read(tmp_path / name)
+
+
+def test_utf_16_is_named_in_the_command_that_converts_it(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "0", "text": "x"}\n', encoding="utf-16")
+    with pytest.raises(InputError, match="iconv -f UTF-16 "):
+        read_records(tmp_path / "corpus.jsonl")
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val"])
+def test_other_names_of_dev_are_read(tmp_path, name):
+    (tmp_path / f"{name}.tsv").write_text("q\td\t1\n", encoding="utf-8")
+    assert read_qrels(tmp_path / "dev.tsv") == {"q": {"d": 1}}
 
 
 @pytest.mark.parametrize("given", ["from the wiki", ["a"], 7])
