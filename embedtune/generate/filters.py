@@ -19,7 +19,7 @@ from embedtune.generate.requests import ASPECTS
 
 MAX_WORDS = 60
 # Names invented for the examples in the prompts; small LLMs copy them.
-EXAMPLE_NAMES = frozenset({"velarin", "4471"})
+EXAMPLE_NAMES = frozenset({"velarin", "4471", "brixa", "norvo", "tallo"})
 SPLIT_ORDER = ("test", "dev", "train")  # of two duplicates, the one in the earlier split is kept
 # Only what is said of a text: "reject the document" and "this section of the pipe" are about things at work. For
 # English, to which small LLMs fall back; in other languages the judge's clarity has to find such questions.
@@ -50,12 +50,26 @@ def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
         return question.rejected(Rejection.TOO_LONG)
     if _POINTS_AT_PASSAGE.search(question.question):
         return question.rejected(Rejection.MENTIONS_PASSAGE)
-    if any(_is_copy(found, words(passages[chunk_id])) for chunk_id in question.chunk_ids):
-        return question.rejected(Rejection.COPIED)
+    if sum(map(len, found)) >= COPIED_CHARACTERS and len(found) >= COPIED_WORDS:
+        text = question.question.casefold().rstrip(".?! ")
+        if any(text in passages[chunk_id].casefold() for chunk_id in question.chunk_ids):
+            return question.rejected(Rejection.COPIED)
     facts = [words(fact) for fact in question.hop_facts]
     if not all(fact and fact != ["none"] for fact in facts):
         return question.rejected(Rejection.NOT_MULTI_HOP)
     return question
+
+
+def not_mostly_copied(question: Question, passages: Mapping[str, str]) -> Question:
+    """Reject a question most of which is copied; like `not_from_example`, this filter runs after the judge.
+
+    Args:
+        question: A judged question.
+        passages: Embedded strings by chunk id.
+    """
+    found = words(question.question)
+    copied = any(_is_copy(found, words(passages[chunk_id])) for chunk_id in question.chunk_ids)
+    return question.rejected(Rejection.COPIED) if copied else question
 
 
 def _is_copy(found: Sequence[str], passage: Sequence[str]) -> bool:

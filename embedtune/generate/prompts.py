@@ -19,6 +19,7 @@ from embedtune.llm.schema import Message
 PROMPTS: tuple[PromptName, ...] = ("generate_single", "generate_multi", "judge", "judge_multi")
 # What a prompt file may ask to be filled in. The first two are the same in all calls of a run.
 PLACEHOLDERS = ("background", "language", "passages", "queries", "slots", "searches")
+SAMPLE = "sample"  # the prompts of the recording that embedtune ships
 SHOWN_QUERIES = 4  # per call: enough to show the style, few enough to stay cheap
 CONTEXT = "Text marked (before: …) or (after: …) is from around a passage: it explains, ask nothing about it."
 _ROLE = re.compile(r"^<!-- (system|user|assistant) -->\n", re.MULTILINE)
@@ -36,6 +37,12 @@ class Prompt:
     fixed: tuple[tuple[str, str], ...]
     template: str
     version: str
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders in all of its messages."""
+        texts = [*(text for _, text in self.fixed), self.template]
+        return {found for text in texts for found in _PLACEHOLDER.findall(text)}
 
     def messages(self, values: Mapping[str, str]) -> list[Message]:
         """Return the chat with the placeholders filled.
@@ -90,6 +97,16 @@ class Prompts:
         lines = "\n".join(f"- {_harmless(query)}" for query in sorted(chosen))
         return f"\nThis is how people type here. These are about other things and are data too:\n{lines}\n"
 
+    def mentions(self, name: PromptName, words: str) -> bool:
+        """Return whether a prompt has certain words: what a reply may contain follows from what its prompt says.
+
+        So prompt files, and recordings, that know nothing of a newer part of a reply keep working.
+        """
+        prompt = self.by_name[name]
+        return any(
+            words in text for role, text in (*prompt.fixed, ("user", prompt.template)) if role != "assistant"
+        )
+
     @property
     def versions(self) -> dict[str, str]:
         """The hash of each prompt file, by name."""
@@ -103,12 +120,30 @@ def prompts_of(settings: GenerateSettings) -> Prompts:
         ConfigError: A file does not exist, does not end with a user message, or has an unknown placeholder.
     """
     own = settings.prompts
+    by_name = {name: own_prompt(name, own[name]) if name in own else load_prompt(name) for name in PROMPTS}
+    for prompt in by_name.values():
+        _require_room(prompt, settings)
     return Prompts(
-        by_name={name: own_prompt(name, own[name]) if name in own else load_prompt(name) for name in PROMPTS},
+        by_name=by_name,
         background=_background(settings),
         language=settings.language or "the language of the passage",
         queries=() if settings.example_queries is None else read_example_queries(settings.example_queries),
     )
+
+
+def _require_room(prompt: Prompt, settings: GenerateSettings) -> None:
+    """Refuse a setting that a prompt file has no placeholder for: it would be ignored in silence."""
+    wanted = {"background": ("domain", "audience", "context_words")}
+    if prompt.name in ("generate_single", "generate_multi"):
+        wanted |= {"language": ("language",), "queries": ("example_queries",)}
+    for placeholder, keys in wanted.items():
+        given = [key for key in keys if getattr(settings, key)]
+        if given and placeholder not in prompt.placeholders:
+            raise ConfigError(
+                f"generate.{given[0]} cannot reach the LLM",
+                got=f"a file generate.prompts.{prompt.name} without {{{placeholder}}}",
+                fix=f"write {{{placeholder}}} where it belongs in that file, or unset generate.{given[0]}",
+            )
 
 
 def _background(settings: GenerateSettings) -> str:
@@ -130,11 +165,17 @@ def load_prompt(name: PromptName) -> Prompt:
 
 
 def own_prompt(name: PromptName, path: str) -> Prompt:
-    """Read a prompt file of the user's.
+    """Read a prompt file of the user's, or for `sample` the one that the sample's recording was made with.
 
     Raises:
         ConfigError: The file does not exist, does not end with a user message, or has an unknown placeholder.
     """
+    if path == SAMPLE:
+        # One judge for questions about one passage and about several, then.
+        file = "judge" if name == "judge_multi" else name
+        return _prompt(
+            name, (resources.files("embedtune") / "sample" / "prompts" / f"{file}.md").read_text("utf-8")
+        )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -154,11 +195,10 @@ def _prompt(name: PromptName, text: str) -> Prompt:
             got=[role for role, _ in turns],
             expected="<!-- system -->, <!-- user --> and <!-- assistant --> lines, the last one <!-- user -->",
         )
-    used = {found for _, turn in turns for found in _PLACEHOLDER.findall(turn)}
-    if unknown := sorted(used - set(PLACEHOLDERS)):
+    prompt = Prompt(name, tuple(turns[:-1]), turns[-1][1], version=_sha256(text)[:16])
+    if unknown := sorted(prompt.placeholders - set(PLACEHOLDERS)):
         raise ConfigError(f"prompt {name} has unknown placeholders", got=unknown, expected=", ".join(PLACEHOLDERS))
-    version = _sha256(text)[:16]
-    return Prompt(name, tuple(turns[:-1]), turns[-1][1], version)
+    return prompt
 
 
 def fence(texts: list[str]) -> str:

@@ -8,13 +8,13 @@ REASONING = {
     "factual": "a value, name or limit",
     "procedural": "what to do",
     "causal": "the cause",
-    "relational": "how two things differ or relate",
+    "relational": "how two things differ or belong together",
     "inferential": "what follows",
     "temporal": "when or how long",
 }
 QUERY_TYPES = {
-    "structural": "in general",
-    "contextual": "in one situation",
+    "structural": "about the thing itself",
+    "contextual": "in a certain situation",
     "multi_hop": "joins all passages",
 }
 STYLES = ("question", "keywords", "symptom", "howto")
@@ -30,8 +30,9 @@ def question_slot_text(place: int, slot: QuestionSlot) -> str:
         slot: The labels of the question.
     """
     facts = slot.complexity - 1
-    wanted = f"{REASONING[slot.reasoning_type]}, {QUERY_TYPES[slot.query_type]}"
-    line = f"search_{place}: {slot.style}; {wanted}; {facts} fact{'s' if facts > 1 else ''}"
+    needs = f"needs {facts} fact{'s' if facts > 1 else ''}"
+    wanted = f"asks for {REASONING[slot.reasoning_type]}; {QUERY_TYPES[slot.query_type]}"
+    line = f"search_{place}: {slot.style}; {wanted}; {needs}"
     return f"{line}; typed by {slot.persona}" if slot.persona else line
 
 

@@ -56,7 +56,8 @@ def writing_request(call: QuestionCall, prompts: Prompts) -> LLMRequest[BaseMode
         "queries": prompts.queries_for(call.key),
         "slots": "\n".join(question_slot_text(place, slot) for place, slot in enumerate(call.slots, 1)),
     }
-    schema = _searches(tuple(slot.style for slot in call.slots), hops if hops > 1 else 0)
+    styles = tuple(slot.style for slot in call.slots)
+    schema = _searches(styles, hops if hops > 1 else 0, prompts.mentions(name, "null"))
     return LLMRequest(name, prompts.messages(name, values), schema, call.documents)
 
 
@@ -80,7 +81,7 @@ def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion |
 
 
 @cache
-def _searches(styles: tuple[str, ...], facts: int) -> type[BaseModel]:
+def _searches(styles: tuple[str, ...], facts: int, nullable: bool) -> type[BaseModel]:
     """Return the model of a reply: the facts, the answer, then the search under the name of its style; or null.
 
     A small LLM that must write the answer before the question asks about one fact, and a field called `symptom`
@@ -91,7 +92,8 @@ def _searches(styles: tuple[str, ...], facts: int) -> type[BaseModel]:
     for place, style in enumerate(styles, 1):
         names = [*(f"fact_{number}" for number in range(1, facts + 1)), "answer", style]
         fields: dict[str, Any] = dict.fromkeys(names, (str, ...))
-        searches[f"search_{place}"] = (create_model(f"Search{place}", __config__=STRICT, **fields) | None, ...)
+        search: Any = create_model(f"Search{place}", __config__=STRICT, **fields)
+        searches[f"search_{place}"] = (search | None if nullable else search, ...)
     model: type[BaseModel] = create_model("Searches", __config__=STRICT, **searches)
     return model
 
@@ -112,8 +114,9 @@ def judging_request(
     )
     hops = len(call.passages)
     name: PromptName = "judge_multi" if hops > 1 else "judge"
+    asked = hops if prompts.mentions(name, '"needed"') else 1
     values = {"passages": fence([passage.shown for passage in call.passages]), "searches": searches}
-    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), hops), call.documents)
+    return LLMRequest(name, prompts.messages(name, values), _judgement(len(pairs), asked), call.documents)
 
 
 def read_scores(reply: BaseModel) -> list[Judgement]:

@@ -26,6 +26,7 @@ from embedtune.generate.filters import (
     Corpus,
     by_scores,
     not_from_example,
+    not_mostly_copied,
     round_trip,
     with_ranks,
     without_duplicates,
@@ -181,7 +182,9 @@ def apply_filters(
     """
     settings, repeats = config.generate, config.split.duplicate_similarity
     texts = {passage.chunk_id: passage.text for passage in passages}
-    judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
+    judged = [
+        not_mostly_copied(not_from_example(by_scores(question, settings), texts), texts) for question in questions
+    ]
     judged = without_same_words(judged, texts, settings.max_word_overlap)
     found = encoder.encode_queries([question.question for question in judged], progress)
     distinct = without_duplicates(judged, found, settings.duplicate_similarity)

@@ -151,7 +151,9 @@ class GenerateSettings(Section):
         description="Words of the text before and after a chunk that the LLM sees too. 0: only its heading path.",
     )
     prompts: dict[PromptName, str] = Field(
-        default={}, description="Your own prompt files, by name; for the others the shipped ones are used."
+        default={},
+        description="Your own prompt files, by name; for the others the shipped ones are used. `sample`: as the "
+        "recording `sample` was made.",
     )
     questions_per_chunk: int = Field(
         default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
