@@ -29,7 +29,7 @@ from tests.support.passages_world import SETTINGS, passage
 REASONING = {words: name for name, words in question_slots.REASONING.items()}
 QUERY_TYPES = {words: name for name, words in question_slots.QUERY_TYPES.items()}
 PROMPTS_OF_SETTINGS = prompts_of(SETTINGS)
-LINE = re.compile(r"search_(\d+): (\w+); (.+), (.+?); (\d+) facts?")
+LINE = re.compile(r"search_(\d+): (\w+); asks for (.+?); (.+?); needs (\d+) facts?")
 CALL = QuestionCall(
     (passage(1),),
     (QuestionSlot("symptom", "contextual", "causal", 3), QuestionSlot("howto", "structural", "factual", 2)),
@@ -63,7 +63,7 @@ def test_every_example_requests_in_the_words_of_the_code_and_answers_in_its_sche
             slot = QuestionSlot(style, QUERY_TYPES[query_type], REASONING[reasoning], int(facts) + 1)
             assert question_slots.question_slot_text(int(place), slot) == line
             styles.append(style)
-        model = _searches(tuple(styles), len(found) if len(found) > 1 else 0)
+        model = _searches(tuple(styles), len(found) if len(found) > 1 else 0, nullable=True)
         model.model_validate_json(reply)
         for place in range(1, len(styles) + 1):
             search, _ = model.model_fields[f"search_{place}"].annotation.__args__  # a search, or None

@@ -131,3 +131,54 @@ def test_text_around_a_chunk_is_marked_as_such():
     one = replace(passage(1), before="the end of it", after="the next one")
     last = writing(QuestionCall((one,), CALL.slots)).messages[-1]["content"]
     assert f"(before: … the end of it)\n{one.text}\n(after: the next one …)" in last
+
+
+def older_prompts(tmp_path):
+    """Prompt files of a user who wrote them before replies could be null or say which passages are needed."""
+    files = {}
+    for name in ("generate_single", "generate_multi", "judge", "judge_multi"):
+        path = tmp_path / f"{name}.md"
+        path.write_text("<!-- user -->\nneeded often\n{passages}\n")
+        files[name] = str(path)
+    return prompts_of(GenerateSettings(prompts=files))
+
+
+def test_a_reply_may_be_null_only_if_the_prompt_says_so(tmp_path):
+    null = {"search_1": None}
+    assert writing(CALL).schema.model_validate(null)
+    with pytest.raises(ValueError, match="search_1"):
+        writing(CALL, older_prompts(tmp_path)).schema.model_validate(null)
+
+
+def test_the_judge_is_asked_which_passages_are_needed_only_if_its_prompt_says_so(tmp_path):
+    pair = [("q", "a")]
+    assert '"needed"' in str(judging_request(PAIR, pair, PROMPTS_OF_SETTINGS).schema.model_json_schema()).replace(
+        "'", '"'
+    )
+    older = judging_request(PAIR, pair, older_prompts(tmp_path))
+    assert "needed" not in str(older.schema.model_json_schema())
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"domain": "contracts"}, "domain"),
+        ({"context_words": 9}, "context_words"),
+        ({"language": "German"}, "language"),
+    ],
+)
+def test_a_setting_that_a_prompt_file_has_no_place_for_is_refused(tmp_path, settings, key):
+    path = tmp_path / "own.md"
+    path.write_text("<!-- user -->\n{passages}\n{slots}\n")
+    with pytest.raises(ConfigError, match=f"generate.{key} cannot reach the LLM"):
+        prompts_of(GenerateSettings(prompts={"generate_single": str(path)}, **settings))
+    # A judge has no language to write in.
+    if key == "language":
+        prompts_of(GenerateSettings(prompts={"judge": str(path)}, **settings))
+
+
+def test_the_prompts_of_the_shipped_recording_are_chosen_by_the_word_sample():
+    names = ("generate_single", "generate_multi", "judge", "judge_multi")
+    sample = prompts_of(GenerateSettings(prompts=dict.fromkeys(names, "sample")))
+    assert sample.versions["judge"] == sample.versions["judge_multi"] != PROMPTS_OF_SETTINGS.versions["judge"]
+    assert "name the machine" in writing(CALL, sample).messages[0]["content"]

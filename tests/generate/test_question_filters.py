@@ -14,13 +14,14 @@ from embedtune.generate.filters import (
     Corpus,
     by_scores,
     not_from_example,
+    not_mostly_copied,
     plain_sense,
     round_trip,
     with_ranks,
     without_duplicates,
     without_same_words,
 )
-from embedtune.generate.prompts import load_prompt
+from embedtune.generate.prompts import load_prompt, own_prompt
 from embedtune.generate.requests import Judgement
 from embedtune.generate.stage import rank_limit
 from tests.support.passages_world import SETTINGS, question
@@ -51,12 +52,23 @@ TEXTS = {"a": "Kiln > Limits\nThe kiln may not be hotter than 80 degrees.", "b":
         ("The kiln may not be hotter than 80 degrees.", "copied"),
         ("the KILN may not be hotter than 80 degrees?", "copied"),
         ("kiln may not be", ""),  # people do search with four words that are next to each other in the text
-        ("so the kiln may not be hotter than 80 degrees?", "copied"),  # one word of ten is new
-        ("why must it be that the kiln may not be hotter", ""),  # half of it is new
     ],
 )
 def test_plain_sense(text, reason):
     assert plain_sense(question(text), TEXTS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("so the kiln may not be hotter than 80 degrees?", "copied"),  # one word of ten is new
+        ("why must it be that the kiln may not be hotter", ""),  # four words of ten are new
+        ("kiln may not be", ""),
+    ],
+)
+def test_a_question_most_of_which_is_copied_is_rejected_after_the_judge(text, reason):
+    assert plain_sense(question(text), TEXTS).reason == ""
+    assert not_mostly_copied(question(text), TEXTS).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -117,8 +129,9 @@ def test_a_name_from_the_prompts_example_is_refused_unless_the_passage_has_it(te
 
 @pytest.mark.parametrize("name", sorted(EXAMPLE_NAMES))
 def test_the_example_names_are_in_the_prompts(name):
-    texts = " ".join(text for _, text in load_prompt("generate_single").fixed).casefold()
-    assert name in texts
+    sample = own_prompt("generate_single", "sample")
+    texts = " ".join(text for prompt in (load_prompt("generate_single"), sample) for _, text in prompt.fixed)
+    assert name in texts.casefold()
 
 
 @pytest.mark.parametrize(
