@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -72,8 +73,16 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
     # The rule by which the stage split would refuse the questions is part of what generate does.
     limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **limit}
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **_own_files(settings), **limit}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
+
+
+def _own_files(settings: GenerateSettings) -> dict[str, str]:
+    """Return what the user's prompt files and example queries contain: other content makes other questions."""
+    prompts = prompts_of(settings)
+    found = {f"prompt.{name}": prompts.versions[name] for name in sorted(settings.prompts)}
+    queries = "\n".join(prompts.queries)
+    return found | ({"example_queries": hashlib.sha256(queries.encode()).hexdigest()} if queries else {})
 
 
 def _unanswered(questions: Path) -> int:

@@ -19,17 +19,19 @@ def check_before_start(
         asks_llm: Whether generate will call the LLM; it will not if its questions are finished.
 
     Raises:
-        ConfigError: A label in the question proportions is unknown, evaluate.decide_on is not an evaluated set, or
-            an example query is a question of an evaluation set.
+        ConfigError: A label in the question proportions is unknown, a prompt file or example query cannot be used,
+            or evaluate.decide_on is not an evaluated set.
         LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
     # Imported here, so that a run that starts at train does not load the modules that write questions.
     if "generate" in stages:
+        from embedtune.generate.prompts import prompts_of
         from embedtune.generate.question_slots import require_known_labels
         from embedtune.generate.reply_source import require_reply_source
 
         require_known_labels(config.generate)
+        prompts_of(config.generate)
         if asks_llm:
             require_reply_source(config.generate)
     if "evaluate" in stages:
