@@ -137,6 +137,8 @@ def _question(number: int, text: str, rng: np.random.Generator) -> dict[str, obj
         "question_id": f"q{number}",
         "question": f"{asked} {number}?",
         "chunk_ids": [chunk],
+        "answer_ids": [chunk],
+        "unsure_ids": [],
         "hops": 1,
         "complexity": 2,
         "overall": 8.0,

@@ -1,3 +1,5 @@
+import pytest
+
 from embedtune.ingest.blocks import Block
 from embedtune.ingest.readers.html import read
 
@@ -78,3 +80,11 @@ def test_footnote_marks_are_not_glued_to_words_and_numbers() -> None:
 def test_numbers_of_a_list_are_those_that_are_shown() -> None:
     page = b"<ol start=5><li>five<li value=9>nine<li>ten</ol><ol start=x><li>one</ol>"
     assert [block.text for block in read(page)] == ["5. five", "9. nine", "10. ten", "1. one"]
+
+
+@pytest.mark.parametrize("mark", ['epub:type="footnote"', 'role="doc-endnote"'])
+def test_the_notes_of_a_book_are_text(mark):
+    page = f"<body><h1>One</h1><p>The card is blue.</p><aside {mark}>Since 1994.</aside><aside>Menu</aside></body>"
+    text = " ".join(block.text for block in read(page.encode()))
+    assert "Since 1994." in text
+    assert "Menu" not in text

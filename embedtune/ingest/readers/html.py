@@ -172,7 +172,8 @@ def _number(attribute: object, otherwise: int) -> int:
 def _is_furniture(tag: Tag) -> bool:
     if tag.name in ("header", "aside") and str(tag.get("role")) not in _ROLES:
         # The header of an article contains its title, its asides are notes; those of a page contain navigation.
-        return tag.find_parent(["main", "article"]) is None
+        note = tag.has_attr("epub:type") or str(tag.get("role")).startswith("doc-")  # in a book
+        return not note and tag.find_parent(["main", "article"]) is None
     if tag.name == "button":
         label = tag.get_text(" ", strip=True)
         return len(label.split()) <= LONGEST_LABEL and not label.endswith(("?", "\uff1f"))
