@@ -133,7 +133,7 @@ def prompts_of(settings: GenerateSettings) -> Prompts:
 
 def _require_room(prompt: Prompt, settings: GenerateSettings) -> None:
     """Refuse a setting that a prompt file has no placeholder for: it would be ignored in silence."""
-    wanted = {"background": ("domain", "audience", "context_words")}
+    wanted: dict[str, tuple[str, ...]] = {"background": ("domain", "audience", "context_words")}
     if prompt.name in ("generate_single", "generate_multi"):
         wanted |= {"language": ("language",), "queries": ("example_queries",)}
     for placeholder, keys in wanted.items():

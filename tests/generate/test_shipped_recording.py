@@ -57,7 +57,7 @@ def test_an_estimate_from_a_few_replies_is_within_a_quarter_of_the_recorded_run(
     real = source.cache._db.execute(query).fetchone()
     # Twelve of the 138 calls, as if a run had been interrupted early; nothing is known about the other bundles.
     with ResponseCache(cache / "llm.sqlite") as few:
-        _copy_replies(calls[::12], live.generate, source.cache, few)
+        _copy_replies(calls[::12], live.generate, prompts_of(live.generate), source.cache, few)
     found = estimate_calls(tmp_path / "chunks", live, Secrets(), cache)
     estimated = (found.calls, found.prompt_tokens, found.completion_tokens)
     assert 15 <= found.measured <= 24
