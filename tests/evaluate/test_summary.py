@@ -42,7 +42,7 @@ def test_an_unremarkable_result_has_no_notes():
 
 
 def test_few_families_of_documents_are_said():
-    (note,) = notes([_result(50, 35, families=9)], {"s": UNSURE}, champion_differs=False)
+    (note,) = notes([_result(50, 25, families=9)], {"s": UNSURE}, champion_differs=False)
     assert "s: the questions are about only 9 families of documents" in note
 
 
