@@ -150,7 +150,7 @@ def test_the_cost_ceiling_stops_the_run_and_is_not_exceeded(world):
     again = sum(reply.prompt_tokens + reply.completion_tokens for reply in replies_in(world.cache)) / 1000
     assert spent <= again <= 15.0
     report = world.run(llm=llm)
-    assert report.cost_usd > 30.0 - spent
+    assert report.cost_usd > 15.0 - spent
     assert report.notes[-1] == f"earlier runs with the same chunks had spent {again:.2f} USD"
 
 
