@@ -17,9 +17,9 @@ SECTIONS = {
     "Start": ["demo", "init", "local-llm", "doctor", "estimate", "run", "report"],
     "Stages": list(STAGE_NAMES),
     "Serve": ["release", "serve", "search", "reindex"],
-    "Data": ["eval-set", "record"],
+    "Data": ["eval-set", "record", "forget"],
 }
-RELEASE_COMMANDS = ["list", "show", "promote", "rollback", "prune", "stop"]
+RELEASE_COMMANDS = ["list", "show", "promote", "rollback", "prune", "delete", "stop"]
 
 
 def invoke(*arguments: str) -> Result:

@@ -19,6 +19,7 @@ NAMED = re.compile(r"\b(?:EMBEDTUNE|AWS|HF|OPENAI|TRT|CUDA|KUBERNETES|JUDGE)_[A-
 LOOKED_UP = re.compile(r"environ(?:ment)?(?:\.get\(|\[)[\"']([A-Z][A-Z0-9_]+)[\"']")
 NOT_OURS = {
     "ENDPOINT": "the chart sets it for its own `helm test`",
+    "PYTHONPATH": "Python's own; ingest passes it on to the processes that read files",
 }
 
 

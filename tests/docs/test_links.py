@@ -43,6 +43,8 @@ def test_settings_exist(path: Path) -> None:
         for section, key in re.findall(rf"^({'|'.join(sections)})\.(\w+)", span):
             if key not in getattr(sections[section], "model_fields", {}) and key not in NOT_KEYS:
                 unknown.append(span)
+    if path.name == "CHANGELOG.md":  # names what is gone
+        unknown = [span for span in unknown if span != "evaluate.bootstrap_samples"]
     assert unknown == []
 
 

@@ -25,14 +25,14 @@ from embedtune.serve.release.triton_model import (
     padded,
     read_request,
 )
-from tests.support.tiny_model import _wordpiece_tokenizer
+from tests.support.tiny_model import wordpiece_tokenizer
 
 LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100)
 
 
 @pytest.fixture(scope="module")
 def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = _wordpiece_tokenizer(12).backend_tokenizer
+    tokenizer = wordpiece_tokenizer(12).backend_tokenizer
     tokenizer.enable_truncation(12)
     tokenizer.enable_padding(pad_id=7)
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
