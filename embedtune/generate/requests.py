@@ -64,7 +64,7 @@ def writing_request(call: QuestionCall, prompts: Prompts) -> LLMRequest[BaseMode
 def read_written(call: QuestionCall, reply: BaseModel) -> list[WrittenQuestion | None]:
     """Return the questions in a reply to `writing_request`, in the order of the question slots.
 
-    None stands where the LLM found nothing (more) worth asking.
+    It is None where the LLM found nothing (more) worth asking.
     """
     found: list[WrittenQuestion | None] = []
     for place, slot in enumerate(call.slots, 1):

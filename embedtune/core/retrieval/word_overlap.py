@@ -15,7 +15,7 @@ from embedtune.core.retrieval.shingles import words
 def word_overlaps(
     questions: Sequence[str], relevant: Sequence[Sequence[int]], passages: Sequence[str]
 ) -> list[float]:
-    """Return the word overlap of each question, from 0 to 1; 0 for a question without words or passages.
+    """Return the word overlap of each question, from 0 to 1; without words or passages it is 0.
 
     Args:
         questions: The questions.
