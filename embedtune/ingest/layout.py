@@ -85,7 +85,7 @@ class Slice:
 
 def divide(pieces: Sequence[Piece], bounds: Bounds) -> list[Slice]:
     """Return the chunks of a document, in order, without overlap."""
-    shared = [0] + [_shared(left.path, right.path) for left, right in pairwise(pieces)]
+    shared = [0] + [shared_headings(left.path, right.path) for left, right in pairwise(pieces)]
     best = [0] + [NEVER] * len(pieces)
     origins = [0] * (len(pieces) + 1)
     for first in range(len(pieces)):
@@ -136,8 +136,8 @@ def _candidates(
         yield number + 1, all_words, all_tokens, passed + lost
 
 
-def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> int:
-    """Return how many headings two paths have in common."""
+def shared_headings(left: tuple[str, ...], right: tuple[str, ...]) -> int:
+    """Return how many headings two paths have in common: the fewer, the higher the border between them."""
     count = 0
     for one, other in zip(left, right, strict=False):
         if one != other:

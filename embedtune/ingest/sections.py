@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from embedtune.core.retrieval.union_find import Labels, UnionFind
 from embedtune.ingest.families import distinct_pairs, joins
+from embedtune.ingest.layout import shared_headings
 
 SHORTEST = 8  # passages in a run: it may lose one at each end
 RUNS = 20  # a family is cut into, if that leaves them long enough: half of the default share of dev, if it is all
@@ -58,18 +59,8 @@ def _run_starts(first: int, stop: int, length: int, headings: Sequence[tuple[str
     for number in range(1, count):
         ideal = first + number * (stop - first) // count
         near = range(max(ideal - reach, starts[-1] + 1), min(ideal + reach, stop - 1) + 1)
-        starts.append(min((_in_common(headings[n - 1], headings[n]), abs(n - ideal), n) for n in near)[-1])
+        starts.append(min((shared_headings(headings[n - 1], headings[n]), abs(n - ideal), n) for n in near)[-1])
     return starts
-
-
-def _in_common(left: tuple[str, ...], right: tuple[str, ...]) -> int:
-    """Return how many headings two chunks share: the fewer, the higher the border between them."""
-    count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
 
 
 def _joined(run_of: Labels, groups: Labels, connecting: Flags, sizes: Labels, largest: int) -> Labels:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedtune.llm.transactions import transaction
+
 TABLES = (
     """
     CREATE TABLE IF NOT EXISTS batches (
@@ -74,7 +76,7 @@ class BatchStore:
 
     def begin(self, batch: str, keys: Iterable[str]) -> None:
         """Write down a batch that is about to be submitted."""
-        with self._transaction():
+        with transaction(self._db):
             row = (batch, self._address, time.time())
             self._db.execute("INSERT INTO batches VALUES (?, ?, NULL, 0, ?)", row)
             self._db.executemany(
@@ -87,7 +89,7 @@ class BatchStore:
 
     def ended(self, batch: str) -> None:
         """Write down that the results of a batch are in the cache, or that there will be none."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE batches SET ended = 1 WHERE batch = ?", (batch,))
             self._db.execute("DELETE FROM batch_requests WHERE batch = ?", (batch,))
 
@@ -102,13 +104,3 @@ class BatchStore:
             if own & wanted:
                 found.append(Batch(batch, remote, own))
         return found
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")

@@ -3,10 +3,11 @@
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from embedtune.llm.transactions import transaction
 
 TABLES = (
     """
@@ -78,7 +79,7 @@ class Ledger:
         Returns:
             The ticket to settle; or the balance, if the call could exceed the ceiling.
         """
-        with self._transaction():
+        with transaction(self._db):
             balance = self._balance()
             if ceiling_usd is not None and balance.spent_usd + balance.reserved_usd + usd > ceiling_usd:
                 return balance
@@ -90,7 +91,7 @@ class Ledger:
 
     def settle(self, ticket: str, usd: float) -> None:
         """Book the real cost of a call in place of its reservation; a second time changes nothing."""
-        with self._transaction():
+        with transaction(self._db):
             query = "DELETE FROM reservations WHERE ticket = ? RETURNING coalesce(booked_usd, 0.0)"
             rows = self._db.execute(query, (ticket,)).fetchall()
             for (booked,) in rows:
@@ -98,23 +99,13 @@ class Ledger:
 
     def lose(self, ticket: str) -> None:
         """Book a call that was sent and whose end was not seen."""
-        with self._transaction():
+        with transaction(self._db):
             self._book_lost("ticket = ?", ticket)
 
     def balance(self) -> Balance:
         """Return what the scope has cost so far."""
-        with self._transaction():
+        with transaction(self._db):
             return self._balance()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _balance(self) -> Balance:
         self._book_lost("expires < ?", self._clock())
