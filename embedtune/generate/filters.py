@@ -19,7 +19,7 @@ from embedtune.generate.requests import ASPECTS
 
 MAX_WORDS = 60
 # Names invented for the examples in the prompts; small LLMs copy them.
-EXAMPLE_NAMES = frozenset({"velarin", "4471", "brixa", "norvo", "tallo"})
+EXAMPLE_NAMES = frozenset({"ormsgate", "velarin", "4471", "brixa", "norvo", "tallo"})
 SPLIT_ORDER = ("test", "dev", "train")  # of two duplicates, the one in the earlier split is kept
 # Only what is said of a text: "reject the document" and "this section of the pipe" are about things at work. For
 # English, to which small LLMs fall back; in other languages the judge's clarity has to find such questions.

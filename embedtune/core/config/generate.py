@@ -173,7 +173,7 @@ class GenerateSettings(Section):
         default=3, description="Maximum number of passages that a question needs (recipe: 1 to 3 hops)."
     )
     styles: Shares = Field(
-        default={"question": 0.45, "keywords": 0.15, "symptom": 0.25, "howto": 0.15},
+        default={"question": 0.55, "keywords": 0.15, "symptom": 0.15, "howto": 0.15},
         description="Proportions of the styles in which people actually search.",
     )
     query_types: Shares = Field(
