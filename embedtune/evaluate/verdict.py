@@ -13,7 +13,7 @@ RULE = (
     "WIN: the {width:.0%} interval of the paired {metric} difference lies above 0 on the deciding set. "
     "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases. "
     "The units of an interval are families of near-duplicate documents, not single questions; with fewer than "
-    "{fewest} families there is no interval."
+    "{fewest} families there is no interval. If there are several training seeds, their spread is part of it."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
 

@@ -1,7 +1,8 @@
 """The four JSON files of the evaluation artifact: metrics, verdict, slices and examples.
 
 Dictionaries are keyed by the names of sets (as the user named them; the dataset's own test split is "synthetic"),
-of systems ("bm25", "base", "tuned", "champion", "endpoint") and of metrics ("ndcg@10").
+of systems ("bm25", "base", "tuned", "champion", "endpoint", and "seed-43" and the like for further training seeds)
+and of metrics ("ndcg@10").
 """
 
 from enum import StrEnum
