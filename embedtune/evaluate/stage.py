@@ -21,6 +21,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.intervals import Sampling
+from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
 from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread
@@ -74,8 +75,9 @@ def _evaluate(
     against_champion = None
     if comparisons.champion:
         against_champion = with_spread(differences(results, "champion", sampling), results, sampling.confidence)
+    leak = next(lexical_leak(result) for result in results if result.name == decided_on)
     measured = _measured(context.config)
-    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured)
+    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured, leak)
     sizes = {result.name: size_metrics(result, sampling) for result in results}
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
     write_record(path / VERDICT_FILE, verdict)

@@ -108,8 +108,7 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
         case "object":
             return {name: _instance(c, definitions, rng, words) for name, c in node.get("properties", {}).items()}
         case "array":
-            least, most = node.get("minItems", 1), node.get("maxItems", max(3, node.get("minItems", 1)))
-            return [_instance(node["items"], definitions, rng, words) for _ in range(rng.randint(least, most))]
+            return _array(node, definitions, rng, words)
         case "integer" | "number":
             low, high = node.get("minimum", 0), node.get("maximum", 10)
             return rng.randint(
@@ -121,6 +120,14 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
             return None
     start = rng.randrange(len(words))
     return " ".join(words[start : start + rng.randint(4, 9)])
+
+
+def _array(node: Body, definitions: Body, rng: random.Random, words: list[str]) -> list[Any]:
+    items = node["items"]
+    if items.get("minimum") == 1 and "minItems" not in node:
+        return list(range(1, items["maximum"] + 1))  # the judge of a bundle: every passage is needed
+    least, most = node.get("minItems", 1), node.get("maxItems", max(3, node.get("minItems", 1)))
+    return [_instance(items, definitions, rng, words) for _ in range(rng.randint(least, most))]
 
 
 def completion(text: str, fault: Fault, call: Call) -> Body:
