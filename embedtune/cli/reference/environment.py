@@ -54,18 +54,21 @@ CREDENTIALS = (
     Variable(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "the same, without keys",
-        "Where EKS Pod Identity hands out keys; also `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, "
-        "`AWS_CONTAINER_AUTHORIZATION_TOKEN` and `…_FILE`. The cluster sets them.",
+        "Where EKS Pod Identity hands out keys, with `AWS_CONTAINER_AUTHORIZATION_TOKEN` or `…_FILE`. The cluster "
+        "sets them.",
     ),
+    Variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the same", "Where ECS hands out keys."),
     Variable(
         "AWS_CA_BUNDLE",
         "the same",
-        "PEM file with the certificates that sign the object store's; `SSL_CERT_FILE` does the same.",
+        "PEM file with the certificates that sign the object store's.",
     ),
+    Variable("SSL_CERT_FILE", "the same", "The same, if `AWS_CA_BUNDLE` is not set."),
     Variable(
         "HTTPS_PROXY",
         "the same",
         "Proxy on the way to an object store with TLS; `HTTP_PROXY` without, `NO_PROXY` lists exceptions.",
+        "urllib",
     ),
     Variable("HF_TOKEN", "whatever loads a base model", "Access token of the model hub.", "huggingface_hub"),
     Variable(
