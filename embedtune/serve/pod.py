@@ -1,8 +1,9 @@
 """Server entry point `python -m embedtune.serve.pod DIR`: a Triton that serves what a release store says.
 
 The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, or a directory),
-EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION, AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, and EMBEDTUNE_TARGET (the only target that may be loaded).
+EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION and the credentials of
+`embedtune.core.secrets`; EMBEDTUNE_TARGET is the only target that may be loaded. Triton listens on loopback, and on
+all addresses only for what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
 """
 
 import logging
@@ -21,15 +22,15 @@ from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
 from embedtune.serve.replica.run import ReplicaOptions, run_replica
 from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.exposure import grpc_tls
 from embedtune.serve.triton.installation import find_installation
-from embedtune.serve.triton.server import Ports
+from embedtune.serve.triton.server import EVERYWHERE, LOOPBACK, Ports
 
 LOCAL_POLL_S, POLL_S = 0.5, 2.0  # a directory costs nothing to read
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--address", default="127.0.0.1", help="Address that Triton listens on.")
 @click.option("--http-port", default=8000, help="Triton's HTTP port.")
 @click.option("--grpc-port", default=8001, help="Triton's gRPC port.")
 @click.option("--metrics-port", default=8002, help="Port of Triton's metrics.")
@@ -59,7 +60,7 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         environment: Usually `os.environ`.
 
     Raises:
-        ConfigError: A variable is missing.
+        ConfigError: A variable is missing or wrong.
     """
     uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases, or a directory")
     remote = uri.startswith("s3://")
@@ -70,14 +71,36 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         region=environment.get("EMBEDTUNE_S3_REGION") or None,
     )
     secrets = secrets_from(environment, llm_key_name="", judge_key_name="")
+    ports = (given["http_port"], given["grpc_port"], given["metrics_port"])
     return ReplicaOptions(
         store=ReleaseStore(uri, storage, secrets),
         folder=folder.resolve(),
-        ports=Ports(given["http_port"], given["grpc_port"], given["metrics_port"], given["address"]),
+        ports=Ports(*ports, *open_addresses(environment)),
         target=environment.get("EMBEDTUNE_TARGET") or None,
         cache_mb=given["response_cache_mb"],
+        tls=grpc_tls(environment),
         poll_s=POLL_S if remote else LOCAL_POLL_S,
     )
+
+
+def open_addresses(environment: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return where HTTP, gRPC and metrics listen: on loopback, but for those that EMBEDTUNE_TRITON_OPEN lists.
+
+    Args:
+        environment: Usually `os.environ`.
+
+    Raises:
+        ConfigError: It lists something else.
+    """
+    named = {name.strip() for name in environment.get("EMBEDTUNE_TRITON_OPEN", "").split(",")} - {""}
+    if unknown := sorted(named - {"http", "grpc", "metrics"}):
+        raise ConfigError(
+            "EMBEDTUNE_TRITON_OPEN lists a port that Triton does not have",
+            got=", ".join(unknown),
+            expected="http, grpc, metrics",
+        )
+    http, grpc, metrics = (EVERYWHERE if name in named else LOOPBACK for name in ("http", "grpc", "metrics"))
+    return http, grpc, metrics
 
 
 def store_environment(uri: str, storage: StorageSettings) -> dict[str, str]:
@@ -94,9 +117,7 @@ def store_environment(uri: str, storage: StorageSettings) -> dict[str, str]:
 def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
     if value := environment.get(name):
         return value
-    raise ConfigError(
-        "the release store is not known", expected=f"the variable {name}", fix=f"set it to the {fix}"
-    )
+    raise ConfigError("the release store is not known", expected=f"the variable {name}", fix=f"set it to the {fix}")
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ def running(release: Release, installation: Installation, log: Path) -> Iterator
     store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
     store.publish(release, "model")
     cache = release.record.serve.response_cache_mb
-    with TritonServer(repository, installation, ports, log, cache) as server:
+    with TritonServer(repository, installation, ports, log, cache_mb=cache) as server:
         server.start(120)
-        loader = Loader(store, server, Models(f"127.0.0.1:{ports.grpc}"), folder, None)
+        loader = Loader(store, server, Models(server), folder, None)
         loaded = loader.load(release.id, [], lambda step: None)
         # Written once, for longer than any test runs.
         proven = (ProvenRelease(id=release.id, model=loaded.model),)

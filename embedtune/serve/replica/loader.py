@@ -118,7 +118,7 @@ class Loader:
             return self.models.embed(model, texts, kind, batch)
 
         ports = self.server.ports
-        drift = ask(embed, read_proof(release.path / PROOF_FILE), f"grpc://{ports.address}:{ports.grpc}")
+        drift = ask(embed, read_proof(release.path / PROOF_FILE), f"grpc://{ports.grpc_address}:{ports.grpc}")
         require_close(drift, release.record.proving.min_cosine)
         return drift
 

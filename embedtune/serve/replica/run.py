@@ -10,6 +10,7 @@ from pathlib import Path
 from embedtune.serve.replica.follower import Follower
 from embedtune.serve.replica.loader import DOWNLOADS, Loader
 from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import Ports, TritonServer
@@ -31,6 +32,7 @@ class ReplicaOptions:
         ports: Ports that Triton listens on.
         target: The only target that may be loaded; None: any that this Triton can run.
         cache_mb: Size of Triton's response cache in MB; 0: none.
+        tls: TLS of Triton's gRPC port; None: none.
         poll_s: Seconds between two readings of the pointer while no switch may come.
         log: File for Triton's output; None: it goes where that of this process goes.
     """
@@ -40,6 +42,7 @@ class ReplicaOptions:
     ports: Ports
     target: str | None = None
     cache_mb: int = 0
+    tls: GrpcTls | None = None
     poll_s: float = 2.0
     log: Path | None = None
 
@@ -65,7 +68,10 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         shutil.rmtree(repository, ignore_errors=True)
         repository.mkdir(parents=True)
         _remove_drafts(options.folder / DOWNLOADS)
-        with TritonServer(repository, installation, options.ports, options.log, options.cache_mb) as server:
+        server = TritonServer(
+            repository, installation, options.ports, options.log, options.tls, options.cache_mb
+        )
+        with server:
             server.start()
             _follow(options, server, stop)
         if not stop.is_set():
@@ -74,8 +80,7 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
 
 
 def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event) -> None:
-    models = Models(f"{_reachable(server.ports.address)}:{server.ports.grpc}")
-    loader = Loader(options.store, server, models, options.folder, options.target)
+    loader = Loader(options.store, server, Models(server), options.folder, options.target)
     follower = Follower(options.store.objects, loader, options.folder, options.name)
     ended = threading.Event()
     worker = threading.Thread(target=_work, args=(follower, ended), name="loader", daemon=True)
@@ -90,7 +95,6 @@ def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event
             follower.close()
         server.stop()  # a worker that is loading gives up then
         worker.join(30)
-        models.close()
 
 
 def _work(follower: Follower, ended: threading.Event) -> None:
@@ -107,6 +111,3 @@ def _remove_drafts(downloads: Path) -> None:
     for draft in downloads.glob(".*.draft"):
         shutil.rmtree(draft)
 
-
-def _reachable(address: str) -> str:
-    return "127.0.0.1" if address == "0.0.0.0" else address  # noqa: S104 - it is only compared

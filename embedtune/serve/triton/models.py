@@ -1,31 +1,37 @@
-"""Loads, unloads and asks the models of a Triton server, over gRPC."""
+"""Loads, unloads and asks the models of a Triton server, over HTTP: its gRPC may have TLS for the outside world."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
-from tritonclient import grpc
-from tritonclient.utils import InferenceServerException
+import urllib3
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.serve.release.proof import Kind
+from embedtune.serve.triton.exposure import control_headers
+from embedtune.serve.triton.server import EVERYWHERE, LOOPBACK, TritonServer
 
 CLEAR = 2  # lines of Triton's error that say what happened
+ASK_S = 120.0
 
 
 class Models:
-    """The models of one Triton server.
+    """The models of one running Triton server.
 
     Args:
-        address: host:port of its gRPC.
+        server: The server.
     """
 
-    def __init__(self, address: str) -> None:
-        self._client = grpc.InferenceServerClient(address)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    def __init__(self, server: TritonServer) -> None:
+        ports = server.ports
+        host = LOOPBACK if ports.http_address == EVERYWHERE else ports.http_address
+        self._url = f"http://{host}:{ports.http}/v2"
+        # Without "close" the connection stays open, and Triton waits for it when it is told to end.
+        self._headers = {**control_headers(server.control_key), "Connection": "close"}
+        self._http = urllib3.PoolManager(retries=False)
 
     def load(self, names: Sequence[str]) -> None:
         """Load models in this order, each warmed up; one that is loaded already is replaced without a gap.
@@ -35,21 +41,19 @@ class Models:
         """
         for number, name in enumerate(names):
             try:
-                self._client.load_model(name)
-            except InferenceServerException as error:
+                self._post(f"repository/models/{quote(name)}/load", {}, None)
+            except GateError:
                 # A model that failed keeps the whole server from being ready.
                 self.unload(names[: number + 1])
-                reason = "\n".join(str(error.message()).strip().splitlines()[:CLEAR])
-                raise GateError("Triton cannot load the release", got=reason, fix="see Triton's log") from error
+                raise
 
     def unload(self, names: Sequence[str]) -> None:
         """Unload models, the last one first; requests in progress are answered, and unknown names are ignored."""
         for name in reversed(names):
             try:
-                self._client.unload_model(name)
-            except InferenceServerException as error:
-                if "UNAVAILABLE" in str(error.status()):
-                    return  # the server has ended, and its models with it
+                self._post(f"repository/models/{quote(name)}/unload", {}, None)
+            except GateError:
+                continue  # it was not loaded, or the server has ended and its models with it
 
     def embed(self, name: str, texts: Sequence[str], kind: Kind, batch: int) -> Vectors:
         """Embed texts.
@@ -67,15 +71,28 @@ class Models:
         return np.concatenate(parts)
 
     def _infer(self, name: str, texts: Sequence[str], kind: Kind) -> Vectors:
-        inputs = [_strings("TEXT", texts), _strings("INPUT_TYPE", [kind] * len(texts))]
+        columns = {"TEXT": list(texts), "INPUT_TYPE": [kind] * len(texts)}
+        inputs = [
+            {"name": column, "shape": [len(texts), 1], "datatype": "BYTES", "data": data}
+            for column, data in columns.items()
+        ]
+        body = {"inputs": inputs, "outputs": [{"name": "EMBEDDING"}]}
+        (output,) = self._post(f"models/{quote(name)}/infer", body, ASK_S)["outputs"]
+        return np.asarray(output["data"], dtype=np.float32).reshape(output["shape"])
+
+    def _post(self, path: str, body: object, timeout_s: float | None) -> dict[str, Any]:  # Any: Triton's JSON
         try:
-            vectors: Vectors = self._client.infer(name, inputs).as_numpy("EMBEDDING")
-        except InferenceServerException as error:
-            raise GateError("the release cannot encode its reference texts", got=error.message()) from error
-        return vectors
-
-
-def _strings(name: str, values: Sequence[str]) -> grpc.InferInput:
-    tensor = grpc.InferInput(name, [len(values), 1], "BYTES")
-    tensor.set_data_from_numpy(np.array([[value.encode()] for value in values], dtype=np.object_))
-    return tensor
+            reply = self._http.request(
+                "POST",
+                f"{self._url}/{path}",
+                body=json.dumps(body).encode(),
+                headers=self._headers,
+                timeout=urllib3.Timeout(timeout_s),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise GateError("Triton has ended, or does not answer", got=str(error), fix="see its log") from error
+        answer: dict[str, Any] = json.loads(reply.data) if reply.data else {}
+        if reply.status != 200:
+            reason = "\n".join(str(answer.get("error", reply.status)).strip().splitlines()[:CLEAR])
+            raise GateError("Triton cannot load or run the release", got=reason, fix="see Triton's log")
+        return answer

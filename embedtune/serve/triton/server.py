@@ -17,6 +17,7 @@ import urllib3
 from embedtune.core.errors import InputError
 from embedtune.serve.release.config_pbtxt import BACKENDS
 from embedtune.serve.release.record import Release, short
+from embedtune.serve.triton.exposure import GrpcTls, new_control_key, restriction_flags
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
 
@@ -27,14 +28,29 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a pod, a NetworkPolicy decides who may connect
+
+
 @dataclass(frozen=True)
 class Ports:
-    """The ports that Triton listens on, at 127.0.0.1 unless `address` says otherwise."""
+    """The ports that Triton listens on, and the address of each: by default none is reachable from elsewhere.
+
+    Args:
+        http: Port of HTTP. Before Triton 25.07 a single chunked request can end the server (docs/security.md).
+        grpc: Port of gRPC.
+        metrics: Port of the Prometheus metrics.
+        http_address: Address that HTTP listens on; 0.0.0.0: all.
+        grpc_address: The same for gRPC.
+        metrics_address: The same for the metrics.
+    """
 
     http: int = 8000
     grpc: int = 8001
     metrics: int = 8002
-    address: str = "127.0.0.1"
+    http_address: str = LOOPBACK
+    grpc_address: str = LOOPBACK
+    metrics_address: str = LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:
@@ -50,28 +66,43 @@ def free_ports(count: int) -> list[int]:
         return [int(sock.getsockname()[1]) for sock in sockets]
 
 
-def server_command(repository: Path, installation: Installation, ports: Ports, cache_mb: int = 0) -> list[str]:
+def server_command(
+    repository: Path,
+    installation: Installation,
+    ports: Ports,
+    key: str,
+    tls: GrpcTls | None = None,
+    cache_mb: int = 0,
+) -> list[str]:
     """Return the command of a server that loads nothing by itself.
 
     Args:
         repository: Its model repository.
-        installation: The tritonserver.
-        ports: Ports it listens on.
+        installation: The tritonserver to run.
+        ports: Where it listens.
+        key: Key of the restricted APIs, from `new_control_key`. Other users of this machine can see it in the list
+            of processes; Triton takes it from nowhere else.
+        tls: TLS of the gRPC port; None: none.
         cache_mb: Size of its response cache in MB; 0: none.
+
+    Raises:
+        InputError: A file for TLS cannot be read.
     """
     command = [
         str(installation.server),
         f"--model-repository={repository}",
         f"--backend-directory={installation.backends}",
-        f"--http-address={ports.address}",
+        f"--http-address={ports.http_address}",
         f"--http-port={ports.http}",
-        f"--grpc-address={ports.address}",
+        f"--grpc-address={ports.grpc_address}",
         f"--grpc-port={ports.grpc}",
-        f"--metrics-address={ports.address}",
+        f"--metrics-address={ports.metrics_address}",
         f"--metrics-port={ports.metrics}",
         # A release answers only after its proof: nothing is loaded at startup, or because a file appears.
         "--model-control-mode=explicit",
         f"--exit-timeout-secs={int(STOP_S)}",
+        *restriction_flags(key),
+        *(tls.flags() if tls else ()),
     ]
     if cache_mb:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={cache_mb << 20}"]
@@ -96,7 +127,7 @@ def require_runnable(release: Release, installation: Installation) -> None:
         require_same_gpu(release.record, tensorrt_version(os.environ), compute_capability())
 
 
-def is_ready(port: int, address: str = "127.0.0.1") -> bool:
+def is_ready(port: int, address: str = LOOPBACK) -> bool:
     """Return whether a Triton answers on its HTTP port and all loaded models are warmed up.
 
     Args:
@@ -119,18 +150,26 @@ class TritonServer:
         installation: The tritonserver to run.
         ports: Ports it listens on.
         log: File for its output; None: its output goes where that of this process goes.
+        tls: TLS of the gRPC port; None: none.
         cache_mb: Size of its response cache in MB; 0: none.
     """
 
     def __init__(
-        self, repository: Path, installation: Installation, ports: Ports, log: Path | None, cache_mb: int = 0
+        self,
+        repository: Path,
+        installation: Installation,
+        ports: Ports,
+        log: Path | None,
+        tls: GrpcTls | None = None,
+        cache_mb: int = 0,
     ) -> None:
         self.repository = repository
         self.installation = installation
         self.ports = ports
         self.cache_mb = cache_mb
         self.log = log
-        self._command = server_command(repository, installation, ports, cache_mb)
+        self.control_key = new_control_key()
+        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb)
         self._environment = server_environment(installation, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -173,7 +212,7 @@ class TritonServer:
 
     def ready(self) -> bool:
         """Return whether it answers and all loaded models are warmed up."""
-        return is_ready(self.ports.http, self.ports.address)
+        return is_ready(self.ports.http, self.ports.http_address)
 
     def running(self) -> bool:
         """Return whether its process is running."""
