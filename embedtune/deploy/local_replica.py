@@ -1,4 +1,4 @@
-"""The replica on this machine: one Triton per port, which keeps running in the background and follows one store."""
+"""The replica on this machine: one Triton per port, which stays in the background and follows one store."""
 
 import fcntl
 import os

@@ -19,7 +19,8 @@ from embedtune.serve.release.record import REFERENCE_FILE
 from embedtune.serve.store.records import Published
 from embedtune.serve.store.store import ReleaseStore
 
-# In the cache directory, only these are kept: what was paid for, what has no text of documents in it, and the release
+# In the cache directory, only these are kept: what was paid for, what has no text of documents in it, and the
+# release
 # store, of which single releases are deleted.
 KEPT = (f"{REPLIES}*", "bundles-*", "base", "native", "store")
 

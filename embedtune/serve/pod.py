@@ -2,7 +2,8 @@
 
 The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, or a directory),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION and the credentials of
-`embedtune.core.secrets`; EMBEDTUNE_TARGET is the only target that may be loaded. Triton listens on loopback, and on
+`embedtune.core.secrets`; EMBEDTUNE_TARGET is the only target that may be loaded. Triton listens on loopback, and
+on
 all addresses only for what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
 """
 
@@ -117,7 +118,9 @@ def store_environment(uri: str, storage: StorageSettings) -> dict[str, str]:
 def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
     if value := environment.get(name):
         return value
-    raise ConfigError("the release store is not known", expected=f"the variable {name}", fix=f"set it to the {fix}")
+    raise ConfigError(
+        "the release store is not known", expected=f"the variable {name}", fix=f"set it to the {fix}"
+    )
 
 
 if __name__ == "__main__":

@@ -165,7 +165,8 @@ def test_a_replica_that_is_presumed_gone_is_not_waited_for(
     monkeypatch.setattr(follower, "BEAT_S", 0.1)
     three[2].stalled.set()
     assert go_live(site, published["two"], QUIET).live
-    # It had read the pointer before: it knows of no switch, and answers as before until its follower is presumed dead.
+    # It had read the pointer before: it knows of no switch, and answers as before until its follower is presumed
+    # dead.
     assert [replica.answers() for replica in three] == [published["two"], published["two"], published["one"]]
 
 

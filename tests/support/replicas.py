@@ -1,4 +1,4 @@
-"""Replicas without Triton: the real follower over a loader that computes vectors from the text and the model's name."""
+"""Replicas without Triton: the real follower over a loader that computes vectors from text and model."""
 
 import threading
 import time

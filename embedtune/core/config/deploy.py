@@ -23,8 +23,8 @@ class DeploySettings(Section):
     accept: Literal["win", "marginal"] = Field(default="win", description="Worst verdict that is still deployed.")
     flip: Literal["after_proof", "manual"] = Field(
         default="after_proof",
-        description="When a release goes live: once every replica has proven it, or with `embedtune release flip`, "
-        "after the passages were embedded through NAME@candidate.",
+        description="When a release goes live: once every replica has proven it, or with `embedtune release "
+        "flip`, after the passages were embedded through NAME@candidate.",
     )
     memory: Literal["two", "turns"] = Field(
         default="two",
@@ -42,8 +42,8 @@ class DeploySettings(Section):
     )
     endpoint: str | None = Field(
         default=None,
-        description="Address of the live service: grpc://host:port (Triton) or http(s)://host:port (gateway). None: "
-        "the local Triton, or on Kubernetes the gateway behind the Service named like the Deployment.",
+        description="Address of the live service: grpc://host:port (Triton) or http(s)://host:port (gateway). "
+        "None: the local Triton, or on Kubernetes the gateway behind the Service named like the Deployment.",
     )
     smoke_texts: int = Field(
         default=32,

@@ -1,4 +1,4 @@
-"""Which release answers a request: the names that clients may send, and what the replica next to the gateway serves."""
+"""Which release answers a request: the names that clients may send, and what the replica serves."""
 
 from dataclasses import dataclass
 from typing import Literal

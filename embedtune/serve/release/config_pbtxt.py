@@ -1,4 +1,4 @@
-"""The `config.pbtxt` of the models: a release's endpoint model, its encoder where Triton runs it, the live model."""
+"""The `config.pbtxt` of a release's endpoint model, of its encoder where Triton runs it, and of the live model."""
 
 from pathlib import Path
 

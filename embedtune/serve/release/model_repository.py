@@ -1,4 +1,4 @@
-"""A server's model repository: for each loaded release the endpoint model and, if Triton runs the encoder, that too.
+"""A server's model repository: for each loaded release the endpoint model and, where Triton runs it, the encoder.
 
 The release is data; the configuration and the code that Triton executes come from here.
 """

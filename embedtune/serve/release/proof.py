@@ -1,4 +1,4 @@
-"""The proof of a release: texts with the vectors that PyTorch computed, and the comparison with those of a server."""
+"""The proof of a release: texts with the vectors that PyTorch computed, and a comparison with a server's."""
 
 import time
 import zipfile
@@ -154,7 +154,8 @@ def require_close(drift: EndpointDrift, min_cosine: float) -> None:
     if below:
         count = f"{len(below)}" if len(below) < len(drift.worst) else f"at least {len(below)}"
         raise GateError(
-            f"the endpoint does not return the trained vectors: {count} of {drift.texts} texts are below the limit",
+            "the endpoint does not return the trained vectors: "
+            f"{count} of {drift.texts} texts are below the limit",
             got="; ".join(f"{entry.cosine:.5f} {entry.kind} {entry.text[:60]!r}" for entry in below),
             expected=f"cosine similarity of at least {min_cosine} (deploy.min_cosine, else export.min_cosine_…)",
         )

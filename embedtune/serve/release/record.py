@@ -126,7 +126,8 @@ def read_release(path: Path, name: str | None = None) -> Release:
         name: The id that it must have; None: any.
 
     Raises:
-        ArtifactError: There is no release, its format or its id is different, or a file is missing, was changed, or
+        ArtifactError: There is no release, its format or its id is different, or a file is missing, was
+            changed, or
             does not belong to it.
     """
     file = path / RELEASE_FILE

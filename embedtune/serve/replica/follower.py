@@ -1,4 +1,4 @@
-"""Follows the pointer of a release store: decides what is loaded, and tells gateways and the store what may answer.
+"""Follows the pointer of a release store: decides what is loaded, and tells gateways and others what may answer.
 
 Two threads share it. One polls the pointer and reports, several times a second while a switch may come; the other
 does the slow work, one step at a time.
@@ -175,7 +175,7 @@ class Follower:
         self._changed.set()
 
     def _may_try(self, name: str, now: float) -> bool:
-        """Return whether a release may be loaded: a candidate that failed is not tried again in the same attempt."""
+        """Return whether a release may be loaded: a candidate is tried once in each attempt."""
         candidate = self._state.pointer.candidate if self._state.pointer else None
         if candidate and candidate.id == name:
             return candidate.token != self._state.failed_token

@@ -68,9 +68,7 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         shutil.rmtree(repository, ignore_errors=True)
         repository.mkdir(parents=True)
         _remove_drafts(options.folder / DOWNLOADS)
-        server = TritonServer(
-            repository, installation, options.ports, options.log, options.tls, options.cache_mb
-        )
+        server = TritonServer(repository, installation, options.ports, options.log, options.tls, options.cache_mb)
         with server:
             server.start()
             _follow(options, server, stop)
@@ -110,4 +108,3 @@ def _work(follower: Follower, ended: threading.Event) -> None:
 def _remove_drafts(downloads: Path) -> None:
     for draft in downloads.glob(".*.draft"):
         shutil.rmtree(draft)
-

@@ -11,7 +11,8 @@ from typing import ClassVar
 from embedtune.core.records.base import JsonRecord, Part, read_record, render_record
 
 SERVING_FILE = "serving.json"
-# A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py, after
+# A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py,
+# after
 # which a deployment no longer waits for it.
 SILENT_S = 30.0
 
@@ -21,7 +22,8 @@ class ProvenRelease(Part):
 
     Attributes:
         id: The release.
-        model: Its endpoint model in Triton; the name is made anew by each load, so that it never means another one.
+        model: Its endpoint model in Triton; the name is made anew by each load, so that it never means another
+            one.
     """
 
     id: str

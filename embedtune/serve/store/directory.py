@@ -93,7 +93,7 @@ class DirectoryObjects:
                 path.rmdir()
 
     def abort_parts(self, keys: list[str]) -> None:
-        """Do nothing: an interrupted upload leaves at most a hidden file, which the next write of its key ignores."""
+        """Do nothing: an interrupted upload leaves at most a hidden file, which nobody reads."""
 
     def _path(self, key: str) -> Path:
         path = self.folder / key

@@ -67,7 +67,7 @@ def switching(pointer: Pointer, now: float) -> bool:
 
 
 def wanted(pointer: Pointer, now: float) -> list[str]:
-    """Return the releases that a replica loads, at most two unless a switch is under way, the most urgent first."""
+    """Return the releases that a replica loads, the most urgent first; at most two."""
     candidate = pointer.candidate
     if candidate and candidate.alone:
         return [candidate.id]

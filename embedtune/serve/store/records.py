@@ -43,7 +43,8 @@ class Candidate(Part):
         id: The release.
         token: Random: a confirmation names the attempt that it belongs to.
         hold: Whether it waits for `embedtune release flip`; if not, a switch may follow at any moment.
-        alone: Whether there is no memory for two: the live release is unloaded first, and nothing answers meanwhile.
+        alone: Whether there is no memory for two: the live release is unloaded first, and nothing answers
+            meanwhile.
         back: It was live before; those that were live since then are forgotten at the switch.
     """
 

@@ -1,7 +1,9 @@
 """Releases in an object store or a directory: published by one small object, verified by whoever downloads them.
 
-Under the address are `releases/ID.json` (a published release: its record, where its files are), `plans/ID.json` (its
-re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and deletions in progress),
+Under the address are `releases/ID.json` (a published release: its record, where its files are), `plans/ID.json`
+(its
+re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and deletions in
+progress),
 `pointer.json` (which release is live and which is to follow), `replicas/NAME.json` (the state of each replica) and
 `lock.json` (held by the process that changes the pointer).
 """

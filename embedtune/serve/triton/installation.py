@@ -22,7 +22,7 @@ STUB = "triton_python_backend_stub"
 
 
 def local_folder(port: int) -> Path:
-    """Return the folder of the replica whose Triton listens on an HTTP port of this machine: ports belong to it."""
+    """Return the folder of the replica whose Triton listens on an HTTP port of this machine."""
     return CACHE / "local" / f"triton-{port}"
 
 

@@ -1,9 +1,8 @@
-"""Loads, unloads and asks the models of a Triton server, over HTTP: its gRPC may have TLS for the outside world."""
+"""Loads, unloads and asks the models of a Triton server, over HTTP: its gRPC may have TLS."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import urllib3
@@ -19,7 +18,7 @@ ASK_S = 120.0
 
 
 class Models:
-    """The models of one running Triton server.
+    """The models of one running Triton server, whose names need no quoting in a URL: Triton would not undo it.
 
     Args:
         server: The server.
@@ -41,7 +40,7 @@ class Models:
         """
         for number, name in enumerate(names):
             try:
-                self._post(f"repository/models/{quote(name)}/load", {}, None)
+                self._post(f"repository/models/{name}/load", {}, None)
             except GateError:
                 # A model that failed keeps the whole server from being ready.
                 self.unload(names[: number + 1])
@@ -51,7 +50,7 @@ class Models:
         """Unload models, the last one first; requests in progress are answered, and unknown names are ignored."""
         for name in reversed(names):
             try:
-                self._post(f"repository/models/{quote(name)}/unload", {}, None)
+                self._post(f"repository/models/{name}/unload", {}, None)
             except GateError:
                 continue  # it was not loaded, or the server has ended and its models with it
 
@@ -77,7 +76,7 @@ class Models:
             for column, data in columns.items()
         ]
         body = {"inputs": inputs, "outputs": [{"name": "EMBEDDING"}]}
-        (output,) = self._post(f"models/{quote(name)}/infer", body, ASK_S)["outputs"]
+        (output,) = self._post(f"models/{name}/infer", body, ASK_S)["outputs"]
         return np.asarray(output["data"], dtype=np.float32).reshape(output["shape"])
 
     def _post(self, path: str, body: object, timeout_s: float | None) -> dict[str, Any]:  # Any: Triton's JSON

@@ -1,4 +1,4 @@
-"""A directory as a release store: the same rules as an object store's, and releases that are linked, not copied."""
+"""A directory as a release store: the rules of an object store, and releases that are linked, not copied."""
 
 import os
 import threading
