@@ -244,11 +244,20 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Parquet file to write, with the columns id and vector.",
 )
-@click.option("--endpoint", help="URL of the live service. [default: the one that deploy smoke-tests]")
+@click.option("--endpoint", help="URL of the live service. [default: deploy.endpoint]")
+@click.option(
+    "--candidate", is_flag=True, help="Embed with the release that is to be live next (needs the gateway)."
+)
 @config_options
 @output_options
 def reindex(
-    dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
+    dataset: Path,
+    output: Path,
+    endpoint: str | None,
+    candidate: bool,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """Embed a corpus through the live endpoint.
 
@@ -261,8 +270,16 @@ def reindex(
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         url = endpoint or endpoint_url(config.deploy)
+        if candidate and not url.startswith("http"):
+            raise ConfigError(
+                "only the gateway can pin the candidate",
+                got=url,
+                expected="http(s)://host:port",
+                fix="start the gateway and give its address with --endpoint",
+            )
         key = secrets_of(config.generate, os.environ).endpoint_api_key
-        encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
+        name = config.serve.model_name + ("@candidate" if candidate else "")
+        encoder = open_endpoint(url, config.contract, name, key)
         done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
     record = {**asdict(done), "file": str(output)}
     show(
