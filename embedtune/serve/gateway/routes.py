@@ -105,4 +105,4 @@ def _reason(serving: Serving, now: float) -> str:
         return "the server does not report what it serves"
     if serving.live is None:
         return f"no release is live: {serving.doing or 'waiting for the first one'}"
-    return f"the live release is not ready on this replica: {serving.doing or 'a switch is under way'}"
+    return f"the live release is not ready on this replica: {serving.doing or 'a switch is in progress'}"

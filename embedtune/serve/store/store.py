@@ -11,7 +11,7 @@ progress),
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import Release, read_release, require_id, short
 from embedtune.serve.store.directory import DirectoryObjects
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
+from embedtune.serve.store.leftovers import clean, delete_files, lease_key
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects, Small
 from embedtune.serve.store.pointer import locked, read_pointer, stop_if_unreadable, timestamp
-from embedtune.serve.store.records import LeaseRecord, Pointer, Published
+from embedtune.serve.store.records import Pointer, Published
 
 log = logging.getLogger(__name__)
 SHORTEST, WHOLE = 8, 64  # characters of an id that name a release, and of a complete one
@@ -70,7 +71,7 @@ class ReleaseStore:
         hashes = release.record.hashes
         part = f"{short(release.id)}-{uuid.uuid4().hex[:8]}"
         data = f"data/{part}/"
-        lease = acquire(self.objects, _upload(part), data=data, files=sorted(hashes), life_s=self._life_s)
+        lease = acquire(self.objects, lease_key(part), data=data, files=sorted(hashes), life_s=self._life_s)
         assert lease is not None  # noqa: S101 - no other process knows this key
         with lease.kept():
             self._upload_files(release.path, data, hashes)
@@ -239,27 +240,7 @@ class ReleaseStore:
 
     def clean(self) -> list[str]:
         """Delete the files that dead uploads and deletions left behind, and return their folders."""
-        gone = []
-        for key in self.objects.keys("uploads/"):
-            held = self.objects.read(key)
-            if held is None or held.age_s <= self._life_s:
-                continue
-            try:
-                left = held.parse(LeaseRecord)
-            except ArtifactError as error:
-                log.warning("the files that an upload left behind could not be deleted: %s", error.what)
-                continue
-            if left.data is None:
-                continue
-            lease = acquire(self.objects, key, data=left.data, files=left.files, life_s=self._life_s)
-            if lease is None:
-                continue
-            with lease.kept():
-                if self._is_unused(left.data):
-                    self._delete_files(left.data, left.files)
-                    gone.append(left.data)
-                    log.info("deleted the files that %s left behind at %s", left.holder, left.data)
-        return gone
+        return clean(self.objects, self._life_s, self._is_unused)
 
     def _is_unused(self, data: str) -> bool:
         """Return whether no published release has its files there; an unreadable record counts as one that has."""
@@ -274,16 +255,12 @@ class ReleaseStore:
         files = sorted(release.release.hashes)
         part = release.data.split("/")[1]
         # Because of this lease, an interrupted deletion is finished by the next `clean`.
-        lease = acquire(self.objects, _upload(part), data=release.data, files=files, life_s=self._life_s)
+        lease = acquire(self.objects, lease_key(part), data=release.data, files=files, life_s=self._life_s)
         if lease is None:
             return
         with lease.kept():
             self.objects.delete([_published(release.id), _plan(release.id)])
-            self._delete_files(release.data, files)
-
-    def _delete_files(self, data: str, files: Iterable[str]) -> None:
-        self.objects.abort_parts([data + path for path in files])
-        self.objects.delete(self.objects.keys(data))
+            delete_files(self.objects, release.data, files)
 
     def _find(self, name: str) -> Published | None:
         found = self.objects.read(_published(name))
@@ -305,7 +282,3 @@ def _published(name: str) -> str:
 
 def _plan(name: str) -> str:
     return f"plans/{name}.json"
-
-
-def _upload(part: str) -> str:
-    return f"uploads/{part}.json"
