@@ -155,6 +155,8 @@ class Follower:
             self._state.failed.pop(name, None)
         try:
             loaded = self._loader.load(name, others, self._tell)
+            if not others:  # before it is live, so that clients of Triton's own ports need not wait for it then
+                self._loader.expose(loaded, self._file)
         except Exception as caught:  # whatever it is, whoever deploys must hear of it
             error = (
                 caught if isinstance(caught, EmbedtuneError) else GateError(f"a bug or a full disk: {caught!r}")

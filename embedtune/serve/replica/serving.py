@@ -22,7 +22,7 @@ class ProvenRelease(Part):
 
     Attributes:
         id: The release.
-        model: Its endpoint model in Triton; each load gives it another name, so that a name never means another one.
+        model: Its endpoint model in Triton. Each load makes a new name, so that a name never means another one.
     """
 
     id: str
