@@ -1,16 +1,15 @@
-"""Reads the parameters of a run: the configuration of each stage, and the data it works on."""
+"""What each stage of a run gets: its part of the configuration, and the data it works on."""
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from components.parameters import NEVER
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
-from embedtune.core.config.load import load_config
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
@@ -31,49 +30,35 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_config(config: str, overrides: str) -> Config:
-    """Read the configuration of a run.
-
-    Args:
-        config: Name of a preset, PRESET+BASE, or a complete configuration as YAML text.
-        overrides: `section.key=value`, one per line.
-
-    Raises:
-        ConfigError: The preset does not exist, or the configuration is not valid.
-    """
-    changes = [line.strip() for line in overrides.splitlines() if line.strip()]
-    if ":" not in config:
-        return load_config(config.strip(), changes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.yaml"
-        path.write_text(config, encoding="utf-8")
-        return load_config(str(path), changes)
-
-
 def stage_yaml(config: Config, stage: str) -> str:
-    """Return the sections that one stage needs, so that KFP's cache stays valid when others change."""
+    """Return what one stage needs, so that KFP's cache stays valid when other settings change.
+
+    Defaults are left out: the UI shows the text among the inputs of every task, and the image decides on defaults.
+    """
     sections = {"seed", "contract", "base", "storage", "runtime", *SECTIONS[stage]}
-    return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
+    settings = config.model_dump(include=sections, exclude_defaults=True)
+    return yaml.safe_dump(settings, allow_unicode=True, sort_keys=True)
 
 
-def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
-    """Return the worst verdict that is still deployed, or "never" if no release store is configured.
+def worst_deployed(config: Config, deploy_if: str, environment: Mapping[str, str]) -> str:
+    """Return the worst verdict that is still deployed, or "never", also if no release store is configured.
 
     Args:
         config: The configuration.
+        deploy_if: The field of the form; only "never" says more than the configuration.
         environment: The environment variables, usually `os.environ`; they show whether this is a pod.
 
     Raises:
         ConfigError: A pod would start a local Triton, which would end with the pod.
     """
-    if config.release.uri is None:
-        return "never"
+    if config.release.uri is None or deploy_if == NEVER:
+        return NEVER
     if config.deploy.target == "local" and "KUBERNETES_SERVICE_HOST" in environment:
         raise ConfigError(
             "a pipeline that runs in a cluster can deploy only to a cluster",
             got="deploy.target=local",
             expected="deploy.target=kubernetes",
-            fix="add deploy.target=kubernetes to the overrides, with deploy.namespace and deploy.deployment",
+            fix='set overrides to {"deploy": {"target": "kubernetes", "namespace": …, "deployment": …}}',
         )
     return config.deploy.accept
 
