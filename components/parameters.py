@@ -55,11 +55,9 @@ def run_config(form: Form) -> Config:
     Raises:
         ConfigError: A field holds two values, contradicts the overrides, or is not valid.
     """
-    given: dict[str, JsonValue] = {
-        SETTINGS[name]: value
-        for name, text in form.fields.items()
-        if (value := address(name, text) if name == "release_uri" else word(name, text))
-    }
+    read = {"release_uri": address}
+    typed = {name: read.get(name, word)(name, text) for name, text in form.fields.items()}
+    given: dict[str, JsonValue] = {SETTINGS[name]: text for name, text in typed.items() if text}
     if not form.storage_tls:
         given["storage.secure"] = False
     if form.deploy_if not in DEPLOY_IF:

@@ -73,8 +73,8 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
         endpoint_url: str = "",
         deploy_if: str = "win",
         champion: str = "",
-        eval_sets: list = [],  # noqa: B006 - KFP reads the default and never changes it
-        overrides: dict = {},  # noqa: B006
+        eval_sets: list[str] = [],  # noqa: B006 - KFP reads the default and never changes it
+        overrides: dict[str, Any] = {},  # noqa: B006
     ) -> None:
         """Fine-tune an embedding model on a folder of documents.
 

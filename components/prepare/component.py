@@ -1,6 +1,6 @@
 """The first component of a run: refuses a wrong configuration before it costs anything."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -20,8 +20,8 @@ def prepare(
     endpoint_url: str,
     deploy_if: str,
     champion: str,
-    eval_sets: list,
-    overrides: dict,
+    eval_sets: list[str],
+    overrides: dict[str, Any],
 ) -> NamedTuple(  # type: ignore[valid-type]  # KFP reads it from this source
     "Prepared",
     [
