@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from pydantic import JsonValue
 
-from components.parameters import NEVER
+from components.parameters import NEVER, Form, address, eval_set_lines, run_config
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
-from embedtune.core.secrets import Secrets
+from embedtune.core.secrets import Secrets, secrets_of
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
@@ -28,6 +29,38 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "export": ("ingest", "generate", "split", "mine", "train", "export"),
     "deploy": ("ingest", "generate", "split", "mine", "train", "evaluate", "export", "serve", "release", "deploy"),
 }
+
+
+def prepared(
+    form: Form, documents: str, eval_sets: Sequence[JsonValue], champion: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the outputs of the component prepare, in its order.
+
+    Args:
+        form: The fields that become settings.
+        documents: Address of the documents, as typed.
+        eval_sets: Additional evaluation sets, as typed.
+        champion: Address of the live model, as typed, or empty.
+        environment: The environment variables, usually `os.environ`.
+
+    Raises:
+        ConfigError: A field is not valid.
+        InputError: There is nothing at an address.
+    """
+    config = run_config(form)
+    secrets = secrets_of(config.generate, environment)
+    where, live = address("documents", documents), address("champion", champion)
+    sets = eval_set_lines(eval_sets)
+    compared = [*addresses(sets).values(), *([live] if live else [])]
+    return (
+        where,
+        version([where], config.storage, secrets),
+        sets,
+        live,
+        version(compared, config.storage, secrets),
+        worst_deployed(config, form.deploy_if, environment),
+        *(stage_yaml(config, stage) for stage in SECTIONS),
+    )
 
 
 def stage_yaml(config: Config, stage: str) -> str:

@@ -1,6 +1,7 @@
 """The pipeline: from documents to a tuned and evaluated model, which goes live if it is better."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kfp import dsl
@@ -52,11 +53,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
     Args:
         target: The kind of cluster.
     """
-
-    def task(name: str, **arguments: Any) -> dsl.PipelineTask:
-        if NEEDS[target.kind][name].cache:
-            arguments["cache_dir"] = target.cache_dir
-        return place(COMPONENTS[name](**arguments), name, target)
+    task = partial(_task, target)
 
     @dsl.pipeline(name=target.name, description=DESCRIPTION)
     def pipeline(
@@ -95,24 +92,9 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
             eval_sets: Additional evaluation sets, a list of NAME=s3://bucket/prefix; the first one decides.
             overrides: Further settings, such as {"train.epochs": 5}.
         """
-        given = task(
-            "prepare",
-            documents=documents,
-            preset=preset,
-            base_model=base_model,
-            llm_url=llm_url,
-            llm_model=llm_model,
-            judge_url=judge_url,
-            judge_model=judge_model,
-            storage_endpoint=storage_endpoint,
-            storage_tls=storage_tls,
-            release_uri=release_uri,
-            endpoint_url=endpoint_url,
-            deploy_if=deploy_if,
-            champion=champion,
-            eval_sets=eval_sets,
-            overrides=overrides,
-        )
+        # Nothing else is local so far.
+        fields = {name: value for name, value in locals().items() if name != "task"}
+        given = task("prepare", **fields)
         # It reads data outside KFP, so it always runs; the cache keys of the other tasks include what it finds.
         given.set_caching_options(False)
         made = _train_model(task, given.outputs)
@@ -121,6 +103,12 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
 
     offer_choices(pipeline.pipeline_spec.root.input_definitions.parameters)
     return pipeline
+
+
+def _task(target: Target, name: str, **arguments: Any) -> dsl.PipelineTask:
+    if NEEDS[target.kind][name].cache:
+        arguments["cache_dir"] = target.cache_dir
+    return place(COMPONENTS[name](**arguments), name, target)
 
 
 def offer_choices(parameters: Mapping[str, Any]) -> None:

@@ -67,9 +67,8 @@ def prepare(
     import os
 
     from components.body import plain_errors
-    from components.inputs import SECTIONS, addresses, stage_yaml, version, worst_deployed
-    from components.parameters import Form, address, eval_set_lines, run_config
-    from embedtune.core.secrets import secrets_of
+    from components.inputs import prepared
+    from components.parameters import Form
 
     fields = {
         "llm_url": llm_url,
@@ -82,17 +81,4 @@ def prepare(
     }
     with plain_errors():
         form = Form(preset, base_model, fields, storage_tls, deploy_if, overrides)
-        settings = run_config(form)
-        secrets = secrets_of(settings.generate, os.environ)
-        where, live = address("documents", documents), address("champion", champion)
-        sets = eval_set_lines(eval_sets)
-        compared = [*addresses(sets).values(), *([live] if live else [])]
-        return (
-            where,
-            version([where], settings.storage, secrets),
-            sets,
-            live,
-            version(compared, settings.storage, secrets),
-            worst_deployed(settings, deploy_if, os.environ),
-            *(stage_yaml(settings, stage) for stage in SECTIONS),
-        )
+        return prepared(form, documents, eval_sets, champion, os.environ)
