@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ArtifactError, GateError
@@ -62,7 +63,7 @@ def read_reference(file: Path, count: int, fits: Fits = lambda text, kind: True)
 
 def write_proof(file: Path, reference: Reference) -> None:
     """Write texts, kinds and vectors as one NumPy archive without pickles, the same bytes for the same content."""
-    arrays = {
+    arrays: dict[str, npt.NDArray[np.uint8] | Vectors] = {
         "texts": np.frombuffer("\0".join(reference.texts).encode(), np.uint8),  # no text contains a null byte
         "kinds": np.array([KINDS.index(kind) for kind in reference.kinds], np.uint8),
         "vectors": reference.vectors.astype(np.float32),
