@@ -13,11 +13,12 @@ from embedtune.cli.search import search
 from embedtune.cli.serve import serve
 from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
+from embedtune.serve.gateway.__main__ import main as gateway
 
 SECTIONS = {
     "Start": (demo, init, local_llm, doctor, estimate, run, report),
     "Stages": STAGE_COMMANDS,
-    "Serve": (release, serve, search, reindex),
+    "Serve": (release, serve, gateway, search, reindex),
     "Data": (eval_set, record, forget),
 }
 EPILOG = "\n\n".join(

@@ -1,5 +1,6 @@
 """The application: OpenAI's embeddings API in front of Triton."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +16,12 @@ from starlette.exceptions import HTTPException
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.auth_and_body_size import Guard
+from embedtune.serve.gateway.bodies import Bodies
+from embedtune.serve.gateway.guard import STATE, Account, Guard
 from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
+from embedtune.serve.gateway.inputs import InputLimits, read_texts
+from embedtune.serve.gateway.json_body import decode
+from embedtune.serve.gateway.keys import Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
@@ -26,20 +31,28 @@ from embedtune.serve.gateway.protocol import (
     Model,
     ModelList,
     answer_body,
+    body_schema,
     input_type_of,
     model_names,
     require_model,
+    vector_type_of,
 )
-from embedtune.serve.gateway.token_ids import TokenIds, texts_of
-from embedtune.serve.gateway.triton_client import TritonEndpoint
+from embedtune.serve.gateway.token_ids import TokenIds
+from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
 
 log = logging.getLogger(__name__)
+TEXT_SHARE = 4  # a text may be a quarter of the largest body
+INLINE_NUMBERS = 20_000  # a smaller answer is written faster than a thread is woken
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ErrorBody, "description": "The request is invalid; the message says where."},
     401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
     404: {"model": ErrorBody, "description": "There is no such model."},
     413: {"model": ErrorBody, "description": "The body is too large."},
-    429: {"model": ErrorBody, "description": "Too many requests are waiting; Retry-After says when to try again."},
+    408: {"model": ErrorBody, "description": "The body did not arrive in time."},
+    429: {
+        "model": ErrorBody,
+        "description": "Too much work is waiting, or the quota is used up; see Retry-After.",
+    },
     503: {"model": ErrorBody, "description": "The model is not available at the moment; see Retry-After."},
     504: {"model": ErrorBody, "description": "The model did not answer in time; see Retry-After."},
     "default": {
@@ -61,7 +74,9 @@ class GatewayOptions:
     Args:
         triton: host:port of Triton's gRPC.
         serve: Name of the model, and limits.
-        api_key: The key that clients must send; None: none is needed.
+        api_key: A key that clients may send.
+        keys_file: File with more of them. Without either, none is needed.
+        body_s: Seconds in which a body must arrive.
         timeout_s: Seconds to wait for Triton's answer.
         token_ids: File to decode OpenAI's token ids with; None: they are refused.
         playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
@@ -69,8 +84,10 @@ class GatewayOptions:
 
     triton: str
     serve: ServeSettings = field(default_factory=ServeSettings)
-    api_key: str | None = field(default=None, repr=False)
-    timeout_s: float = 30.0
+    api_key: Key | None = None
+    keys_file: Path | None = None
+    body_s: float = 30.0
+    timeout_s: float = 60.0
     token_ids: Path | None = None
     playground: Path | None = None
 
@@ -85,6 +102,7 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         self.options = options
         self.metrics = Metrics()
+        self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
@@ -106,32 +124,50 @@ class Gateway:
         finally:
             await self._endpoint.close()
 
-    async def embed(self, request: EmbeddingRequest) -> bytes:
+    async def embed(self, request: EmbeddingRequest, account: Account) -> bytes:
         """Return the JSON body of the answer to a request.
+
+        Args:
+            request: The request.
+            account: Updated with what was embedded.
 
         Raises:
             RefusedError: The request is refused.
         """
         serve = self.options.serve
+        vector_type_of(request)  # refused before there is any work
         input_type = input_type_of(request, serve.model_name)
-        texts = texts_of(request.input, self.token_ids)
-        if len(texts) > serve.max_inputs:
-            raise RefusedError(
-                400,
-                f"input has {len(texts)} texts; the limit is {serve.max_inputs}",
-                code="too_many_inputs",
-                param="input",
-            )
         if input_type is None:
             input_type = "passage"
             self._warn()
-        embedded = await self.endpoint.embed(texts, input_type, request.dimensions)
-        self.metrics.texts.labels(input_type).inc(len(texts))
+        limits = InputLimits(serve.max_inputs, serve.max_body_bytes // TEXT_SHARE)
+        texts = read_texts(bytes(request.input), limits, self.token_ids)
+        embedded = await self.embed_texts(texts, Form(input_type, request.dimensions, request.truncate), account)
+        if embedded.vectors.size < INLINE_NUMBERS:
+            return answer_body(embedded, request)
+        return await asyncio.to_thread(answer_body, embedded, request)
+
+    async def embed_texts(self, texts: list[bytes], form: Form, account: Account) -> Embedded:
+        """Embed the texts of a request, and count them.
+
+        Args:
+            texts: In UTF-8.
+            form: What they are, and what is wanted.
+            account: Updated with what was embedded.
+
+        Raises:
+            RefusedError: The key's quota is used up, Triton refuses the texts, or it does not answer.
+        """
+        self.keys.require_quota(account.key)
+        embedded = await self.endpoint.embed(texts, form)
+        account.texts, account.tokens = len(texts), embedded.tokens
+        self.metrics.texts.labels(form.input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
-        return answer_body(embedded, request)
+        return embedded
 
     async def _vectors(self, texts: list[str], input_type: str) -> Vectors:
-        return (await self.endpoint.embed(texts, input_type, None)).vectors
+        encoded = [text.encode() for text in texts]
+        return (await self.endpoint.embed(encoded, Form(input_type))).vectors
 
     def _warn(self) -> None:
         if not self._warned:
@@ -169,9 +205,9 @@ def create_app(options: GatewayOptions) -> FastAPI:
     app.add_middleware(
         Guard,
         metrics=gateway.metrics,
-        max_body_bytes=options.serve.max_body_bytes,
+        bodies=Bodies(options.serve.max_body_bytes, options.body_s),
+        keys=gateway.keys,
         draining=lambda: gateway.draining,
-        api_key=options.api_key,
     )
     return app
 
@@ -183,9 +219,11 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         responses=REFUSALS,
         summary="Embed texts",
         response_description="The vectors.",
+        openapi_extra=body_schema(EmbeddingRequest),
     )
-    async def embeddings(request: EmbeddingRequest) -> Response:
-        return Response(await gateway.embed(request), media_type="application/json")
+    async def embeddings(request: Request) -> Response:
+        given = decode(await request.body(), request.headers.get("content-type", ""), EmbeddingRequest)
+        return Response(await gateway.embed(given, request.scope[STATE]), media_type="application/json")
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
@@ -226,17 +264,18 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
 
 def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(RefusedError)
-    async def refused(_: Request, error: RefusedError) -> Response:
-        return error.response()
+    async def refused(request: Request, error: RefusedError) -> Response:
+        return error.response(request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response()
+        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response("")
 
     @app.exception_handler(Exception)  # a bug in the gateway: the server logs it with its traceback
-    async def failed(_: Request, __: Exception) -> Response:
-        return RefusedError(500, "the gateway failed", code="internal_error").response()
+    async def failed(request: Request, _: Exception) -> Response:
+        return RefusedError(500, "the gateway failed", code="internal_error").response(request.url.path)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        return RefusedError(error.status_code, HTTP_ERRORS.get(error.status_code) or str(error.detail)).response()
+        what = HTTP_ERRORS.get(error.status_code) or str(error.detail)
+        return RefusedError(error.status_code, what).response(request.url.path)

@@ -32,6 +32,18 @@ class Metrics:
         self.texts = Counter(
             "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
         )
+        self.key_requests = Counter(
+            "embedtune_gateway_key_requests",
+            "Number of requests answered, by API key.",
+            ["key", "status"],
+            registry=self._registry,
+        )
+        self.key_tokens = Counter(
+            "embedtune_gateway_key_tokens",
+            "Number of tokens embedded, by API key.",
+            ["key"],
+            registry=self._registry,
+        )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
 
     def render(self) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import tritonclient.grpc.aio as grpc
@@ -22,6 +23,7 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
+Truncate = Literal["NONE", "END"]
 TOO_MANY = "batch-size must be <="  # from Triton's error message
 
 
@@ -29,13 +31,28 @@ class _LimitsChangedError(RefusedError):
     """Triton accepts fewer texts per request than before, because it now serves another release."""
 
     def __init__(self) -> None:
-        super().__init__(503, "the model is being replaced", code="unavailable", retry=True)
+        super().__init__(503, "the model is being replaced", code="unavailable", retry_after_s=1)
 
 
 @dataclass(frozen=True)
 class _Limits:
     texts: int  # per request
     text_bytes: int  # per text, in UTF-8
+
+
+@dataclass(frozen=True)
+class Form:
+    """What texts are, and what is wanted.
+
+    Args:
+        input_type: query or passage.
+        dimensions: Size of the vectors; None: the full size.
+        truncate: What happens to texts that are too long; None: what the release says.
+    """
+
+    input_type: str
+    dimensions: int | None = None
+    truncate: Truncate | None = None
 
 
 @dataclass(frozen=True)
@@ -72,41 +89,38 @@ class TritonEndpoint:
         except InferenceServerException:
             return False
 
-    async def embed(self, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[bytes], form: Form) -> Embedded:
         """Embed texts, in several requests if Triton does not accept them in one.
 
         Args:
-            texts: At least one.
-            input_type: query or passage.
-            dimensions: Size of the vectors; None: the full size.
+            texts: At least one, in UTF-8.
+            form: What they are, and what is wanted.
 
         Raises:
             RefusedError: Triton refuses the texts, or does not answer.
         """
         try:
-            parts = await self._embed_in_parts(texts, input_type, dimensions)
+            parts = await self._embed_in_parts(texts, form)
         except _LimitsChangedError:
-            parts = await self._embed_in_parts(texts, input_type, dimensions)
+            parts = await self._embed_in_parts(texts, form)
         if len(parts) == 1:
             return parts[0]
         return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
-    async def _embed_in_parts(
-        self, texts: Sequence[str], input_type: str, dimensions: int | None
-    ) -> list[Embedded]:
+    async def _embed_in_parts(self, texts: Sequence[bytes], form: Form) -> list[Embedded]:
         limits = await self._read_limits()
         if any(len(text) > limits.text_bytes for text in texts):
             self._limits = None  # the release may have been replaced by one with a higher limit
             limits = await self._read_limits()
         # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
-        data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
+        for place, text in enumerate(texts):
+            if len(text) > limits.text_bytes:
+                raise wrong_input(f"input[{place}] has {len(text)} bytes; the limit is {limits.text_bytes}")
         try:
             async with asyncio.TaskGroup() as group:
-                starts = range(0, len(data), limits.texts)
+                starts = range(0, len(texts), limits.texts)
                 tasks = [
-                    group.create_task(
-                        self._infer(data[start : start + limits.texts], input_type, dimensions, start)
-                    )
+                    group.create_task(self._infer(texts[start : start + limits.texts], form, start))
                     for start in starts
                 ]
         except* RefusedError as failed:
@@ -125,17 +139,14 @@ class TritonEndpoint:
             self._limits = _Limits(int(config.max_batch_size), longest)
         return self._limits
 
-    async def _infer(
-        self, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
-    ) -> Embedded:
+    async def _infer(self, texts: Sequence[bytes], form: Form, first: int) -> Embedded:
         rows = len(texts)
-        inputs = [
-            _strings("TEXT", texts),
-            _strings("INPUT_TYPE", [input_type.encode()] * rows),
-        ]
-        if dimensions is not None:
+        inputs = [_strings("TEXT", texts), _strings("INPUT_TYPE", [form.input_type.encode()] * rows)]
+        if form.dimensions is not None:
             size = grpc.InferInput("DIMENSIONS", [rows, 1], "INT32")
-            inputs.append(size.set_data_from_numpy(np.full((rows, 1), dimensions, dtype=np.int32)))
+            inputs.append(size.set_data_from_numpy(np.full((rows, 1), form.dimensions, dtype=np.int32)))
+        if form.truncate is not None:
+            inputs.append(_strings("TRUNCATE", [form.truncate.encode()] * rows))
         try:
             answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
         except InferenceServerException as error:
@@ -144,17 +155,6 @@ class TritonEndpoint:
                 raise _LimitsChangedError from error
             raise _logged(error, first) from error
         return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
-
-
-def _utf8(text: str, place: int, longest: int) -> bytes:
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        # JSON can encode half of a surrogate pair, which valid Unicode text never contains.
-        raise wrong_input(f"input[{place}] contains a lone surrogate, which is not valid Unicode") from error
-    if len(data) > longest:
-        raise wrong_input(f"input[{place}] has {len(data)} bytes; the limit is {longest}")
-    return data
 
 
 def _strings(name: str, values: Sequence[bytes]) -> grpc.InferInput:

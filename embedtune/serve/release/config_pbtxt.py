@@ -59,6 +59,7 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
             ModelInput("TEXT", DataType.TYPE_STRING, (1,)),
             ModelInput("INPUT_TYPE", DataType.TYPE_STRING, (1,), optional=True),
             ModelInput("DIMENSIONS", DataType.TYPE_INT32, (1,), optional=True),
+            ModelInput("TRUNCATE", DataType.TYPE_STRING, (1,), optional=True),
         ),
         output=(
             ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),

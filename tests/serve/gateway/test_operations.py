@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.triton.server import free_ports
-from tests.support.gateway_server import serving
+from tests.support.gateway_server import key, serving
 from tests.support.triton_server import Triton
 
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
@@ -76,7 +76,7 @@ def samples(url: str) -> dict[tuple[str, ...], float]:
 
 
 def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None:
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="k")) as url:
+    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key=key("k"))) as url:
         tokens = 0
         for number in range(3):
             request = {"model": "embedtune", "input": ["press"] * (number + 1)}
