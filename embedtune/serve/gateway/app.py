@@ -7,27 +7,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.bodies import Bodies
+from embedtune.serve.gateway.bodies import Bodies, while_connected
+from embedtune.serve.gateway.error_handlers import REFUSALS, add_refusals
 from embedtune.serve.gateway.guard import STATE, Account, Guard
-from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
 from embedtune.serve.gateway.inputs import InputLimits, read_texts
 from embedtune.serve.gateway.json_body import decode
 from embedtune.serve.gateway.keys import Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.other_dialects import add_nim, add_tei
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
     EmbeddingRequest,
-    ErrorBody,
     Model,
     ModelList,
     answer_body,
@@ -39,32 +38,12 @@ from embedtune.serve.gateway.protocol import (
 )
 from embedtune.serve.gateway.token_ids import TokenIds
 from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
+from embedtune.serve.gateway.turns import Turns
 
 log = logging.getLogger(__name__)
 TEXT_SHARE = 4  # a text may be a quarter of the largest body
+PLAYGROUND = "playground"  # as a client
 INLINE_NUMBERS = 20_000  # a smaller answer is written faster than a thread is woken
-REFUSALS: dict[int | str, dict[str, object]] = {
-    400: {"model": ErrorBody, "description": "The request is invalid; the message says where."},
-    401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
-    404: {"model": ErrorBody, "description": "There is no such model."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    408: {"model": ErrorBody, "description": "The body did not arrive in time."},
-    429: {
-        "model": ErrorBody,
-        "description": "Too much work is waiting, or the quota is used up; see Retry-After.",
-    },
-    503: {"model": ErrorBody, "description": "The model is not available at the moment; see Retry-After."},
-    504: {"model": ErrorBody, "description": "The model did not answer in time; see Retry-After."},
-    "default": {
-        "model": ErrorBody,
-        "description": "Any other error.",
-    },  # otherwise FastAPI documents its own 422
-}
-HTTP_ERRORS = {
-    400: "the body cannot be read as JSON",
-    404: "there is no such path",
-    405: "this path does not support that method",
-}
 
 
 @dataclass(frozen=True)
@@ -118,7 +97,9 @@ class Gateway:
     @asynccontextmanager
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
-        self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, self.options.timeout_s)
+        turns = Turns(self.options.timeout_s)
+        self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, turns)
+        self.metrics.watch(turns)
         try:
             yield
         finally:
@@ -140,12 +121,31 @@ class Gateway:
         if input_type is None:
             input_type = "passage"
             self._warn()
-        limits = InputLimits(serve.max_inputs, serve.max_body_bytes // TEXT_SHARE)
-        texts = read_texts(bytes(request.input), limits, self.token_ids)
+        texts = self.texts(request.input, "input")
         embedded = await self.embed_texts(texts, Form(input_type, request.dimensions, request.truncate), account)
         if embedded.vectors.size < INLINE_NUMBERS:
             return answer_body(embedded, request)
         return await asyncio.to_thread(answer_body, embedded, request)
+
+    def texts(self, given: msgspec.Raw, name: str) -> list[bytes]:
+        """Return the texts of a request in UTF-8.
+
+        Args:
+            given: The field that has them.
+            name: Its name.
+
+        Raises:
+            RefusedError: It is not a string, a list of strings, or token ids that can be decoded.
+        """
+        serve = self.options.serve
+        limits = InputLimits(serve.max_inputs, serve.max_body_bytes // TEXT_SHARE)
+        return read_texts(bytes(given), limits, self.token_ids, name)
+
+    async def not_ready(self) -> str | None:
+        """Return why no request can be answered now; None: requests can."""
+        if self.draining:
+            return "draining"
+        return None if await self.endpoint.ready() else "the model is not ready"
 
     async def embed_texts(self, texts: list[bytes], form: Form, account: Account) -> Embedded:
         """Embed the texts of a request, and count them.
@@ -159,7 +159,7 @@ class Gateway:
             RefusedError: The key's quota is used up, Triton refuses the texts, or it does not answer.
         """
         self.keys.require_quota(account.key)
-        embedded = await self.endpoint.embed(texts, form)
+        embedded = await self.endpoint.embed(texts, form, account.client)
         account.texts, account.tokens = len(texts), embedded.tokens
         self.metrics.texts.labels(form.input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
@@ -167,7 +167,7 @@ class Gateway:
 
     async def _vectors(self, texts: list[str], input_type: str) -> Vectors:
         encoded = [text.encode() for text in texts]
-        return (await self.endpoint.embed(encoded, Form(input_type))).vectors
+        return (await self.endpoint.embed(encoded, Form(input_type), PLAYGROUND)).vectors
 
     def _warn(self) -> None:
         if not self._warned:
@@ -200,8 +200,10 @@ def create_app(options: GatewayOptions) -> FastAPI:
     app.state.gateway = gateway
     _add_api(app, gateway)
     _add_operations(app, gateway)
+    add_nim(app, gateway)
+    add_tei(app, gateway)
     add_playground(app, gateway.playground)
-    _add_refusals(app)
+    add_refusals(app)
     app.add_middleware(
         Guard,
         metrics=gateway.metrics,
@@ -223,7 +225,8 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
     )
     async def embeddings(request: Request) -> Response:
         given = decode(await request.body(), request.headers.get("content-type", ""), EmbeddingRequest)
-        return Response(await gateway.embed(given, request.scope[STATE]), media_type="application/json")
+        answer = await while_connected(request.receive, gateway.embed(given, request.scope[STATE]))
+        return Response(answer, media_type="application/json")
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
@@ -248,10 +251,8 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
         responses={503: {"description": "Not ready."}},
     )
     async def health() -> Response:
-        if gateway.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        ready = await gateway.endpoint.ready()
-        return JSONResponse({"status": "ok" if ready else "the model is not ready"}, 200 if ready else 503)
+        reason = await gateway.not_ready()
+        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
 
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
     async def live() -> dict[str, str]:
@@ -260,22 +261,3 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
     async def metrics() -> Response:
         return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _add_refusals(app: FastAPI) -> None:
-    @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> Response:
-        return error.response(request.url.path)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response("")
-
-    @app.exception_handler(Exception)  # a bug in the gateway: the server logs it with its traceback
-    async def failed(request: Request, _: Exception) -> Response:
-        return RefusedError(500, "the gateway failed", code="internal_error").response(request.url.path)
-
-    @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> Response:
-        what = HTTP_ERRORS.get(error.status_code) or str(error.detail)
-        return RefusedError(error.status_code, what).response(request.url.path)

@@ -1,7 +1,9 @@
-"""Reads bodies of requests: no larger than allowed, in time, and not too many at once."""
+"""Reads bodies of requests: not too large, in time, and not too many at once; notices clients that leave."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from starlette.types import Receive
 
@@ -14,10 +16,11 @@ DRAINED_BODIES = 4
 BUFFERED_BODIES = 16
 # This much of a body does not count: small requests are answered even if large bodies fill the memory.
 SMALL_BYTES = 65_536
+Answer = TypeVar("Answer")
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete: nobody reads an answer."""
+    """The client closed the connection before it was answered: nobody reads an answer."""
 
 
 @dataclass
@@ -78,3 +81,25 @@ async def _part(receive: Receive) -> tuple[bytes, bool]:
     if message["type"] != "http.request":
         raise ClientGoneError
     return message.get("body", b""), message.get("more_body", False)
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Return the result of work, which is cancelled if the client leaves.
+
+    Args:
+        receive: ASGI's, after the body has been read: the next message is that the client has disconnected.
+        work: What the client waits for.
+
+    Raises:
+        ClientGoneError: The client has left.
+    """
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from embedtune.serve.gateway.turns import Turns
+
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -45,6 +47,25 @@ class Metrics:
             registry=self._registry,
         )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
+
+    def watch(self, turns: Turns) -> None:
+        """Add what is known about the work that is waiting.
+
+        Args:
+            turns: Whose turn it is.
+        """
+        pending = Gauge(
+            "embedtune_gateway_tokens_pending",
+            "About how many tokens are waiting or being embedded.",
+            registry=self._registry,
+        )
+        pending.set_function(lambda: turns.pending_tokens)
+        rate = Gauge(
+            "embedtune_gateway_tokens_per_second",
+            "Tokens per second that the model reads under load, as measured.",
+            registry=self._registry,
+        )
+        rate.set_function(lambda: turns.rate.tokens_per_s)
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import tritonclient.grpc.aio as grpc
 from tritonclient.utils import InferenceServerException
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
+from embedtune.serve.gateway.rate import Lengths
+from embedtune.serve.gateway.turns import Flow, Turns
 
 log = logging.getLogger(__name__)
 # Reconnect soon after Triton has restarted: by default gRPC waits up to two minutes.
@@ -23,6 +26,7 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
+SHORTEST_S = 0.001  # gRPC accepts no deadline in the past
 Truncate = Literal["NONE", "END"]
 TOO_MANY = "batch-size must be <="  # from Triton's error message
 
@@ -63,18 +67,41 @@ class Embedded:
     tokens: int
 
 
+@dataclass(frozen=True)
+class _Job:
+    """The texts of a request, about how many tokens each has, and until when they must be answered."""
+
+    texts: Sequence[bytes]
+    form: Form
+    sizes: Sequence[int]
+    flow: Flow
+    until: float  # in the event loop's time
+
+    def parts(self, most_texts: int, most_tokens: int) -> list[slice]:
+        """Return the parts to send one by one; a part of one text may have more tokens."""
+        found: list[slice] = []
+        start = tokens = 0
+        for place, size in enumerate(self.sizes):
+            if place > start and (tokens + size > most_tokens or place - start == most_texts):
+                found.append(slice(start, place))
+                start, tokens = place, 0
+            tokens += size
+        return [*found, slice(start, len(self.sizes))]
+
+
 class TritonEndpoint:
     """The endpoint model of a Triton server. Create it inside a running event loop.
 
     Args:
         url: host:port of Triton's gRPC.
         model_name: Name of the endpoint model.
-        timeout_s: Seconds to wait for an answer.
+        turns: Whose turn it is.
     """
 
-    def __init__(self, url: str, model_name: str, timeout_s: float) -> None:
+    def __init__(self, url: str, model_name: str, turns: Turns) -> None:
         self.model_name = model_name
-        self._timeout_s = timeout_s
+        self.turns = turns
+        self._lengths = Lengths()
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
         self._limits: _Limits | None = None
 
@@ -89,25 +116,31 @@ class TritonEndpoint:
         except InferenceServerException:
             return False
 
-    async def embed(self, texts: Sequence[bytes], form: Form) -> Embedded:
-        """Embed texts, in several requests if Triton does not accept them in one.
+    async def embed(self, texts: Sequence[bytes], form: Form, client: str) -> Embedded:
+        """Embed texts, in several requests to Triton.
 
         Args:
             texts: At least one, in UTF-8.
             form: What they are, and what is wanted.
+            client: Who asks; clients share the model.
 
         Raises:
-            RefusedError: Triton refuses the texts, or does not answer.
+            RefusedError: Triton refuses the texts or does not answer, or the work does not fit the deadline.
         """
-        try:
-            parts = await self._embed_in_parts(texts, form)
-        except _LimitsChangedError:
-            parts = await self._embed_in_parts(texts, form)
+        until = asyncio.get_running_loop().time() + self.turns.deadline_s
+        sizes = [self._lengths.estimate(text) for text in texts]
+        job = _Job(texts, form, sizes, self.turns.flow(client, sum(sizes)), until)
+        with self.turns.admitted(job.flow, sum(sizes)):
+            try:
+                parts = await self._embed_in_parts(job)
+            except _LimitsChangedError:
+                parts = await self._embed_in_parts(job)
         if len(parts) == 1:
             return parts[0]
         return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
-    async def _embed_in_parts(self, texts: Sequence[bytes], form: Form) -> list[Embedded]:
+    async def _embed_in_parts(self, job: _Job) -> list[Embedded]:
+        texts = job.texts
         limits = await self._read_limits()
         if any(len(text) > limits.text_bytes for text in texts):
             self._limits = None  # the release may have been replaced by one with a higher limit
@@ -118,11 +151,8 @@ class TritonEndpoint:
                 raise wrong_input(f"input[{place}] has {len(text)} bytes; the limit is {limits.text_bytes}")
         try:
             async with asyncio.TaskGroup() as group:
-                starts = range(0, len(texts), limits.texts)
-                tasks = [
-                    group.create_task(self._infer(texts[start : start + limits.texts], form, start))
-                    for start in starts
-                ]
+                parts = job.parts(limits.texts, self.turns.part_tokens())
+                tasks = [group.create_task(self._infer(job, part)) for part in parts]
         except* RefusedError as failed:
             # Report the first one; the others were cancelled or failed for the same reason.
             raise failed.exceptions[0] from None
@@ -131,7 +161,7 @@ class TritonEndpoint:
     async def _read_limits(self) -> _Limits:
         if self._limits is None:
             try:
-                answer = await self._client.get_model_config(self.model_name, client_timeout=self._timeout_s)
+                answer = await self._client.get_model_config(self.model_name, client_timeout=self.turns.deadline_s)
             except InferenceServerException as error:
                 raise _logged(error, 0) from error
             config = answer.config
@@ -139,7 +169,17 @@ class TritonEndpoint:
             self._limits = _Limits(int(config.max_batch_size), longest)
         return self._limits
 
-    async def _infer(self, texts: Sequence[bytes], form: Form, first: int) -> Embedded:
+    async def _infer(self, job: _Job, part: slice) -> Embedded:
+        async with self.turns.turn(job.flow, sum(job.sizes[part]), job.until):
+            vectors, tokens = await self._ask(job.texts[part], job.form, job.until, part.start)
+            self.turns.answered(int(tokens.sum()))
+        self._lengths.learn(job.texts[part], tokens.ravel().tolist())
+        return Embedded(vectors, int(tokens.sum()))
+
+    async def _ask(
+        self, texts: Sequence[bytes], form: Form, until: float, first: int
+    ) -> tuple[Vectors, npt.NDArray[np.int32]]:
+        """Return vectors and token counts; `first` is the index of the first text in the client's request."""
         rows = len(texts)
         inputs = [_strings("TEXT", texts), _strings("INPUT_TYPE", [form.input_type.encode()] * rows)]
         if form.dimensions is not None:
@@ -148,13 +188,17 @@ class TritonEndpoint:
         if form.truncate is not None:
             inputs.append(_strings("TRUNCATE", [form.truncate.encode()] * rows))
         try:
-            answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
+            left = until - asyncio.get_running_loop().time()
+            # Triton drops a request from its queue when this time is over, so that nobody computes what is late.
+            answer = await self._client.infer(
+                self.model_name, inputs, timeout=max(1, int(left * 1e6)), client_timeout=max(left, SHORTEST_S)
+            )
         except InferenceServerException as error:
             self._limits = None  # another release may be served when Triton answers again
             if TOO_MANY in str(error.message()):
                 raise _LimitsChangedError from error
             raise _logged(error, first) from error
-        return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
+        return answer.as_numpy("EMBEDDING"), answer.as_numpy("TOKENS")
 
 
 def _strings(name: str, values: Sequence[bytes]) -> grpc.InferInput:

@@ -24,6 +24,7 @@ ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": 
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_FILE = "text"
+LONGEST_WAIT_US = 600_000_000  # in Triton's queue; the deadlines of requests are shorter
 WARMUP_TOKENS = 16
 
 
@@ -68,7 +69,9 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
         # One more instance than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
         # Also, if no instance is free, Triton's batcher can delay a request by half a second after an answer.
         instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
-        dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
+        dynamic_batching=DynamicBatching(
+            settings.max_queue_delay_us, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)
+        ),
         model_warmup=_endpoint_warmup() if inside else (),
         response_cache=ResponseCache(enable=True) if settings.response_cache_mb else None,
         parameters={key: Parameter(value) for key, value in parameters.items()},
