@@ -98,6 +98,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
+    "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "environment"),
     "python -m embedtune.serve.gateway": Covered("tests/serve/gateway/test_operations.py", "environment"),
     "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
     ".venv/bin/python -m pytest": NotRun("runs tests"),

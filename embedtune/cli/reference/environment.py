@@ -45,7 +45,7 @@ CREDENTIALS = (
     Variable(
         "EMBEDTUNE_API_KEY",
         "the gateway; deploy, evaluate, reindex, helm test",
-        "The gateway demands this key from its clients; the commands send it to the endpoint.",
+        "The gateway demands this key from its clients (an empty one is refused); the commands send it to the endpoint.",
     ),
 )
 SERVING = (

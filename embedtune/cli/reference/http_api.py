@@ -28,7 +28,8 @@ def render() -> str:
     open_paths = ", ".join(f"`{path}`" for path in OPEN)
     parts += [
         "## API key",
-        "When the gateway has keys (`EMBEDTUNE_API_KEY`, `--keys`), clients send one as `Authorization: Bearer KEY`. "
+        "When the gateway has keys (`EMBEDTUNE_API_KEY`, `--keys`), clients send one as "
+        "`Authorization: Bearer KEY`. "
         f"Reading these paths needs none: {open_paths}.",
         "## Errors",
         ERRORS,

@@ -50,7 +50,7 @@ def _not_json(message: str, body: bytes) -> str:
     if not body:
         return "the body is empty; it must be a JSON object"
     if SURROGATE.search(body):
-        return f"the body is not JSON, or has a lone surrogate, which is not valid Unicode: {message}"
+        return "the body is not JSON, or has a lone surrogate, which is not valid Unicode"
     return f"the body is not JSON: {message.removeprefix('JSON is malformed: ')}"
 
 

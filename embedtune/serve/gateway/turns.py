@@ -160,7 +160,7 @@ class Turns:
             heapq.heappop(self._waiting)
 
     def _measure(self, tokens: int) -> None:
-        """Count the time since the last change as busy if something waited or Triton had half of what it may have."""
+        """Count the time since the last change as busy if something waited or Triton had half of its work."""
         now = self._clock()
         busy = bool(self._waiting) or self._tokens > self.rate.tokens_per_s * WINDOW_S / 2
         if busy:

@@ -44,7 +44,7 @@ vectors = arrays(np.float32, (3, 16), elements=st.floats(-1, 1, width=32)).filte
 def test_inner_products_of_int8_are_close_to_those_of_floats(rows: np.ndarray) -> None:
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     small = convert(rows, "int8").astype(np.float64) / 127
-    # Each component is off by at most half of 1/127, on both sides; a unit vector of 16 has an L1 norm of at most 4.
+    # Each component is off by at most half of 1/127, on both sides; 16 of them have an L1 norm of at most 4.
     np.testing.assert_allclose(
         small @ small.T, rows @ rows.T, atol=2 * 4 * 0.5 / 127 + 16 * (0.5 / 127) ** 2 + 1e-6
     )
