@@ -1,6 +1,8 @@
 """The command `embedtune serve`."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,11 +11,16 @@ from embedtune.cli.options import FOLDER
 from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
 
+if TYPE_CHECKING:
+    from embedtune.serve.triton.server import Ports
+
+LOOPBACK = "127.0.0.1"
+
 
 @click.command(
     epilog=examples(
         "embedtune serve work/cache/releases/2a5a5a56c044ccb4",
-        "embedtune serve work/cache/releases/2a5a5a56c044ccb4 --address 0.0.0.0 --http-port 9000",
+        "embedtune serve work/cache/releases/2a5a5a56c044ccb4 --address 0.0.0.0 --grpc-port 9001",
     )
 )
 @click.argument("release", type=FOLDER)
@@ -25,25 +32,34 @@ from embedtune.core.errors import EndpointError
 )
 @click.option("--grpc-port", default=8001, show_default=True, help="gRPC port, used by the gateway.")
 @click.option("--metrics-port", default=8002, show_default=True, help="Port of the Prometheus metrics (/metrics).")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--address", default=LOOPBACK, show_default=True, help="Address for gRPC and the metrics.")
+@click.option(
+    "--http-address",
+    default=LOOPBACK,
+    show_default=True,
+    help="Address for HTTP. Before Triton 25.07 any client that reaches it can end the server (docs/security.md).",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, including those of libraries.")
-def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, address: str, verbose: bool) -> None:
+def serve(release: Path, verbose: bool, **ports: Any) -> None:
     """Serve a release with Triton on this machine.
 
     RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
     the one from the package nvidia-pytriton, which gets a virtual environment of its own at first use.
+    EMBEDTUNE_TRITON_TLS_CERT and EMBEDTUNE_TRITON_TLS_KEY (PEM files) turn on TLS for gRPC.
     """
     from embedtune.serve.release.record import read_release
+    from embedtune.serve.triton.exposure import grpc_tls
     from embedtune.serve.triton.installation import find_installation
-    from embedtune.serve.triton.server import Ports, TritonServer
+    from embedtune.serve.triton.server import TritonServer
 
     with reporting(verbose):
-        ports = Ports(http_port, grpc_port, metrics_port, address)
-        with TritonServer(read_release(release), find_installation(), ports, log=None) as server:
+        where, tls = _ports(**ports), grpc_tls(os.environ)
+        with TritonServer(read_release(release), find_installation(), where, log=None, tls=tls) as server:
             try:
                 server.start()
                 err.print(
-                    f"ready: http://{address}:{http_port}/v2/health/ready, gRPC {address}:{grpc_port}",
+                    f"ready: http://{where.http_address}:{where.http}/v2/health/ready, "
+                    f"gRPC {where.grpc_address}:{where.grpc}{' with TLS' if tls else ''}",
                     soft_wrap=True,
                 )
                 raise EndpointError(
@@ -51,3 +67,9 @@ def serve(release: Path, http_port: int, grpc_port: int, metrics_port: int, addr
                 )
             except KeyboardInterrupt:
                 err.print("stopping after the requests in progress are answered")
+
+
+def _ports(*, http_port: int, grpc_port: int, metrics_port: int, http_address: str, address: str) -> "Ports":
+    from embedtune.serve.triton.server import Ports
+
+    return Ports(http_port, grpc_port, metrics_port, http_address, address, address)

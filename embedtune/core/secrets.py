@@ -5,6 +5,25 @@ from dataclasses import dataclass, field
 
 from embedtune.core.config.generate import GenerateSettings
 
+WORKLOAD_IDENTITY = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+
+
+@dataclass(frozen=True)
+class WorkloadIdentity:
+    """That the cluster gives this process credentials of the object store, which the store's client then reads.
+
+    Args:
+        web: By a token in a file, which a token service exchanges; otherwise the container gives them.
+        sts_endpoint: URL of the token service; None: that of AWS.
+    """
+
+    web: bool
+    sts_endpoint: str | None
+
 
 @dataclass(frozen=True)
 class Secrets:
@@ -15,6 +34,9 @@ class Secrets:
     endpoint_api_key: str | None = field(default=None, repr=False)
     s3_access_key: str | None = field(default=None, repr=False)
     s3_secret_key: str | None = field(default=None, repr=False)
+    s3_session_token: str | None = field(default=None, repr=False)
+    s3_identity: WorkloadIdentity | None = None
+    s3_ca_bundle: str | None = None
 
 
 def secrets_of(generate: GenerateSettings, environment: Mapping[str, str]) -> Secrets:
@@ -44,4 +66,14 @@ def secrets_from(
         endpoint_api_key=environment.get("EMBEDTUNE_API_KEY"),
         s3_access_key=environment.get("AWS_ACCESS_KEY_ID"),
         s3_secret_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+        s3_session_token=environment.get("AWS_SESSION_TOKEN") or None,
+        s3_identity=_workload_identity(environment),
+        s3_ca_bundle=environment.get("AWS_CA_BUNDLE") or environment.get("SSL_CERT_FILE") or None,
     )
+
+
+def _workload_identity(environment: Mapping[str, str]) -> WorkloadIdentity | None:
+    if not any(environment.get(name) for name in WORKLOAD_IDENTITY):
+        return None
+    web = bool(environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"))
+    return WorkloadIdentity(web, environment.get("AWS_ENDPOINT_URL_STS") or None if web else None)

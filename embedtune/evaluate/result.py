@@ -6,6 +6,7 @@ from functools import cached_property
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
 from embedtune.core.retrieval.passage_groups import family_of, group_of, grouped_qrels, grouped_run
+from embedtune.core.retrieval.word_overlap import word_overlaps
 from embedtune.evaluate.intervals import Differences, Sampling, Units, paired_intervals
 from embedtune.evaluate.retrieve import Run
 
@@ -85,6 +86,16 @@ class SetResult:
         """Share of the queries for which BM25 ranks a relevant passage first: they do not test meaning."""
         first = sum(self.first_rank("bm25", query.id) == 1 for query in self.data.queries)
         return first / len(self.data.queries)
+
+    @cached_property
+    def word_overlap(self) -> float:
+        """Mean word overlap of the queries with the passages that answer them, from 0 to 1."""
+        queries, qrels = self.data.queries, self.data.qrels
+        place = {passage.id: number for number, passage in enumerate(self.data.corpus)}
+        relevant = [[place[one] for one, score in qrels[query.id].items() if score > 0] for query in queries]
+        texts = [passage.text for passage in self.data.corpus]
+        overlaps = word_overlaps([query.text for query in queries], relevant, texts)
+        return sum(overlaps) / len(overlaps)
 
 
 def differences(results: list[SetResult], other: str, sampling: Sampling) -> Differences:

@@ -97,7 +97,9 @@ def slices_record(results: list[SetResult], settings: EvaluateSettings, seed: in
         small_below=SMALL,
         sets={
             result.name: SetSlices(
-                bm25_rank1_share=round(result.lexical_share, DECIMALS), slices=slices_of(result, settings, seed)
+                bm25_rank1_share=round(result.lexical_share, DECIMALS),
+                word_overlap=round(result.word_overlap, DECIMALS),
+                slices=slices_of(result, settings, seed),
             )
             for result in results
         },

@@ -21,8 +21,10 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.intervals import Sampling
+from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
+from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread
 from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
 from embedtune.evaluate.sizes import size_metrics, size_notes
 from embedtune.evaluate.slices import slices_record
@@ -69,10 +71,13 @@ def _evaluate(
     settings, seed = context.config.evaluate, context.config.seed
     sampling = Sampling.of(settings, seed)
     results = _measure(dataset, model, context, comparisons)
-    against_base = differences(results, "base", sampling)
-    against_champion = differences(results, "champion", sampling) if comparisons.champion else None
+    against_base = with_spread(differences(results, "base", sampling), results, sampling.confidence)
+    against_champion = None
+    if comparisons.champion:
+        against_champion = with_spread(differences(results, "champion", sampling), results, sampling.confidence)
+    leak = next(lexical_leak(result) for result in results if result.name == decided_on)
     measured = _measured(context.config)
-    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured)
+    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured, leak)
     sizes = {result.name: size_metrics(result, sampling) for result in results}
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
     write_record(path / VERDICT_FILE, verdict)
@@ -84,7 +89,7 @@ def _evaluate(
     return Outcome(
         {f"queries.{result.name}": len(result.data.queries) for result in results},
         report_metrics(results, against_base, verdict),
-        (*seen_notes(results, settings, seed), *remarks, *size_notes(results, sizes)),
+        (*seen_notes(results, settings, seed), *remarks, *seed_notes(results), *size_notes(results, sizes)),
     )
 
 
@@ -156,6 +161,8 @@ def _encoders(
     smaller = contract.dimensions[1:]
     yield "base", TorchEncoder(base, contract, config.runtime, vectors), smaller
     yield "tuned", TorchEncoder(model, contract, config.runtime, vectors), smaller
+    for name, other in seed_models(model).items():
+        yield name, TorchEncoder(other, contract, config.runtime, vectors), ()
     if comparisons.champion is not None:
         theirs = load_contract(comparisons.champion)
         champion = TorchEncoder(comparisons.champion, theirs, config.runtime, vectors)

@@ -8,12 +8,12 @@ from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, 
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
+from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult
 
 FEW_QUERIES = 50  # the reference recipe asks for at least 50
 FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WIN (ADR 0013)
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
-LEXICAL_LIMIT = 0.7  # share of questions that BM25 answers first, above which a set hardly tests meaning
 
 
 def metrics_record(
@@ -64,6 +64,7 @@ def report_metrics(
             figures[f"{result.name}.tuned.{DECIDING_METRIC}.{dimension}_dimensions"] = round(mean, DECIMALS)
         figures[f"{result.name}.delta.{DECIDING_METRIC}"] = differences[result.name][DECIDING_METRIC].mean
         figures[f"{result.name}.bm25_rank1_share"] = round(result.lexical_share, DECIMALS)
+        figures[f"{result.name}.word_overlap"] = round(result.word_overlap, DECIMALS)
     return figures
 
 
@@ -81,11 +82,9 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
                 f"{result.name}: the questions are about only {result.units.count} families of documents, which "
                 "decide the width of the intervals; questions about more documents would narrow them"
             )
-        if result.lexical_share > LEXICAL_LIMIT:
-            remarks.append(
-                f"{result.name}: BM25 answers {result.lexical_share:.0%} of the questions at rank 1; "
-                "they repeat words from their passages and are easier than real users' queries"
-            )
+        leak = lexical_leak(result)
+        if leak.found:
+            remarks.append(f"{result.name}: {leak.sentence}")
         fallen = [name for name, interval in differences[result.name].items() if interval.direction == "down"]
         if fallen:
             remarks.append(f"{result.name}: these metrics fell, with the interval below 0: {', '.join(fallen)}")

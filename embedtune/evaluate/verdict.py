@@ -7,12 +7,13 @@ from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.evaluate.intervals import Differences, Sampling
+from embedtune.evaluate.lexical_leak import LexicalLeak
 
 RULE = (
     "WIN: the {width:.0%} interval of the paired {metric} difference lies above 0 on the deciding set. "
     "REGRESSION: it lies below 0 on any set, whatever the deciding set says. MARGINAL: in all other cases. "
     "The units of an interval are families of near-duplicate documents, not single questions; with fewer than "
-    "{fewest} families there is no interval."
+    "{fewest} families there is no interval. If there are several training seeds, their spread is part of it."
 )
 POSITIONS = {"up": "above 0", "down": "below 0", "unsure": "contains 0"}
 
@@ -58,6 +59,7 @@ def verdict_record(
     decided_on: str,
     sampling: Sampling,
     measured: Measured,
+    leak: LexicalLeak | None = None,
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
@@ -70,6 +72,7 @@ def verdict_record(
         decided_on: Name of the deciding set.
         sampling: How the intervals were computed.
         measured: Precision and size of the vectors.
+        leak: What matching words achieves on the deciding set; None if that is not known.
     """
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
@@ -90,7 +93,15 @@ def verdict_record(
             delta=to_replace[decided_on],
         ),
         measured=measured,
+        caution=_caution(leak),
     )
+
+
+def _caution(leak: LexicalLeak | None) -> str:
+    if leak is None or not leak.found:
+        return ""
+    advice = "a small set of people's questions decides better (`embedtune eval-set`, then --eval-set)"
+    return f"{leak.sentence}{'; ' + advice if leak.name == SYNTHETIC else ''}."
 
 
 def _reason(name: str, interval: Interval, decides: bool, fewest: int) -> str:

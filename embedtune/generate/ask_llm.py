@@ -9,6 +9,7 @@ from embedtune.core.progress import Progress, Task
 from embedtune.core.records.rejections import Rejection, failed_call
 from embedtune.generate.filters import plain_sense
 from embedtune.generate.placeholders import names_unknown, restore
+from embedtune.generate.prompts import Prompts
 from embedtune.generate.questions import Question, question_of
 from embedtune.generate.questions_to_ask import QuestionCall
 from embedtune.generate.requests import (
@@ -32,12 +33,14 @@ class Writers:
     Attributes:
         generator: Writes the questions.
         judge: Judges them.
+        prompts: The prompts of the run.
         unanswered: Keys of requests that got no usable reply when they were recorded. They are not sent and
             count as failed.
     """
 
     generator: LLMClient
     judge: LLMClient
+    prompts: Prompts
     unanswered: frozenset[str] = frozenset()
 
     @property
@@ -61,10 +64,10 @@ async def write_questions(
         All questions; those of failed calls are rejected with the error as the reason.
     """
     with progress.task("write questions", len(calls), "calls") as task:
-        requests = [writing_request(call) for call in calls]
+        requests = [writing_request(call, writers.prompts) for call in calls]
         replies = await _replies(writers.generator, requests, writers.unanswered, task, max_failed_share)
     written = read_replies(calls, replies, writers.models)
-    requests = judging_requests(calls, written)
+    requests = judging_requests(calls, written, writers.prompts)
     with progress.task("judge questions", len(requests), "calls") as task:
         judgements = await _replies(writers.judge, requests, writers.unanswered, task, max_failed_share)
     return _with_scores(written, judgements)
@@ -110,12 +113,14 @@ def read_replies(
 
 
 def judging_requests(
-    calls: Sequence[QuestionCall], written: Sequence[Sequence[Question]]
+    calls: Sequence[QuestionCall], written: Sequence[Sequence[Question]], prompts: Prompts
 ) -> list[LLMRequest[BaseModel]]:
     """Return one request for each call that has questions left: rejected questions are not judged."""
     left = [(call, _left(questions)) for call, questions in zip(calls, written, strict=True)]
     return [
-        judging_request(call, [(q.question, q.answer) for q in questions]) for call, questions in left if questions
+        judging_request(call, [(q.question, q.answer) for q in questions], prompts)
+        for call, questions in left
+        if questions
     ]
 
 
@@ -144,6 +149,10 @@ def _read(call: QuestionCall, reply: Reply, models: tuple[str, str]) -> list[Que
     questions: list[Question] = []
     seen: set[str] = set()
     for place, written in enumerate(read_written(call, reply)):
+        if written is None:
+            nothing = question_of(call, place, WrittenQuestion("", "", ()), models)
+            questions.append(nothing.rejected(Rejection.NOTHING_TO_ASK))
+            continue
         question = question_of(call, place, written, models)
         if names_unknown(f"{question.question} {question.answer}", call.hidden):
             question = question.rejected(Rejection.PLACEHOLDER)

@@ -17,6 +17,7 @@ from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.bundles import known_bundles, starts_bundle
 from embedtune.generate.masking import mask_calls
 from embedtune.generate.passages import Passage, read_passages, require_evaluable
+from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.reply_sample import (
     CountTokens,
@@ -89,7 +90,8 @@ def estimate_calls(
     """
     settings = config.generate
     count = _counter(config, secrets, cache)
-    found = read_passages(chunks, config.contract)
+    prompts = prompts_of(settings)
+    found = read_passages(chunks, config.contract, settings.context_words)
     require_evaluable(found, config.ingest)
     passages = chosen_passages(found, settings, config.seed)
     known = known_bundles(read_bundles(bundle_file(config, cache)), passages)
@@ -106,7 +108,7 @@ def estimate_calls(
         ask_sample(asked, chunks, config, secrets, cache, progress or SilentProgress())
     with ResponseCache(cache / REPLIES) as stored:
         kinds = [
-            _Kind.of(calls, len(every), settings, measured_sample(calls, config, stored, count), count)
+            _Kind.of(calls, len(every), prompts, measured_sample(calls, config, stored, count), count)
             for calls, every in zip(sampled, (single, multi), strict=True)
         ]
     return _summed(kinds, settings, sum(len(call.slots) for call in (*single, *multi)))
@@ -128,7 +130,7 @@ class _Kind:
         cls,
         sample: Sequence[QuestionCall],
         total: int,
-        settings: GenerateSettings,
+        prompts: Prompts,
         measured: MeasuredSample,
         count: CountTokens,
     ) -> "_Kind":
@@ -141,8 +143,9 @@ class _Kind:
         judging = measured.judging or MeasuredCalls(0, writing.prompt_ratio, SCORE_TOKENS * slots)
         filler = "word " * (WRITTEN_TOKENS // 2)
         scale = total / len(sample)
-        written = sum(count(writing_request(call)) for call in sample)
-        judged = sum(count(judging_request(call, [(filler, filler)] * len(call.slots))) for call in sample)
+        pairs = [(filler, filler)]
+        written = sum(count(writing_request(call, prompts)) for call in sample)
+        judged = sum(count(judging_request(call, pairs * len(call.slots), prompts)) for call in sample)
         judgements = total * measured.judged_share
         return cls(
             write_in=scale * written * writing.prompt_ratio,
@@ -183,14 +186,17 @@ def unpaid_share(chunks: Path, config: Config, cache: Path) -> float:
         return 0.0
     if not path.is_file():
         return 1.0
-    passages = chosen_passages(read_passages(chunks, config.contract), settings, config.seed)
+    passages = chosen_passages(
+        read_passages(chunks, config.contract, settings.context_words), settings, config.seed
+    )
     calls = mask_calls(single_hop_calls(passages, settings, config.seed), settings.mask, SilentProgress()).calls
-    judge = judge_settings(settings)
+    judge, prompts = judge_settings(settings), prompts_of(settings)
     with ResponseCache(path) as stored:
-        replies = [_stored_reply(stored, settings.llm, writing_request(call)) for call in calls]
+        replies = [_stored_reply(stored, settings.llm, writing_request(call, prompts)) for call in calls]
         written = [call for call, reply in zip(calls, replies, strict=True) if reply is not None]
         found = [reply for reply in replies if reply is not None]
-        requests = judging_requests(written, read_replies(written, found, (settings.llm.model, judge.model)))
+        questions = read_replies(written, found, (settings.llm.model, judge.model))
+        requests = judging_requests(written, questions, prompts)
         unjudged = sum(_stored_reply(stored, judge, request) is None for request in requests)
     unwritten = len(calls) - len(written)  # each of them will be judged too
     return (2 * unwritten + unjudged) / (2 * len(calls)) if calls else 0.0

@@ -13,16 +13,26 @@ from embedtune.core.records.rejections import Rejection
 from embedtune.core.retrieval.bm25 import BM25Index
 from embedtune.core.retrieval.exact_search import top_k
 from embedtune.core.retrieval.shingles import words
+from embedtune.core.retrieval.word_overlap import word_overlaps
 from embedtune.generate.questions import Question
 from embedtune.generate.requests import ASPECTS
 
 MAX_WORDS = 60
 # Names invented for the examples in the prompts; small LLMs copy them.
-EXAMPLE_NAMES = frozenset({"brixa", "norvo", "tallo"})
+EXAMPLE_NAMES = frozenset({"ormsgate", "velarin", "4471", "brixa", "norvo", "tallo"})
 SPLIT_ORDER = ("test", "dev", "train")  # of two duplicates, the one in the earlier split is kept
+# Only what is said of a text: "reject the document" and "this section of the pipe" are about things at work. For
+# English, to which small LLMs fall back; in other languages the judge's clarity has to find such questions.
+_TEXT = r"(?:passage|excerpt|text|document|section|context|article|paragraph)"
 _POINTS_AT_PASSAGE = re.compile(
-    r"\b(?:the|this|that|given|provided|above) (?:passage|text|excerpt|document|section|context)\b", re.IGNORECASE
+    rf"\b(?:according to|based on|(?:described|given|mentioned|stated) in) (?:the|this|that) (?:\w+ )?{_TEXT}\b"
+    rf"|\b(?:the|this|that) (?:given|provided|above) {_TEXT}\b"
+    rf"|\b(?:do|does|did) (?:the|this|that) {_TEXT} (?:describe|explain|mention|say|state|suggest|tell)\b",
+    re.IGNORECASE,
 )
+COPIED_WORDS = 5  # in a row: shorter runs are names and phrases that people type too
+COPIED_CHARACTERS = 20  # in such runs: where single characters count as words, five in a row are only a term
+COPIED_SHARE = 0.8  # of a question's words in such runs
 BLOCK = 1024
 
 
@@ -34,21 +44,43 @@ def plain_sense(question: Question, passages: Mapping[str, str]) -> Question:
         passages: Embedded strings by chunk id.
     """
     found = words(question.question)
-    text = question.question.casefold()
     if not found or not words(question.answer):
         return question.rejected(Rejection.EMPTY)
     if len(found) > MAX_WORDS:
         return question.rejected(Rejection.TOO_LONG)
     if _POINTS_AT_PASSAGE.search(question.question):
         return question.rejected(Rejection.MENTIONS_PASSAGE)
-    if len(found) > 4 and any(
-        text.rstrip(".?! ") in passages[chunk_id].casefold() for chunk_id in question.chunk_ids
-    ):
-        return question.rejected(Rejection.COPIED)
+    if sum(map(len, found)) >= COPIED_CHARACTERS and len(found) >= COPIED_WORDS:
+        text = question.question.casefold().rstrip(".?! ")
+        if any(text in passages[chunk_id].casefold() for chunk_id in question.chunk_ids):
+            return question.rejected(Rejection.COPIED)
     facts = [words(fact) for fact in question.hop_facts]
     if not all(fact and fact != ["none"] for fact in facts):
         return question.rejected(Rejection.NOT_MULTI_HOP)
     return question
+
+
+def not_mostly_copied(question: Question, passages: Mapping[str, str]) -> Question:
+    """Reject a question most of which is copied; like `not_from_example`, this filter runs after the judge.
+
+    Args:
+        question: A judged question.
+        passages: Embedded strings by chunk id.
+    """
+    found = words(question.question)
+    copied = any(_is_copy(found, words(passages[chunk_id])) for chunk_id in question.chunk_ids)
+    return question.rejected(Rejection.COPIED) if copied else question
+
+
+def _is_copy(found: Sequence[str], passage: Sequence[str]) -> bool:
+    """Return whether most of a question is in runs of words that the passage has too."""
+    runs = {tuple(passage[start : start + COPIED_WORDS]) for start in range(len(passage) - COPIED_WORDS + 1)}
+    copied: set[int] = set()
+    for start in range(len(found) - COPIED_WORDS + 1):
+        if tuple(found[start : start + COPIED_WORDS]) in runs:
+            copied.update(range(start, start + COPIED_WORDS))
+    characters = sum(len(found[place]) for place in copied)
+    return characters >= COPIED_CHARACTERS and len(copied) >= COPIED_SHARE * len(found)
 
 
 def not_from_example(question: Question, passages: Mapping[str, str]) -> Question:
@@ -76,6 +108,23 @@ def by_scores(question: Question, settings: GenerateSettings) -> Question:
         if score < settings.min_score:
             return question.rejected(Rejection(f"min_{aspect}"))
     return question.rejected(Rejection.MIN_OVERALL) if question.overall < settings.min_overall else question
+
+
+def without_same_words(questions: Sequence[Question], corpus: Mapping[str, str], limit: float) -> list[Question]:
+    """Reject questions in their passages' own words: matching words answers them, so they test little.
+
+    Args:
+        questions: Kept and rejected questions; rejected ones do not change.
+        corpus: The embedded string of every passage, by chunk id.
+        limit: Largest word overlap that is accepted (see `embedtune.core.retrieval.word_overlap`).
+    """
+    place = {chunk_id: number for number, chunk_id in enumerate(corpus)}
+    relevant = [[place[chunk_id] for chunk_id in question.chunk_ids] for question in questions]
+    overlaps = word_overlaps([question.question for question in questions], relevant, list(corpus.values()))
+    return [
+        question.rejected(Rejection.SAME_WORDS) if overlap > limit else question
+        for question, overlap in zip(questions, overlaps, strict=True)
+    ]
 
 
 def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: float) -> list[Question]:

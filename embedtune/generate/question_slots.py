@@ -32,7 +32,8 @@ def question_slot_text(place: int, slot: QuestionSlot) -> str:
     facts = slot.complexity - 1
     needs = f"needs {facts} fact{'s' if facts > 1 else ''}"
     wanted = f"asks for {REASONING[slot.reasoning_type]}; {QUERY_TYPES[slot.query_type]}"
-    return f"search_{place}: {slot.style}; {wanted}; {needs}"
+    line = f"search_{place}: {slot.style}; {wanted}; {needs}"
+    return f"{line}; typed by {slot.persona}" if slot.persona else line
 
 
 def require_known_labels(settings: GenerateSettings) -> None:

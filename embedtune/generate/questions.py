@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.records.questions import QuestionRow, RejectedRow
+from embedtune.core.records.rejections import Rejection
 from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot
-from embedtune.generate.requests import ASPECTS, Scores, WrittenQuestion
+from embedtune.generate.requests import ASPECTS, Judgement, WrittenQuestion
 
 UNRANKED = 0
 
@@ -43,9 +44,13 @@ class Question:
         """Mean of the four scores; 0 before the question is judged."""
         return sum(self.scores) / len(self.scores) if self.scores else 0.0
 
-    def judged(self, scores: Scores) -> "Question":
-        """Return the question with its scores."""
-        return replace(self, scores=tuple(getattr(scores, aspect) for aspect in ASPECTS))
+    def judged(self, judgement: Judgement) -> "Question":
+        """Return the question with its scores; one that does not need all of its passages is rejected."""
+        scored = replace(self, scores=judgement.scores)
+        all_of_them = frozenset(range(1, len(self.chunk_ids) + 1))
+        if judgement.needed is None or judgement.needed >= all_of_them:
+            return scored
+        return scored.rejected(Rejection.NOT_MULTI_HOP)
 
     def rejected(self, reason: str) -> "Question":
         """Return the question with the reason for its rejection; an earlier reason is kept."""

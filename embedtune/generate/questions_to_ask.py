@@ -25,6 +25,7 @@ class QuestionSlot:
     query_type: str
     reasoning_type: str
     complexity: int
+    persona: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ def _call(passages: tuple[Passage, ...], count: int, settings: GenerateSettings,
     key = "+".join(passage.chunk_id for passage in passages)
     several = len(passages) > 1
     slots = []
+    personas = dict.fromkeys(settings.personas, 1.0) or {"": 1.0}
     for place in range(count):
-        at = [draw(seed, key, place, kind) for kind in ("style", "type", "reasoning", "complexity")]
+        at = [draw(seed, key, place, kind) for kind in ("style", "type", "reasoning", "complexity", "persona")]
         query_type = MULTI_HOP if several else choose(settings.query_types, at[1])
         reasoning = choose(settings.reasoning_types, at[2])
         complexity = choose({int(level): share for level, share in settings.complexities.items()}, at[3])
         # A question that joins several passages needs at least one fact from each.
         complexity = max(complexity, min(len(passages) + 1, HARDEST)) if several else complexity
-        slots.append(QuestionSlot(choose(settings.styles, at[0]), query_type, reasoning, complexity))
+        style, persona = choose(settings.styles, at[0]), choose(personas, at[4])
+        slots.append(QuestionSlot(style, query_type, reasoning, complexity, persona))
     return QuestionCall(passages, tuple(slots))

@@ -17,7 +17,7 @@ from embedtune.generate.bundle_file import bundle_file, read_bundles
 from embedtune.generate.bundles import known_bundles
 from embedtune.generate.masking import mask_calls
 from embedtune.generate.passages import Passage, read_passages
-from embedtune.generate.prompts import prompt_versions
+from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording_header import RecordedModel, RecordingHeader
 from embedtune.generate.reply_source import REPLIES, judge_settings
@@ -50,7 +50,8 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
             f"there are no LLM replies in {cache}", fix="run `embedtune generate` with an LLM endpoint first"
         )
     bundles = read_bundles(bundle_file(config, cache))
-    passages = read_passages(chunks, config.contract)
+    prompts = prompts_of(config.generate)
+    passages = read_passages(chunks, config.contract, config.generate.context_words)
     calls = replayed_calls(passages, config.generate, config.seed, bundles)
     calls = mask_calls(calls, config.generate.mask, SilentProgress()).calls
     with (
@@ -58,7 +59,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
         ResponseCache(path) as stored,
         ResponseCache(Path(folder) / "chosen.sqlite") as chosen,
     ):
-        missing = _copy_replies(calls, config.generate, stored, chosen)
+        missing = _copy_replies(calls, config.generate, prompts, stored, chosen)
         if not len(chosen):
             raise InputError(
                 f"none of the LLM replies in {cache} belongs to this configuration",
@@ -70,7 +71,7 @@ def export_recording(chunks: Path, cache: Path, output: Path, config: Config, li
             date=date,
             generator=RecordedModel.of(config.generate.llm),
             judge=RecordedModel.of(judge_settings(config.generate)),
-            prompts=prompt_versions(),
+            prompts=prompts.versions,
             bundles=bundles,
             unanswered=tuple(sorted(missing)),
         )
@@ -95,13 +96,18 @@ def replayed_calls(
 
 
 def _copy_replies(
-    calls: Sequence[QuestionCall], settings: GenerateSettings, stored: ResponseCache, chosen: ResponseCache
+    calls: Sequence[QuestionCall],
+    settings: GenerateSettings,
+    prompts: Prompts,
+    stored: ResponseCache,
+    chosen: ResponseCache,
 ) -> list[str]:
     """Copy the replies that a replay of these calls needs; return the keys of the requests without a reply."""
     copy = _Copy(stored, chosen, [])
     generator, judge = settings.llm, judge_settings(settings)
-    replies = copy.replies(generator, [writing_request(call) for call in calls])
-    copy.replies(judge, judging_requests(calls, read_replies(calls, replies, (generator.model, judge.model))))
+    replies = copy.replies(generator, [writing_request(call, prompts) for call in calls])
+    written = read_replies(calls, replies, (generator.model, judge.model))
+    copy.replies(judge, judging_requests(calls, written, prompts))
     return copy.missing
 
 

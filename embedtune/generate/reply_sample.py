@@ -14,6 +14,7 @@ from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import Writers, judging_requests, read_replies, write_questions
+from embedtune.generate.prompts import prompts_of
 from embedtune.generate.questions_to_ask import QuestionCall
 from embedtune.generate.reply_source import REPLIES, judge_settings, require_reply_source
 from embedtune.generate.requests import writing_request
@@ -68,15 +69,16 @@ def measured_sample(
         count: Counts the tokens of a request as the estimate does.
     """
     generator, judge = config.generate.llm, judge_settings(config.generate)
-    asked = [(call, _reply(stored, generator, writing_request(call))) for call in calls]
+    prompts = prompts_of(config.generate)
+    asked = [(call, _reply(stored, generator, writing_request(call, prompts))) for call in calls]
     known = [(call, reply) for call, reply in asked if reply is not None]
     written = read_replies(
         [call for call, _ in known], [reply for _, (_, reply) in known], (generator.model, judge.model)
     )
-    requests = judging_requests([call for call, _ in known], written)
+    requests = judging_requests([call for call, _ in known], written, prompts)
     judged = [(request, found) for request in requests if (found := _reply(stored, judge, request)) is not None]
     return MeasuredSample(
-        writing=_measured([(writing_request(call), reply) for call, (reply, _) in known], count),
+        writing=_measured([(writing_request(call, prompts), reply) for call, (reply, _) in known], count),
         judging=_measured([(request, reply) for request, (reply, _) in judged], count),
         judged_share=len(requests) / len(known) if known else 1.0,
     )
@@ -110,7 +112,7 @@ def ask_sample(
                 LLMClient(_live(settings.llm), secrets.llm_api_key, stored, budget=budget) as generator,
                 LLMClient(_live(judge_settings(settings)), judge_key, stored, budget=budget) as judge,
             ):
-                await write_questions(calls, Writers(generator, judge), 1.0, progress)
+                await write_questions(calls, Writers(generator, judge, prompts_of(settings)), 1.0, progress)
 
     with ResponseCache(cache / REPLIES) as stored:
         asyncio.run(ask())

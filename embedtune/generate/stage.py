@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,8 +18,7 @@ from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
-from embedtune.core.records.rejections import rejection_code
-from embedtune.core.secrets import Secrets
+from embedtune.core.records.rejections import Rejection, rejection_code
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.bundle_file import bundle_file, write_bundles
@@ -27,13 +27,15 @@ from embedtune.generate.filters import (
     Corpus,
     by_scores,
     not_from_example,
+    not_mostly_copied,
     round_trip,
     with_ranks,
     without_duplicates,
+    without_same_words,
 )
 from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages, require_evaluable
-from embedtune.generate.prompts import prompt_versions
+from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
@@ -71,8 +73,16 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
     replayed = {} if recording is None else {"recording": file_sha256(recording)}
     # The rule by which the stage split would refuse the questions is part of what generate does.
     limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **limit}
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **_own_files(settings), **limit}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
+
+
+def _own_files(settings: GenerateSettings) -> dict[str, str]:
+    """Return what the user's prompt files and example queries contain: other content makes other questions."""
+    prompts = prompts_of(settings)
+    found = {f"prompt.{name}": prompts.versions[name] for name in sorted(settings.prompts)}
+    queries = "\n".join(prompts.queries)
+    return found | ({"example_queries": hashlib.sha256(queries.encode()).hexdigest()} if queries else {})
 
 
 def _unanswered(questions: Path) -> int:
@@ -86,7 +96,8 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     config, progress, cache = context.config, context.progress, context.cache
     settings = config.generate
     require_reply_source(settings)  # fails now, not after the passages are embedded
-    passages = read_passages(chunks, config.contract)
+    prompts = prompts_of(settings)
+    passages = read_passages(chunks, config.contract, settings.context_words)
     require_evaluable(passages, config.ingest)
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
@@ -102,13 +113,13 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
         None if source.replay else Ledger(source.cache.path, scope=read_manifest(chunks, "chunks").fingerprint)
     )
     with closing(Budget(settings.max_cost, ledger)) as budget:
-        questions, usage = asyncio.run(_ask(masking.calls, source, settings, context.secrets, budget, progress))
+        questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context, budget))
         before_usd = budget.spent_usd - usage.cost_usd
     questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
-    outcome = _outcome(questions, usage, source, masking)
+    outcome = _outcome(questions, usage, source, prompts, masking)
     return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
 
 
@@ -141,11 +152,11 @@ def question_calls(
 async def _ask(
     calls: Sequence[QuestionCall],
     source: ReplySource,
-    settings: GenerateSettings,
-    secrets: Secrets,
+    prompts: Prompts,
+    context: Context,
     budget: Budget,
-    progress: Progress,
 ) -> tuple[list[Question], Usage]:
+    settings, secrets, progress = context.config.generate, context.secrets, context.progress
     # Never the generator's key for a judge of its own: it may go to another address.
     judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
     client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)
@@ -155,7 +166,7 @@ async def _ask(
             client(source.generator, secrets.llm_api_key) as generator,
             client(source.judge, judge_key, section=judge_section) as judge,
         ):
-            writers = Writers(generator, judge, source.unanswered)
+            writers = Writers(generator, judge, prompts, source.unanswered)
             questions = await write_questions(calls, writers, settings.max_failed_share, progress)
             return questions, generator.usage + judge.usage
 
@@ -168,7 +179,7 @@ def apply_filters(
     config: Config,
     progress: Progress,
 ) -> list[Question]:
-    """Apply the score, example, duplicate, leak and round-trip filters, and store the ranks.
+    """Apply the score, example, wording, duplicate, leak and round-trip filters, and store the ranks.
 
     Args:
         questions: Questions that were written and judged.
@@ -180,7 +191,10 @@ def apply_filters(
     """
     settings, repeats = config.generate, config.split.duplicate_similarity
     texts = {passage.chunk_id: passage.text for passage in passages}
-    judged = [not_from_example(by_scores(question, settings), texts) for question in questions]
+    judged = [
+        not_mostly_copied(not_from_example(by_scores(question, settings), texts), texts) for question in questions
+    ]
+    judged = without_same_words(judged, texts, settings.max_word_overlap)
     found = encoder.encode_queries([question.question for question in judged], progress)
     distinct = without_duplicates(judged, found, settings.duplicate_similarity)
     distinct = with_shared_answers(distinct, found, settings.duplicate_similarity, repeats)
@@ -195,13 +209,17 @@ def rank_limit(settings: GenerateSettings, passages: int) -> int:
     return max(1, min(settings.round_trip_rank, int(settings.round_trip_share * passages)))
 
 
-def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource, masking: Masking) -> Outcome:
+def _outcome(
+    questions: Sequence[Question], usage: Usage, source: ReplySource, prompts: Prompts, masking: Masking
+) -> Outcome:
     reasons = Counter(rejection_code(question.reason).value for question in questions if question.reason)
-    written = len(questions)
+    nothing = reasons.pop(Rejection.NOTHING_TO_ASK, 0)  # an answer of the LLM's, no question
+    written = len(questions) - nothing
     rejected = reasons.total()
     metrics: dict[str, Figure] = {
         "questions": written - rejected,
         "written": written,
+        "nothing_to_ask": nothing,
         "generator": source.generator.model,
         "judge": source.judge.model,
     }
@@ -213,7 +231,7 @@ def _outcome(questions: Sequence[Question], usage: Usage, source: ReplySource, m
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
     }
-    metrics |= {f"prompt_{name}": version for name, version in prompt_versions().items()}
+    metrics |= {f"prompt_{name}": version for name, version in prompts.versions.items()}
     metrics |= {f"masked_{kind}": count for kind, count in masking.counts.items()}
     notes = [note for note in (source.note, masking.note) if note]
     if written and rejected > MUCH_REJECTED * written:

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.generate.passages import Passage
+from embedtune.generate.prompts import prompts_of
 from embedtune.generate.questions_to_ask import single_hop_calls
 from embedtune.generate.requests import judging_request, writing_request
 from embedtune.llm.client import LLMRequest
@@ -20,4 +21,5 @@ def trial_requests(settings: GenerateSettings) -> tuple[LLMRequest[BaseModel], L
     """Return a request of the generator and one of the judge, about a passage that needs no documents."""
     passage = Passage("trial", "trial", TEXT, "trial", "train", boilerplate=False)
     (call,) = single_hop_calls([passage], settings, seed=0)
-    return writing_request(call), judging_request(call, [QUESTION] * len(call.slots))
+    prompts = prompts_of(settings)
+    return writing_request(call, prompts), judging_request(call, [QUESTION] * len(call.slots), prompts)

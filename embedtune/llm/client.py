@@ -25,6 +25,7 @@ from embedtune.llm.schema import (
     REFUSED,
     Message,
     Problem,
+    ends_early,
     json_part,
     read_as,
     repair_messages,
@@ -245,7 +246,11 @@ class LLMClient:
             return Problem(CUT_OFF, detail)
         if not completion.text and completion.thoughts:
             return Problem(NO_JSON, "the reply has thoughts (reasoning_content) and nothing else")
-        return read_as(schema, json_part(completion.text))
+        answer = read_as(schema, json_part(completion.text))
+        if isinstance(answer, Problem) and ends_early(completion.text):
+            ended = f"the reply ends in the middle of its JSON, after {completion.completion_tokens} tokens"
+            return Problem(CUT_OFF, f"{ended} (finish_reason {completion.finish_reason or 'not given'})")
+        return answer
 
     def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
         origins = self.cache.origins(identity.prompt)

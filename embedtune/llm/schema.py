@@ -121,10 +121,29 @@ def _end(text: str, start: int) -> int:
     return end
 
 
-def read_as(schema: type[T], text: str) -> T | Problem:
-    """Parse JSON as a model; return what is wrong with it if it is not valid."""
+def ends_early(text: str) -> bool:
+    """Return whether the first JSON object in a reply is incomplete, because the reply ends before it does."""
+    reply = _after_thoughts(text).rstrip().removesuffix("```").rstrip()
+    start = reply.find("{")
+    if start < 0:
+        return False
     try:
-        return schema.model_validate_json(text)
+        json.JSONDecoder(strict=False).raw_decode(reply, start)
+    except json.JSONDecodeError as error:
+        open_string = error.msg.startswith("Unterminated string") and not reply.endswith("}")
+        return open_string or error.pos >= len(reply)
+    except RecursionError:
+        return False
+    return False
+
+
+def read_as(schema: type[T], text: str) -> T | Problem:
+    """Parse JSON as a model; return what is wrong with it if it is not valid.
+
+    Line breaks within strings are accepted: without a grammar, models write them as they are.
+    """
+    try:
+        return schema.model_validate_json(_escaped(text))
     except ValidationError as error:
         items = error.errors(include_url=False, include_context=False, include_input=False)
     if items[0]["type"] == "json_invalid":
@@ -132,6 +151,21 @@ def read_as(schema: type[T], text: str) -> T | Problem:
     lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in items[:SHOWN_ERRORS]]
     more = len(items) - SHOWN_ERRORS
     return Problem("wrong schema", printable("; ".join(lines) + (f"; and {more} more" if more > 0 else "")))
+
+
+def _escaped(text: str) -> str:
+    """Return JSON with the control characters in its strings escaped; other text as it is."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Invalid control character"):
+            try:
+                return json.dumps(json.loads(text, strict=False))
+            except ValueError:
+                return text
+    except RecursionError:
+        pass
+    return text
 
 
 def with_schema_in_prompt(messages: Sequence[Message], schema: JsonSchema) -> list[Message]:

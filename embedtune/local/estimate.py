@@ -53,7 +53,8 @@ def encoding_passes(config: Config, chunks: int, questions: int, comparisons: Co
     """
     kept = questions * KEPT_SHARE
     dev, test = (round(kept * share) for share in (config.ingest.dev_share, config.ingest.test_share))
-    measured = max(1, round(config.train.epochs * config.train.evaluations_per_epoch))
+    seeds = config.train.seeds
+    measured = max(1, round(config.train.epochs * config.train.evaluations_per_epoch)) * seeds
     ranked = min(chunks, config.train.dev_passages)
     again = int(len(config.contract.dimensions) > 1 or ranked < chunks)  # at every size, on all passages
     passes = [
@@ -65,6 +66,8 @@ def encoding_passes(config: Config, chunks: int, questions: int, comparisons: Co
         ),
         EncodingPass("tuned model in evaluate", chunks, test),
     ]
+    if seeds > 1:
+        passes.append(EncodingPass("other seeds in evaluate", chunks * (seeds - 1), test * (seeds - 1)))
     if comparisons.champion is not None:
         passes.append(EncodingPass("champion in evaluate", chunks, test))
     return passes
@@ -133,7 +136,7 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
     rows = round(calls.questions * KEPT_SHARE * config.ingest.train_share)
     base = resolve_base(config.contract, config.base, cache, config.storage, job.secrets)
     step_seconds = measure_step_seconds(base, config, max(rows, 1))
-    steps = plan_training(max(rows, 1), config.train, config.seed).steps
+    steps = plan_training(max(rows, 1), config.train, config.seed).steps * config.train.seeds
     passes = encoding_passes(config, unique, calls.questions, job.comparisons)
     passage_seconds = _seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())
     return RunEstimate(

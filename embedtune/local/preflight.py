@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
+from embedtune.core.errors import ConfigError
 
 
 def check_before_start(
@@ -18,16 +19,19 @@ def check_before_start(
         asks_llm: Whether generate will call the LLM; it will not if its questions are finished.
 
     Raises:
-        ConfigError: A label in the question proportions is unknown, or evaluate.decide_on is not an evaluated set.
+        ConfigError: A label in the question proportions is unknown, a prompt file or example query cannot be used,
+            or evaluate.decide_on is not an evaluated set.
         LLMEndpointError: No LLM endpoint and no recording is configured.
         ContractError: The champion is not a model with a contract.
     """
     # Imported here, so that a run that starts at train does not load the modules that write questions.
     if "generate" in stages:
+        from embedtune.generate.prompts import prompts_of
         from embedtune.generate.question_slots import require_known_labels
         from embedtune.generate.reply_source import require_reply_source
 
         require_known_labels(config.generate)
+        prompts_of(config.generate)
         if asks_llm:
             require_reply_source(config.generate)
     if "evaluate" in stages:
@@ -37,5 +41,27 @@ def check_before_start(
 
         deciding_set(config.evaluate.decide_on, list(comparisons.eval_sets))
         check_names(comparisons.eval_sets)
+        if "generate" in stages:
+            _refuse_shown_questions(config, comparisons)
         if comparisons.champion is not None:
             load_contract(comparisons.champion)
+
+
+def _refuse_shown_questions(config: Config, comparisons: Comparisons) -> None:
+    """Refuse example queries that are also questions of an evaluation set: training would see their like."""
+    from embedtune.core.retrieval.beir import read_records
+    from embedtune.core.retrieval.example_queries import read_example_queries, same_queries
+
+    path = config.generate.example_queries
+    if path is None:
+        return
+    shown = read_example_queries(path)
+    for name, directory in comparisons.eval_sets.items():
+        asked = [query.text for query in read_records(directory / "queries.jsonl")]
+        if found := same_queries(shown, asked):
+            raise ConfigError(
+                f"generate.example_queries has {len(found)} of the questions of the evaluation set {name}",
+                got=found[0],
+                expected="queries that are in no evaluation set",
+                fix=f"remove them from {path}",
+            )

@@ -54,7 +54,7 @@ def measured_sentence(measured: Measured) -> str:
 
 
 def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
-    """Say what happened on the deciding set, then on every other set that became worse."""
+    """Say what happened on the deciding set and on every other set that became worse, and what to be wary of."""
     decided_on = verdict.decided_on
     fallen = [
         name
@@ -62,7 +62,8 @@ def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
         if name != decided_on and entry.delta[DECIDING_METRIC].direction == "down"
     ]
     width = f"{verdict.confidence:.0%}"
-    return [_sentence(name, metrics.sets[name], width) for name in (decided_on, *fallen)]
+    sentences = [_sentence(name, metrics.sets[name], width) for name in (decided_on, *fallen)]
+    return [*sentences, verdict.caution] if verdict.caution else sentences
 
 
 def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:

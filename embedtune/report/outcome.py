@@ -74,7 +74,7 @@ class Banner:
     Args:
         verdict: The verdict.
         sentence: What happened on the deciding set.
-        further: One sentence for each other set that got worse.
+        further: One sentence for each other set that got worse, and why the deciding set says little, if it does.
         meaning: What the verdict means.
         champion: The comparison with the champion, if there is one.
         rule: The rule that the verdict follows.
@@ -103,6 +103,7 @@ class SetResults:
     all_rows: list[MetricRow]
     lexical_share: float
     smaller: tuple[SizeMetrics, ...]
+    word_overlap: float
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def results(evaluation: Evaluation) -> Results:
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
             smaller=metrics[name].smaller,
+            word_overlap=sliced[name].word_overlap,
         )
         for name in evaluation.deciding_first(metrics)
     ]

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
+def trainable_model(base: Path, config: Config, seed: int) -> "SentenceTransformer":
     """Load the base model for training: float32 weights, with fresh adapters if LoRA is configured.
 
     Weights are float32 even if the arithmetic or the base model's weights are bf16 (core/encoders/precision.py).
 
     Args:
         base: Directory of the base model.
-        config: Contract, device, adapters, gradient checkpointing and seed.
+        config: Contract, device, adapters and gradient checkpointing.
+        seed: Of the adapters, which start at random.
 
     Raises:
         ContractError: The model does not fit the contract.
@@ -35,7 +36,7 @@ def trainable_model(base: Path, config: Config) -> "SentenceTransformer":
     if uses_gradient_checkpointing(config.train, config.runtime):
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.train.lora is not None:
-        _add_adapters(model, config.train.lora, config.seed)
+        _add_adapters(model, config.train.lora, seed)
     return model
 
 

@@ -34,7 +34,7 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     parts = 1 if settings.loss == "own_negatives" else PIECES
     timed = min(batch_size, parts * settings.micro_batch_size)
     device = device_of(config.runtime)
-    model = trainable_model(base, config).train()
+    model = trainable_model(base, config, config.seed).train()
     loss = build_loss(model, plan_training(rows, settings, config.seed), settings, config.contract)
     words = (config.ingest.min_words + config.ingest.max_words) // 2
     batch = build_collator(model, settings, config.contract)(_synthetic_rows(timed, settings.negatives, words))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from embedtune.core.artifacts import Provenance, StageReport
@@ -11,16 +12,16 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import require_same
 from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.precision import compute_of, device_of
+from embedtune.core.encoders.precision import Dtype, compute_of, device_of
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.records.base import write_record
-from embedtune.core.records.training import TRAINING_FILE
+from embedtune.core.records.training import SEEDS_FOLDER, TRAINING_FILE
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.train.card import model_card
 from embedtune.train.dev import DevSet
-from embedtune.train.plan import plan_training
-from embedtune.train.rows import read_rows
-from embedtune.train.training_result import Numbers, Pool, Trained
+from embedtune.train.plan import TrainingPlan, plan_training
+from embedtune.train.rows import TrainingRows, read_rows
+from embedtune.train.training_result import Fit, Numbers, Pool, Trained
 
 log = logging.getLogger(__name__)
 
@@ -65,22 +66,46 @@ def _train_and_write(triplets: Path, dataset: Path, path: Path, checkpoints: Pat
 
 def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Path, context: Context) -> Trained:
     """Train, write the weights to `path`, and measure those."""
-    from embedtune.train.fit import fit
-    from embedtune.train.model import save_model, saved_dtype, trainable_model, trained_model
+    from embedtune.train.model import saved_dtype
 
     config = context.config
     before = _measure(dev, base, context)
     pool = _rank_on_pool(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
-    result = fit(trainable_model(base, config), rows, plan, dev, config, checkpoints, context.progress)
     dtype = saved_dtype(base, config.train)
-    model = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
-    save_model(model, dtype, path)
-    del model  # out of memory before it is loaded as it was saved
+    result = _fit_and_save(rows, plan, dev, base, dtype, path, checkpoints, context)
+    others: dict[int, Fit] = {}
+    for seed in range(config.seed + 1, config.seed + config.train.seeds):
+        log.info("train: seed %d, of %d seeds in all", seed, config.train.seeds)
+        again = replace(plan, seed=seed)
+        saved, kept = path / SEEDS_FOLDER / str(seed), checkpoints / SEEDS_FOLDER / str(seed)
+        others[seed] = _fit_and_save(rows, again, dev, base, dtype, saved, kept, context)
     numbers = Numbers(compute_of(config.runtime), config.runtime.attention, dtype)
     after = _measure(dev, path, context)
-    return Trained(plan, result, before, after, pool, numbers, _device_name(config.runtime))
+    return Trained(plan, result, before, after, pool, numbers, _device_name(config.runtime), others)
+
+
+def _fit_and_save(
+    rows: TrainingRows,
+    plan: TrainingPlan,
+    dev: DevSet,
+    base: Path,
+    dtype: Dtype,
+    path: Path,
+    checkpoints: Path,
+    context: Context,
+) -> Fit:
+    """Train with the seed of the plan; the model is out of memory again afterwards."""
+    from embedtune.train.fit import fit
+    from embedtune.train.model import save_model, trainable_model, trained_model
+
+    config = context.config
+    model = trainable_model(base, config, plan.seed)
+    result = fit(model, rows, plan, dev, config, checkpoints, context.progress)
+    tuned = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
+    save_model(tuned, dtype, path)
+    return result
 
 
 def _measure(dev: DevSet, model: Path, context: Context) -> dict[int, float]:

@@ -1,12 +1,12 @@
 """A finished training run: its record, its figures for the report, and its warnings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.encoders.precision import Compute, Dtype
-from embedtune.core.records.training import DevPoint, KeptStep, SizeComparison, Training, TrainingStep
+from embedtune.core.records.training import DevPoint, KeptStep, OtherSeed, SizeComparison, Training, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.train.plan import TrainingPlan
 
@@ -30,6 +30,11 @@ class Fit:
     steps: tuple[TrainingStep, ...]
     dev: tuple[DevPoint, ...]
     rows_per_second: float
+
+    @property
+    def best_dev(self) -> float | None:
+        """NDCG@10 on dev when the kept checkpoint was measured; None without dev questions."""
+        return {entry.step: entry.ndcg_at_10 for entry in self.dev}.get(self.best_step)
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Trained:
         pool: What checkpoints were ranked among; None: the whole corpus.
         numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
+        others: The trainings with other seeds, by seed.
     """
 
     plan: TrainingPlan
@@ -81,6 +87,7 @@ class Trained:
     pool: Pool | None
     numbers: Numbers
     device: str
+    others: dict[int, Fit] = field(default_factory=dict)
 
     def record(self) -> Training:
         """Return the content of training.json."""
@@ -103,6 +110,10 @@ class Trained:
             precision=self.numbers.precision,
             attention=self.numbers.attention,
             weights=self.numbers.weights,
+            seeds=tuple(
+                OtherSeed(seed=seed, step=fit.best_step, dev_ndcg_at_10=fit.best_dev)
+                for seed, fit in self.others.items()
+            ),
             matryoshka=table if len(table) > 1 else (),
         )
 
@@ -155,5 +166,5 @@ class Trained:
         """Return how much nDCG@10 on dev changed when the weights were saved; None if that was not measured."""
         if self.pool is not None:
             return None  # the checkpoint was measured among fewer passages
-        trained = {entry.step: entry.ndcg_at_10 for entry in self.fit.dev}.get(self.fit.best_step)
+        trained = self.fit.best_dev
         return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def helm() -> str:
     pytest.skip("helm is not installed")
 
 
+@cache
 def template(helm: str, *settings: str, files: tuple[str, ...] = (), apis: tuple[str, ...] = ()) -> str:
     """Return the manifests of an installation named embedtune; raise helm's error message if it fails."""
     command = [helm, "template", "embedtune", str(CHART), "--namespace", "serving"]

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from tests.charts.conftest import Render, find_tool, template
+from embedtune.serve.pod import pod_ports
+from tests.charts.conftest import Render, containers, environment, find_tool, template
 
 SELECTOR = {
     "app.kubernetes.io/name": "triton",
@@ -14,7 +15,7 @@ SELECTOR = {
 EVERYTHING = (
     "autoscaling.enabled=true",
     "serviceMonitor.enabled=true",
-    "service.triton=true",
+    "triton.open={grpc,http}",
     "gateway.apiKeySecret=endpoint",
     "deployers[0].name=pipeline-runner",
     "deployers[0].namespace=kubeflow",
@@ -25,6 +26,10 @@ EVERYTHING = (
     "priorityClassName=high",
     "nodeSelector.pool=cpu",
 )
+
+
+def tcp(port: int) -> dict[str, int | str]:
+    return {"port": port, "protocol": "TCP"}
 
 
 def test_every_selector_matches_the_serving_pods_and_no_others(render: Render) -> None:
@@ -90,12 +95,45 @@ def test_the_disruption_budget_allows_draining_a_node_even_with_one_pod(render: 
 def test_only_the_gateway_can_be_reached_from_outside_a_pod(render: Render) -> None:
     objects = render()
     assert [port["name"] for port in objects["Service"]["spec"]["ports"]] == ["http"]
-    assert objects["NetworkPolicy"]["spec"]["ingress"] == [{"ports": [{"port": "http"}]}]
+    assert objects["NetworkPolicy"]["spec"]["ingress"] == [{"ports": [tcp(8080)]}]
+    assert environment(containers(objects)["triton"])["EMBEDTUNE_TRITON_OPEN"] == ""
+
+
+@pytest.mark.parametrize(
+    ("opened", "ports"),
+    [("{grpc}", {"triton-grpc": 8001}), ("{grpc,http}", {"triton-http": 8000, "triton-grpc": 8001})],
+)
+def test_one_value_opens_tritons_ports(render: Render, opened: str, ports: dict[str, int]) -> None:
+    objects = render(f"triton.open={opened}")
+    service = {port["name"]: port["targetPort"] for port in objects["Service"]["spec"]["ports"]}
+    assert service == {"http": 8080, **ports}
+    (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
+    assert rule == {"ports": [tcp(8080), *map(tcp, ports.values())]}
+    variable = environment(containers(objects)["triton"])["EMBEDTUNE_TRITON_OPEN"]
+    assert f"{{{variable}}}" == opened
+    pod_ports({"EMBEDTUNE_TRITON_OPEN": variable})
+
+
+def test_no_port_is_named_since_names_of_a_sidecars_ports_need_kubernetes_1_32(render: Render) -> None:
+    objects = render(*EVERYTHING)
+    assert all(isinstance(port["targetPort"], int) for port in objects["Service"]["spec"]["ports"])
+    rules = objects["NetworkPolicy"]["spec"]
+    for rule in [*rules["ingress"], *rules["egress"]]:
+        assert all(isinstance(port["port"], int) for port in rule.get("ports", []))
+    for item in containers(objects).values():
+        probes = [item.get(f"{kind}Probe", {}) for kind in ("startup", "readiness", "liveness")]
+        assert all(isinstance(probe["httpGet"]["port"], int) for probe in probes if "httpGet" in probe)
 
 
 def test_a_pod_reaches_only_dns_and_the_object_store(render: Render) -> None:
-    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-    assert render()["NetworkPolicy"]["spec"]["egress"] == [names, {"ports": [{"port": 9000}]}]
+    names = {
+        "ports": [{"port": 53, "protocol": "UDP"}, tcp(53)],
+        "to": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
+            {"ipBlock": {"cidr": "169.254.20.10/32"}},
+        ],
+    }
+    assert render()["NetworkPolicy"]["spec"]["egress"] == [names, {"ports": [tcp(9000)]}]
     named = render(*EVERYTHING)["NetworkPolicy"]["spec"]["egress"]
     assert named == [names, {"to": [{"namespaceSelector": {"matchLabels": {"team": "storage"}}}]}]
 
@@ -105,19 +143,58 @@ def test_a_storage_endpoint_without_a_port_has_the_default_port_of_its_scheme(
     render: Render, secure: str, port: int
 ) -> None:
     objects = render("storage.endpoint=s3.example.org", f"storage.secure={secure}")
-    assert objects["NetworkPolicy"]["spec"]["egress"][1] == {"ports": [{"port": port}]}
+    assert objects["NetworkPolicy"]["spec"]["egress"][1] == {"ports": [tcp(port)]}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "rule"),
+    [
+        (
+            "10.1.2.3:9000",
+            {"ports": [{"port": 9000, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]},
+        ),
+        # The store's pods may listen on another port than their Service.
+        (
+            "minio.store.svc:80",
+            {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "store"}}}]},
+        ),
+        (
+            "minio.store.svc.cluster.local:9000",
+            {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "store"}}}]},
+        ),
+        ("s3.example.org:9000", {"ports": [{"port": 9000, "protocol": "TCP"}]}),
+    ],
+)
+def test_the_object_store_is_recognised_by_its_address(
+    render: Render, endpoint: str, rule: dict[str, object]
+) -> None:
+    objects = render(f"storage.endpoint={endpoint}")
+    assert objects["NetworkPolicy"]["spec"]["egress"][1:] == [rule]
+
+
+def test_more_egress_can_be_allowed(render: Render) -> None:
+    objects = render("networkPolicy.egress[0].ports[0].port=3128")
+    assert objects["NetworkPolicy"]["spec"]["egress"][2:] == [{"ports": [{"port": 3128}]}]
+
+
+def test_metrics_do_not_open_the_api_to_everybody_when_clients_are_named(render: Render) -> None:
+    named = ("serviceMonitor.enabled=true", "networkPolicy.clients[0].podSelector.matchLabels.app=search")
+    with pytest.raises(ValueError, match=r"networkPolicy\.scrapers: name who scrapes"):
+        render(*named)
+    policy = render(*named, "networkPolicy.scrapers[0].podSelector.matchLabels.app=prometheus")["NetworkPolicy"]
+    assert all(rule["from"] for rule in policy["spec"]["ingress"])
 
 
 def test_only_named_clients_named_scrapers_and_the_helm_test_have_access(render: Render) -> None:
     clients, scrapers = render(*EVERYTHING)["NetworkPolicy"]["spec"]["ingress"]
-    assert clients["ports"] == [{"port": "http"}, {"port": "triton-http"}, {"port": "triton-grpc"}]
+    assert clients["ports"] == [tcp(8080), tcp(8000), tcp(8001)]
     tests = {"app.kubernetes.io/instance": "embedtune", "app.kubernetes.io/component": "test"}
     assert clients["from"] == [
         {"namespaceSelector": {"matchLabels": {"team": "search"}}},
         {"podSelector": {"matchLabels": tests}},
     ]
     assert render()["Pod"]["metadata"]["labels"].items() >= tests.items()
-    assert scrapers["ports"] == [{"port": "http"}, {"port": "metrics"}]
+    assert scrapers["ports"] == [tcp(8080), tcp(8002)]
     assert scrapers["from"] == [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
 
 

@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +89,32 @@ def test_a_failed_download_says_why_in_the_pods_status(render: Render) -> None:
 def test_a_pod_is_ready_when_triton_and_the_gateway_are(render: Render) -> None:
     found = containers(render("triton.startupSeconds=90"))
     triton, gateway = found["triton"], found["gateway"]
-    assert triton["startupProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": "triton-http"}
+    assert "GET /v2/health/ready HTTP/1.0" in triton["startupProbe"]["exec"]["command"][2]
     assert triton["startupProbe"]["periodSeconds"] * triton["startupProbe"]["failureThreshold"] == 90
-    assert triton["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": "triton-http"}
-    assert triton["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": "triton-http"}
-    assert gateway["readinessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
+    assert "GET /v2/health/ready HTTP/1.0" in triton["readinessProbe"]["exec"]["command"][2]
+    assert "GET /v2/health/live HTTP/1.0" in triton["livenessProbe"]["exec"]["command"][2]
+    assert gateway["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8080}
     # Not /health: a gateway is not broken because Triton is.
-    assert gateway["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": "http"}
+    assert gateway["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": 8080}
+
+
+@pytest.mark.parametrize(("status", "passes"), [(200, True), (400, False), (None, False)])
+def test_the_probe_of_triton_asks_it_inside_the_pod(render: Render, status: int | None, passes: bool) -> None:
+    class Triton(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/v2/health/live" else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    command = containers(render())["triton"]["livenessProbe"]["exec"]["command"]
+    with HTTPServer(("127.0.0.1", 0), Triton) as server:
+        port = server.server_port if status else 9
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run([*command[:2], command[2].replace("/8000", f"/{port}")], check=False)
+        server.shutdown()
+    assert (done.returncode == 0) is passes
 
 
 def test_a_pod_that_ends_still_answers_until_proxies_know_and_requests_are_done(render: Render) -> None:

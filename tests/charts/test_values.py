@@ -27,6 +27,7 @@ FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # passed 
         ("image.tag=latest", "'not' failed"),
         ("deployers[0].name=a", "missing property 'namespace'"),
         ("replicas=two", "got string, want integer"),
+        ("triton.open={metrics}", "value must be one of 'grpc', 'http'"),
     ],
 )
 def test_a_wrong_value_is_refused(render: Render, setting: str, complaint: str) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Promotion, Verdict
 from embedtune.evaluate.intervals import Sampling
+from embedtune.evaluate.lexical_leak import LexicalLeak
 from embedtune.evaluate.verdict import deciding_set, verdict_of, verdict_record
 from tests.support.evaluation_records import MEASURED, interval
 
@@ -51,6 +52,25 @@ def test_a_win_never_hides_a_loss(shapes):
     assert (verdict is Verdict.REGRESSION) == lost
     if verdict is Verdict.WIN:
         assert intervals["0"].low > 0
+
+
+@pytest.mark.parametrize(
+    ("leak", "caution"),
+    [
+        (None, ""),
+        (LexicalLeak("synthetic", 0.4, 0.8, 0.7), ""),
+        (LexicalLeak("synthetic", 0.7, 0.8, 0.7), "embedtune eval-set"),
+        (LexicalLeak("hand", 0.7, 0.8, 0.7), "The hand questions copy their passages"),
+    ],
+)
+def test_a_deciding_set_that_matching_words_answers_is_named_in_the_verdict(leak, caution):
+    name = leak.name if leak else "synthetic"
+    record = verdict_record({name: {"ndcg@10": UP}}, None, name, SAMPLING, MEASURED, leak)
+    assert caution in record.caution
+    assert bool(record.caution) == bool(caution)
+    # A set of people's questions is there already.
+    assert ("embedtune eval-set" in record.caution) == (caution == "embedtune eval-set")
+    assert record.verdict is Verdict.WIN  # the rule stays the rule
 
 
 @pytest.mark.parametrize(

@@ -141,16 +141,16 @@ def test_the_cost_ceiling_stops_the_run_and_is_not_exceeded(world):
         "price_out": 1000.0,
     }
     with pytest.raises(GateError, match="cost ceiling"):
-        world.run(llm=llm, max_cost=30.0)
+        world.run(llm=llm, max_cost=15.0)
     spent = sum(reply.prompt_tokens + reply.completion_tokens for reply in replies_in(world.cache)) / 1000
-    assert 0 < spent <= 30.0
+    assert 0 < spent <= 15.0
     # The ceiling is one for all runs with these chunks: the same command spends at most what is left of it.
     with pytest.raises(GateError, match="earlier runs with the same chunks included"):
-        world.run(llm=llm, max_cost=30.0)
+        world.run(llm=llm, max_cost=15.0)
     again = sum(reply.prompt_tokens + reply.completion_tokens for reply in replies_in(world.cache)) / 1000
-    assert spent <= again <= 30.0
+    assert spent <= again <= 15.0
     report = world.run(llm=llm)
-    assert report.cost_usd > 30.0 - spent
+    assert report.cost_usd > 15.0 - spent
     assert report.notes[-1] == f"earlier runs with the same chunks had spent {again:.2f} USD"
 
 

@@ -14,12 +14,15 @@ from embedtune.generate.filters import (
     Corpus,
     by_scores,
     not_from_example,
+    not_mostly_copied,
     plain_sense,
     round_trip,
     with_ranks,
     without_duplicates,
+    without_same_words,
 )
-from embedtune.generate.prompts import load_prompt
+from embedtune.generate.prompts import load_prompt, own_prompt
+from embedtune.generate.requests import Judgement
 from embedtune.generate.stage import rank_limit
 from tests.support.passages_world import SETTINGS, question
 from tests.support.word_encoder import WordEncoder
@@ -38,7 +41,14 @@ TEXTS = {"a": "Kiln > Limits\nThe kiln may not be hotter than 80 degrees.", "b":
         ("kiln " * 61, "too_long"),
         ("what does the passage say about the kiln", "mentions_passage"),
         ("how hot is the kiln according to this Document", "mentions_passage"),
+        ("which limit is mentioned in the given text", "mentions_passage"),
         ("which passage leads to the kiln", ""),
+        ("How do I reject the document in SAP?", ""),
+        ("the text on the label is gone", ""),
+        ("this section of the pipe is cold", ""),
+        ("Wie lehne ich das Dokument in SAP ab?", ""),
+        ("comment refuser le document dans SAP ?", ""),
+        ("文書を却下するには", ""),
         ("The kiln may not be hotter than 80 degrees.", "copied"),
         ("the KILN may not be hotter than 80 degrees?", "copied"),
         ("kiln may not be", ""),  # people do search with four words that are next to each other in the text
@@ -46,6 +56,46 @@ TEXTS = {"a": "Kiln > Limits\nThe kiln may not be hotter than 80 degrees.", "b":
 )
 def test_plain_sense(text, reason):
     assert plain_sense(question(text), TEXTS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("so the kiln may not be hotter than 80 degrees?", "copied"),  # one word of ten is new
+        ("why must it be that the kiln may not be hotter", ""),  # four words of ten are new
+        ("kiln may not be", ""),
+    ],
+)
+def test_a_question_most_of_which_is_copied_is_rejected_after_the_judge(text, reason):
+    assert plain_sense(question(text), TEXTS).reason == ""
+    assert not_mostly_copied(question(text), TEXTS).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "reason"),
+    [
+        ("Der Ofen darf nicht heißer als 80 Grad sein", "Der Ofen darf nicht heißer als 80 Grad sein.", "copied"),
+        ("Ofen zu heiß", "Der Ofen darf nicht heißer als 80 Grad sein.", ""),
+        ("乾燥炉最高温度", "乾燥炉最高温度は八十度である。", ""),  # a term: seven characters, each of them a word
+        (
+            "乾燥炉最高温度八十度以上禁止運転停止手順確認者",
+            "乾燥炉最高温度八十度以上禁止運転停止手順確認者。",
+            "copied",
+        ),
+    ],
+)
+def test_copies_are_found_in_any_language_but_a_term_is_no_copy(text, passage, reason):
+    assert plain_sense(question(text), {"a": passage}).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("needed", "reason"),
+    [(None, ""), ({1, 2}, ""), ({1, 2, 3}, ""), ({2}, "not_multi_hop"), (set(), "not_multi_hop")],
+)
+def test_a_question_that_does_not_need_all_its_passages_is_no_multi_hop_question(needed, reason):
+    judgement = Judgement((9, 9, 9, 9), None if needed is None else frozenset(needed))
+    found = question(chunk_ids=("a", "b"), hop_facts=("x", "y"), scores=()).judged(judgement)
+    assert (found.reason, found.scores) == (reason, (9, 9, 9, 9))
 
 
 def test_a_question_without_an_answer_is_empty():
@@ -68,9 +118,9 @@ def test_a_question_about_a_bundle_needs_a_fact_from_every_passage(facts, reason
     ("text", "passage", "reason"),
     [
         ("how hot may the kiln get", "The kiln", ""),
-        ("how hot may the Norvo kiln get", "The kiln", "from_example"),
-        ("how hot may the Norvo kiln get", "Kilns of NORVO", ""),  # the documents really use this name
-        ("how hot may the Norvo kiln get in Tallo?", "Kilns of NORVO", "from_example"),
+        ("how hot may the Velarin kiln get", "The kiln", "from_example"),
+        ("how hot may the Velarin kiln get", "Kilns of VELARIN", ""),  # the documents really use this name
+        ("how hot may the Velarin kiln get, ticket 4471?", "Kilns of VELARIN", "from_example"),
     ],
 )
 def test_a_name_from_the_prompts_example_is_refused_unless_the_passage_has_it(text, passage, reason):
@@ -79,8 +129,9 @@ def test_a_name_from_the_prompts_example_is_refused_unless_the_passage_has_it(te
 
 @pytest.mark.parametrize("name", sorted(EXAMPLE_NAMES))
 def test_the_example_names_are_in_the_prompts(name):
-    texts = " ".join(text for _, text in load_prompt("generate_single").fixed).casefold()
-    assert name in texts
+    sample = own_prompt("generate_single", "sample")
+    texts = " ".join(text for prompt in (load_prompt("generate_single"), sample) for _, text in prompt.fixed)
+    assert name in texts.casefold()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +178,20 @@ def test_among_duplicates_the_test_question_is_kept_then_the_better_one_then_the
     }
     same = [question("b", question_id="2"), question("a", question_id="1")]
     assert reasons(without_duplicates(same, vectors[:2], 0.9)) == {"b": "duplicate", "a": ""}
+
+
+def test_questions_in_the_passages_own_words_are_rejected_above_the_limit():
+    texts = {"a": "hot kiln", "b": "cold kiln"}
+    found = [
+        question("hot kiln"),
+        question("hot oven"),
+        question("hot", chunk_ids=("b",)),
+        question("kiln", reason="x"),
+    ]
+    # "hot oven": ln 2 of ln 2 + ln 6 = 0.28 (the words are in 1 and 0 of 2 passages).
+    assert [one.reason for one in without_same_words(found, texts, 0.27)] == ["same_words", "same_words", "", "x"]
+    assert [one.reason for one in without_same_words(found, texts, 0.28)] == ["same_words", "", "", "x"]
+    assert [one.reason for one in without_same_words(found, texts, 1.0)] == ["", "", "", "x"]
 
 
 def test_a_rejected_question_makes_no_other_question_a_duplicate():

@@ -10,6 +10,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.generate.ask_llm import Writers, write_questions
 from embedtune.generate.estimate import estimate_calls
 from embedtune.generate.passages import read_passages
+from embedtune.generate.prompts import prompts_of
 from embedtune.generate.questions import Question
 from embedtune.generate.recording import _copy_replies, replayed_calls
 from embedtune.generate.reply_source import open_reply_source
@@ -31,7 +32,7 @@ def test_a_replay_of_the_shipped_recording_misses_only_the_call_that_got_no_repl
     async def replay() -> tuple[list[Question], Usage]:
         generator = LLMClient(source.generator, None, source.cache, replay=True)
         judge = LLMClient(source.judge, None, source.cache, replay=True)
-        writers = Writers(generator, judge, source.unanswered)
+        writers = Writers(generator, judge, prompts_of(config.generate), source.unanswered)
         questions = await write_questions(calls, writers, config.generate.max_failed_share, SilentProgress())
         return questions, generator.usage + judge.usage
 
@@ -56,7 +57,7 @@ def test_an_estimate_from_a_few_replies_is_within_a_quarter_of_the_recorded_run(
     real = source.cache._db.execute(query).fetchone()
     # Twelve of the 138 calls, as if a run had been interrupted early; nothing is known about the other bundles.
     with ResponseCache(cache / "llm.sqlite") as few:
-        _copy_replies(calls[::12], live.generate, source.cache, few)
+        _copy_replies(calls[::12], live.generate, prompts_of(live.generate), source.cache, few)
     found = estimate_calls(tmp_path / "chunks", live, Secrets(), cache)
     estimated = (found.calls, found.prompt_tokens, found.completion_tokens)
     assert 15 <= found.measured <= 24

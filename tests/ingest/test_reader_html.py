@@ -77,6 +77,19 @@ def test_footnote_marks_are_not_glued_to_words_and_numbers() -> None:
     assert [block.text for block in read(page)] == ["Close it at 25 [1] bar, 10^3 times."]
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        '<a epub:type="noteref" href="#f1">1</a>',
+        '<a role="doc-noteref" href="#f1"><sup>1</sup></a>',
+        '<sup><a epub:type="noteref" href="#f1">[1]</a></sup>',
+    ],
+)
+def test_the_mark_of_a_note_stands_apart_from_its_sentence(mark: str) -> None:
+    page = f"<p>Close it at 25 bar.{mark} Then wait.</p>"
+    assert [block.text for block in read(page.encode())] == ["Close it at 25 bar. [1] Then wait."]
+
+
 def test_numbers_of_a_list_are_those_that_are_shown() -> None:
     page = b"<ol start=5><li>five<li value=9>nine<li>ten</ol><ol start=x><li>one</ol>"
     assert [block.text for block in read(page)] == ["5. five", "9. nine", "10. ten", "1. one"]

@@ -150,6 +150,7 @@ def recorded(cache: ResponseCache) -> list[dict[str, Any]]:
         ("invalid_json", "invalid JSON", "line 1 column", 2),
         ("wrong_schema", "wrong schema", "words: Field required", 2),
         ("truncated", "cut off", "max_tokens 2048", 2),
+        ("truncated_unsaid", "cut off", "in the middle of its JSON", 2),
         ("empty", "invalid JSON", "empty", 2),
         ("refusal", "refused", "I cannot help with that.", 1),
     ],

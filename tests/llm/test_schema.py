@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from embedtune.llm.schema import Problem, json_part, read_as, repair_messages, strict_schema, with_schema_in_prompt
+from embedtune.llm.schema import (
+    Problem,
+    ends_early,
+    json_part,
+    read_as,
+    repair_messages,
+    strict_schema,
+    with_schema_in_prompt,
+)
 
 
 class Leaf(BaseModel):
@@ -101,6 +109,32 @@ def test_the_problem_with_a_reply_is_named(text: str, kind: str, detail: str) ->
     assert isinstance(answer, Problem)
     assert answer.kind == kind
     assert detail in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "early"),
+    [
+        ('{"a": [{"b": 1}, {"b"', True),
+        ('{"a": "the press is', True),
+        ('```json\n{"a": {"b": 1}\n```', True),
+        ('<think>{"a"</think>{"a": 1', True),
+        ('{"a": 1}', False),
+        ('{"a": 1} and more {', False),
+        ('{"a": 1,}', False),
+        ('{"a": "x", "b: 1}', False),
+        ("no object", False),
+        ("", False),
+    ],
+)
+def test_a_reply_that_ends_within_its_object_is_told_from_one_that_is_wrong(text: str, early: bool) -> None:
+    assert ends_early(text) is early
+
+
+def test_line_breaks_within_strings_are_accepted() -> None:
+    assert read_as(Leaf, '{"title": "two\nlines\tand a tab", "kind": "b"}') == Leaf(
+        title="two\nlines\tand a tab", kind="b"
+    )
+    assert isinstance(read_as(Leaf, '{"title": "two\nlines", "kind": "b",}'), Problem)
 
 
 def test_a_reply_with_a_lone_surrogate_is_a_problem_and_not_a_crash() -> None:

@@ -33,4 +33,5 @@ def make_verdict(
         reasons=(),
         promotion=Promotion(against=against, verdict=outcome, better=outcome is Verdict.WIN, delta=DELTA),
         measured=MEASURED,
+        caution="",
     )

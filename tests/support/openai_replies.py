@@ -27,7 +27,7 @@ HTTP_FAULTS = (
     "no_choices",
 )
 # Content level: a well-formed completion whose text is unusable.
-CONTENT_FAULTS = ("invalid_json", "truncated", "wrong_schema", "empty", "refusal")
+CONTENT_FAULTS = ("invalid_json", "truncated", "truncated_unsaid", "wrong_schema", "empty", "refusal")
 # Unusual, but usable.
 ODDITIES = ("no_usage", "fenced")
 
@@ -108,8 +108,7 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
         case "object":
             return {name: _instance(c, definitions, rng, words) for name, c in node.get("properties", {}).items()}
         case "array":
-            least, most = node.get("minItems", 1), node.get("maxItems", max(3, node.get("minItems", 1)))
-            return [_instance(node["items"], definitions, rng, words) for _ in range(rng.randint(least, most))]
+            return _array(node, definitions, rng, words)
         case "integer" | "number":
             low, high = node.get("minimum", 0), node.get("maximum", 10)
             return rng.randint(
@@ -123,6 +122,14 @@ def _instance(node: Body, definitions: Body, rng: random.Random, words: list[str
     return " ".join(words[start : start + rng.randint(4, 9)])
 
 
+def _array(node: Body, definitions: Body, rng: random.Random, words: list[str]) -> list[Any]:
+    items = node["items"]
+    if items.get("minimum") == 1 and "minItems" not in node:
+        return list(range(1, items["maximum"] + 1))  # the judge of a bundle: every passage is needed
+    least, most = node.get("minItems", 1), node.get("maxItems", max(3, node.get("minItems", 1)))
+    return [_instance(items, definitions, rng, words) for _ in range(rng.randint(least, most))]
+
+
 def completion(text: str, fault: Fault, call: Call) -> Body:
     """Return the body of a completion; a token is a word here, so that tests can count by hand."""
     prompt_tokens = sum(len(str(message["content"]).split()) for message in call.body["messages"])
@@ -130,9 +137,11 @@ def completion(text: str, fault: Fault, call: Call) -> Body:
     finish = "stop"
     match fault:
         case "invalid_json":
-            message["content"] = text[: len(text) // 2] + "\x1b[31m oops"
+            message["content"] = text[: len(text) // 2] + "\x1b[31m oops}"
         case "truncated":
             message["content"], finish = text[: len(text) // 2], "length"
+        case "truncated_unsaid":
+            message["content"] = text[: len(text) // 2]
         case "empty":
             message["content"] = None
         case "refusal":

@@ -148,6 +148,7 @@ def _model(work: Path, config: Config) -> None:
         precision="fp32",
         attention="auto",
         weights="fp32",
+        seeds=(),
         matryoshka=(),
     )
     with write_artifact(work / "model", "model", _provenance(work, config, "train", "triplets")) as draft:

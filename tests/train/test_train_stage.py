@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.errors import ContractError, GateError
+from embedtune.core.errors import ConfigError, ContractError, GateError
 from embedtune.core.progress import SilentProgress
 from embedtune.train.dev import DevSet
 from embedtune.train.fit import newest_checkpoint
@@ -261,3 +261,27 @@ def _assert_equal(left, right):
     assert left.keys() == right.keys()
     for name, value in left.items():
         assert value.tobytes() == right[name].tobytes(), name
+
+
+def test_further_seeds_are_trained_like_runs_of_their_own_and_survive_an_interruption(world, tmp_path):
+    """Two epochs are 6 steps: the interruption comes in the second training."""
+    config = tiny_config(world, seeds=3, lora={"rank": 4})
+    with pytest.raises(KeyboardInterrupt):
+        train(world, tmp_path / "three", config, Interrupt(10))
+    train(world, tmp_path / "three", config)
+    for seed in (43, 44):
+        alone = tiny_config(world, lora={"rank": 4}).model_copy(update={"seed": seed})
+        train(world, tmp_path / str(seed), alone)
+        _assert_equal(weights(tmp_path / str(seed)), weights(tmp_path / "three" / "seeds" / str(seed)))
+    train(world, tmp_path / "one", tiny_config(world, lora={"rank": 4}))
+    _assert_equal(weights(tmp_path / "one"), weights(tmp_path / "three"))
+    record, own = record_of(tmp_path / "three"), record_of(tmp_path / "43")
+    assert [entry.seed for entry in record.seeds] == [43, 44]
+    assert record.seeds[0].step == own.best.step
+    assert record.seeds[0].dev_ndcg_at_10 == pytest.approx(own.best.ndcg_at_10)
+    assert not list((tmp_path / "cache-three" / "train").iterdir())
+
+
+def test_two_seeds_are_refused(world):
+    with pytest.raises(ConfigError, match=r"train.*seeds must be 1 or at least 3"):
+        tiny_config(world, seeds=2)

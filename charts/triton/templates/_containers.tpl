@@ -36,6 +36,14 @@
     - {name: tmp, mountPath: /tmp}
 {{- end -}}
 
+{{/*
+Asks Triton inside the pod: its HTTP port may listen on loopback only, where kubelet's own probes cannot reach it.
+*/}}
+{{- define "triton.probe" -}}
+{{- $request := printf `exec 3<>/dev/tcp/127.0.0.1/8000; printf "GET /v2/health/%s HTTP/1.0\r\n\r\n" >&3; read -r line <&3; [[ $line == *" 200 "* ]]` . -}}
+{{- list "bash" "-c" $request | toJson -}}
+{{- end -}}
+
 {{/* Triton: a sidecar (an init container that keeps running), so it is warm before the gateway starts and stops after it. */}}
 {{- define "triton.serverContainer" -}}
 - name: triton
@@ -43,22 +51,22 @@
   image: {{ include "triton.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [python, -m, embedtune.serve.pod, /release]
-  ports:
-    - {name: triton-http, containerPort: 8000}
-    - {name: triton-grpc, containerPort: 8001}
-    - {name: metrics, containerPort: 8002}
+  {{- $open := concat .Values.triton.open (ternary (list "metrics") list .Values.serviceMonitor.enabled) }}
+  env:
+    - name: EMBEDTUNE_TRITON_OPEN
+      value: {{ join "," $open | quote }}
   startupProbe:
-    httpGet: {path: /v2/health/ready, port: triton-http}
+    exec: {command: {{ include "triton.probe" "ready" }}}
     periodSeconds: 2
-    timeoutSeconds: 2
+    timeoutSeconds: 5
     failureThreshold: {{ div (add .Values.triton.startupSeconds 1) 2 }}
   readinessProbe:
-    httpGet: {path: /v2/health/ready, port: triton-http}
+    exec: {command: {{ include "triton.probe" "ready" }}}
     periodSeconds: 5
     timeoutSeconds: 5
     failureThreshold: 3
   livenessProbe:
-    httpGet: {path: /v2/health/live, port: triton-http}
+    exec: {command: {{ include "triton.probe" "live" }}}
     periodSeconds: 10
     timeoutSeconds: 10
     failureThreshold: 6
@@ -98,18 +106,18 @@
         secretKeyRef: {name: {{ . }}, key: api-key}
   {{- end }}
   ports:
-    - {name: http, containerPort: 8080}
+    - containerPort: 8080
   startupProbe:
-    httpGet: {path: /health/live, port: http}
+    httpGet: {path: /health/live, port: 8080}
     periodSeconds: 1
     failureThreshold: 120
   readinessProbe:
-    httpGet: {path: /health, port: http}
+    httpGet: {path: /health, port: 8080}
     periodSeconds: 5
     timeoutSeconds: 5
     failureThreshold: 3
   livenessProbe:
-    httpGet: {path: /health/live, port: http}
+    httpGet: {path: /health/live, port: 8080}
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6

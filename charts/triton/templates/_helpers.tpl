@@ -60,3 +60,27 @@ queue
 cpu
 {{- end -}}
 {{- end -}}
+
+{{/* The egress rule for the object store. A policy sees the address and port of the store's pods, not of a Service. */}}
+{{- define "triton.storageEgress" -}}
+{{- $endpoint := splitList ":" .Values.storage.endpoint -}}
+{{- $host := first $endpoint -}}
+{{- $port := ternary "443" "80" .Values.storage.secure -}}
+{{- if gt (len $endpoint) 1 }}{{ $port = last $endpoint }}{{ end -}}
+{{- $named := regexReplaceAll `^[^.]+\.([^.]+)\.svc(\.cluster\.local)?\.?$` $host "${1}" -}}
+{{- if .Values.networkPolicy.storage -}}
+- to:
+    {{- toYaml .Values.networkPolicy.storage | nindent 4 }}
+{{- else if regexMatch `^[0-9]+(\.[0-9]+){3}$` $host -}}
+- ports:
+    - {port: {{ $port }}, protocol: TCP}
+  to:
+    - ipBlock: {cidr: {{ $host }}/32}
+{{- else if ne $named $host -}}
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ $named }}}}
+{{- else -}}
+- ports:
+    - {port: {{ $port }}, protocol: TCP}
+{{- end -}}
+{{- end -}}

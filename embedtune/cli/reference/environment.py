@@ -41,11 +41,40 @@ CREDENTIALS = (
     ),
     Variable("AWS_ACCESS_KEY_ID", "every command that reads `s3://`; the pods", "Access key of the object store."),
     Variable("AWS_SECRET_ACCESS_KEY", "the same", "Secret key of the object store."),
+    Variable("AWS_SESSION_TOKEN", "the same", "Session token of temporary keys of the object store."),
+    Variable(
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "the same, without keys",
+        "File with the token of a workload identity, exchanged for keys at the token service; `AWS_ROLE_ARN`, "
+        "`AWS_ROLE_SESSION_NAME` and `AWS_REGION` as for AWS's own tools. The cluster sets them.",
+    ),
+    Variable(
+        "AWS_ENDPOINT_URL_STS", "the same", "URL of the token service, if it is not AWS's (MinIO has its own)."
+    ),
+    Variable(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "the same, without keys",
+        "Where EKS Pod Identity hands out keys, with `AWS_CONTAINER_AUTHORIZATION_TOKEN` or `…_FILE`. The cluster "
+        "sets them.",
+    ),
+    Variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the same", "Where ECS hands out keys."),
+    Variable(
+        "AWS_CA_BUNDLE",
+        "the same",
+        "PEM file with the certificates that sign the object store's.",
+    ),
+    Variable("SSL_CERT_FILE", "the same", "The same, if `AWS_CA_BUNDLE` is not set."),
+    Variable(
+        "HTTPS_PROXY",
+        "the same",
+        "Proxy on the way to an object store with TLS; `HTTP_PROXY` without, `NO_PROXY` lists exceptions.",
+        "urllib",
+    ),
     Variable("HF_TOKEN", "whatever loads a base model", "Access token of the model hub.", "huggingface_hub"),
     Variable(
         "EMBEDTUNE_API_KEY",
         "the gateway; deploy, evaluate, reindex, helm test",
-        "The gateway demands this key from its clients (an empty one is refused); the commands send it to the endpoint.",
+        "The gateway demands this key from its clients and refuses an empty one; the commands send it to the endpoint.",
     ),
 )
 SERVING = (
@@ -55,6 +84,14 @@ SERVING = (
         "Triton's start, for releases with target tensorrt",
         "TensorRT version of this Triton. NVIDIA's images and `triton-gpu` set it.",
     ),
+    Variable(
+        "EMBEDTUNE_TRITON_OPEN",
+        "the pod's Triton",
+        "Which of its ports others may reach: any of http, grpc, metrics, separated by commas. The rest listen on "
+        "loopback.",
+    ),
+    Variable("EMBEDTUNE_TRITON_TLS_CERT", "Triton's start", "PEM file with the certificate of its gRPC port."),
+    Variable("EMBEDTUNE_TRITON_TLS_KEY", "Triton's start", "PEM file with the private key of that certificate."),
     Variable("EMBEDTUNE_RELEASE", "the pod's download", "Id of the release. `embedtune deploy` sets it."),
     Variable("EMBEDTUNE_RELEASES", "the pod's download", "s3://bucket/prefix of the releases."),
     Variable("EMBEDTUNE_S3_ENDPOINT", "the pod's download", "host:port of the object store."),

@@ -15,6 +15,10 @@ OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra", "bat
 OF_MODEL = ("price_in", "price_out")
 
 
+# The prompt files; a user's own file replaces one of them.
+PromptName = Literal["generate_single", "generate_multi", "judge", "judge_multi"]
+
+
 class LLMEndpointSettings(Section):
     """An OpenAI-compatible chat endpoint."""
 
@@ -120,6 +124,37 @@ class GenerateSettings(Section):
         default=None,
         description="Recording to replay instead of calling an LLM endpoint: a path, or `sample`.",
     )
+    domain: str | None = Field(
+        default=None,
+        description="What the documents are, for the LLM: `rental contracts and letters to tenants`.",
+    )
+    audience: str | None = Field(
+        default=None, description="Who searches them, for the LLM: `tenants, who do not know legal terms`."
+    )
+    language: str | None = Field(
+        default=None,
+        description="Language of the questions, in English (`German`). None: each passage's own language.",
+    )
+    personas: tuple[str, ...] = Field(
+        default=(),
+        description="Kinds of people who search, such as `a new colleague`; each question is written for one.",
+    )
+    example_queries: str | None = Field(
+        default=None,
+        description="Text file of real queries, one per line: the LLM sees a few per call, for their style. No "
+        "evaluation set may contain one of them.",
+    )
+    context_words: int = Field(
+        default=0,
+        ge=0,
+        le=500,
+        description="Words of the text before and after a chunk that the LLM sees too. 0: only its heading path.",
+    )
+    prompts: dict[PromptName, str] = Field(
+        default={},
+        description="Your own prompt files, by name; for the others the shipped ones are used. `sample`: as the "
+        "recording `sample` was made.",
+    )
     questions_per_chunk: int = Field(
         default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
     )
@@ -138,7 +173,7 @@ class GenerateSettings(Section):
         default=3, description="Maximum number of passages that a question needs (recipe: 1 to 3 hops)."
     )
     styles: Shares = Field(
-        default={"question": 0.4, "keywords": 0.25, "symptom": 0.2, "howto": 0.15},
+        default={"question": 0.55, "keywords": 0.15, "symptom": 0.15, "howto": 0.15},
         description="Proportions of the styles in which people actually search.",
     )
     query_types: Shares = Field(
@@ -169,6 +204,11 @@ class GenerateSettings(Section):
     min_score: float = Field(
         default=5.0, ge=1, le=10, description="Lowest value of each of the four scores that is accepted."
     )
+    max_word_overlap: Share = Field(
+        default=0.7,
+        description="Largest share, by BM25 weight, of a question's words that its passage may contain: "
+        "with more, matching words answers it. 1: no limit. Of people's questions, most are below 0.5.",
+    )
     duplicate_similarity: Share = Field(
         default=0.9, description="Cosine above which two questions count as duplicates (recipe: 0.9)."
     )
@@ -196,12 +236,19 @@ class GenerateSettings(Section):
         for name in ("styles", "query_types", "reasoning_types", "complexities"):
             if sum(getattr(self, name).values()) <= 0:
                 raise ValueError(f"{name} needs at least one positive share")
+        if self.mask is not None:
+            self._require_all_masked()
         if self.judge is not None:
             # A frozen model is changed here, while it is made: what is dumped and read again is complete.
             object.__setattr__(self, "judge", _complete_judge(self.llm, self.judge))
         if self.max_cost is not None and self.recording is None:
             self._require_prices()
         return self
+
+    def _require_all_masked(self) -> None:
+        for name in ("context_words", "example_queries"):
+            if getattr(self, name):
+                raise ValueError(f"mask covers the passages only: {name} would send other text as it is, unset it")
 
     def _require_prices(self) -> None:
         for name, endpoint in (("llm", self.llm), ("judge", self.judge or self.llm)):

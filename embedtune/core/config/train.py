@@ -44,6 +44,13 @@ class TrainSettings(Section):
     max_grad_norm: float = Field(
         default=1.0, gt=0, description="Norm to which gradients are clipped (recipe: 1.0)."
     )
+    seeds: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Number of trainings: with `seed`, whose model is kept, and with the numbers after it. Their "
+        "spread becomes part of the verdict's intervals. 1 or at least 3, and as many times the cost.",
+    )
     matryoshka: bool = Field(default=False, description="Train for every size in contract.dimensions.")
     lora: LoraSettings | None = Field(
         default=None, description="Train low-rank adapters instead of all weights; None: all weights."
@@ -76,4 +83,6 @@ class TrainSettings(Section):
     def _check(self) -> Self:
         if self.loss == "own_negatives" and self.negatives == 0:
             raise ValueError("loss own_negatives needs negatives >= 1")
+        if self.seeds == 2:
+            raise ValueError("seeds must be 1 or at least 3: two results do not show a spread")
         return self

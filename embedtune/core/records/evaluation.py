@@ -1,7 +1,8 @@
 """The four JSON files of the evaluation artifact: metrics, verdict, slices and examples.
 
 Dictionaries are keyed by the names of sets (as the user named them; the dataset's own test split is "synthetic"),
-of systems ("bm25", "base", "tuned", "champion", "endpoint") and of metrics ("ndcg@10").
+of systems ("bm25", "base", "tuned", "champion", "endpoint", and "seed-43" and the like for further training seeds)
+and of metrics ("ndcg@10").
 """
 
 from enum import StrEnum
@@ -142,10 +143,11 @@ class VerdictRecord(JsonRecord):
         reasons: One line per set: the difference, its interval, and on which side of 0 it is.
         promotion: The same rule applied to the live model.
         measured: Precision and size of the vectors.
+        caution: Why the deciding set says less than it seems: matching words is enough for it; or "".
     """
 
     NAME: ClassVar[str] = "verdict"
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     REMAKE: ClassVar[str] = _COMMAND
 
     verdict: Verdict
@@ -157,6 +159,7 @@ class VerdictRecord(JsonRecord):
     reasons: tuple[str, ...]
     promotion: Promotion
     measured: Measured
+    caution: str
 
 
 class Slice(Part):
@@ -186,10 +189,12 @@ class SetSlices(Part):
 
     Args:
         bm25_rank1_share: Share of the queries for which BM25 ranks a relevant passage first.
+        word_overlap: Mean weight of a query's words that its passage contains, from 0 to 1 (see evaluate).
         slices: Ordered by dimension and value.
     """
 
     bm25_rank1_share: float
+    word_overlap: float
     slices: tuple[Slice, ...]
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 class Rejection(StrEnum):
     """Codes in the column `reason` of rejected.parquet."""
 
+    NOTHING_TO_ASK = "nothing_to_ask"
     EMPTY = "empty"
     TOO_LONG = "too_long"
     MENTIONS_PASSAGE = "mentions_passage"
@@ -18,6 +19,7 @@ class Rejection(StrEnum):
     MIN_CONTEXT_SUPPORT = "min_context_support"
     MIN_OVERALL = "min_overall"
     FROM_EXAMPLE = "from_example"
+    SAME_WORDS = "same_words"
     DUPLICATE = "duplicate"
     LEAK = "leak"
     ROUND_TRIP = "round_trip"
@@ -26,6 +28,7 @@ class Rejection(StrEnum):
 
 
 REJECTION_TEXTS = {
+    Rejection.NOTHING_TO_ASK: "nothing (more) worth asking in the passage",
     Rejection.EMPTY: "question or answer is empty",
     Rejection.TOO_LONG: "too long",
     Rejection.MENTIONS_PASSAGE: "refers to the passage",
@@ -38,6 +41,7 @@ REJECTION_TEXTS = {
     Rejection.MIN_CONTEXT_SUPPORT: "context support too low",
     Rejection.MIN_OVERALL: "mean score too low",
     Rejection.FROM_EXAMPLE: "uses a name from the prompt's example",
+    Rejection.SAME_WORDS: "uses the passage's own words",
     Rejection.DUPLICATE: "duplicate of another question",
     Rejection.LEAK: "repeats a question of another split",
     Rejection.ROUND_TRIP: "neither search finds its passage",

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from embedtune.core.records.base import JsonRecord, Part
 
 TRAINING_FILE = "training.json"
+SEEDS_FOLDER = "seeds"  # of the model artifact: one model directory per further seed
 EVALUATION_MARK = "<!-- evaluation -->"  # in the model card; the report puts the figures there
 
 
@@ -41,6 +42,14 @@ class SizeComparison(Part):
     tuned: float
 
 
+class OtherSeed(Part):
+    """A further training with another seed; its model is in `seeds/SEED`."""
+
+    seed: int
+    step: int
+    dev_ndcg_at_10: float | None
+
+
 class Training(JsonRecord):
     """The course of a training run. It records no times, so that equal runs produce equal models.
 
@@ -55,11 +64,12 @@ class Training(JsonRecord):
         precision: Arithmetic of training and of the measurements on dev.
         attention: The setting `runtime.attention`.
         weights: Format that the saved weights are in.
+        seeds: The trainings with other seeds, which only show the spread; empty unless there are `train.seeds`.
         matryoshka: One entry per vector size; empty if the contract has only one or there are no dev questions.
     """
 
     NAME: ClassVar[str] = "training"
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     REMAKE: ClassVar[str] = "embedtune train"
 
     steps: tuple[TrainingStep, ...]
@@ -72,4 +82,5 @@ class Training(JsonRecord):
     precision: Literal["fp32", "bf16"]
     attention: str
     weights: Literal["fp32", "bf16", "fp16"]
+    seeds: tuple[OtherSeed, ...]
     matryoshka: tuple[SizeComparison, ...]

@@ -52,6 +52,10 @@ def _rewrite(root: Tag) -> None:
     """Turn into text what plain text would lose: line breaks in listings, and that a number is an exponent."""
     for line_break in root.select("pre br"):
         line_break.replace_with("\n")
+    for link in root.find_all("a"):
+        if link.get("role") == "doc-noteref" or "noteref" in str(link.get("epub:type", "")).split():
+            mark = link.parent if link.parent is not None and link.parent.name == "sup" else link
+            mark.replace_with(f" [{link.get_text().strip().strip('[]()')}]")
     for raised in root.find_all("sup"):
         if raised.find("a") is not None and _EXPONENT.match(raised.get_text().strip()):
             raised.replace_with(f" [{raised.get_text().strip()}]")  # the mark of a footnote

@@ -17,6 +17,7 @@ import urllib3
 from embedtune.core.errors import InputError
 from embedtune.serve.release.config_pbtxt import BACKENDS
 from embedtune.serve.release.record import Release
+from embedtune.serve.triton.exposure import GrpcTls, new_control_key, restriction_flags
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
 
@@ -27,14 +28,28 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
+LOOPBACK = "127.0.0.1"
+
+
 @dataclass(frozen=True)
 class Ports:
-    """The ports that Triton listens on, at 127.0.0.1 unless `address` says otherwise."""
+    """The ports that Triton listens on, and the address of each: by default none is reachable from elsewhere.
+
+    Args:
+        http: Port of HTTP. Before Triton 25.07 a single chunked request can end the server (docs/security.md).
+        grpc: Port of gRPC.
+        metrics: Port of the Prometheus metrics.
+        http_address: Address that HTTP listens on; 0.0.0.0: all.
+        grpc_address: The same for gRPC.
+        metrics_address: The same for the metrics.
+    """
 
     http: int = 8000
     grpc: int = 8001
     metrics: int = 8002
-    address: str = "127.0.0.1"
+    http_address: str = LOOPBACK
+    grpc_address: str = LOOPBACK
+    metrics_address: str = LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:
@@ -50,8 +65,18 @@ def free_ports(count: int) -> list[int]:
         return [int(sock.getsockname()[1]) for sock in sockets]
 
 
-def server_command(release: Release, installation: Installation, ports: Ports) -> list[str]:
+def server_command(
+    release: Release, installation: Installation, ports: Ports, key: str, tls: GrpcTls | None = None
+) -> list[str]:
     """Return the command that serves a release.
+
+    Args:
+        release: The release.
+        installation: The tritonserver to run.
+        ports: Where it listens.
+        key: Key of the restricted APIs, from `new_control_key`. Other users of this machine can see it in the list
+            of processes; Triton takes it from nowhere else.
+        tls: TLS of the gRPC port; None: none.
 
     Raises:
         InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT differs.
@@ -63,16 +88,18 @@ def server_command(release: Release, installation: Installation, ports: Ports) -
         str(installation.server),
         f"--model-repository={release.repository}",
         f"--backend-directory={installation.backends}",
-        f"--http-address={ports.address}",
+        f"--http-address={ports.http_address}",
         f"--http-port={ports.http}",
-        f"--grpc-address={ports.address}",
+        f"--grpc-address={ports.grpc_address}",
         f"--grpc-port={ports.grpc}",
-        f"--metrics-address={ports.address}",
+        f"--metrics-address={ports.metrics_address}",
         f"--metrics-port={ports.metrics}",
         # A release is immutable: only what is loaded at startup is served, and a broken model ends the server.
         "--model-control-mode=none",
         "--exit-on-error=true",
         f"--exit-timeout-secs={int(STOP_S)}",
+        *restriction_flags(key),
+        *(tls.flags() if tls else ()),
     ]
     if megabytes := release.record.response_cache_mb:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={megabytes << 20}"]
@@ -95,7 +122,7 @@ def require_backends(release: Release, installation: Installation) -> None:
         )
 
 
-def is_ready(port: int, address: str = "127.0.0.1") -> bool:
+def is_ready(port: int, address: str = LOOPBACK) -> bool:
     """Return whether a Triton answers on its HTTP port and all its models are loaded and warmed up.
 
     Args:
@@ -118,13 +145,22 @@ class TritonServer:
         installation: The tritonserver to run.
         ports: Ports it listens on.
         log: File for its output; None: its output goes where that of this process goes.
+        tls: TLS of the gRPC port; None: none.
     """
 
-    def __init__(self, release: Release, installation: Installation, ports: Ports, log: Path | None) -> None:
+    def __init__(
+        self,
+        release: Release,
+        installation: Installation,
+        ports: Ports,
+        log: Path | None,
+        tls: GrpcTls | None = None,
+    ) -> None:
         self.release = release
         self.ports = ports
         self.log = log
-        self._command = server_command(release, installation, ports)
+        self.control_key = new_control_key()
+        self._command = server_command(release, installation, ports, self.control_key, tls)
         self._environment = server_environment(installation, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -167,7 +203,7 @@ class TritonServer:
 
     def ready(self) -> bool:
         """Return whether it answers and all its models are loaded and warmed up."""
-        return is_ready(self.ports.http, self.ports.address)
+        return is_ready(self.ports.http, self.ports.http_address)
 
     def running(self) -> bool:
         """Return whether its process is running."""

@@ -35,7 +35,7 @@ def command(tmp_path: Path, target: str = "tensorrt") -> list[str]:
     for name in ("python", "tensorrt"):
         (tmp_path / "backends" / name).mkdir(parents=True, exist_ok=True)
     there = Installation(tmp_path / "tritonserver", tmp_path / "backends", tmp_path / "caches", {})
-    return server_command(Release(tmp_path, RECORD.model_copy(update={"target": target})), there, Ports())
+    return server_command(Release(tmp_path, RECORD.model_copy(update={"target": target})), there, Ports(), "k")
 
 
 @pytest.mark.parametrize("version", ["10.13.3.9", "10.13.3", "10.13", "10.13.3.9+cuda13.0", "10.13.3.12"])

@@ -14,7 +14,8 @@ from embedtune.serve.triton.installation import Installation, find_installation
 from embedtune.serve.triton.server import Ports, TritonServer, server_command, server_environment
 from tests.support.serving_world import release_record
 
-PORTS = Ports(http=18000, grpc=18001, metrics=18002, address="0.0.0.0")
+PORTS = Ports(18000, 18001, 18002, "127.0.0.2", "0.0.0.0", "127.0.0.3")
+KEY = "k"
 
 
 @pytest.fixture
@@ -38,16 +39,16 @@ def a_release(path: Path, target: str = "python-cpu", **more: Any) -> Release:
 def test_the_command_names_repository_backends_and_ports(
     installed: Callable[..., Installation], tmp_path: Path
 ) -> None:
-    command = server_command(a_release(tmp_path), installed("python"), PORTS)
+    command = server_command(a_release(tmp_path), installed("python"), PORTS, KEY)
     assert command[0] == str(tmp_path / "tritonserver")
     assert set(command[1:]) >= {
         f"--model-repository={tmp_path}/repository",
         f"--backend-directory={tmp_path}/backends",
-        "--http-address=0.0.0.0",
+        "--http-address=127.0.0.2",
         "--http-port=18000",
         "--grpc-address=0.0.0.0",
         "--grpc-port=18001",
-        "--metrics-address=0.0.0.0",
+        "--metrics-address=127.0.0.3",
         "--metrics-port=18002",
         "--model-control-mode=none",
     }
@@ -57,7 +58,7 @@ def test_the_command_names_repository_backends_and_ports(
 def test_a_release_with_a_response_cache_gets_its_memory(
     installed: Callable[..., Installation], tmp_path: Path
 ) -> None:
-    command = server_command(a_release(tmp_path, response_cache_mb=3), installed("python"), PORTS)
+    command = server_command(a_release(tmp_path, response_cache_mb=3), installed("python"), PORTS, KEY)
     assert f"--cache-directory={tmp_path}/caches" in command
     assert "--cache-config=local,size=3145728" in command
 
@@ -78,7 +79,7 @@ def test_a_release_for_another_kind_of_server_is_refused(
     missing: str,
 ) -> None:
     with pytest.raises(InputError, match=f"is for target {target}") as error:
-        server_command(a_release(tmp_path, target), installed(*backends), PORTS)
+        server_command(a_release(tmp_path, target), installed(*backends), PORTS, KEY)
     assert error.value.got == f"{tmp_path}/tritonserver without {missing}"
 
 
@@ -129,7 +130,7 @@ def test_readiness_is_checked_at_the_address_where_it_listens(
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         port = listening.server_address[1]
         for address, ready in (("127.0.0.2", True), ("127.0.0.1", False)):
-            where = Ports(http=port, address=address)
+            where = Ports(http=port, http_address=address)
             assert TritonServer(a_release(tmp_path), installation, where, None).ready() is ready
         listening.shutdown()
 
