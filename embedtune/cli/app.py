@@ -10,10 +10,9 @@ from embedtune.cli.releases import reindex, release
 from embedtune.cli.reporting import EXIT_CODES
 from embedtune.cli.run import demo, run
 from embedtune.cli.search import search
-from embedtune.cli.serve import serve
+from embedtune.cli.serve import gateway, serve
 from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
-from embedtune.serve.gateway.__main__ import main as gateway
 
 SECTIONS = {
     "Start": (demo, init, local_llm, doctor, estimate, run, report),

@@ -1,4 +1,4 @@
-"""The command `embedtune serve`."""
+"""The commands `embedtune serve` and `embedtune gateway`."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,16 @@ from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FOLDER
 from embedtune.cli.reporting import err, reporting
 from embedtune.core.errors import EndpointError
+from embedtune.serve.gateway.__main__ import main as gateway_main
+
+gateway = click.Command(
+    "gateway",
+    context_settings=gateway_main.context_settings,
+    callback=gateway_main.callback,
+    params=gateway_main.params,
+    help=gateway_main.help,
+    epilog=examples("embedtune gateway", "embedtune gateway --port 9080 --keys keys.txt --playground play"),
+)
 
 if TYPE_CHECKING:
     from embedtune.serve.triton.server import Ports

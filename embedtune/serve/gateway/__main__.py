@@ -40,9 +40,10 @@ FILE = click.Path(path_type=Path)
 @click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
 def main(host: str, port: int, drain: float, max_connections: int, **given: Any) -> None:
-    """Serve OpenAI's embeddings API in front of Triton.
+    """Serve OpenAI's embeddings API over Triton.
 
-    Runs until SIGTERM or Ctrl-C. With EMBEDTUNE_API_KEY or --keys, clients must send a key.
+    Also answers the clients of NVIDIA's NIM and Hugging Face's TEI. Runs until SIGTERM or Ctrl-C.
+    With EMBEDTUNE_API_KEY or --keys, clients must send a key.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     from embedtune.serve.gateway.app import create_app

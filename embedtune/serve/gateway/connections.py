@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from embedtune.serve.gateway.http_errors import RefusedError
+
 REQUEST_S = 20.0  # until the headers of a request are complete
 READ_S = 60.0  # for which a client may leave its answer unread
 MAX_HEAD_BYTES = 65_536  # of the headers of a request
-FULL_BODY = (
-    b'{"error":{"message":"too many connections are open","type":"server_error","param":null,'
-    b'"code":"too_many_connections"}}'
-)
+FULL = RefusedError(503, "too many connections are open", code="too_many_connections", retry_after_s=1)
 
 
 @dataclass
@@ -72,7 +71,7 @@ class LimitedConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if self._limits.open >= self._limits.connections:
             self._refused = True
-            self._transport.write(_response(FULL_BODY))
+            self._transport.write(_written(FULL))
             self._transport.close()
             return
         self._limits.open += 1
@@ -138,6 +137,8 @@ class LimitedConnection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _response(body: bytes) -> bytes:
-    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    return f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+def _written(refused: RefusedError) -> bytes:
+    response = refused.response("")
+    headers = {**response.headers, "connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {refused.status} Service Unavailable\r\n{head}\r\n".encode() + bytes(response.body)

@@ -108,7 +108,7 @@ def test_more_connections_than_allowed_are_refused_and_room_is_made_again(url: s
     held = [connect(url) for _ in range(8)]
     head, _, body = reply(connect(url, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
-    assert b"Retry-After: 1" in head
+    assert b"retry-after: 1" in head
     assert json.loads(body)["error"]["code"] == "too_many_connections"
     for connection in held:
         connection.close()

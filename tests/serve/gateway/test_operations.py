@@ -14,8 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from embedtune.cli import cli
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.gateway.keys import key_hash
 from embedtune.serve.triton.server import free_ports
@@ -270,3 +272,10 @@ def test_an_answer_carries_the_clients_request_id_or_a_new_one(http: httpx.Clien
     made = [http.get("/health", headers={"X-Request-Id": wrong}).headers["X-Request-Id"] for wrong in given]
     assert len({*made}) == 3
     assert all(len(number) == 16 for number in made)
+
+
+def test_the_subcommand_of_embedtune_is_the_same_gateway(triton: Triton) -> None:
+    done = CliRunner().invoke(cli, ["gateway", f"--port={triton.http_port}"])
+    assert done.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{triton.http_port}" in done.output
+    assert "the port is taken by another process" in done.output
