@@ -1,8 +1,9 @@
 """Bodies of requests: JSON that is decoded into typed records by msgspec, with one message for the first error."""
 
 import re
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -31,7 +32,7 @@ def decode(body: bytes, content_type: str, kind: type[Body]) -> Body:
         what = "the body must be JSON, with Content-Type: application/json"
         raise RefusedError(400, what, code="invalid_json")
     try:
-        record: Body = _decoder(kind).decode(body)
+        record: Body = _decoder(cast("Hashable", kind)).decode(body)
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), kind) from error
     except RecursionError as error:
@@ -42,8 +43,8 @@ def decode(body: bytes, content_type: str, kind: type[Body]) -> Body:
 
 
 @cache
-def _decoder(kind: type[Any]) -> Any:  # msgspec.json.Decoder[kind]; the cache loses the type
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: Hashable) -> Any:  # msgspec.json.Decoder[kind]; the cache loses the type
+    return msgspec.json.Decoder(cast("type[Any]", kind))
 
 
 def _not_json(message: str, body: bytes) -> str:
@@ -75,7 +76,7 @@ def _values(kind: type[Any], name: str) -> list[str]:
     record = type_info(kind)
     if not isinstance(record, StructType):
         return []
-    (own,) = [field.type for field in record.fields if field.encode_name == name] or [None]
+    own = next((field.type for field in record.fields if field.encode_name == name), None)
     if isinstance(own, Metadata):
         own = own.type
     options = own.types if isinstance(own, UnionType) else (own,)

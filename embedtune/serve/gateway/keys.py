@@ -136,7 +136,7 @@ class Keys:
         scheme, _, token = authorization.partition(b" ")
         digest = hashlib.sha256(token.strip()).digest() if scheme.lower() == b"bearer" else b""
         # Every key is compared, in constant time.
-        known = [*self._keys, *((self.fixed,) if self.fixed else ())]
+        known: list[Key] = [*self._keys, *((self.fixed,) if self.fixed else ())]
         if found := [key for key in known if hmac.compare_digest(key.digest, digest)]:
             return found[0]
         what = "wrong API key" if authorization else "no API key: send the header Authorization: Bearer KEY"

@@ -17,11 +17,13 @@ Numbers = npt.NDArray[np.float32] | npt.NDArray[np.int8] | npt.NDArray[np.uint8]
 def _int8(vectors: Vectors) -> Numbers:
     # A component of a unit vector is at most 1. One scale for all vectors keeps the order of inner products, which
     # a scale per vector would not. Rounding is to the nearest, ties to even.
-    return np.rint(vectors * SCALE).astype(np.int8)
+    numbers: npt.NDArray[np.int8] = np.rint(vectors * SCALE).astype(np.int8)
+    return numbers
 
 
 def _uint8(vectors: Vectors) -> Numbers:
-    return (np.rint(vectors * SCALE) + 128).astype(np.uint8)
+    numbers: npt.NDArray[np.uint8] = (np.rint(vectors * SCALE) + 128).astype(np.uint8)
+    return numbers
 
 
 def _ubinary(vectors: Vectors) -> Numbers:

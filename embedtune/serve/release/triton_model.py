@@ -21,7 +21,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 # The encoder: ids, mask and dimensions of a batch in; out one unit vector per text, 0 beyond its dimensions.
 Run = Callable[[Ints, Ints, Ints], Floats]
-Bytes, Sizes = Sequence[bytes], Sequence[int]
+Bytes = Sequence[bytes]
+Sizes = Sequence[int]
 TYPES = ("query", "passage")
 CUTS = ("NONE", "END")
 # On a CPU this fusion makes the graph slower: ONNX Runtime 1.32 adds and normalises faster in two steps.
@@ -268,7 +269,7 @@ class TritonPythonModel:
 def load_tokenizers(path: Path) -> tuple[dict[str, Tokenizer], int]:
     """Return the tokenizer without padding, as it truncates and whole, and the id to pad with."""
     cutting, whole = Tokenizer.from_file(str(path)), Tokenizer.from_file(str(path))
-    pad_id = int(cutting.padding["pad_id"])  # an engine's tokenizer has padding settings
+    pad_id = int((cutting.padding or {})["pad_id"])  # an engine's tokenizer has padding settings
     cutting.no_padding()
     whole.no_padding()
     whole.no_truncation()

@@ -129,7 +129,7 @@ class TestHuggingFaceHub:
             assert client.feature_extraction(LONG, **given).shape == (1, 16)
 
     def test_endpoint_info(self, gateway: str) -> None:
-        info = self.client(gateway).get_endpoint_info()
+        info = self.client(gateway, provider="hf-inference").get_endpoint_info()
         assert (info["model_id"], info["max_client_batch_size"]) == ("embedtune", 2048)
 
     def test_refusals_have_teis_form(self, gateway: str) -> None:
