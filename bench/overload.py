@@ -129,7 +129,12 @@ def main() -> None:
         keys.write_text("".join(f"{key} sha256:{key_hash(key).hex()}\n" for key in KEYS))
         (port,) = free_ports(1)
         command = [sys.executable, "-m", "embedtune.serve.gateway", f"--port={port}", f"--keys={keys}"]
-        command += [f"--triton=127.0.0.1:{behind.port}", f"--timeout={options.timeout:g}", "--drain=0"]
+        command += [
+            f"--triton=127.0.0.1:{behind.port}",
+            f"--serving={behind.serving}",
+            f"--timeout={options.timeout:g}",
+            "--drain=0",
+        ]
         system = System("gateway", "gateway", port)
         front = stack.enter_context(running(system, command, "/health", Path(name) / "gateway.log"))
         if not asyncio.run(measure(front, options)):

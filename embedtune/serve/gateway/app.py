@@ -18,6 +18,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.bodies import Bodies, while_connected
 from embedtune.serve.gateway.error_handlers import REFUSALS, add_refusals
 from embedtune.serve.gateway.guard import STATE, Account, Guard
+from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.inputs import InputLimits, read_texts
 from embedtune.serve.gateway.json_body import decode
 from embedtune.serve.gateway.keys import Key, Keys
@@ -32,13 +33,13 @@ from embedtune.serve.gateway.protocol import (
     answer_body,
     body_schema,
     input_type_of,
-    model_names,
-    require_model,
     vector_type_of,
 )
+from embedtune.serve.gateway.routes import RELEASE_HEADER, Route, Routes
 from embedtune.serve.gateway.token_ids import TokenIds
 from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
 from embedtune.serve.gateway.turns import Turns
+from embedtune.serve.replica.serving import ServingReader
 
 log = logging.getLogger(__name__)
 TEXT_SHARE = 4  # a text may be a quarter of the largest body
@@ -52,6 +53,7 @@ class GatewayOptions:
 
     Args:
         triton: host:port of Triton's gRPC.
+        serving: The file in which the replica says what it answers with.
         serve: Name of the model, and limits.
         api_key: A key that clients may send.
         keys_file: File with more of them. Without either, none is needed.
@@ -62,6 +64,7 @@ class GatewayOptions:
     """
 
     triton: str
+    serving: Path
     serve: ServeSettings = field(default_factory=ServeSettings)
     api_key: Key | None = None
     keys_file: Path | None = None
@@ -83,6 +86,7 @@ class Gateway:
         self.metrics = Metrics()
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
+        self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
         self._endpoint: TritonEndpoint | None = None
@@ -98,15 +102,15 @@ class Gateway:
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
         turns = Turns(self.options.timeout_s)
-        self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, turns)
+        self._endpoint = TritonEndpoint(self.options.triton, turns)
         self.metrics.watch(turns)
         try:
             yield
         finally:
             await self._endpoint.close()
 
-    async def embed(self, request: EmbeddingRequest, account: Account) -> bytes:
-        """Return the JSON body of the answer to a request.
+    async def embed(self, request: EmbeddingRequest, account: Account) -> Response:
+        """Return the answer to a request, which comes from one release and names it.
 
         Args:
             request: The request.
@@ -115,17 +119,20 @@ class Gateway:
         Raises:
             RefusedError: The request is refused.
         """
-        serve = self.options.serve
         vector_type_of(request)  # refused before there is any work
-        input_type = input_type_of(request, serve.model_name)
+        route = self.routes.find(request.model)
+        input_type = input_type_of(request, route.input_type)
         if input_type is None:
             input_type = "passage"
             self._warn()
         texts = self.texts(request.input, "input")
-        embedded = await self.embed_texts(texts, Form(input_type, request.dimensions, request.truncate), account)
+        form = Form(input_type, request.dimensions, request.truncate)
+        embedded = await self.embed_texts(route, texts, form, account)
         if embedded.vectors.size < INLINE_NUMBERS:
-            return answer_body(embedded, request)
-        return await asyncio.to_thread(answer_body, embedded, request)
+            body = answer_body(embedded, request, route.name)
+        else:
+            body = await asyncio.to_thread(answer_body, embedded, request, route.name)
+        return Response(body, 200, {RELEASE_HEADER: route.release}, "application/json")
 
     def texts(self, given: msgspec.Raw, name: str) -> list[bytes]:
         """Return the texts of a request in UTF-8.
@@ -145,12 +152,25 @@ class Gateway:
         """Return why no request can be answered now; None: requests can."""
         if self.draining:
             return "draining"
-        return None if await self.endpoint.ready() else "the model is not ready"
+        try:
+            route = self.live()
+        except RefusedError as error:
+            return error.what
+        return None if await self.endpoint.ready(route.model) else "the model is not ready"
 
-    async def embed_texts(self, texts: list[bytes], form: Form, account: Account) -> Embedded:
+    def live(self) -> Route:
+        """Return the route of requests that name no release.
+
+        Raises:
+            RefusedError: None is live now.
+        """
+        return self.routes.find(self.options.serve.model_name)
+
+    async def embed_texts(self, route: Route, texts: list[bytes], form: Form, account: Account) -> Embedded:
         """Embed the texts of a request, and count them.
 
         Args:
+            route: The release that answers.
             texts: In UTF-8.
             form: What they are, and what is wanted.
             account: Updated with what was embedded.
@@ -159,15 +179,18 @@ class Gateway:
             RefusedError: The key's quota is used up, Triton refuses the texts, or it does not answer.
         """
         self.keys.require_quota(account.key)
-        embedded = await self.endpoint.embed(texts, form, account.client)
+        account.release = route.release
+        embedded = await self.endpoint.embed(route.model, texts, form, account.client)
         account.texts, account.tokens = len(texts), embedded.tokens
         self.metrics.texts.labels(form.input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
         return embedded
 
-    async def _vectors(self, texts: list[str], input_type: str) -> Vectors:
+    async def _vectors(self, texts: list[str], input_type: str) -> tuple[Vectors, str]:
+        route = self.live()
         encoded = [text.encode() for text in texts]
-        return (await self.endpoint.embed(encoded, Form(input_type), PLAYGROUND)).vectors
+        embedded = await self.endpoint.embed(route.model, encoded, Form(input_type), PLAYGROUND)
+        return embedded.vectors, route.release
 
     def _warn(self) -> None:
         if not self._warned:
@@ -225,12 +248,11 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
     )
     async def embeddings(request: Request) -> Response:
         given = decode(await request.body(), request.headers.get("content-type", ""), EmbeddingRequest)
-        answer = await while_connected(request.receive, gateway.embed(given, request.scope[STATE]))
-        return Response(answer, media_type="application/json")
+        return await while_connected(request.receive, gateway.embed(given, request.scope[STATE]))
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
-        return ModelList(data=[Model(id=name) for name in model_names(gateway.options.serve.model_name)])
+        return ModelList(data=[Model(id=name) for name in gateway.routes.names()])
 
     @app.get(
         "/v1/models/{name}",
@@ -239,7 +261,7 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         response_description="The name is valid.",
     )
     async def model(name: str) -> Model:
-        require_model(name, gateway.options.serve.model_name)
+        gateway.routes.require(name)
         return Model(id=name)
 
 

@@ -14,6 +14,7 @@ from embedtune.serve.gateway.guard import STATE, Account
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.json_body import decode
 from embedtune.serve.gateway.protocol import TEXTS, body_schema
+from embedtune.serve.gateway.routes import RELEASE_HEADER
 from embedtune.serve.gateway.triton_client import Form, Truncate
 
 if TYPE_CHECKING:
@@ -60,13 +61,14 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
         gateway: Its state.
     """
 
-    async def work(given: TeiRequest, account: Account) -> bytes:
+    async def work(given: TeiRequest, account: Account) -> Response:
         if given.normalize is False:
             raise RefusedError(400, "normalize: vectors always have unit length", code="invalid_request")
         texts = gateway.texts(given.inputs, "inputs")
-        embedded = await gateway.embed_texts(texts, given.form(), account)
+        route = gateway.live()
+        embedded = await gateway.embed_texts(route, texts, given.form(), account)
         rows = (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in embedded.vectors)
-        return b"[%b]" % b",".join(rows)
+        return Response(b"[%b]" % b",".join(rows), 200, {RELEASE_HEADER: route.release}, "application/json")
 
     @app.post("/", include_in_schema=False)
     @app.post(
@@ -77,15 +79,14 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
     )
     async def embed(request: Request) -> Response:
         given = decode(await request.body(), request.headers.get("content-type", ""), TeiRequest)
-        answer = await while_connected(request.receive, work(given, request.scope[STATE]))
-        return Response(answer, media_type="application/json")
+        return await while_connected(request.receive, work(given, request.scope[STATE]))
 
     @app.get("/info", summary="Describe the model (TEI)", response_description="Name and limits.")
-    async def info() -> dict[str, str | int | None]:
+    async def info() -> dict[str, str | int]:
         serve = gateway.options.serve
         return {
             "model_id": serve.model_name,
-            "model_sha": None,
+            "model_sha": gateway.live().release,
             "model_dtype": "float32",
             "max_client_batch_size": serve.max_inputs,
             "version": __version__,

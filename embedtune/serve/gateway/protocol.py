@@ -9,11 +9,10 @@ from msgspec import Meta
 from pydantic import BaseModel
 
 from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.routes import InputType
 from embedtune.serve.gateway.triton_client import Embedded, Truncate
 from embedtune.serve.gateway.vector_types import VectorType, convert
 
-INPUT_TYPES = ("query", "passage")
-InputType = Literal["query", "passage"]
 TEXTS = {
     "anyOf": [
         {"type": "string"},
@@ -37,7 +36,11 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, gc=False):
     ]
     model: Annotated[
         str,
-        Meta(description="Name of the model; clients that cannot send input_type append -query or -passage."),
+        Meta(
+            description="Name of the model; clients that cannot send input_type append -query or -passage. @ID "
+            "pins a release and @candidate the one that is to be live next; without either the live release "
+            "answers."
+        ),
     ]
     encoding_format: Annotated[
         Literal["float", "base64", "int8", "uint8", "binary", "ubinary"] | None,
@@ -90,7 +93,7 @@ class Usage(BaseModel):
 
 
 class EmbeddingList(BaseModel):
-    """The answer: one vector per text, in the order of the texts."""
+    """The answer: one vector per text, in the order of the texts; `model` names the release that answered."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -139,43 +142,16 @@ def body_schema(kind: type[Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def model_names(model: str) -> list[str]:
-    """Return the model names that a client may send."""
-    return [model, *(f"{model}-{kind}" for kind in INPUT_TYPES)]
-
-
-def require_model(name: str, model: str) -> None:
-    """Refuse a model name that is not served.
-
-    Args:
-        name: The name that the client sent.
-        model: Name of the served model.
-
-    Raises:
-        RefusedError: There is no such model; the message lists the valid names.
-    """
-    if name not in model_names(model):
-        raise RefusedError(
-            404,
-            f"there is no model {name[:80]!a}; this gateway serves {', '.join(model_names(model))}",
-            code="model_not_found",
-            param="model",
-        )
-
-
-def input_type_of(request: EmbeddingRequest, model: str) -> InputType | None:
+def input_type_of(request: EmbeddingRequest, named: InputType | None) -> InputType | None:
     """Return whether the texts of a request are queries or passages; None: the request does not say.
 
     Args:
         request: The request.
-        model: Name of the served model.
+        named: What the model name says.
 
     Raises:
-        RefusedError: There is no such model, or its name contradicts `input_type`.
+        RefusedError: The model name contradicts `input_type`.
     """
-    require_model(request.model, model)
-    suffix = request.model[len(model) + 1 :]
-    named: InputType | None = "query" if suffix == "query" else "passage" if suffix == "passage" else None
     if named and request.input_type and named != request.input_type:
         raise RefusedError(
             400,
@@ -205,8 +181,14 @@ def vector_type_of(request: EmbeddingRequest) -> VectorType:
     return named
 
 
-def answer_body(embedded: Embedded, request: EmbeddingRequest) -> bytes:
-    """Return the answer as JSON, vector by vector, so that another thread can get its turn in between."""
+def answer_body(embedded: Embedded, request: EmbeddingRequest, model: str) -> bytes:
+    """Return the answer as JSON, vector by vector, so that another thread can get its turn in between.
+
+    Args:
+        embedded: The vectors.
+        request: The request.
+        model: Name of the model that answered, which pins its release.
+    """
     numbers = convert(embedded.vectors, vector_type_of(request))
     if request.encoding_format == "base64":
         written = (b'"%b"' % base64.b64encode(row) for row in numbers)
@@ -217,5 +199,4 @@ def answer_body(embedded: Embedded, request: EmbeddingRequest) -> bytes:
         for index, vector in enumerate(written)
     )
     usage = b'{"prompt_tokens":%d,"total_tokens":%d}' % (embedded.tokens, embedded.tokens)
-    model = orjson.dumps(request.model)
-    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (data, model, usage)
+    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (data, orjson.dumps(model), usage)

@@ -1,4 +1,4 @@
-"""Client of Triton's endpoint model, over gRPC."""
+"""Client of Triton's endpoint models, over gRPC."""
 
 import asyncio
 import logging
@@ -27,15 +27,8 @@ CHANNEL = [
 ]
 READY_S = 2.0
 SHORTEST_S = 0.001  # gRPC accepts no deadline in the past
+REMEMBERED = 8  # models whose limits are known
 Truncate = Literal["NONE", "END"]
-TOO_MANY = "batch-size must be <="  # from Triton's error message
-
-
-class _LimitsChangedError(RefusedError):
-    """Triton accepts fewer texts per request than before, because it now serves another release."""
-
-    def __init__(self) -> None:
-        super().__init__(503, "the model is being replaced", code="unavailable", retry_after_s=1)
 
 
 @dataclass(frozen=True)
@@ -71,6 +64,7 @@ class Embedded:
 class _Job:
     """The texts of a request, about how many tokens each has, and until when they must be answered."""
 
+    model: str
     texts: Sequence[bytes]
     form: Form
     sizes: Sequence[int]
@@ -90,36 +84,36 @@ class _Job:
 
 
 class TritonEndpoint:
-    """The endpoint model of a Triton server. Create it inside a running event loop.
+    """The endpoint models of a Triton server. Create it inside a running event loop.
 
     Args:
         url: host:port of Triton's gRPC.
-        model_name: Name of the endpoint model.
         turns: Whose turn it is.
     """
 
-    def __init__(self, url: str, model_name: str, turns: Turns) -> None:
-        self.model_name = model_name
+    def __init__(self, url: str, turns: Turns) -> None:
         self.turns = turns
         self._lengths = Lengths()
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
-        self._limits: _Limits | None = None
+        # A name never means another model, so its limits never change.
+        self._limits: dict[str, _Limits] = {}
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
-    async def ready(self) -> bool:
-        """Return whether the model answers."""
+    async def ready(self, model: str) -> bool:
+        """Return whether a model answers."""
         try:
-            return bool(await self._client.is_model_ready(self.model_name, client_timeout=READY_S))
+            return bool(await self._client.is_model_ready(model, client_timeout=READY_S))
         except InferenceServerException:
             return False
 
-    async def embed(self, texts: Sequence[bytes], form: Form, client: str) -> Embedded:
+    async def embed(self, model: str, texts: Sequence[bytes], form: Form, client: str) -> Embedded:
         """Embed texts, in several requests to Triton.
 
         Args:
+            model: The endpoint model, of one release.
             texts: At least one, in UTF-8.
             form: What they are, and what is wanted.
             client: Who asks; clients share the model.
@@ -129,24 +123,17 @@ class TritonEndpoint:
         """
         until = asyncio.get_running_loop().time() + self.turns.deadline_s
         sizes = [self._lengths.estimate(text) for text in texts]
-        job = _Job(texts, form, sizes, self.turns.flow(client, sum(sizes)), until)
+        job = _Job(model, texts, form, sizes, self.turns.flow(client, sum(sizes)), until)
         with self.turns.admitted(job.flow, sum(sizes)):
-            try:
-                parts = await self._embed_in_parts(job)
-            except _LimitsChangedError:
-                parts = await self._embed_in_parts(job)
+            parts = await self._embed_in_parts(job)
         if len(parts) == 1:
             return parts[0]
         return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
     async def _embed_in_parts(self, job: _Job) -> list[Embedded]:
-        texts = job.texts
-        limits = await self._read_limits()
-        if any(len(text) > limits.text_bytes for text in texts):
-            self._limits = None  # the release may have been replaced by one with a higher limit
-            limits = await self._read_limits()
+        limits = await self._read_limits(job.model)
         # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
-        for place, text in enumerate(texts):
+        for place, text in enumerate(job.texts):
             if len(text) > limits.text_bytes:
                 raise wrong_input(f"input[{place}] has {len(text)} bytes; the limit is {limits.text_bytes}")
         try:
@@ -158,28 +145,29 @@ class TritonEndpoint:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _read_limits(self) -> _Limits:
-        if self._limits is None:
+    async def _read_limits(self, model: str) -> _Limits:
+        if model not in self._limits:
             try:
-                answer = await self._client.get_model_config(self.model_name, client_timeout=self.turns.deadline_s)
+                answer = await self._client.get_model_config(model, client_timeout=self.turns.deadline_s)
             except InferenceServerException as error:
                 raise _logged(error, 0) from error
             config = answer.config
             longest = int(config.parameters["max_text_bytes"].string_value)
-            self._limits = _Limits(int(config.max_batch_size), longest)
-        return self._limits
+            if len(self._limits) >= REMEMBERED:
+                self._limits.clear()
+            self._limits[model] = _Limits(int(config.max_batch_size), longest)
+        return self._limits[model]
 
     async def _infer(self, job: _Job, part: slice) -> Embedded:
         async with self.turns.turn(job.flow, sum(job.sizes[part]), job.until):
-            vectors, tokens = await self._ask(job.texts[part], job.form, job.until, part.start)
+            vectors, tokens = await self._ask(job, part)
             self.turns.answered(int(tokens.sum()))
         self._lengths.learn(job.texts[part], tokens.ravel().tolist())
         return Embedded(vectors, int(tokens.sum()))
 
-    async def _ask(
-        self, texts: Sequence[bytes], form: Form, until: float, first: int
-    ) -> tuple[Vectors, npt.NDArray[np.int32]]:
-        """Return vectors and token counts; `first` is the index of the first text in the client's request."""
+    async def _ask(self, job: _Job, part: slice) -> tuple[Vectors, npt.NDArray[np.int32]]:
+        """Return the vectors and token counts of a part."""
+        texts, form = job.texts[part], job.form
         rows = len(texts)
         inputs = [_strings("TEXT", texts), _strings("INPUT_TYPE", [form.input_type.encode()] * rows)]
         if form.dimensions is not None:
@@ -188,16 +176,13 @@ class TritonEndpoint:
         if form.truncate is not None:
             inputs.append(_strings("TRUNCATE", [form.truncate.encode()] * rows))
         try:
-            left = until - asyncio.get_running_loop().time()
+            left = job.until - asyncio.get_running_loop().time()
             # Triton drops a request from its queue when this time is over, so that nobody computes what is late.
             answer = await self._client.infer(
-                self.model_name, inputs, timeout=max(1, int(left * 1e6)), client_timeout=max(left, SHORTEST_S)
+                job.model, inputs, timeout=max(1, int(left * 1e6)), client_timeout=max(left, SHORTEST_S)
             )
         except InferenceServerException as error:
-            self._limits = None  # another release may be served when Triton answers again
-            if TOO_MANY in str(error.message()):
-                raise _LimitsChangedError from error
-            raise _logged(error, first) from error
+            raise _logged(error, part.start) from error
         return answer.as_numpy("EMBEDDING"), answer.as_numpy("TOKENS")
 
 

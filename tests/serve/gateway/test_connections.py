@@ -19,9 +19,11 @@ HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/js
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway without Triton that waits half a second for headers and bodies, and has room for eight."""
-    options = GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}", ServeSettings(max_body_bytes=100_000), body_s=0.5)
+    serving_file = tmp_path_factory.mktemp("replica") / "serving.json"
+    serve = ServeSettings(max_body_bytes=100_000)
+    options = GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}", serving_file, serve, body_s=0.5)
     with serving(options, ConnectionLimits(8, request_s=0.5, read_s=0.5)) as url:
         yield url
 
