@@ -20,12 +20,10 @@
     {{- end }}
     - name: EMBEDTUNE_TARGET
       value: {{ $values.target }}
-    - name: AWS_ACCESS_KEY_ID
-      valueFrom:
-        secretKeyRef: {name: {{ $values.storage.secret }}, key: access-key}
-    - name: AWS_SECRET_ACCESS_KEY
-      valueFrom:
-        secretKeyRef: {name: {{ $values.storage.secret }}, key: secret-key}
+    {{- include "triton.storageEnv" .root | nindent 4 }}
+    {{- with $values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   terminationMessagePolicy: FallbackToLogsOnError
   resources:
     {{- toYaml $values.download.resources | nindent 4 }}
@@ -34,6 +32,31 @@
   volumeMounts:
     - {name: release, mountPath: /release}
     - {name: tmp, mountPath: /tmp}
+    {{- if $values.storage.caSecret }}
+    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
+    {{- end }}
+    {{- with $values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/* Credentials of the object store, for containers that read it. */}}
+{{- define "triton.storageEnv" -}}
+{{- with .Values.storage.secret -}}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: access-key}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: secret-key}
+- name: AWS_SESSION_TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: session-token, optional: true}
+{{- end }}
+{{- if .Values.storage.caSecret }}
+- name: AWS_CA_BUNDLE
+  value: /etc/embedtune/storage-ca/ca.crt
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -55,6 +78,9 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   env:
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   startupProbe:
     exec: {command: {{ include "triton.probe" "ready" }}}
     periodSeconds: 2
@@ -83,6 +109,9 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- define "triton.gatewayContainer" -}}
@@ -99,11 +128,16 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
-  {{- with .Values.gateway.apiKeySecret }}
+  {{- if or .Values.gateway.apiKeySecret .Values.extraEnv }}
   env:
+    {{- with .Values.gateway.apiKeySecret }}
     - name: EMBEDTUNE_API_KEY
       valueFrom:
         secretKeyRef: {name: {{ . }}, key: api-key}
+    {{- end }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
   ports:
     - containerPort: 8080
@@ -128,4 +162,7 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
     - {name: tmp, mountPath: /tmp}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}

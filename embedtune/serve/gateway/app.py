@@ -125,7 +125,8 @@ class Gateway:
         if input_type is None:
             input_type = "passage"
             self._warn()
-        embedded = await self.endpoint.embed(texts, input_type, request.dimensions)
+        with self.metrics.pending(texts):
+            embedded = await self.endpoint.embed(texts, input_type, request.dimensions)
         self.metrics.texts.labels(input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
         return answer_body(embedded, request)
