@@ -1,8 +1,6 @@
 """Code that the components' bodies share: it opens a stage's context and shows its report."""
 
-import json
 import logging
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +12,14 @@ import yaml
 
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import parse_config
+from embedtune.core.errors import EmbedtuneError
 from embedtune.core.formatting import duration, figure
 from embedtune.core.progress import LineProgress
 from embedtune.core.secrets import secrets_of
 from embedtune.core.signals import interrupt_on_sigterm
 from embedtune.core.stage import Context
+
+log = logging.getLogger(__name__)
 
 
 class FileOutput(Protocol):
@@ -27,11 +28,14 @@ class FileOutput(Protocol):
     path: str
 
 
-class MetricsOutput(FileOutput, Protocol):
-    """The part of `dsl.Metrics` that is used here."""
-
-    def log_metric(self, metric: str, value: float) -> None:
-        """Store one figure."""
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the task with the words of an error of ours, the last lines of its log, instead of KFP's traceback."""
+    try:
+        yield
+    except EmbedtuneError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise SystemExit(error.exit_code) from None
 
 
 @contextmanager
@@ -43,37 +47,42 @@ def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
         cache_dir: Directory that outlives the pod; empty: a temporary directory.
 
     Raises:
-        ConfigError: The configuration is not valid.
+        SystemExit: The configuration is not valid, or the stage raised another error of ours.
     """
     # KFP's executor lets every library log at INFO: one line per LLM call would drown the progress lines.
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("embedtune").setLevel(logging.INFO)
     interrupt_on_sigterm()
-    config = parse_config(yaml.safe_load(config_yaml))
-    with tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
+    with plain_errors(), tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
+        config = parse_config(yaml.safe_load(config_yaml))
         # Kubernetes Secrets are environment variables here.
         secrets = secrets_of(config.generate, os.environ)
         yield Context(config, secrets, LineProgress(), Path(cache_dir or temporary))
 
 
-def show(report: StageReport, metrics: MetricsOutput, summary: FileOutput) -> None:
-    """Write a stage's report where the KFP UI shows it: figures as metrics, everything as a Markdown page."""
-    record = {**report.metrics, "seconds": report.seconds, "cost_usd": report.cost_usd}
-    # KFP stores metrics as JSON numbers, so text and NaN are only on the page.
-    figures = {
-        name: value for name, value in record.items() if not isinstance(value, str) and math.isfinite(value)
-    }
-    for name, value in figures.items():
-        metrics.log_metric(name, value)
-    # KFP needs no file for metrics, but its local cache treats an output without a file as lost.
-    Path(metrics.path).write_text(json.dumps(figures), encoding="utf-8")
-    Path(summary.path).write_text(markdown(report), encoding="utf-8")
+def show(report: StageReport, summary: FileOutput, remark: str = "") -> None:
+    """Write a stage's report as the Markdown page that the KFP UI shows.
+
+    Args:
+        report: The report.
+        summary: The output of the component.
+        remark: A sentence to begin with.
+    """
+    Path(summary.path).write_text(markdown(report, remark), encoding="utf-8")
 
 
-def markdown(report: StageReport) -> str:
+def markdown(report: StageReport, remark: str = "") -> str:
     """Return a report as Markdown, without HTML, which the KFP UI does not render."""
     rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in report.metrics.items()]
-    lines = [f"# {report.stage}", "", "| figure | value |", "|---|---|", *rows, ""]
+    lines = [
+        f"# {report.stage}",
+        "",
+        *([remark, ""] if remark else []),
+        "| figure | value |",
+        "|---|---|",
+        *rows,
+        "",
+    ]
     lines += [f"- {note}" for note in report.notes]
     lines += ["", f"{duration(report.seconds)}, {report.cost_usd:.2f} USD"]
     return "\n".join(lines) + "\n"

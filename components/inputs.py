@@ -1,19 +1,19 @@
-"""Reads the parameters of a run: the configuration of each stage, and the data it works on."""
+"""What each stage of a run gets: its part of the configuration, and the data it works on."""
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from pydantic import JsonValue
 
+from components.parameters import NEVER, Form, address, eval_set_lines, run_config
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
-from embedtune.core.config.load import load_config
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
-from embedtune.core.secrets import Secrets
+from embedtune.core.secrets import Secrets, secrets_of
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
@@ -31,49 +31,67 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def read_config(config: str, overrides: str) -> Config:
-    """Read the configuration of a run.
+def prepared(
+    form: Form, documents: str, eval_sets: Sequence[JsonValue], champion: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the outputs of the component prepare, in its order.
 
     Args:
-        config: Name of a preset, PRESET+BASE, or a complete configuration as YAML text.
-        overrides: `section.key=value`, one per line.
+        form: The fields that become settings.
+        documents: Address of the documents, as typed.
+        eval_sets: Additional evaluation sets, as typed.
+        champion: Address of the live model, as typed, or empty.
+        environment: The environment variables, usually `os.environ`.
 
     Raises:
-        ConfigError: The preset does not exist, or the configuration is not valid.
+        ConfigError: A field is not valid.
+        InputError: There is nothing at an address.
     """
-    changes = [line.strip() for line in overrides.splitlines() if line.strip()]
-    if ":" not in config:
-        return load_config(config.strip(), changes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.yaml"
-        path.write_text(config, encoding="utf-8")
-        return load_config(str(path), changes)
+    config = run_config(form)
+    secrets = secrets_of(config.generate, environment)
+    where, live = address("documents", documents), address("champion", champion)
+    sets = eval_set_lines(eval_sets)
+    compared = [*addresses(sets).values(), *([live] if live else [])]
+    return (
+        where,
+        version([where], config.storage, secrets),
+        sets,
+        live,
+        version(compared, config.storage, secrets),
+        worst_deployed(config, form.deploy_if, environment),
+        *(stage_yaml(config, stage) for stage in SECTIONS),
+    )
 
 
 def stage_yaml(config: Config, stage: str) -> str:
-    """Return the sections that one stage needs, so that KFP's cache stays valid when others change."""
+    """Return what one stage needs, so that KFP's cache stays valid when other settings change.
+
+    Defaults are left out: the UI shows the text among the inputs of every task, and the image decides on defaults.
+    """
     sections = {"seed", "contract", "base", "storage", "runtime", *SECTIONS[stage]}
-    return yaml.safe_dump(config.model_dump(include=sections), allow_unicode=True, sort_keys=True)
+    settings = config.model_dump(include=sections, exclude_defaults=True)
+    return yaml.safe_dump(settings, allow_unicode=True, sort_keys=True)
 
 
-def deploy_if(config: Config, environment: Mapping[str, str]) -> str:
-    """Return the worst verdict that is still deployed, or "never" if no release store is configured.
+def worst_deployed(config: Config, deploy_if: str, environment: Mapping[str, str]) -> str:
+    """Return the worst verdict that is still deployed, or "never", also if no release store is configured.
 
     Args:
         config: The configuration.
+        deploy_if: The field of the form; only "never" says more than the configuration.
         environment: The environment variables, usually `os.environ`; they show whether this is a pod.
 
     Raises:
         ConfigError: A pod would start a local Triton, which would end with the pod.
     """
-    if config.release.uri is None:
-        return "never"
+    if config.release.uri is None or deploy_if == NEVER:
+        return NEVER
     if config.deploy.target == "local" and "KUBERNETES_SERVICE_HOST" in environment:
         raise ConfigError(
             "a pipeline that runs in a cluster can deploy only to a cluster",
             got="deploy.target=local",
             expected="deploy.target=kubernetes",
-            fix="add deploy.target=kubernetes to the overrides, with deploy.namespace and deploy.deployment",
+            fix='set overrides to {"deploy": {"target": "kubernetes", "namespace": …, "deployment": …}}',
         )
     return config.deploy.accept
 

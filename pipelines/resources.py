@@ -63,6 +63,7 @@ NEEDS: dict[str, dict[str, Need]] = {
         "export": Need(4, 48, 6, gpu=True, cache=True),
         "deploy": Need(0.5, 4, 2, secrets=("storage", "endpoint")),
         "report": Need(0.5, 4, 1),
+        "outcome": Need(0.25, 1, 1),
     },
     "cpu": {
         "prepare": Need(0.25, 1, 1, secrets=("storage",)),
@@ -75,6 +76,7 @@ NEEDS: dict[str, dict[str, Need]] = {
         "export": Need(1, 4, 6, cache=True),
         "deploy": Need(0.25, 2, 2, secrets=("storage", "endpoint")),
         "report": Need(0.25, 2, 1),
+        "outcome": Need(0.25, 1, 1),
     },
 }
 
@@ -124,7 +126,9 @@ def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask
     task.set_memory_limit(f"{need.memory_gib}Gi")
     # Retries are for lost pods. KFP's default (retryPolicy OnError) does not retry a stage that fails, and should
     # not: the stage has already retried its calls, and its error says what is wrong.
-    task.set_retry(num_retries=RETRIES, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration="600s")
+    # backoff_max_duration is a deadline for all attempts together, from the first start.
+    longest = need.hours * 3600 * (RETRIES + 1)
+    task.set_retry(RETRIES, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest}s")
     kubernetes.set_timeout(task, need.hours * 3600)
     for purpose in need.secrets:
         kubernetes.use_secret_as_env(task, f"{target.secrets_named}-{purpose}", SECRETS[purpose], optional=True)

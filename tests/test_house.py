@@ -9,7 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MAX_LINES, MAX_FUNCTION, MAX_PARAMETERS = 300, 60, 8
 # KFP's form of a pipeline or a component: each input and output is a parameter.
-KFP_FORMS = {("pipelines/finetune.py", "pipeline"), ("components/evaluate/component.py", "evaluate")}
+KFP_FORMS = {
+    ("pipelines/finetune.py", "pipeline"),
+    ("components/evaluate/component.py", "evaluate"),
+    ("components/prepare/component.py", "prepare"),
+}
 # The house's words (CONTRIBUTING.md): what is left is the field's standard term, or what an engineer would say.
 OUT = (
     r"\bshall\b",

@@ -10,10 +10,9 @@ def deploy(
     evaluation: dsl.Input[dsl.Artifact],
     dataset: dsl.Input[dsl.Dataset],
     deployment: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    deploy_summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Publish the engine as a release, make it live and check it through the endpoint; if it fails, roll back.
+    """Publish the engine as a release, and make it live once every replica has proven it.
 
     Args:
         config_yaml: Configuration of the stage as YAML text, written by prepare.
@@ -21,8 +20,7 @@ def deploy(
         evaluation: The artifact written by evaluate; its verdict decides whether the model may go live.
         dataset: The artifact written by split; the re-index plan needs the size of its corpus.
         deployment: The live release, the drift of its endpoint from the checkpoint, and the re-index plan.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        deploy_summary: The figures and warnings of the stage as a page.
     """
     from pathlib import Path
 
@@ -33,4 +31,4 @@ def deploy(
         report = stage.run(
             Path(engine.path), Path(evaluation.path), Path(dataset.path), Path(deployment.path), context
         )
-    show(report, metrics, summary)
+    show(report, deploy_summary)

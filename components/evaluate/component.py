@@ -13,8 +13,7 @@ def evaluate(
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    evaluate_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> bool:
     """Compare the tuned model with the base model, BM25 and the live model, and reach a verdict.
@@ -28,8 +27,7 @@ def evaluate(
         dataset: The artifact written by split.
         model: The artifact written by train.
         evaluation: The metrics, overall and per query, and the verdict.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        evaluate_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
 
     Returns:
@@ -39,11 +37,14 @@ def evaluate(
 
     from components.body import open_context, show
     from components.inputs import comparisons
-    from embedtune.deploy.gate import accepts
+    from components.parameters import NEVER
+    from embedtune.deploy.gate import goes_on
     from embedtune.evaluate import stage
 
     with open_context(config_yaml, cache_dir) as context:
         against = comparisons(eval_sets, champion, context)
         report = stage.run(Path(dataset.path), Path(model.path), Path(evaluation.path), context, against)
-    show(report, metrics, summary)
-    return deploy_if != "never" and accepts(Path(evaluation.path), deploy_if)
+        decision = goes_on(Path(evaluation.path), None if deploy_if == NEVER else deploy_if)
+    what = "The run goes on to export and deploy" if decision.deploy else "The run ends here, nothing is deployed"
+    show(report, evaluate_summary, f"{what}: {decision.reason}.")
+    return decision.deploy

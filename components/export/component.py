@@ -9,8 +9,7 @@ def export(
     model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     engine: dsl.Output[dsl.Model],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    export_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
     """Export the model as an ONNX or TensorRT engine and prove that its vectors are the same.
@@ -20,8 +19,7 @@ def export(
         model: The artifact written by train.
         dataset: The artifact written by split; its texts are used for the proof.
         engine: The engine, its parity with PyTorch, and reference vectors.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        export_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
     """
     from pathlib import Path
@@ -31,4 +29,4 @@ def export(
 
     with open_context(config_yaml, cache_dir) as context:
         report = stage.run(Path(model.path), Path(dataset.path), Path(engine.path), context)
-    show(report, metrics, summary)
+    show(report, export_summary)

@@ -8,8 +8,7 @@ def generate(
     config_yaml: str,
     chunks: dsl.Input[dsl.Dataset],
     questions: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    generate_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
     """Have an LLM write and judge questions about the chunks.
@@ -18,8 +17,7 @@ def generate(
         config_yaml: Configuration of the stage as YAML text, written by prepare.
         chunks: The artifact written by ingest.
         questions: The questions that were kept, and the rejected ones with the reason.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        generate_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, so that no reply is paid for twice; empty: temporary.
     """
     from pathlib import Path
@@ -29,4 +27,4 @@ def generate(
 
     with open_context(config_yaml, cache_dir) as context:
         report = stage.run(Path(chunks.path), Path(questions.path), context)
-    show(report, metrics, summary)
+    show(report, generate_summary)

@@ -9,8 +9,7 @@ def ingest(
     documents_version: str,
     config_yaml: str,
     chunks: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    ingest_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
     """Read documents and cut them into chunks.
@@ -20,8 +19,7 @@ def ingest(
         documents_version: Hash that changes with the documents, for KFP's cache.
         config_yaml: Configuration of the stage as YAML text, written by prepare.
         chunks: The chunks, with their near-duplicate groups and splits.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        ingest_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for resuming; empty: a temporary directory.
     """
     from pathlib import Path
@@ -31,4 +29,4 @@ def ingest(
 
     with open_context(config_yaml, cache_dir) as context:
         report = stage.run(documents, Path(chunks.path), context)
-    show(report, metrics, summary)
+    show(report, ingest_summary)

@@ -8,8 +8,7 @@ def mine(
     config_yaml: str,
     dataset: dsl.Input[dsl.Dataset],
     triplets: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    mine_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
     """Mine hard negatives for the queries of the train split.
@@ -18,8 +17,7 @@ def mine(
         config_yaml: Configuration of the stage as YAML text, written by prepare.
         dataset: The artifact written by split.
         triplets: The queries with their positives and negatives, and the audit.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        mine_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
     """
     from pathlib import Path
@@ -29,4 +27,4 @@ def mine(
 
     with open_context(config_yaml, cache_dir) as context:
         report = stage.run(Path(dataset.path), Path(triplets.path), context)
-    show(report, metrics, summary)
+    show(report, mine_summary)

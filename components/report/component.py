@@ -28,6 +28,7 @@ def report(
     import tempfile
     from pathlib import Path
 
+    from components.body import plain_errors
     from embedtune.report.page import render_report
 
     artifacts = {
@@ -38,7 +39,7 @@ def report(
         "model": model,
         "evaluation": evaluation,
     }
-    with tempfile.TemporaryDirectory() as work:
+    with plain_errors(), tempfile.TemporaryDirectory() as work:
         for name, artifact in artifacts.items():
             (Path(work) / name).symlink_to(artifact.path)
         shutil.copyfile(render_report(Path(work)), page.path)

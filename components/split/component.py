@@ -9,8 +9,7 @@ def split(
     chunks: dsl.Input[dsl.Dataset],
     questions: dsl.Input[dsl.Dataset],
     dataset: dsl.Output[dsl.Dataset],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    split_summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Build the retrieval dataset and prove that nothing leaks between its splits.
 
@@ -19,8 +18,7 @@ def split(
         chunks: The artifact written by ingest.
         questions: The artifact written by generate.
         dataset: The dataset in the BEIR layout, with the proof that nothing leaks.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        split_summary: The figures and warnings of the stage as a page.
     """
     from pathlib import Path
 
@@ -29,4 +27,4 @@ def split(
 
     with open_context(config_yaml) as context:
         report = stage.run(Path(chunks.path), Path(questions.path), Path(dataset.path), context)
-    show(report, metrics, summary)
+    show(report, split_summary)

@@ -9,8 +9,7 @@ def train(
     triplets: dsl.Input[dsl.Dataset],
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
-    metrics: dsl.Output[dsl.Metrics],
-    summary: dsl.Output[dsl.Markdown],
+    train_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
     """Fine-tune the base model and keep the best checkpoint on dev.
@@ -20,8 +19,7 @@ def train(
         triplets: The artifact written by mine.
         dataset: The artifact written by split; its dev queries choose the checkpoint.
         model: The tuned model, with its encoder contract and training curves.
-        metrics: The figures of the stage.
-        summary: The figures and warnings of the stage as a page.
+        train_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for checkpoints; empty: a temporary directory.
     """
     from pathlib import Path
@@ -31,4 +29,4 @@ def train(
 
     with open_context(config_yaml, cache_dir) as context:
         report = stage.run(Path(triplets.path), Path(dataset.path), Path(model.path), context)
-    show(report, metrics, summary)
+    show(report, train_summary)

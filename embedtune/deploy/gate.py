@@ -49,28 +49,36 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
     if live_model == model:
         return Decision(True, "this model is already live")
     promotion = _promotion(evaluation.path)
-    against, verdict, delta = promotion.against, promotion.verdict, promotion.delta
-    if live_model is not None and against != "champion":
+    if live_model is not None and promotion.against != "champion":
         return Decision(
             False, "another model is live, and the evaluation did not compare with it (evaluate with --champion)"
         )
-    measured = f"{delta.mean:+.4f} {metric_title(DECIDING_METRIC)}, interval {delta.low:+.4f} to {delta.high:+.4f}"
-    if verdict in ACCEPTED[settings.accept]:
-        return Decision(True, f"{verdict} against the {against}: {measured}")
-    return Decision(False, f"{verdict} against the {against} ({measured}), and deploy.accept is {settings.accept}")
+    if promotion.verdict in ACCEPTED[settings.accept]:
+        return Decision(True, _reason(promotion))
+    return Decision(False, f"{_reason(promotion)}, and deploy.accept is {settings.accept}")
 
 
-def accepts(evaluation: Path, accept: str) -> bool:
-    """Return whether the verdict on replacing the live model is good enough to deploy.
+def goes_on(evaluation: Path, accept: str | None) -> Decision:
+    """Decide whether a run goes on to export and deploy, before it is known what is live then.
 
     Args:
         evaluation: The evaluation artifact.
-        accept: A value of `deploy.accept`.
+        accept: A value of `deploy.accept`; None: the run deploys nothing.
 
     Raises:
         ArtifactError: The verdict is missing, damaged, or of another version.
     """
-    return _promotion(evaluation).verdict in ACCEPTED[accept]
+    promotion = _promotion(evaluation)
+    reason = _reason(promotion)
+    if accept is None:
+        return Decision(False, f"{reason}; this run deploys nothing")
+    return Decision(promotion.verdict in ACCEPTED[accept], f"{reason}; accepted is {accept}")
+
+
+def _reason(promotion: Promotion) -> str:
+    delta = promotion.delta
+    measured = f"{delta.mean:+.4f} {metric_title(DECIDING_METRIC)}, interval {delta.low:+.4f} to {delta.high:+.4f}"
+    return f"{promotion.verdict} against the {promotion.against} ({measured})"
 
 
 def _promotion(evaluation: Path) -> Promotion:

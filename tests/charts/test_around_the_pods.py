@@ -1,10 +1,10 @@
-"""Objects around the serving pods: Service, autoscaler, disruption budget, network policy, monitoring, RBAC."""
+"""Objects around the serving pods: Service, autoscaler, disruption budget, network policy, monitoring."""
 
 import subprocess
 
 import pytest
 
-from embedtune.serve.pod import pod_ports
+from embedtune.serve.pod import open_addresses
 from tests.charts.conftest import Render, containers, environment, find_tool, pod_spec, template
 
 SELECTOR = {
@@ -25,8 +25,6 @@ EVERYTHING = (
     "extraEnv[0].value=http://proxy:3128",
     "triton.open={grpc,http}",
     "gateway.apiKeySecret=endpoint",
-    "deployers[0].name=pipeline-runner",
-    "deployers[0].namespace=kubeflow",
     "networkPolicy.clients[0].namespaceSelector.matchLabels.team=search",
     "networkPolicy.scrapers[0].namespaceSelector.matchLabels.team=monitoring",
     "networkPolicy.storage[0].namespaceSelector.matchLabels.team=storage",
@@ -167,7 +165,7 @@ def test_one_value_opens_tritons_ports(render: Render, opened: str, ports: dict[
     assert rule == {"ports": [tcp(8080), *map(tcp, ports.values())]}
     variable = environment(containers(objects)["triton"])["EMBEDTUNE_TRITON_OPEN"]
     assert f"{{{variable}}}" == opened
-    pod_ports({"EMBEDTUNE_TRITON_OPEN": variable})
+    open_addresses({"EMBEDTUNE_TRITON_OPEN": variable})
 
 
 def test_no_port_is_named_since_names_of_a_sidecars_ports_need_kubernetes_1_32(render: Render) -> None:
@@ -262,23 +260,6 @@ def test_prometheus_scrapes_the_gateway_and_triton_through_the_service(render: R
     assert {item["port"] for item in monitor["spec"]["endpoints"]} <= {port["name"] for port in ports}
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert objects["Service"]["metadata"]["labels"].items() >= monitor["spec"]["selector"]["matchLabels"].items()
-
-
-def test_deploy_may_change_this_deployment_and_nothing_else(render: Render) -> None:
-    assert "Role" not in render()
-    objects = render("deployers[0].name=pipeline-runner", "deployers[0].namespace=kubeflow")
-    assert objects["Role"]["rules"] == [
-        {
-            "apiGroups": ["apps"],
-            "resources": ["deployments"],
-            "resourceNames": ["embedtune-triton"],
-            "verbs": ["get", "patch"],
-        },
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-    ]
-    assert objects["RoleBinding"]["subjects"] == [
-        {"kind": "ServiceAccount", "name": "pipeline-runner", "namespace": "kubeflow"}
-    ]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kfp import dsl
 
 from components.body import markdown, open_context, show
-from components.inputs import read_config, stage_yaml
+from components.inputs import stage_yaml
+from components.parameters import Form, run_config
 from embedtune.core.artifacts import StageReport
 from embedtune.core.errors import ConfigError
 
-CONFIG = stage_yaml(read_config("minilm", "generate.llm.api_key_env=MY_KEY"), "generate")
+CONFIG = stage_yaml(run_config(Form("minilm", overrides={"generate.llm.api_key_env": "MY_KEY"})), "generate")
 
 
 def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,23 +47,29 @@ def test_a_cancelled_task_is_interrupted_and_leaves_nothing_half_done() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_bad_configuration_is_refused() -> None:
-    with (
-        pytest.raises(ConfigError, match=r"generate\.lllm: unknown key"),
-        open_context(CONFIG.replace("llm:", "lllm:")),
-    ):
+def test_a_bad_configuration_ends_the_task_with_its_words_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(SystemExit) as ended, open_context(CONFIG.replace("llm:", "lllm:")):
         pass
+    assert ended.value.code == ConfigError.exit_code
+    assert ended.value.__suppress_context__
+    assert "generate.lllm: unknown key" in caplog.text
 
 
-def test_metrics_contain_the_finite_figures_and_the_page_contains_all(tmp_path: Path) -> None:
+def test_a_defect_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), open_context(CONFIG):
+        _ = 1 / 0
+
+
+def test_the_page_contains_every_figure_and_begins_with_the_remark(tmp_path: Path) -> None:
     report = StageReport(
         "mine", {"kept": 3, "verdict": "WIN", "share": 0.25, "ratio": float("nan")}, ("few",), 2.5, 0.125
     )
-    metrics = dsl.Metrics(uri=str(tmp_path / "metrics"))
     page = SimpleNamespace(path=str(tmp_path / "summary.md"))
-    show(report, metrics, page)
-    assert metrics.metadata == {"kept": 3.0, "share": 0.25, "seconds": 2.5, "cost_usd": 0.125}
+    show(report, page, "The run goes on.")
     text = (tmp_path / "summary.md").read_text()
+    assert text.startswith("# mine\n\nThe run goes on.\n\n| figure")
     for line in ("# mine", "| kept | 3 |", "| verdict | WIN |", "| share | 0.25 |", "| ratio | nan |", "- few"):
         assert line in text.splitlines()
 

@@ -1,9 +1,11 @@
 """Each component's body with real artifacts, in the order of the pipeline; the LLM is a real HTTP server."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kfp import dsl
@@ -14,6 +16,7 @@ from components.export.component import export
 from components.generate.component import generate
 from components.ingest.component import ingest
 from components.mine.component import mine
+from components.outcome.component import outcome
 from components.prepare.component import prepare
 from components.report.component import report
 from components.split.component import split
@@ -23,7 +26,7 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from tests.support.openai_server import OpenAIServer
-from tests.support.tiny_run import overrides, write_documents
+from tests.support.tiny_run import settings, write_documents
 
 
 class Run:
@@ -32,20 +35,29 @@ class Run:
     def __init__(self, work: Path, server: OpenAIServer) -> None:
         self.work, self.server = work, server
         self.documents = write_documents(work / "documents")
-        self.overrides = overrides(work, server.url)
+        self.overrides = settings(work, server.url)
         self.artifacts: dict[str, dsl.Artifact] = {}
-        self.metrics: dict[str, dsl.Metrics] = {}
 
     def prepared(self) -> SimpleNamespace:
-        values = prepare.python_func(str(self.documents), "minilm", self.overrides, "", "")
+        values = prepare.python_func(**form(documents=str(self.documents), overrides=self.overrides))
         names = prepare.component_spec.outputs or {}
         return SimpleNamespace(**dict(zip(names, values, strict=True)))
 
     def outputs(self, stage: str, artifact: str) -> dict[str, dsl.Artifact]:
         self.artifacts[artifact] = dsl.Artifact(uri=str(self.work / artifact))
-        self.metrics[stage] = dsl.Metrics(uri=str(self.work / f"{stage}.metrics"))
         summary = dsl.Markdown(uri=str(self.work / f"{stage}.md"))
-        return {artifact: self.artifacts[artifact], "metrics": self.metrics[stage], "summary": summary}
+        return {artifact: self.artifacts[artifact], f"{stage}_summary": summary}
+
+    def figures(self, artifact: str) -> dict[str, Any]:
+        return read_artifact(self.work / artifact, artifact).manifest.report.metrics
+
+
+def form(**fields: Any) -> dict[str, Any]:
+    """Return the parameters of prepare: those given, and what the form of a run has by default."""
+    texts = ("base_model", "llm_url", "llm_model", "judge_url", "judge_model", "storage_endpoint", "release_uri")
+    empty = dict.fromkeys((*texts, "endpoint_url", "champion"), "")
+    given = {"preset": "minilm", "storage_tls": True, "deploy_if": "win", "eval_sets": [], "overrides": {}}
+    return {**empty, **given, **fields}
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +68,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def check(run: Run, stage: str, artifact: str) -> None:
     read_artifact(run.work / artifact, artifact)
-    assert run.metrics[stage].metadata["seconds"] > 0
     assert (run.work / f"{stage}.md").read_text().startswith(f"# {stage}\n")
 
 
-def test_prepare_names_a_missing_folder() -> None:
-    with pytest.raises(InputError):
-        prepare.python_func("/nowhere", "minilm", "", "", "")
+def test_prepare_names_a_missing_folder_in_the_last_lines_of_its_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        prepare.python_func(**form(documents="/nowhere"))
+    assert ended.value.code == InputError.exit_code
+    assert "InputError: there are no files in this folder\n  got:      /nowhere" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_prepare_passes_on_addresses_as_stages_read_them(run: Run) -> None:
+    given = prepare.python_func(
+        **form(documents=f" {run.documents} ", eval_sets=[f"a={run.documents}", f"b={run.documents}"])
+    )
+    assert (given[0], given[2]) == (str(run.documents), f"a={run.documents}\nb={run.documents}")
 
 
 def test_prepare_sees_changed_documents_and_nothing_else(run: Run) -> None:
@@ -83,7 +104,7 @@ def test_ingest(run: Run) -> None:
         str(run.documents), given.documents_version, given.ingest, **run.outputs("ingest", "chunks")
     )
     check(run, "ingest", "chunks")
-    assert run.metrics["ingest"].metadata["documents"] == len(list(run.documents.iterdir()))
+    assert run.figures("chunks")["documents"] == len(list(run.documents.iterdir()))
 
 
 def test_generate(run: Run) -> None:
@@ -102,14 +123,14 @@ def test_split(run: Run) -> None:
 def test_mine(run: Run) -> None:
     mine.python_func(run.prepared().mine, run.artifacts["dataset"], **run.outputs("mine", "triplets"))
     check(run, "mine", "triplets")
-    assert run.metrics["mine"].metadata["rows"] > 0
+    assert run.figures("triplets")["rows"] > 0
 
 
 def test_train(run: Run) -> None:
     inputs = run.artifacts["triplets"], run.artifacts["dataset"]
     train.python_func(run.prepared().train, *inputs, **run.outputs("train", "model"))
     check(run, "train", "model")
-    assert run.metrics["train"].metadata["rows"] == run.metrics["mine"].metadata["rows"]
+    assert run.figures("model")["rows"] == run.figures("triplets")["rows"]
 
 
 def test_evaluate(run: Run) -> None:
@@ -128,6 +149,26 @@ def test_evaluate(run: Run) -> None:
     for accept, expected in (("marginal", True), ("never", False)):
         again = evaluate.python_func(run.prepared().evaluate, "", champion, "", accept, *inputs, **outputs)
         assert again is expected
+        end = "this run deploys nothing" if accept == "never" else "accepted is marginal"
+        first = (run.work / "evaluate.md").read_text().splitlines()[2]
+        assert first.startswith("The run goes on to export" if expected else "The run ends here")
+        assert "MARGINAL against the champion" in first and end in first
+
+
+def test_the_outcome_is_numbers_with_and_without_a_deployment(run: Run) -> None:
+    inputs = run.artifacts["questions"], run.artifacts["model"], run.artifacts["evaluation"]
+    metrics = dsl.Metrics(uri=str(run.work / "outcome"))
+    outcome.python_func(*inputs, metrics)
+    sets = json.loads((run.work / "evaluation" / "metrics.json").read_text())["sets"]["synthetic"]
+    shown = metrics.metadata
+    assert json.loads(Path(metrics.path).read_text()) == shown
+    assert (shown["deployed"], shown["promotion"]) == (0, 0)
+    assert shown["recall_at_10_champion"] == sets["systems"]["champion"]["recall@10"]
+    assert shown["ndcg_at_10_difference_low"] == sets["delta"]["ndcg@10"]["low"]
+    assert (
+        shown["questions_kept"] == read_artifact(run.work / "questions", "questions").manifest.counts["questions"]
+    )
+    assert shown["seconds_train"] > 0
 
 
 def test_report(run: Run) -> None:
@@ -145,7 +186,7 @@ def test_export(run: Run) -> None:
     export.python_func(run.prepared().export, *inputs, **run.outputs("export", "engine"), cache_dir=str(cache))
     check(run, "export", "engine")
     assert json.loads((run.work / "engine" / "engine.json").read_text())["target"] == "python-cpu"
-    assert run.metrics["export"].metadata["min_cosine_fp32"] >= 0.9999
+    assert run.figures("engine")["min_cosine_fp32"] >= 0.9999
     assert any(cache.iterdir())
 
 
@@ -157,9 +198,16 @@ def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
     assert (record.deployed, record.release) == (False, None)
     assert "MARGINAL against the champion" in record.reason
     assert record.reason in (run.work / "deploy.md").read_text()
+    metrics = dsl.Metrics(uri=str(run.work / "outcome-deployed"))
+    outcome.python_func(
+        run.artifacts["questions"], run.artifacts["model"], inputs[1], metrics, run.artifacts["deployment"]
+    )
+    assert metrics.metadata["deployed"] == 0
 
 
-def test_an_artifact_of_another_kind_is_refused(run: Run) -> None:
+def test_an_artifact_of_another_kind_is_refused(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     chunks = run.artifacts["chunks"]
-    with pytest.raises(ArtifactError, match=r"chunks(.|\n)*dataset"):
+    with pytest.raises(SystemExit) as ended:
         mine.python_func(run.prepared().mine, chunks, **run.outputs("mine", "triplets"))
+    assert ended.value.code == ArtifactError.exit_code
+    assert re.search(r"ArtifactError(.|\n)*chunks(.|\n)*dataset", caplog.text)

@@ -5,37 +5,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import JsonValue
 
-from components.inputs import SECTIONS, addresses, deploy_if, read_config, stage_yaml, version
-from embedtune.core.config.load import parse_config, preset_names, preset_text
+from components.inputs import SECTIONS, addresses, stage_yaml, version, worst_deployed
+from components.parameters import Form, run_config
+from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config, preset_names
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES
 
 
-def stage_settings(overrides: str = "") -> dict[str, str]:
-    config = read_config("minilm", overrides)
+def configured(**overrides: JsonValue) -> Config:
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    return run_config(Form("minilm", overrides=given))
+
+
+def stage_settings(**overrides: JsonValue) -> dict[str, str]:
+    config = configured(**overrides)
     return {stage: stage_yaml(config, stage) for stage in SECTIONS}
-
-
-def test_a_preset_name_and_its_yaml_text_give_the_same_configuration() -> None:
-    assert read_config("minilm", "") == read_config(preset_text("minilm"), "")
-
-
-def test_overrides_are_lines_and_blank_lines_do_not_count() -> None:
-    config = read_config("minilm", "train.epochs=1\n\n  seed=7  \n")
-    assert (config.train.epochs, config.seed) == (1, 7)
-
-
-def test_a_wrong_preset_is_refused_with_the_right_names() -> None:
-    with pytest.raises(ConfigError, match=r"no such preset(.|\n)*minilm"):
-        read_config("minlm", "")
-
-
-def test_a_wrong_key_in_yaml_text_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"train\.epoch: unknown key"):
-        read_config(preset_text("minilm") + "\ntrain:\n  epoch: 3\n", "")
 
 
 def test_every_stage_gets_a_configuration() -> None:
@@ -45,47 +34,55 @@ def test_every_stage_gets_a_configuration() -> None:
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.parametrize("stage", STAGE_NAMES)
 def test_a_stage_sees_its_own_section_unchanged(preset: str, stage: str) -> None:
-    config = read_config(preset, f"contract.revision={'a' * 40}")
+    config = run_config(Form(preset, overrides={"contract": {"revision": "a" * 40}}))
     seen = parse_config(yaml.safe_load(stage_yaml(config, stage)))
     for section in ("contract", "seed", "storage", "runtime", *SECTIONS[stage]):
         assert getattr(seen, section) == getattr(config, section)
 
 
 def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:
-    before, after = stage_settings(), stage_settings("train.learning_rate=1e-4\nevaluate.examples=3")
+    before, after = stage_settings(), stage_settings(train__learning_rate=1e-4, evaluate__examples=3)
     changed = [stage for stage in SECTIONS if before[stage] != after[stage]]
     assert changed == ["mine", "train", "evaluate", "export", "deploy"]
 
 
 def test_new_serving_settings_leave_all_but_the_deployment_in_the_cache() -> None:
-    before, after = stage_settings(), stage_settings("serve.instances=2\ndeploy.smoke_texts=64")
+    before, after = stage_settings(), stage_settings(serve__instances=2, deploy__smoke_texts=64)
     assert [stage for stage in SECTIONS if before[stage] != after[stage]] == ["deploy"]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "wanted"),
+    ("release_uri", "deploy_if", "wanted"),
     [
-        ("", "never"),
-        ("release.uri=s3://b/r", "win"),
-        ("release.uri=s3://b/r\ndeploy.accept=marginal", "marginal"),
+        ("", "win", "never"),
+        ("s3://b/r", "win", "win"),
+        ("s3://b/r", "marginal", "marginal"),
+        ("s3://b/r", "never", "never"),
     ],
 )
-def test_what_is_deployed(overrides: str, wanted: str) -> None:
-    assert deploy_if(read_config("minilm", overrides), {}) == wanted
+def test_what_is_deployed(release_uri: str, deploy_if: str, wanted: str) -> None:
+    config = run_config(Form("minilm", fields={"release_uri": release_uri}, deploy_if=deploy_if))
+    assert worst_deployed(config, deploy_if, {}) == wanted
 
 
 def test_a_pod_does_not_start_a_local_triton() -> None:
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
-    local = "release.uri=s3://b/r"
-    with pytest.raises(ConfigError, match=r"deploy\.target=kubernetes"):
-        deploy_if(read_config("minilm", local), pod)
-    assert deploy_if(read_config("minilm", f"{local}\ndeploy.target=kubernetes"), pod) == "win"
-    assert deploy_if(read_config("minilm", ""), pod) == "never"
+    local = {"release__uri": "s3://b/r"}
+    with pytest.raises(ConfigError, match=r'"target": "kubernetes"'):
+        worst_deployed(configured(**local), "win", pod)
+    assert worst_deployed(configured(**local, deploy__target="kubernetes"), "win", pod) == "win"
+    assert worst_deployed(configured(), "win", pod) == "never"
+
+
+def test_the_text_of_a_stage_is_short_and_means_the_same() -> None:
+    text = stage_yaml(configured(train__epochs=2), "train")
+    assert "epochs: 2" in text and "weight_decay" not in text
+    assert len(text) < 1500
 
 
 def test_mine_accepts_fewer_negatives_when_train_wants_fewer() -> None:
     # Alone, mine.min_negatives=2 contradicts the default of train.negatives.
-    settings = stage_settings("mine.min_negatives=2\ntrain.negatives=2")
+    settings = stage_settings(mine__min_negatives=2, train__negatives=2)
     parsed = {name: parse_config(yaml.safe_load(text)) for name, text in settings.items()}
     assert (parsed["mine"].mine.min_negatives, parsed["train"].train.negatives) == (2, 2)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.body import open_context
-from components.inputs import comparisons, read_config, stage_yaml, version
+from components.inputs import comparisons, stage_yaml, version
+from components.parameters import Form, run_config
 from embedtune.core.errors import InputError
 from embedtune.core.stage import Context
 from tests.support.object_store import ENDPOINT, Bucket, a_bucket, needs_server
@@ -22,7 +23,7 @@ def bucket() -> Iterator[Bucket]:
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    config = read_config("minilm", f"storage.endpoint={ENDPOINT}\nstorage.secure=false")
+    config = run_config(Form("minilm", fields={"storage_endpoint": ENDPOINT}, storage_tls=False))
     with open_context(stage_yaml(config, "evaluate")) as opened:
         yield opened
 

@@ -9,7 +9,7 @@ from embedtune.core.artifacts import Artifact, read_artifact, write_artifact
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import render_record
-from embedtune.deploy.gate import accepts, decide
+from embedtune.deploy.gate import decide, goes_on
 from tests.support.context import provenance
 from tests.support.evaluation_records import make_verdict
 
@@ -54,11 +54,20 @@ def test_only_an_accepted_verdict_is_deployed(
     live = "old" if against == "champion" else None
     settings = DeploySettings.model_validate({"accept": accept})
     challenger, compared = engine(tmp_path), evaluation(tmp_path, verdict, against)
-    assert accepts(compared.path, accept) is deployed
+    before_export = goes_on(compared.path, accept)
+    assert before_export.deploy is deployed
+    assert f"{verdict} against the {against}" in before_export.reason and accept in before_export.reason
     decision = decide(challenger, compared, live, settings)
     assert decision.deploy is deployed
     assert f"{verdict} against the {against}" in decision.reason
     assert "+0.0312 nDCG@10, interval -0.0010 to +0.0600" in decision.reason
+
+
+def test_a_run_that_deploys_nothing_says_so(tmp_path: Path) -> None:
+    decision = goes_on(evaluation(tmp_path, "WIN").path, None)
+    assert not decision.deploy
+    assert decision.reason.startswith("WIN against the base (+0.0312 nDCG@10")
+    assert decision.reason.endswith("this run deploys nothing")
 
 
 def test_better_than_the_base_is_not_better_than_another_live_model(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from embedtune.core.config.load import base_names, preset_names
 from embedtune.core.stage import STAGES
 from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
 
-FRAME = {"prepare", "report"}  # the tasks of a pipeline in addition to the stages
+FRAME = {"prepare", "report", "outcome"}  # the tasks of a pipeline in addition to the stages
 BEHIND_THE_VERDICT = {"export", "deploy"}
+ALWAYS_AFTER_IT = "outcome"  # in both branches
 TAG = "0123456789ab"
 REGISTRY = "registry.example/team"
 GPU_STAGES = {"mine", "train", "evaluate", "export"}
@@ -26,9 +28,10 @@ class Compiled:
         self.text = path.read_text()
         self.spec, platform = yaml.safe_load_all(self.text)
         self.outer: dict[str, Any] = dict(self.spec["root"]["dag"]["tasks"])
-        (condition,) = [name for name in self.outer if name.startswith("condition")]
-        self.condition = self.outer.pop(condition)
-        self.inner = self._inside(self.condition)
+        (name,) = [name for name in self.outer if name.startswith("condition-branches")]
+        branches = self._inside(self.outer.pop(name))
+        self.condition, self.other = (branches[name] for name in sorted(branches))
+        self.inner, self.kept = self._inside(self.condition), self._inside(self.other)
         self.tasks: dict[str, Any] = self.outer | self.inner
         self.kubernetes: dict[str, Any] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
@@ -90,7 +93,8 @@ def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
 
 
 def test_only_what_changes_the_live_service_depends_on_the_verdict(each: Compiled) -> None:
-    assert set(each.inner) == BEHIND_THE_VERDICT
+    assert set(each.inner) == BEHIND_THE_VERDICT | {ALWAYS_AFTER_IT}
+    assert [task["taskInfo"]["name"] for task in each.kept.values()] == ["outcome-2"]
     assert each.condition["taskInfo"]["name"] == "better"
     name = "pipelinechannel--evaluate-Output"
     assert each.condition["triggerPolicy"]["condition"] == f"inputs.parameter_values['{name}'] == true"
@@ -180,6 +184,7 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         "export": set(),
         "deploy": store | {"EMBEDTUNE_API_KEY"},
         "report": set(),
+        "outcome": set(),
     }
 
 
@@ -191,15 +196,45 @@ def test_no_parameter_takes_a_credential(each: Compiled) -> None:
     assert not words & {"key", "token", "secret", "password", "credential"}
 
 
-def test_every_parameter_is_described_and_they_are_few(each: Compiled) -> None:
+def test_every_parameter_is_described(each: Compiled) -> None:
     inputs = [each.spec["root"]["inputDefinitions"]]
     # Parameters that a condition passes on have no description.
     ours = [component for component in each.spec["components"].values() if "dag" not in component]
     inputs += [component.get("inputDefinitions", {}) for component in ours]
     for group in inputs:
-        assert len(group.get("parameters", {})) <= 8
         for name, entry in {**group.get("parameters", {}), **group.get("artifacts", {})}.items():
             assert entry.get("description"), name
+
+
+def test_the_form_has_typed_fields_and_choices(each: Compiled) -> None:
+    fields = each.spec["root"]["inputDefinitions"]["parameters"]
+    types = {name: entry["parameterType"] for name, entry in fields.items()}
+    special = {"storage_tls": "BOOLEAN", "eval_sets": "LIST", "overrides": "STRUCT"}
+    assert types == {name: special.get(name, "STRING") for name in types}
+    assert {name for name, entry in fields.items() if not entry.get("isOptional")} == {"documents"}
+    choices = {name: entry["literals"] for name, entry in fields.items() if "literals" in entry}
+    assert choices == {
+        "preset": preset_names(),
+        "base_model": ["", *base_names()],
+        "deploy_if": ["win", "marginal", "never"],
+    }
+    for name, allowed in choices.items():
+        assert fields[name]["defaultValue"] in allowed
+    for name in ("documents", "llm_url", "llm_model", "storage_endpoint", "storage_tls"):
+        assert name in each.spec["pipelineInfo"]["description"]
+
+
+def test_artifacts_are_named_after_what_they_are(each: Compiled) -> None:
+    names = [
+        name
+        for component in each.spec["components"].values()
+        if "dag" not in component
+        for name in component.get("outputDefinitions", {}).get("artifacts", {})
+    ]
+    names.remove("outcome")  # it is written in either branch
+    assert len(names) == len(set(names))
+    assert {f"{stage.name}_summary" for stage in STAGES} | {"outcome", "page"} <= set(names)
+    assert not {"metrics", "summary"} & set(names)
 
 
 def test_every_task_has_requests_a_time_limit_and_retries(each: Compiled) -> None:
@@ -209,6 +244,9 @@ def test_every_task_has_requests_a_time_limit_and_retries(each: Compiled) -> Non
         assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"]
         assert int(each.kubernetes[f"exec-{name}"]["activeDeadlineSeconds"]) <= 24 * 3600
         assert task["retryPolicy"]["maxRetryCount"] == 2
+        # A deadline for all attempts together: each may take as long as the first.
+        seconds = int(each.kubernetes[f"exec-{name}"]["activeDeadlineSeconds"])
+        assert task["retryPolicy"]["backoffMaxDuration"] == f"{3 * seconds}s"
 
 
 def test_every_task_of_both_targets_has_its_needs(each: Compiled) -> None:

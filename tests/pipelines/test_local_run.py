@@ -9,13 +9,14 @@ from kfp import local
 
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.stage import STAGES
-from embedtune.deploy.local_triton import LocalTriton
+from embedtune.deploy.local_replica import LocalReplica
+from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.server import free_ports
 from pipelines.finetune import finetune
 from pipelines.resources import Target
-from tests.support.object_store import ENDPOINT, a_bucket, needs_server
+from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, a_bucket, needs_server
 from tests.support.openai_server import OpenAIServer
-from tests.support.tiny_run import overrides, write_documents
+from tests.support.tiny_run import settings, write_documents
 
 # KFP warns for each task that the local runner has no pods to give memory to, and no image called python.
 pytestmark = pytest.mark.filterwarnings("ignore:Task '.*have no effect", "ignore:You may be attemping")
@@ -35,12 +36,17 @@ def artifacts(root: Path) -> dict[str, list[Path]]:
     return {stage.artifact: list(root.glob(f"*/{stage.name}/{stage.artifact}")) for stage in STAGES}
 
 
+def outcomes(root: Path) -> list[float]:
+    """Return whether the runs deployed something; a run has one outcome, from the branch that it took."""
+    return [json.loads(path.read_text())["deployed"] for path in root.glob("*/outcome*/outcome")]
+
+
 def test_the_whole_pipeline_runs_and_a_second_run_costs_nothing(root: Path, tmp_path: Path) -> None:
     documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
     with OpenAIServer() as server:
-        settings = overrides(tmp_path, server.url)
+        given = settings(tmp_path, server.url)
         for _ in range(2):
-            pipeline(documents=documents, config="minilm", overrides=settings)
+            pipeline(documents=documents, preset="minilm", overrides=given)
     written = artifacts(root)
     # Without a release store nothing is deployed, whatever the verdict.
     assert [name for name, paths in written.items() if not paths] == ["engine", "deployment"]
@@ -52,6 +58,7 @@ def test_the_whole_pipeline_runs_and_a_second_run_costs_nothing(root: Path, tmp_
     assert server.completions == questions.report.metrics["calls"]
     verdict = json.loads((written["evaluation"][0] / "verdict.json").read_text())
     assert verdict["verdict"] in {"WIN", "MARGINAL", "REGRESSION"}
+    assert outcomes(root) == [0]
     (page,) = root.glob("*/report/page")
     assert "<html" in page.read_text().lower()
 
@@ -61,21 +68,19 @@ def test_a_model_that_the_verdict_accepts_goes_live(root: Path, tmp_path: Path) 
     documents, pipeline = str(write_documents(tmp_path / "documents")), finetune(Target("cpu", "test"))
     port = next(port for port in free_ports(20) if port % 3 == 0)
     with OpenAIServer() as server, a_bucket() as bucket:
-        settings = "\n".join(
-            (
-                overrides(tmp_path, server.url),
-                f"release.uri=s3://{bucket.name}/releases",
-                f"storage.endpoint={ENDPOINT}",
-                "storage.secure=false",
-                f"deploy.port={port}",
-                "deploy.accept=marginal",
-            )
-        )
         try:
-            pipeline(documents=documents, config="minilm", overrides=settings)
-            live = LocalTriton(port, lambda name: Path(name), 60).current()
+            pipeline(
+                documents=documents,
+                preset="minilm",
+                storage_endpoint=ENDPOINT,
+                storage_tls=False,
+                release_uri=f"s3://{bucket.name}/releases",
+                deploy_if="marginal",
+                overrides=settings(tmp_path, server.url) | {"deploy.port": port},
+            )
+            live = ReleaseStore(f"s3://{bucket.name}/releases", STORAGE, SECRETS).pointer().live
         finally:
-            LocalTriton(port, lambda name: Path(name), 60).stop()
+            LocalReplica(port, 60).stop()
     written = artifacts(root)
     # The branch runs only if the verdict is accepted, as it is with this corpus and seed.
     assert json.loads((written["evaluation"][0] / "verdict.json").read_text())["verdict"] != "REGRESSION"
@@ -85,3 +90,4 @@ def test_a_model_that_the_verdict_accepts_goes_live(root: Path, tmp_path: Path) 
     )
     assert record["deployed"] is True
     assert record["release"] == live
+    assert outcomes(root) == [1]

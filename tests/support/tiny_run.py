@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 
@@ -44,10 +45,14 @@ def write_documents(folder: Path) -> Path:
 
 def overrides(work: Path, base_url: str) -> str:
     """Return settings, one per line, for a run with a tiny model and the LLM at `base_url`."""
-    model = make_tiny_model(work / "base")
-    settings = {
-        "contract.base_model": model,
-        "contract.weights_sha256": "null",
+    return "\n".join(f"{key}={value}" for key, value in settings(work, base_url).items())
+
+
+def settings(work: Path, base_url: str) -> dict[str, Any]:
+    """Return the same settings as data."""
+    return {
+        "contract.base_model": str(make_tiny_model(work / "base")),
+        "contract.weights_sha256": "null",  # as text: the KFP SDK cannot send null
         "contract.dimensions": [TINY_DIMENSION],
         "ingest.min_words": 20,
         "ingest.max_words": 60,
@@ -64,4 +69,3 @@ def overrides(work: Path, base_url: str) -> str:
         "evaluate.interval_samples": 200,
         "runtime.device": "cpu",
     }
-    return "\n".join(f"{key}={value}" for key, value in settings.items())

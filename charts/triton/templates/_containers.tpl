@@ -1,48 +1,18 @@
-{{/* Downloads the release and verifies every hash. kubectl and deploy show its last output as the reason for a failure. */}}
-{{- define "triton.downloadContainer" -}}
-{{- $values := .root.Values -}}
-- name: release
-  image: {{ include "triton.image" .root }}
-  imagePullPolicy: {{ $values.image.pullPolicy }}
-  command: [python, -m, embedtune.serve.fetch, /release]
-  env:
-    - name: EMBEDTUNE_RELEASE
-      value: {{ .release | quote }}
-    - name: EMBEDTUNE_RELEASES
-      value: {{ $values.storage.releases | quote }}
-    - name: EMBEDTUNE_S3_ENDPOINT
-      value: {{ required "storage.endpoint: host:port of the object store" $values.storage.endpoint | quote }}
-    - name: EMBEDTUNE_S3_SECURE
-      value: {{ $values.storage.secure | quote }}
-    {{- with $values.storage.region }}
-    - name: EMBEDTUNE_S3_REGION
-      value: {{ . | quote }}
-    {{- end }}
-    - name: EMBEDTUNE_TARGET
-      value: {{ $values.target }}
-    {{- include "triton.storageEnv" .root | nindent 4 }}
-    {{- with $values.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-  terminationMessagePolicy: FallbackToLogsOnError
-  resources:
-    {{- toYaml $values.download.resources | nindent 4 }}
-  securityContext:
-    {{- toYaml $values.containerSecurityContext | nindent 4 }}
-  volumeMounts:
-    - {name: release, mountPath: /release}
-    - {name: tmp, mountPath: /tmp}
-    {{- if $values.storage.caSecret }}
-    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
-    {{- end }}
-    {{- with $values.extraVolumeMounts }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-{{- end -}}
-
-{{/* Credentials of the object store, for containers that read it. */}}
-{{- define "triton.storageEnv" -}}
-{{- with .Values.storage.secret -}}
+{{/* The object store that the replica follows. */}}
+{{- define "triton.storeEnvironment" -}}
+- name: EMBEDTUNE_RELEASES
+  value: {{ .Values.storage.releases | quote }}
+- name: EMBEDTUNE_S3_ENDPOINT
+  value: {{ required "storage.endpoint: host:port of the object store" .Values.storage.endpoint | quote }}
+- name: EMBEDTUNE_S3_SECURE
+  value: {{ .Values.storage.secure | quote }}
+{{- with .Values.storage.region }}
+- name: EMBEDTUNE_S3_REGION
+  value: {{ . | quote }}
+{{- end }}
+- name: EMBEDTUNE_TARGET
+  value: {{ .Values.target }}
+{{- with .Values.storage.secret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: access-key}
@@ -67,7 +37,10 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
 {{- list "bash" "-c" $request | toJson -}}
 {{- end -}}
 
-{{/* Triton: a sidecar (an init container that keeps running), so it is warm before the gateway starts and stops after it. */}}
+{{/*
+Triton and the follower of the release store: a sidecar (an init container that keeps running), so that it stops after
+the gateway. It is ready without a release; whether a release answers is the gateway's readiness.
+*/}}
 {{- define "triton.serverContainer" -}}
 - name: triton
   restartPolicy: Always
@@ -78,6 +51,7 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   env:
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
+    {{- include "triton.storeEnvironment" . | nindent 4 }}
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -86,11 +60,6 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
     periodSeconds: 2
     timeoutSeconds: 5
     failureThreshold: {{ div (add .Values.triton.startupSeconds 1) 2 }}
-  readinessProbe:
-    exec: {command: {{ include "triton.probe" "ready" }}}
-    periodSeconds: 5
-    timeoutSeconds: 5
-    failureThreshold: 3
   livenessProbe:
     exec: {command: {{ include "triton.probe" "live" }}}
     periodSeconds: 10
@@ -106,9 +75,12 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   securityContext:
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
-    - {name: release, mountPath: /release, readOnly: true}
+    - {name: release, mountPath: /release}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
+    {{- if .Values.storage.caSecret }}
+    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
+    {{- end }}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -122,6 +94,7 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   args:
     - --host=0.0.0.0
     - --triton=127.0.0.1:8001
+    - --serving=/release
     - --model={{ .Values.model }}
     # A pod is removed from the endpoints and gets SIGTERM at the same time: keep answering until all proxies know.
     - --drain={{ .Values.drainSeconds }}
@@ -161,6 +134,7 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   securityContext:
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
+    - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}

@@ -30,26 +30,6 @@ app.kubernetes.io/component: server
 {{ printf "%s:%s" .Values.image.repository (required "image.tag: set it to the tag that `make images` printed" .Values.image.tag) | quote }}
 {{- end -}}
 
-{{/* The release that pods serve. With owner deploy it is the running one: an upgrade of the chart must not change it. */}}
-{{- define "triton.release" -}}
-{{- $live := .Values.release.id -}}
-{{- if eq .Values.release.owner "deploy" -}}
-{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace (include "triton.fullname" .) | default dict -}}
-{{- range dig "spec" "template" "spec" "initContainers" list $running -}}
-{{- if eq .name "release" -}}
-{{- range .env -}}
-{{- if and (eq .name "EMBEDTUNE_RELEASE") .value -}}
-{{- $live = .value -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- else if not $live -}}
-{{- fail "release.id: with release.owner=values it must name a published release (embedtune release list)" -}}
-{{- end -}}
-{{- $live -}}
-{{- end -}}
-
 {{- define "triton.serviceAccount" -}}
 {{ .Values.serviceAccount.name | default (include "triton.fullname" .) }}
 {{- end -}}
