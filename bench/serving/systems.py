@@ -6,15 +6,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.config.serve import ServeSettings
+from embedtune.core.secrets import Secrets
 from embedtune.serve.release.build import build_release
-from embedtune.serve.triton.installation import find_installation
-from embedtune.serve.triton.server import Ports, TritonServer, free_ports
+from embedtune.serve.store.pointer import POINTER
+from embedtune.serve.store.records import Pointer
+from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.server import free_ports
 
 START_S = 600.0  # infinity-emb benchmarks itself first
 
@@ -27,29 +31,38 @@ class System:
         name: Its name in the table.
         kind: The client in load.py to use.
         port: Its port on 127.0.0.1.
+        serving: For a Triton of ours: the folder from which a gateway knows what may answer.
     """
 
     name: str
     kind: str
     port: int
+    serving: Path | None = None
 
 
 @contextmanager
 def triton(name: str, engine: Path, settings: ServeSettings, folder: Path) -> Iterator[System]:
-    """Serve an engine with the real Triton, over gRPC."""
+    """Serve an engine as `embedtune deploy` does: by a replica that follows a store with one live release."""
     http, grpc, metrics = free_ports(3)
     folder.mkdir(parents=True)
     release = build_release(engine, folder, settings)
-    with TritonServer(release, find_installation(), Ports(http, grpc, metrics), folder / "log") as server:
-        server.start(START_S)
-        yield System(name, "triton", grpc)
+    store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
+    store.publish(release, name)
+    store.objects.write(POINTER, Pointer(live=release.id))
+    command = [sys.executable, "-m", "embedtune.serve.pod", str(folder)]
+    command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    system = System(name, "triton", grpc, folder)
+    here = replace(system, port=http)
+    variables = {"EMBEDTUNE_RELEASES": str(folder / "store")}
+    with running(here, command, f"/v2/models/{settings.model_name}/ready", folder / "log", **variables):
+        yield system
 
 
 def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[System]:
     """Run the gateway in front of a running Triton."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "embedtune.serve.gateway", "--port", str(port), "--drain", "0"]
-    command += ["--triton", f"127.0.0.1:{behind.port}"]
+    command += ["--triton", f"127.0.0.1:{behind.port}", "--serving", str(behind.serving)]
     return running(System(name, "gateway", port), command, "/health", folder / "gateway.log")
 
 

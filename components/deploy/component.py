@@ -12,7 +12,7 @@ def deploy(
     deployment: dsl.Output[dsl.Artifact],
     deploy_summary: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Publish the engine as a release, make it live and check it through the endpoint; if it fails, roll back.
+    """Publish the engine as a release, and make it live once every replica has proven it.
 
     Args:
         config_yaml: Configuration of the stage as YAML text, written by prepare.

@@ -7,7 +7,8 @@ from embedtune.cli.config import config
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.forget import forget
 from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
-from embedtune.cli.releases import reindex, release
+from embedtune.cli.reindex import reindex
+from embedtune.cli.releases import release
 from embedtune.cli.reporting import EXIT_CODES
 from embedtune.cli.run import demo, run
 from embedtune.cli.search import search

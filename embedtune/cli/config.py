@@ -16,9 +16,7 @@ from embedtune.core.config.origins import settings_of
 
 @click.group(
     cls=OrderedGroup,
-    
     epilog=examples("embedtune config show --config embedtune.yaml", "embedtune config show --base gte-small"),
-,
 )
 def config() -> None:
     """Show the configuration.

@@ -28,7 +28,7 @@ def forget(documents: tuple[str, ...], work: Path, yes: bool, **options: Any) ->
     """Forget withdrawn documents.
 
     DOCUMENTS are paths as ingest read them, or ids. Deletes what contains their text: LLM replies about them, all
-    vectors and artifacts in WORK, and releases in release.uri whose reference texts quote them. LLM replies about
+    vectors and artifacts in WORK, and releases whose reference texts quote them. LLM replies about
     other documents are kept. Remove the documents from the source first, then run again.
     """
     from embedtune.deploy.site import open_store
@@ -38,7 +38,7 @@ def forget(documents: tuple[str, ...], work: Path, yes: bool, **options: Any) ->
     with reporting(verbose=False):
         config = build_config(options, os.environ)
         secrets = secrets_of(config.generate, os.environ)
-        store = open_store(config.release, config.storage, secrets) if config.release.uri else None
+        store = open_store(config.release, config.storage, secrets, (work / "cache").resolve())
         found = what_to_forget(work, documents, store)
         for line in found.sentences():
             out.print(line, soft_wrap=True, highlight=False)

@@ -1,7 +1,6 @@
-"""The commands `embedtune release …` and `embedtune reindex`."""
+"""The commands `embedtune release …`."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +8,15 @@ import click
 
 from embedtune.cli import views
 from embedtune.cli.help_layout import OrderedGroup, examples
-from embedtune.cli.options import FOLDER, build_config, config_options, output_options, work_option
+from embedtune.cli.options import build_config, config_options, output_options, work_option
 from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import ConfigError
-from embedtune.core.retrieval.beir import read_records
 from embedtune.core.secrets import secrets_of
 
 if TYPE_CHECKING:
-    from embedtune.core.records.deployment import EndpointDrift
+    from embedtune.deploy.rollout import Rollout
+    from embedtune.deploy.site import ServingSite
+    from embedtune.serve.store.store import ReleaseStore
 
 
 @click.group(
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def release() -> None:
     """List, promote, roll back and delete releases.
 
-    `embedtune deploy` publishes releases; exactly one of them is live.
+    `embedtune deploy` publishes releases; at most one of them is live.
     """
 
 
@@ -41,23 +41,21 @@ def release() -> None:
     ),
 )
 @config_options
+@work_option()
 @output_options
-def list_(as_json: bool, verbose: bool, **options: Any) -> None:
+def list_(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """List the published releases.
 
-    Newest first; the live release and previously live ones are marked.
+    Newest first; the live release, its candidate and previously live ones are marked.
     """
-    from embedtune.deploy.site import open_store
-
     with reporting(verbose):
-        config = build_config(options, os.environ)
-        store = open_store(config.release, config.storage, secrets_of(config.generate, os.environ))
-        found, live = store.releases(), store.live()
+        store = _store(options, work)
+        found, pointer = store.releases(), store.pointer()
     record = {
-        "live": live.model_dump(mode="json") if live else None,
+        "pointer": pointer.model_dump(mode="json"),
         "releases": [{"id": entry.id, **entry.model_dump(mode="json")} for entry in found],
     }
-    show(record, as_json, lambda: out.print(views.releases_table(found, live)))
+    show(record, as_json, lambda: out.print(views.releases_table(found, pointer)))
 
 
 @release.command(
@@ -69,17 +67,15 @@ def list_(as_json: bool, verbose: bool, **options: Any) -> None:
 )
 @click.argument("name", metavar="ID")
 @config_options
+@work_option()
 @output_options
-def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
+def show_(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Show a release and its re-index plan.
 
     Prints as JSON what the release ID was made from, its files and their hashes.
     """
-    from embedtune.deploy.site import open_store
-
     with reporting(verbose):
-        config = build_config(options, os.environ)
-        store = open_store(config.release, config.storage, secrets_of(config.generate, os.environ))
+        store = _store(options, work)
         found, plan = store.show(name), store.plan(name)
         reindexing = plan.model_dump(mode="json") if plan else None
         record = {"id": found.id, **found.model_dump(mode="json"), "reindex": reindexing}
@@ -99,17 +95,38 @@ def show_(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
 def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Make a release live.
 
-    The release ID goes live whatever its verdict was. If the smoke test fails, the previous release goes live
-    again.
+    The release ID goes live whatever its verdict was, once every replica has proven it; with deploy.flip=manual it
+    becomes the candidate.
     """
     from embedtune.deploy.rollout import go_live
-    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
-        config = build_config(options, os.environ)
-        site = open_site(config, secrets_of(config.generate, os.environ), work / "cache")
-        smoke = go_live(site, site.find(name), progress)
-    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
+        site = _site(options, work)
+        rollout = go_live(site, name, progress, hold=site.deploy.flip == "manual")
+    _say(rollout, as_json)
+
+
+@release.command(
+    epilog=examples(
+        "embedtune release flip 2a5a5a56c044ccb4 --config embedtune.yaml",
+        "embedtune release flip 2a5a5a56c044ccb4 --work demo",
+    )
+)
+@click.argument("name", metavar="ID")
+@config_options
+@work_option()
+@output_options
+def flip(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Make the candidate live.
+
+    With deploy.flip=manual, a deployment stops when every replica has proven the release ID. Embed the passages
+    through NAME@candidate, then run this command.
+    """
+    from embedtune.deploy.rollout import flip as switch
+
+    with reporting(verbose) as progress:
+        rollout = switch(_site(options, work), name, progress)
+    _say(rollout, as_json)
 
 
 @release.command(
@@ -122,16 +139,16 @@ def promote(name: str, work: Path, as_json: bool, verbose: bool, **options: Any)
 @work_option()
 @output_options
 def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Go back to the previously live release."""
+    """Go back to the previously live release.
+
+    Replicas keep it loaded until the next deployment, so that this takes a few seconds.
+    """
     from embedtune.deploy.rollout import go_live, previous
-    from embedtune.deploy.site import endpoint_url, open_site
 
     with reporting(verbose) as progress:
-        config = build_config(options, os.environ)
-        site = open_site(config, secrets_of(config.generate, os.environ), work / "cache")
-        name = previous(site)
-        smoke = go_live(site, site.find(name), progress, back=True)
-    _say_live(name, smoke.drift(endpoint_url(config.deploy)), as_json)
+        site = _site(options, work)
+        rollout = go_live(site, previous(site), progress, back=True)
+    _say(rollout, as_json)
 
 
 @release.command(
@@ -148,17 +165,15 @@ def rollback(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     help="Number of newest releases to keep.",
 )
 @config_options
+@work_option()
 @output_options
-def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
+def prune(keep: int, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Delete old releases.
 
-    The live release and the one before it are always kept.
+    The live release, its candidate and the one before it are always kept.
     """
-    from embedtune.deploy.site import open_store
-
     with reporting(verbose):
-        config = build_config(options, os.environ)
-        gone = open_store(config.release, config.storage, secrets_of(config.generate, os.environ)).prune(keep)
+        gone = _store(options, work).prune(keep)
     show({"deleted": gone}, as_json, lambda: out.print(f"deleted: {', '.join(gone) or 'none'}", soft_wrap=True))
 
 
@@ -170,14 +185,12 @@ def prune(keep: int, as_json: bool, verbose: bool, **options: Any) -> None:
 )
 @click.argument("name", metavar="ID")
 @config_options
+@work_option()
 @output_options
-def delete(name: str, as_json: bool, verbose: bool, **options: Any) -> None:
+def delete(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
     """Delete one release, unless it is live."""
-    from embedtune.deploy.site import open_store
-
     with reporting(verbose):
-        config = build_config(options, os.environ)
-        open_store(config.release, config.storage, secrets_of(config.generate, os.environ)).delete([name])
+        _store(options, work).delete([name])
     show({"deleted": [name]}, as_json, lambda: out.print(f"deleted: {name}", soft_wrap=True))
 
 
@@ -194,7 +207,7 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
 
     Stops the server that deploy, promote or rollback started in the background.
     """
-    from embedtune.deploy.local_triton import LocalTriton
+    from embedtune.deploy.local_replica import LocalReplica
 
     with reporting(verbose):
         settings = build_config(options, os.environ).deploy
@@ -204,60 +217,36 @@ def stop(as_json: bool, verbose: bool, **options: Any) -> None:
                 got=f"deploy.target={settings.target}",
                 fix="use `kubectl scale deployment` or `helm uninstall`",
             )
-        triton = LocalTriton(settings.port, Path, settings.timeout_s)
-        served = triton.current()
-        triton.stop()
+        replica = LocalReplica(settings.port, settings.timeout_s)
+        followed = replica.follows()
+        replica.stop()
     said = (
-        f"stopped the server of release {served}"
-        if served
+        f"stopped the server of the releases in {followed}"
+        if followed
         else f"no Triton server started by embedtune is running on port {settings.port}"
     )
-    show({"stopped": served}, as_json, lambda: err.print(said, soft_wrap=True))
+    show({"stopped": followed}, as_json, lambda: err.print(said, soft_wrap=True))
 
 
-@click.command(
-    epilog=examples(
-        "embedtune reindex --dataset work/dataset --to vectors.parquet --config embedtune.yaml",
-        "embedtune reindex --dataset work/dataset --to vectors.parquet --endpoint http://127.0.0.1:8080",
-    )
-)
-@click.option("--dataset", required=True, type=FOLDER, help="Dataset artifact or BEIR directory with the corpus.")
-@click.option(
-    "--to",
-    "output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Parquet file to write, with the columns id and vector.",
-)
-@click.option("--endpoint", help="URL of the live service. [default: the one that deploy smoke-tests]")
-@config_options
-@output_options
-def reindex(
-    dataset: Path, output: Path, endpoint: str | None, as_json: bool, verbose: bool, **options: Any
-) -> None:
-    """Embed a corpus through the live endpoint.
+def _store(options: dict[str, Any], work: Path) -> "ReleaseStore":
+    from embedtune.deploy.site import open_store
 
-    Writes the vectors that a vector store needs after a new release. If interrupted, run it again to resume.
-    """
-    from embedtune.core.encoders.remote import open_endpoint
-    from embedtune.deploy.reindex import reindex as embed
-    from embedtune.deploy.site import endpoint_url
-
-    with reporting(verbose) as progress:
-        config = build_config(options, os.environ)
-        url = endpoint or endpoint_url(config.deploy)
-        key = secrets_of(config.generate, os.environ).endpoint_api_key
-        encoder = open_endpoint(url, config.contract, config.serve.model_name, key)
-        done = embed(read_records(dataset / "corpus.jsonl"), encoder, output, progress)
-    record = {**asdict(done), "file": str(output)}
-    show(
-        record,
-        as_json,
-        lambda: out.print(f"{output}: {done.passages} vectors, {done.embedded} of them new", soft_wrap=True),
+    config = build_config(options, os.environ)
+    return open_store(
+        config.release, config.storage, secrets_of(config.generate, os.environ), (work / "cache").resolve()
     )
 
 
-def _say_live(name: str, drift: "EndpointDrift", as_json: bool) -> None:
+def _site(options: dict[str, Any], work: Path) -> "ServingSite":
+    from embedtune.deploy.site import open_site
+
+    config = build_config(options, os.environ)
+    return open_site(config, secrets_of(config.generate, os.environ), (work / "cache").resolve())
+
+
+def _say(rollout: "Rollout", as_json: bool) -> None:
+    drift, name = rollout.drift, rollout.release.id
     figures = f"{drift.texts} texts, cosine similarity of at least {drift.cosine.min:.5f}"
-    record = {"live": name, **drift.model_dump(mode="json")}
-    show(record, as_json, lambda: err.print(f"{name} is live ({figures})", soft_wrap=True))
+    state = "is live" if rollout.live else "answers as candidate"
+    record = {"release": name, "live": rollout.live, **drift.model_dump(mode="json")}
+    show(record, as_json, lambda: err.print(f"{name[:16]} {state} ({figures})", soft_wrap=True))

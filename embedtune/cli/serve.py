@@ -1,15 +1,17 @@
 """The command `embedtune serve`."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from embedtune.cli.help_layout import examples
-from embedtune.cli.options import FOLDER
+from embedtune.cli.options import build_config, config_options, work_option
 from embedtune.cli.reporting import err, reporting
-from embedtune.core.errors import EndpointError
+from embedtune.core.secrets import secrets_of
 
 if TYPE_CHECKING:
     from embedtune.serve.triton.server import Ports
@@ -19,11 +21,10 @@ LOOPBACK = "127.0.0.1"
 
 @click.command(
     epilog=examples(
-        "embedtune serve work/cache/releases/2a5a5a56c044ccb4",
-        "embedtune serve work/cache/releases/2a5a5a56c044ccb4 --address 0.0.0.0 --grpc-port 9001",
+        "embedtune serve --config embedtune.yaml",
+        "embedtune serve --work demo --address 0.0.0.0 --grpc-port 9001",
     )
 )
-@click.argument("release", type=FOLDER)
 @click.option(
     "--http-port",
     default=8000,
@@ -39,37 +40,54 @@ LOOPBACK = "127.0.0.1"
     show_default=True,
     help="Address for HTTP. Before Triton 25.07 any client that reaches it can end the server (docs/security.md).",
 )
+@config_options
+@work_option()
 @click.option("-v", "--verbose", is_flag=True, help="Show detailed logs, including those of libraries.")
-def serve(release: Path, verbose: bool, **ports: Any) -> None:
-    """Serve a release with Triton on this machine.
+def serve(
+    work: Path,
+    http_port: int,
+    grpc_port: int,
+    metrics_port: int,
+    address: str,
+    http_address: str,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Serve the live release with Triton on this machine.
 
-    RELEASE is the directory of a release. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else
-    the one from the package nvidia-pytriton, which gets a virtual environment of its own at first use.
-    EMBEDTUNE_TRITON_TLS_CERT and EMBEDTUNE_TRITON_TLS_KEY (PEM files) turn on TLS for gRPC.
+    Follows the release store: what `embedtune deploy` makes live is loaded, proven and served, without a restart.
+    Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else the one from the package nvidia-
+    pytriton,
+    which gets a virtual environment of its own at first use. EMBEDTUNE_TRITON_TLS_CERT and
+    EMBEDTUNE_TRITON_TLS_KEY
+    (PEM files) turn on TLS for gRPC.
     """
-    from embedtune.serve.release.record import read_release
-    from embedtune.serve.triton.exposure import grpc_tls
-    from embedtune.serve.triton.installation import find_installation
-    from embedtune.serve.triton.server import TritonServer
-
-    with reporting(verbose):
-        where, tls = _ports(**ports), grpc_tls(os.environ)
-        with TritonServer(read_release(release), find_installation(), where, log=None, tls=tls) as server:
-            try:
-                server.start()
-                err.print(
-                    f"ready: http://{where.http_address}:{where.http}/v2/health/ready, "
-                    f"gRPC {where.grpc_address}:{where.grpc}{' with TLS' if tls else ''}",
-                    soft_wrap=True,
-                )
-                raise EndpointError(
-                    "Triton ended unexpectedly", got=f"exit status {server.wait()}", fix="see its log"
-                )
-            except KeyboardInterrupt:
-                err.print("stopping after the requests in progress are answered")
-
-
-def _ports(*, http_port: int, grpc_port: int, metrics_port: int, http_address: str, address: str) -> "Ports":
     from embedtune.serve.triton.server import Ports
 
-    return Ports(http_port, grpc_port, metrics_port, http_address, address, address)
+    with reporting(verbose):
+        ports = Ports(http_port, grpc_port, metrics_port, http_address, address, address)
+        _serve(ports, work, options)
+
+
+def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
+    from embedtune.deploy.site import open_store
+    from embedtune.serve.replica.run import ReplicaOptions, run_replica
+    from embedtune.serve.triton.exposure import grpc_tls
+    from embedtune.serve.triton.installation import find_installation, local_folder
+
+    config = build_config(options, os.environ)
+    secrets = secrets_of(config.generate, os.environ)
+    store = open_store(config.release, config.storage, secrets, (work / "cache").resolve())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    replica = ReplicaOptions(
+        store,
+        local_folder(ports.http),
+        ports,
+        cache_mb=config.serve.response_cache_mb,
+        tls=grpc_tls(os.environ),
+    )
+    err.print(f"following {store.objects.uri}; gRPC {ports.grpc_address}:{ports.grpc}", soft_wrap=True)
+    run_replica(replica, find_installation(), stop)
+    err.print("stopped after the requests in progress were answered")

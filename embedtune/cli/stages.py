@@ -51,8 +51,8 @@ STAGE_HELP = {
     The engine must reproduce the vectors of the model, or the stage fails.""",
     "deploy": """Publish a release; go live if it is better.
 
-    The engine goes live only if its model is better than the live model. If the smoke test fails, the
-    previous release goes live again.""",
+    The engine goes live only if its model is better than the live model, and once every replica has proven that it
+    returns the trained vectors.""",
 }
 STAGE_EXAMPLES = {
     "ingest": (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embedtune.core.retrieval.side_by_side import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
-    from embedtune.serve.store.records import Live, Published
+    from embedtune.serve.store.records import Pointer, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}
 SHOWN_METRICS = (DECIDING_METRIC, "recall@10", "mrr@10")
@@ -129,15 +129,18 @@ def settings_table(settings: "Sequence[Setting]") -> Table:
     return out
 
 
-def releases_table(releases: "Sequence[Published]", live: "Live | None") -> Table:
+def releases_table(releases: "Sequence[Published]", pointer: "Pointer") -> Table:
     """Return the published releases as a table."""
+    states = dict.fromkeys(pointer.before, "before")
+    if pointer.candidate:
+        states[pointer.candidate.id] = "candidate"
+    if pointer.live:
+        states[pointer.live] = "live"
     rows = []
     for release in releases:
-        state = (
-            "live" if live and live.id == release.id else "before" if live and release.id in live.before else ""
-        )
         size = f"{release.size / 1e6:.1f} MB"
-        rows.append([release.id, state, release.published[:19], release.release.target, size])
+        shown = [release.id[:16], states.get(release.id, ""), release.published[:19]]
+        rows.append([*shown, release.release.target, size])
     return table(["release", "", "published", "target", "size"], rows)
 
 

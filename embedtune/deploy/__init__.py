@@ -1,1 +1,1 @@
-"""Stage 8: publish an engine as a release, make it live, check it through the endpoint, or roll back."""
+"""Stage 8: publish an engine as a release, and make it live once every replica has proven it."""

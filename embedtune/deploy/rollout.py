@@ -1,127 +1,233 @@
-"""Makes a release live: switch, smoke test, record; if any of these fails, the previous release is live again."""
+"""Makes a release live: every replica loads and proves it next to the live one, then all switch at one moment."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
+from embedtune.core.records.deployment import EndpointDrift
 from embedtune.deploy.site import ServingSite
-from embedtune.deploy.smoke import Smoke, ask, read_reference, require
-from embedtune.serve.release.record import REFERENCE_FILE, Release
+from embedtune.serve.release.record import short
+from embedtune.serve.store import pointer
 from embedtune.serve.store.lease import Lease
 from embedtune.serve.store.objects import ConflictError
-from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.store.records import Candidate, Published
+from embedtune.serve.store.replicas import Replica, read_replicas
 
 log = logging.getLogger(__name__)
+POLL_S = 0.3
+NOBODY_S = 60.0  # a cluster whose pods start just now has that long to report
 
 
-def go_live(site: ServingSite, release: Release, progress: Progress, *, back: bool = False) -> Smoke:
-    """Make a release the live one.
+@dataclass(frozen=True)
+class Rollout:
+    """What became of a release.
+
+    Args:
+        release: The release.
+        before: Id of the release that was live before it; None if there was none.
+        drift: How close its vectors are, on the replica where they are furthest from the trained ones.
+        live: Whether it is live; False: it waits for `embedtune release flip`.
+    """
+
+    release: Published
+    before: str | None
+    drift: EndpointDrift
+    live: bool
+
+
+def go_live(
+    site: ServingSite, name: str, progress: Progress, *, back: bool = False, hold: bool = False
+) -> Rollout:
+    """Make a published release the live one, or its candidate.
 
     Args:
         site: The serving site.
-        release: The release.
-        progress: Updated during the smoke test.
+        name: Id of the release.
+        progress: Updated as replicas prove it.
         back: It was live before; those that were live since then are forgotten.
+        hold: Stop when all replicas have proven it: it answers as candidate until `flip`.
 
     Raises:
-        GateError: It does not become ready or returns wrong vectors; the previous release is live again.
-        InputError: Its id has to be set elsewhere first (`release.owner=values`), or a store or cluster refuses.
-        ArtifactError: The record of the live release is unreadable.
-        ConflictError: This process was presumed dead, and another one is changing the live release.
+        GateError: A replica cannot load or prove it, or makes no progress; what was live is live.
+        InputError: No replica follows the store, or the store refuses.
+        ArtifactError: The pointer is unreadable.
+        ConflictError: This process was presumed dead, and another one changes the pointer.
     """
-    with _locked(site.store) as lease:
-        before, served = site.before(), site.serving.current()
-        try:
-            if {before, served} != {release.id}:
-                site.serving.switch(release)
-            smoke = smoke_test(site, release, progress)
-            if site.store and lease:
-                lease.renew()
-                site.store.set_live(release.id, back=back)
-        except (
-            BaseException
-        ) as error:  # Even Ctrl-C must not leave an untested release live; the error is raised again below.
-            if site.release.owner == "deploy" and before != release.id and not _lost(lease):
-                _go_back(site, before, release.id, error)
-            raise
-    log.info("release %s is live", release.id)
-    return smoke
+    release = site.store.show(name)
+    site.start()
+    with site.store.locked() as lease:
+        now = site.store.pointer()
+        if now.live == release.id:
+            found = _wait(site, progress, release.id, lambda replica: release.id in replica.record.proven)
+            return Rollout(release, now.before[-1] if now.before else None, _furthest(found, release.id), True)
+        candidate = Candidate(
+            id=release.id,
+            token=uuid.uuid4().hex,
+            hold=hold,
+            alone=site.deploy.memory == "turns" and now.live is not None,
+            back=back,
+        )
+        return _roll_out(site, release, candidate, lease, progress)
+
+
+def flip(site: ServingSite, name: str, progress: Progress) -> Rollout:
+    """Make the candidate the live release.
+
+    Args:
+        site: The serving site.
+        name: Id of the candidate.
+        progress: Updated as replicas confirm.
+
+    Raises:
+        InputError: It is not the candidate.
+        EmbedtuneError: As for `go_live`; it stays the candidate then.
+    """
+    release = site.store.show(name)
+    with site.store.locked() as lease:
+        held = site.store.pointer().candidate
+        if held is None or held.id != release.id:
+            raise InputError(
+                f"release {short(release.id)} is not the candidate",
+                got=short(held.id) if held else "there is none",
+                fix=f"run `embedtune release promote {short(release.id)}`",
+            )
+        # A new token: each replica confirms that it knows that a switch may come at any moment.
+        candidate = held.model_copy(update={"token": uuid.uuid4().hex, "hold": False})
+        return _roll_out(site, release, candidate, lease, progress, after=held)
 
 
 def previous(site: ServingSite) -> str:
     """Return the id of the release that was live before the current one and still exists.
 
     Raises:
-        InputError: There is none, or there is no store to record it.
+        InputError: There is none.
     """
-    if site.store is None:
-        raise InputError(
-            "no release history: without release.uri, embedtune does not record what was live",
-            fix="run `embedtune release promote ID` with an id from cache/releases, or set release.uri",
-        )
-    live = site.store.live()
+    now = site.store.pointer()
     existing = {release.id for release in site.store.releases()}
-    for name in reversed(live.before if live else ()):
+    for name in reversed(now.before):
         if name in existing:
             return name
     raise InputError(
         "there is no release to go back to",
-        got=f"live: {live.id}" if live else "nothing is live",
+        got=f"live: {short(now.live)}" if now.live else "nothing is live",
         fix="run `embedtune release list`, then `embedtune release promote ID`",
     )
 
 
-def smoke_test(site: ServingSite, release: Release, progress: Progress) -> Smoke:
-    """Compare the endpoint's vectors with those of the checkpoint that the release was made from.
-
-    Raises:
-        GateError: A text drifted further than `deploy.min_cosine`, or the precision, allows.
-    """
-    encoder = site.connect(release.contract, release.model_name)
-    smoke = ask(encoder, read_reference(release.path / REFERENCE_FILE, site.deploy.smoke_texts), progress)
-    limit = site.deploy.min_cosine
-    require(smoke, site.export.min_cosine(release.record.precision) if limit is None else limit)
-    return smoke
-
-
-def _go_back(site: ServingSite, before: str | None, name: str, error: BaseException) -> None:
-    action = f"going back to {before}" if before else "withdrawing it"
-    log.warning("release %s is not live; %s", name, action)
+def _roll_out(
+    site: ServingSite,
+    release: Published,
+    candidate: Candidate,
+    lease: Lease,
+    progress: Progress,
+    after: Candidate | None = None,
+) -> Rollout:
+    """Propose a candidate, wait for its proof, and switch; if anything fails, `after` is the candidate again."""
+    objects, token = site.store.objects, candidate.token
+    before = site.store.pointer().live
+    lease.renew()
+    pointer.propose(objects, candidate)
     try:
-        if before is None:
-            site.serving.withdraw()
+        found = _wait(site, progress, release.id, lambda replica: replica.record.token == token, token)
+        drift = _furthest(found, release.id)
+        if candidate.hold:
+            log.info("release %s is proven and answers as candidate", short(release.id))
+            return Rollout(release, before, drift, False)
+        lease.renew()
+        switch_at = pointer.switch(objects, token).switch_at
+    except BaseException as error:  # not even Ctrl-C may leave it where the next moment could make it live
+        _withdraw(site, candidate, after, lease)
+        if isinstance(error, GateError):
+            now = f"{short(before)} is live" if before else "nothing is live"
+            raise GateError(f"release {short(release.id)} failed; {now}", got=error, fix=error.fix) from error
+        raise
+    time.sleep(max(0.0, switch_at - objects.now()))
+    # It is live whatever happens now: a replica that has not switched answers 503.
+    _wait(site, progress, release.id, lambda replica: replica.record.live == release.id)
+    log.info("release %s is live", short(release.id))
+    return Rollout(release, before, drift, True)
+
+
+def _withdraw(site: ServingSite, candidate: Candidate, after: Candidate | None, lease: Lease) -> None:
+    try:
+        lease.renew()
+        if after is None:
+            pointer.withdraw(site.store.objects, candidate.token)
         else:
-            site.serving.restore(before)
-    except EmbedtuneError as second:
-        raise GateError(
-            f"release {name} failed, and {action} failed too",
-            got=f"{error}\nthen: {second}",
-            fix=f"run `embedtune release promote {before}`" if before else second.fix,
-        ) from error
-    if isinstance(error, EmbedtuneError):
-        now = f"{before} is live again" if before else "nothing is live"
-        raise GateError(f"release {name} failed; {now}", got=error, fix=error.fix) from error
-
-
-@contextmanager
-def _locked(store: ReleaseStore | None) -> Iterator[Lease | None]:
-    if store is None:
-        yield None
-        return
-    with store.locked() as lease:
-        yield lease
-
-
-def _lost(lease: Lease | None) -> bool:
-    """Return whether another process holds the lock now and decides which release is served."""
-    try:
-        if lease:
-            lease.renew()
+            pointer.propose(site.store.objects, after)
     except ConflictError:
         log.warning("another process holds the lock now and decides which release is served")
-        return True
     except EmbedtuneError as error:
-        log.warning("the lock could not be renewed, but no other process is known to hold it: %s", error)
-    return False
+        log.warning("release %s stays the candidate, but is not live: %s", short(candidate.id), error)
+
+
+def _wait(
+    site: ServingSite, progress: Progress, name: str, done: Callable[[Replica], bool], token: str | None = None
+) -> list[Replica]:
+    """Wait until all replicas are done, and return them.
+
+    Args:
+        site: The serving site.
+        progress: Updated as replicas are done.
+        name: Id of the release, for errors.
+        done: Whether a replica is.
+        token: The attempt whose failure ends the wait; None: failures are waited for.
+
+    Raises:
+        GateError: A replica failed, or none of those that are not done has made progress for `deploy.timeout_s`.
+        InputError: There is no replica.
+    """
+    seen, since = None, time.monotonic()
+    with progress.task(f"release {short(name)}", None, "replicas") as task:
+        counted = 0
+        while True:
+            replicas = read_replicas(site.store.objects)
+            missing = [replica for replica in replicas if not done(replica)]
+            if replicas and not missing:
+                return replicas
+            task.advance(len(replicas) - len(missing) - counted)
+            counted = len(replicas) - len(missing)
+            _require_no_failure(missing, token)
+            steps = [(replica.name, replica.record.instance, replica.record.progress) for replica in missing]
+            if steps != seen:
+                seen, since = steps, time.monotonic()
+            _require_progress(site, replicas, missing, time.monotonic() - since)
+            time.sleep(POLL_S)
+
+
+def _require_no_failure(missing: Iterable[Replica], token: str | None) -> None:
+    for replica in missing:
+        if token is not None and replica.record.failed == token:
+            raise GateError(
+                f"replica {replica.name} cannot serve it",
+                got=replica.record.error,
+                fix="correct the cause above, then run the command again",
+            )
+
+
+def _require_progress(site: ServingSite, replicas: list[Replica], missing: list[Replica], idle_s: float) -> None:
+    if not replicas and idle_s > min(NOBODY_S, site.deploy.timeout_s):
+        raise InputError(
+            f"no replica follows {site.store.objects.uri}",
+            got=f"none after {idle_s:.0f} s",
+            fix=site.how_to_start(),
+        )
+    if idle_s > site.deploy.timeout_s:
+        states = "; ".join(
+            f"{replica.name}: {replica.record.error or replica.record.doing} (heard of {replica.age_s:.0f} s ago)"
+            for replica in missing
+        )
+        raise GateError(
+            f"no progress for {idle_s:.0f} s",
+            got=states,
+            expected="all replicas prove the release",
+            fix="see the log of these replicas; deploy.timeout_s is the longest wait without progress",
+        )
+
+
+def _furthest(replicas: Iterable[Replica], name: str) -> EndpointDrift:
+    return min((replica.record.proven[name] for replica in replicas), key=lambda drift: drift.cosine.min)

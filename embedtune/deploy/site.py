@@ -1,133 +1,85 @@
-"""The serving site that the configuration describes: Triton or a Deployment, with its store and endpoint."""
+"""The serving site that the configuration describes: the release store, and the replicas that follow it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from embedtune.core.config.config import Config
 from embedtune.core.config.deploy import DeploySettings, ReleaseSettings
 from embedtune.core.config.export import ExportSettings
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.encoder import Encoder
-from embedtune.core.encoders.remote import open_endpoint
-from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.deploy.kubernetes import ServingDeployment
-from embedtune.deploy.local_triton import LocalTriton
-from embedtune.serve.release.record import Release, read_release
+from embedtune.deploy.local_replica import LocalReplica
+from embedtune.serve.pod import store_environment
 from embedtune.serve.store.store import ReleaseStore
 
-RELEASES = "releases"  # folder of the cache
+BUILT, STORE = "releases", "store"  # folders of the cache
 GATEWAY_PORT = 8080
-
-
-class Serving(Protocol):
-    """The server of releases: this machine's Triton, or a Deployment in a cluster."""
-
-    def current(self) -> str | None:
-        """Return the id of the release that it serves, or None.
-
-        Raises:
-            ArtifactError: Something is served, but the record of it is unreadable.
-        """
-
-    def switch(self, release: Release) -> None:
-        """Serve another release, and return when it is ready.
-
-        Raises:
-            EmbedtuneError: It does not become ready.
-        """
-
-    def restore(self, name: str) -> None:
-        """Serve an earlier release again, and return when it is ready.
-
-        Raises:
-            EmbedtuneError: It does not become ready.
-        """
-
-    def withdraw(self) -> None:
-        """Stop serving a failed release that has no predecessor, and return when no client is served any more.
-
-        Raises:
-            EmbedtuneError: It does not stop.
-        """
-
-
-Connect = Callable[[EncoderContract, str], Encoder]
 
 
 @dataclass(frozen=True)
 class ServingSite:
-    """The place where releases go live.
+    """Where releases are published and served.
 
     Args:
-        deploy: Settings of the smoke test and the address of the endpoint.
+        deploy: How releases are proven, and the address of the endpoint.
         export: Lowest cosine allowed at each precision.
-        release: Who decides which release is live.
-        serving: The server that serves it.
-        releases: Folder with one directory per release, named by its id.
-        store: The store that releases are published to; None: they stay on this machine.
-        connect: Returns an encoder for the endpoint, given the contract and the name of the model.
+        built: Folder for releases that are built here, one directory each.
+        store: The store that releases are published to, and whose pointer replicas follow.
+        storage: How replicas of this machine reach it.
+        response_cache_mb: Size of Triton's response cache on this machine.
     """
 
     deploy: DeploySettings
     export: ExportSettings
-    release: ReleaseSettings
-    serving: Serving
-    releases: Path
-    store: ReleaseStore | None
-    connect: Connect
+    built: Path
+    store: ReleaseStore
+    storage: StorageSettings
+    response_cache_mb: int = 0
 
-    def find(self, name: str) -> Release:
-        """Return a release by its id, verified; it is downloaded if it is not on this machine.
-
-        Raises:
-            InputError: It is neither here nor in the store.
-            ArtifactError: It is damaged.
-        """
-        path = self.releases / name
-        if path.is_dir():
-            return read_release(path)
-        if self.store is not None:
-            return self.store.download(name, self.releases)
-        raise InputError(f"there is no release {name} on this machine", expected=str(path))
-
-    def before(self) -> str | None:
-        """Return the release to go back to: the one recorded as live, or else the one that is served.
+    def start(self) -> None:
+        """Start the replica of this machine, unless it runs, or replicas are elsewhere.
 
         Raises:
-            ArtifactError: The record of the live release is unreadable.
+            EmbedtuneError: It does not start, or another one occupies its port.
         """
-        live = self.store.live() if self.store else None
-        return live.id if live else self.serving.current()
+        if self.deploy.target == "local":
+            uri = self.store.objects.uri
+            options = ("--response-cache-mb", str(self.response_cache_mb))
+            replica = LocalReplica(self.deploy.port, self.deploy.timeout_s)
+            replica.ensure(uri, store_environment(uri, self.storage), options)
+
+    def how_to_start(self) -> str:
+        """Return what to do if no replica reports."""
+        if self.deploy.target == "local":
+            return "see the log of the local Triton in ~/.cache/embedtune/local"
+        return (
+            f"install charts/triton with storage.releases={self.store.objects.uri}, and see "
+            f"kubectl -n {self.deploy.namespace} get pods, events"
+        )
 
     def champion(self) -> str | None:
-        """Return the fingerprint of the model recorded as live; None if none is recorded.
-
-        A release that is merely served is not the champion: it has not passed its smoke test.
+        """Return the fingerprint of the model that is live; None if none is.
 
         Raises:
-            ArtifactError: The record of the live release is unreadable.
+            ArtifactError: The pointer is unreadable.
         """
-        live = self.store.live_release() if self.store else None
+        live = self.store.live_release()
         return live.model if live else None
 
 
-def open_store(release: ReleaseSettings, storage: StorageSettings, secrets: Secrets) -> ReleaseStore:
+def open_store(release: ReleaseSettings, storage: StorageSettings, secrets: Secrets, cache: Path) -> ReleaseStore:
     """Return the release store.
 
+    Args:
+        release: Its address; without one it is a folder of the cache.
+        storage: The object store of an s3:// address.
+        secrets: Its credentials.
+        cache: The cache of the work directory.
+
     Raises:
-        ConfigError: None is configured.
+        ConfigError: The object store is not configured.
     """
-    if release.uri is None:
-        raise ConfigError(
-            "no release store is configured",
-            expected="release.uri=s3://bucket/prefix",
-            fix="--set release.uri=s3://… --set storage.endpoint=host:port",
-        )
-    return ReleaseStore(release.uri, storage, secrets)
+    return ReleaseStore(release.uri or str(cache / STORE), storage, secrets)
 
 
 def open_site(config: Config, secrets: Secrets, cache: Path) -> ServingSite:
@@ -135,36 +87,15 @@ def open_site(config: Config, secrets: Secrets, cache: Path) -> ServingSite:
 
     Args:
         config: Target, store and endpoint.
-        secrets: Credentials of the store and of the gateway.
-        cache: Its folder `releases` keeps the releases of this machine.
+        secrets: Credentials of the store.
+        cache: The cache of the work directory, with the releases that were built there.
 
     Raises:
-        ConfigError: Settings contradict each other, or something is not configured.
+        ConfigError: Something is not configured.
     """
-    settings, store = config.deploy, None
-    if config.release.uri is not None or settings.target == "kubernetes":
-        store = open_store(config.release, config.storage, secrets)
-    if settings.target == "local" and config.release.owner == "values":
-        raise ConfigError(
-            "release.owner=values needs the Helm chart", got="deploy.target=local", expected="kubernetes"
-        )
-
-    def path_of(name: str) -> Path:
-        return site.find(name).path
-
-    serving: LocalTriton | ServingDeployment
-    if settings.target == "local":
-        serving = LocalTriton(settings.port, path_of, settings.timeout_s)
-    else:
-        owned = config.release.owner == "deploy"
-        serving = ServingDeployment(settings.namespace, settings.deployment, settings.timeout_s, owned=owned)
-    url = endpoint_url(settings)
-
-    def connect(contract: EncoderContract, model_name: str) -> Encoder:
-        return open_endpoint(url, contract, model_name, secrets.endpoint_api_key)
-
-    site = ServingSite(settings, config.export, config.release, serving, cache / RELEASES, store, connect)
-    return site
+    store = open_store(config.release, config.storage, secrets, cache)
+    cached = config.serve.response_cache_mb
+    return ServingSite(config.deploy, config.export, cache / BUILT, store, config.storage, cached)
 
 
 def endpoint_url(settings: DeploySettings) -> str:

@@ -1,42 +1,19 @@
-"""Stage deploy: build and publish a release, make it live if it is better, and go back if it fails."""
+"""Stage deploy: build and publish a release, have every replica prove it, and make it live if it is better."""
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.artifacts import Artifact, StageReport
-from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import load_contract, require_same
 from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
-from embedtune.core.records.deployment import DEPLOYMENT_FILE, DRIFT_FILE, REINDEX_FILE, Deployment, EndpointDrift
+from embedtune.core.records.deployment import DEPLOYMENT_FILE, DRIFT_FILE, REINDEX_FILE, Deployment
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.deploy.gate import Decision, decide
 from embedtune.deploy.reindex_plan import reindex_plan
-from embedtune.deploy.rollout import go_live
+from embedtune.deploy.rollout import Rollout, go_live
 from embedtune.deploy.site import ServingSite, endpoint_url, open_site
-from embedtune.deploy.smoke import Smoke
 from embedtune.serve.release.build import build_release
-from embedtune.serve.release.record import Release
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A release that went live.
-
-    Args:
-        release: The release.
-        before: Id of the release that was live before it; None if there was none.
-        smoke: The result of its smoke test.
-        drift: The same result, as written to endpoint.json.
-    """
-
-    release: Release
-    before: str | None
-    smoke: Smoke
-    drift: EndpointDrift
+from embedtune.serve.release.record import Release, short
 
 
 def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
@@ -52,7 +29,7 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
         context: The configuration and everything else that the stage runs with.
 
     Raises:
-        GateError: The release failed; the previous release is live again.
+        GateError: The release failed; what was live before is live.
         ArtifactError: The evaluation is about another model, or the record of the live release is unreadable.
     """
     this = StageRun("deploy", output, context)
@@ -61,59 +38,53 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
     require_same(config.contract, load_contract(engine), str(engine))
     site = open_site(config, context.secrets, context.cache)
     decision = decide(inputs["engine"], inputs["evaluation"], site.champion(), config.deploy)
-    deployed = _deploy(inputs["engine"], site, config.serve, context.progress) if decision.deploy else None
+    release = build_release(engine, site.built, config.serve, config.deploy, config.export)
+    rollout = _deploy(release, inputs["engine"], site, context.progress) if decision.deploy else None
     passages = inputs["dataset"].manifest.counts["passages"]
 
     def write(path: Path) -> Outcome:
-        write_record(path / DEPLOYMENT_FILE, _record(decision, deployed, site))
-        if deployed:
-            write_record(path / DRIFT_FILE, deployed.drift)
-            _write_plan(path / REINDEX_FILE, site, deployed, passages)
-        return _outcome(decision, deployed)
+        write_record(path / DEPLOYMENT_FILE, _record(decision, rollout, site))
+        if rollout:
+            write_record(path / DRIFT_FILE, rollout.drift)
+            plan = reindex_plan(release, passages, rollout.drift.passages_per_second, rollout.before)
+            site.store.add_plan(rollout.release.id, plan)
+            write_record(path / REINDEX_FILE, plan)
+        return _outcome(decision, rollout)
 
     return this.write(inputs, write, reuse=False)
 
 
-def _deploy(engine: Artifact, site: ServingSite, serve: ServeSettings, progress: Progress) -> Deployed:
-    release = build_release(engine.path, site.releases, serve)
-    if site.store:
-        site.store.publish(release, engine.manifest.inputs["model"])
-    before = site.before()
-    smoke = go_live(site, release, progress)
-    drift = smoke.drift(endpoint_url(site.deploy))
-    return Deployed(release, before if before != release.id else None, smoke, drift)
+def _deploy(release: Release, engine: Artifact, site: ServingSite, progress: Progress) -> Rollout:
+    site.store.publish(release, engine.manifest.inputs["model"])
+    return go_live(site, release.id, progress, hold=site.deploy.flip == "manual")
 
 
-def _write_plan(file: Path, site: ServingSite, deployed: Deployed, passages: int) -> None:
-    plan = reindex_plan(deployed.release, passages, deployed.smoke.passages_per_second, deployed.before)
-    if site.store:
-        site.store.add_plan(deployed.release.id, plan)
-    write_record(file, plan)
-
-
-def _record(decision: Decision, deployed: Deployed | None, site: ServingSite) -> Deployment:
+def _record(decision: Decision, rollout: Rollout | None, site: ServingSite) -> Deployment:
     return Deployment(
-        deployed=decision.deploy,
+        deployed=rollout is not None and rollout.live,
         reason=decision.reason,
         target=site.deploy.target,
         endpoint=endpoint_url(site.deploy),
-        releases=site.release.uri,
-        release=deployed.release.id if deployed else None,
-        before=deployed.before if deployed else None,
+        releases=site.store.objects.uri,
+        release=rollout.release.id if rollout else None,
+        before=rollout.before if rollout else None,
     )
 
 
-def _outcome(decision: Decision, deployed: Deployed | None) -> Outcome:
-    counts = {"deployed": int(decision.deploy)}
-    if deployed is None:
+def _outcome(decision: Decision, rollout: Rollout | None) -> Outcome:
+    counts = {"deployed": int(rollout is not None and rollout.live)}
+    if rollout is None:
         return Outcome(counts, {"deployed": "no"}, (f"not deployed: {decision.reason}",))
+    name = short(rollout.release.id)
+    notes = () if rollout.live else (f"it answers as candidate: `embedtune release flip {name}` makes it live",)
     return Outcome(
         counts,
         {
-            "deployed": "yes",
-            "release": deployed.release.id,
-            "smoke_texts": deployed.drift.texts,
-            "min_cosine": deployed.drift.cosine.min,
-            "passages_per_second": deployed.drift.passages_per_second,
+            "deployed": "yes" if rollout.live else "candidate",
+            "release": name,
+            "smoke_texts": rollout.drift.texts,
+            "min_cosine": rollout.drift.cosine.min,
+            "passages_per_second": rollout.drift.passages_per_second,
         },
+        notes,
     )

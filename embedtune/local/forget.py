@@ -19,8 +19,10 @@ from embedtune.serve.release.record import REFERENCE_FILE
 from embedtune.serve.store.records import Published
 from embedtune.serve.store.store import ReleaseStore
 
-# In the cache directory, only these are kept: what was paid for, and what has no text of documents in it.
-KEPT = (f"{REPLIES}*", "bundles-*", "base", "native")
+# In the cache directory, only these are kept: what was paid for, what has no text of documents in it, and the
+# release
+# store, of which single releases are deleted.
+KEPT = (f"{REPLIES}*", "bundles-*", "base", "native", "store")
 
 
 @dataclass(frozen=True)
@@ -69,22 +71,22 @@ class Forgetting:
         return said
 
 
-def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore | None) -> Forgetting:
+def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore) -> Forgetting:
     """Find everything that repeats the text of documents. Nothing is changed.
 
     Args:
         work: The work directory.
         names: Paths of the documents as ingest read them, or their ids.
-        store: The release store, if releases were published.
+        store: The release store.
 
     Raises:
         InputError: The work directory has no such document.
     """
     text = read_withdrawn(work, names)
     keys, total = _replies(work / "cache", text)
-    quoting = [release.id for release in store.releases() if _quotes(store, release, text)] if store else []
-    live = store.live() if store else None
-    still_live = live.id if live and live.id in quoting else ""
+    quoting = [release.id for release in store.releases() if _quotes(store, release, text)]
+    live = store.pointer().live
+    still_live = live if live in quoting else ""
     return Forgetting(
         work=work,
         text=text,
@@ -96,17 +98,17 @@ def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore | None)
     )
 
 
-def forget(found: Forgetting, store: ReleaseStore | None) -> None:
+def forget(found: Forgetting, store: ReleaseStore) -> None:
     """Delete what `what_to_forget` found; after an interruption, the same command deletes the rest.
 
     Args:
         found: What has to go.
-        store: The release store, if releases were published.
+        store: The release store.
     """
     if found.replies:
         with ResponseCache(found.work / "cache" / REPLIES) as cache:
             cache.delete(found.replies)
-    if store and found.releases:
+    if found.releases:
         store.delete(found.releases)
     # The chunks go last: an interrupted command needs them to know the text.
     for path in sorted(found.paths, key=lambda path: path.name == "chunks"):

@@ -1,45 +1,91 @@
-"""Server entry point `python -m embedtune.serve.pod DIR`: become Triton, serving the release from `fetch`.
+"""Server entry point `python -m embedtune.serve.pod DIR`: a Triton that serves what a release store says.
 
-For a container: Triton replaces this process, so that it receives its signals. It listens on the pod's loopback,
-and on all addresses only for what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
+The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, or a directory),
+EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION and the credentials of
+`embedtune.core.secrets`; EMBEDTUNE_TARGET is the only target that may be loaded. Triton listens on loopback, and
+on
+all addresses only for what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
 """
 
+import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import click
+
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, EmbedtuneError
-from embedtune.serve.fetch import CURRENT
-from embedtune.serve.release.record import read_release
-from embedtune.serve.triton.exposure import grpc_tls, new_control_key
+from embedtune.core.secrets import secrets_from
+from embedtune.serve.replica.run import ReplicaOptions, run_replica
+from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.exposure import grpc_tls
 from embedtune.serve.triton.installation import find_installation
-from embedtune.serve.triton.server import LOOPBACK, Ports, server_command, server_environment
+from embedtune.serve.triton.server import EVERYWHERE, LOOPBACK, Ports
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a pod, a NetworkPolicy decides who may connect
+LOCAL_POLL_S, POLL_S = 0.5, 2.0  # a directory costs nothing to read
 
 
-def pod_command(folder: Path, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Return the command that serves the current release, and its environment variables.
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--http-port", default=8000, help="Triton's HTTP port.")
+@click.option("--grpc-port", default=8001, help="Triton's gRPC port.")
+@click.option("--metrics-port", default=8002, help="Port of Triton's metrics.")
+@click.option("--response-cache-mb", default=0, help="Size of Triton's response cache in MB; 0: none.")
+def main(folder: Path, **given: Any) -> None:
+    """Run Triton, and load, prove and serve the releases that the release store's pointer names.
+
+    FOLDER keeps downloads, Triton's models, and the file by which gateways know what may answer.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run_replica(replica_options(folder, given, os.environ), find_installation(), stop)
+    except EmbedtuneError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping[str, str]) -> ReplicaOptions:
+    """Return the options of the replica.
 
     Args:
-        folder: The folder that `fetch` downloaded the release to.
+        folder: Its folder.
+        given: The options of the command.
         environment: Usually `os.environ`.
 
     Raises:
-        ArtifactError: There is no release, or it is damaged.
-        InputError: This image cannot run it.
-        ConfigError: EMBEDTUNE_TRITON_OPEN or the TLS of gRPC is wrong.
+        ConfigError: A variable is missing or wrong.
     """
-    installation = find_installation()
-    release = read_release((folder / CURRENT).resolve())
-    ports, tls = pod_ports(environment), grpc_tls(environment)
-    command = server_command(release, installation, ports, new_control_key(), tls)
-    return command, server_environment(installation, environment)
+    uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases, or a directory")
+    remote = uri.startswith("s3://")
+    endpoint = _variable(environment, "EMBEDTUNE_S3_ENDPOINT", "host:port of the object store") if remote else None
+    storage = StorageSettings(
+        endpoint=endpoint,
+        secure=environment.get("EMBEDTUNE_S3_SECURE", "true") != "false",
+        region=environment.get("EMBEDTUNE_S3_REGION") or None,
+    )
+    secrets = secrets_from(environment, llm_key_name="", judge_key_name="")
+    ports = (given["http_port"], given["grpc_port"], given["metrics_port"])
+    return ReplicaOptions(
+        store=ReleaseStore(uri, storage, secrets),
+        folder=folder.resolve(),
+        ports=Ports(*ports, *open_addresses(environment)),
+        target=environment.get("EMBEDTUNE_TARGET") or None,
+        cache_mb=given["response_cache_mb"],
+        tls=grpc_tls(environment),
+        poll_s=POLL_S if remote else LOCAL_POLL_S,
+    )
 
 
-def pod_ports(environment: Mapping[str, str]) -> Ports:
-    """Return where Triton listens: on loopback, but for the ports that EMBEDTUNE_TRITON_OPEN lists.
+def open_addresses(environment: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return where HTTP, gRPC and metrics listen: on loopback, but for those that EMBEDTUNE_TRITON_OPEN lists.
 
     Args:
         environment: Usually `os.environ`.
@@ -55,17 +101,26 @@ def pod_ports(environment: Mapping[str, str]) -> Ports:
             expected="http, grpc, metrics",
         )
     http, grpc, metrics = (EVERYWHERE if name in named else LOOPBACK for name in ("http", "grpc", "metrics"))
-    return Ports(http_address=http, grpc_address=grpc, metrics_address=metrics)
+    return http, grpc, metrics
 
 
-def main() -> None:
-    """Become Triton, or print the reason for a failure to stderr."""
-    try:
-        command, environment = pod_command(Path(sys.argv[1]), os.environ)
-    except EmbedtuneError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
-    os.execve(command[0], command, environment)  # noqa: S606 - the command is built here
+def store_environment(uri: str, storage: StorageSettings) -> dict[str, str]:
+    """Return the variables by which `replica_options` finds a store; its credentials are not among them."""
+    values = {
+        "EMBEDTUNE_RELEASES": uri,
+        "EMBEDTUNE_S3_ENDPOINT": storage.endpoint or "",
+        "EMBEDTUNE_S3_SECURE": "true" if storage.secure else "false",
+        "EMBEDTUNE_S3_REGION": storage.region or "",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _variable(environment: Mapping[str, str], name: str, fix: str) -> str:
+    if value := environment.get(name):
+        return value
+    raise ConfigError(
+        "the release store is not known", expected=f"the variable {name}", fix=f"set it to the {fix}"
+    )
 
 
 if __name__ == "__main__":

@@ -11,35 +11,32 @@ from typing import Any
 import pytest
 
 from embedtune.core.config.deploy import DeploySettings
-from embedtune.deploy.kubernetes import ANNOTATION, CONTAINER, VARIABLE
 from embedtune.deploy.site import GATEWAY_PORT
-from embedtune.serve import fetch
+from embedtune.serve import pod
 from embedtune.serve.gateway.__main__ import FINISH_S
 from embedtune.serve.gateway.__main__ import main as gateway
 from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
 
-ID = "0123456789abcdef"
 
-
-def test_the_release_is_downloaded_then_triton_starts_then_the_gateway(render: Render) -> None:
+def test_triton_starts_and_then_the_gateway(render: Render) -> None:
     spec = pod_spec(render())
-    assert [item["name"] for item in spec["initContainers"]] == ["release", "triton"]
+    assert [item["name"] for item in spec["initContainers"]] == ["triton"]
     assert [item["name"] for item in spec["containers"]] == ["gateway"]
     # An init container that restarts is a sidecar: the next one waits for its start, not for its end.
-    assert [item.get("restartPolicy") for item in spec["initContainers"]] == [None, "Always"]
+    assert [item.get("restartPolicy") for item in spec["initContainers"]] == ["Always"]
 
 
 def test_every_container_runs_a_module_that_exists(render: Render) -> None:
     commands = {name: item["command"] for name, item in containers(render()).items()}
-    assert set(commands) == {"release", "triton", "gateway"}
+    assert set(commands) == {"triton", "gateway"}
     for command in commands.values():
         assert command[:2] == ["python", "-m"]
         assert importlib.util.find_spec(command[2]) is not None
 
 
-def test_the_download_gets_exactly_the_variables_it_reads(render: Render) -> None:
-    given = environment(containers(render("storage.region=eu-1"))["release"])
-    read = set(re.findall(r"EMBEDTUNE_\w+", Path(fetch.__file__).read_text()))
+def test_the_replica_gets_the_variables_it_reads(render: Render) -> None:
+    given = environment(containers(render("storage.region=eu-1"))["triton"])
+    read = set(re.findall(r'"(EMBEDTUNE_\w+)"', Path(pod.__file__).read_text()))
     assert {name for name in given if name.startswith("EMBEDTUNE_")} == read
     assert given["EMBEDTUNE_RELEASES"] == "s3://embedtune/releases"
     assert given["EMBEDTUNE_S3_ENDPOINT"] == "minio.store:9000"
@@ -47,6 +44,44 @@ def test_the_download_gets_exactly_the_variables_it_reads(render: Render) -> Non
     assert given["EMBEDTUNE_TARGET"] == "python-cpu"
     assert given["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "access-key"}}
     assert given["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "secret-key"}}
+    token = {"secretKeyRef": {"name": "embedtune-storage", "key": "session-token", "optional": True}}
+    assert given["AWS_SESSION_TOKEN"] == token
+
+
+def test_with_workload_identity_there_are_no_keys(render: Render) -> None:
+    annotation = r"serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::1:role/serving"
+    objects = render("storage.secret=", annotation)
+    assert not [name for name in environment(containers(objects)["triton"]) if name.startswith("AWS_")]
+    account = objects["ServiceAccount"]["metadata"]
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/serving"}
+    assert pod_spec(objects)["serviceAccountName"] == account["name"]
+    own = render("serviceAccount.create=false", "serviceAccount.name=mine")
+    assert "ServiceAccount" not in own
+    assert pod_spec(own)["serviceAccountName"] == "mine"
+
+
+def test_a_private_ca_is_mounted_where_the_store_is_read(render: Render) -> None:
+    objects = render("storage.caSecret=store-ca")
+    download = containers(objects)["triton"]
+    assert environment(download)["AWS_CA_BUNDLE"] == "/etc/embedtune/storage-ca/ca.crt"
+    mount = {"name": "storage-ca", "mountPath": "/etc/embedtune/storage-ca", "readOnly": True}
+    assert mount in download["volumeMounts"]
+    assert {"name": "storage-ca", "secret": {"secretName": "store-ca"}} in pod_spec(objects)["volumes"]
+
+
+def test_extra_variables_and_volumes_reach_every_container(render: Render) -> None:
+    objects = render(
+        "extraEnv[0].name=HTTPS_PROXY",
+        "extraEnv[0].value=http://proxy:3128",
+        "extraVolumes[0].name=mine",
+        "extraVolumes[0].emptyDir.sizeLimit=1Gi",
+        "extraVolumeMounts[0].name=mine",
+        "extraVolumeMounts[0].mountPath=/mine",
+    )
+    assert {"name": "mine", "emptyDir": {"sizeLimit": "1Gi"}} in pod_spec(objects)["volumes"]
+    for item in containers(objects).values():
+        assert environment(item)["HTTPS_PROXY"] == "http://proxy:3128"
+        assert {"name": "mine", "mountPath": "/mine"} in item["volumeMounts"]
 
 
 def test_the_gateway_understands_its_options(render: Render) -> None:
@@ -56,32 +91,32 @@ def test_the_gateway_understands_its_options(render: Render) -> None:
     assert (given["model"], given["max_inputs"], given["drain"]) == ("handbook", 9, 10.0)
 
 
-def test_only_the_download_has_the_credentials_of_the_store(render: Render) -> None:
-    for name in ("triton", "gateway"):
-        assert "embedtune-storage" not in str(containers(render())[name])
+def test_the_gateway_has_no_credentials_of_the_store_and_cannot_change_what_it_reads(render: Render) -> None:
+    found = containers(render())
+    assert "embedtune-storage" not in str(found["gateway"])
+    shared = {name: item["volumeMounts"][0] for name, item in found.items()}
+    assert shared == {
+        "triton": {"name": "release", "mountPath": "/release"},
+        "gateway": {"name": "release", "mountPath": "/release", "readOnly": True},
+    }
+    assert found["triton"]["command"][-1] == "/release"
+    assert "--serving=/release" in found["gateway"]["args"]
 
 
 def test_deploy_and_the_chart_agree_on_names(render: Render) -> None:
-    objects = render(f"release.id={ID}")
+    objects = render()
     assert objects["Deployment"]["metadata"]["name"] == DeploySettings().deployment
     assert objects["Service"]["metadata"]["name"] == DeploySettings().deployment
     assert objects["Service"]["spec"]["ports"][0]["port"] == GATEWAY_PORT
-    assert environment(containers(objects)[CONTAINER])[VARIABLE] == ID
-    assert objects["Deployment"]["spec"]["template"]["metadata"]["annotations"][ANNOTATION] == ID
 
 
-def test_a_first_installation_may_wait_for_deploy(render: Render) -> None:
-    assert environment(containers(render("release.owner=deploy"))[CONTAINER])[VARIABLE] == ""
+def test_nothing_in_the_chart_names_a_release_or_gives_rights(render: Render) -> None:
+    # So that a deployment changes nothing that Helm, Argo CD or Flux compare.
+    assert not {"Role", "RoleBinding", "ClusterRole"} & set(render())
+    assert "annotations" not in render()["Deployment"]["spec"]["template"]["metadata"]
 
 
-def test_values_that_own_the_release_must_name_it(render: Render) -> None:
-    with pytest.raises(ValueError, match=r"release\.id: with release\.owner=values it must name"):
-        render("release.owner=values")
-    owned = render("release.owner=values", f"release.id={ID}")
-    assert environment(containers(owned)[CONTAINER])[VARIABLE] == ID
-
-
-def test_a_failed_download_says_why_in_the_pods_status(render: Render) -> None:
+def test_a_failed_start_says_why_in_the_pods_status(render: Render) -> None:
     for item in containers(render()).values():
         assert item["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
@@ -91,7 +126,7 @@ def test_a_pod_is_ready_when_triton_and_the_gateway_are(render: Render) -> None:
     triton, gateway = found["triton"], found["gateway"]
     assert "GET /v2/health/ready HTTP/1.0" in triton["startupProbe"]["exec"]["command"][2]
     assert triton["startupProbe"]["periodSeconds"] * triton["startupProbe"]["failureThreshold"] == 90
-    assert "GET /v2/health/ready HTTP/1.0" in triton["readinessProbe"]["exec"]["command"][2]
+    assert "readinessProbe" not in triton  # the gateway asks for the live release
     assert "GET /v2/health/live HTTP/1.0" in triton["livenessProbe"]["exec"]["command"][2]
     assert gateway["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8080}
     # Not /health: a gateway is not broken because Triton is.
@@ -157,13 +192,6 @@ def test_pods_meet_the_pod_security_standard_restricted(render: Render, files: t
             }
 
 
-def test_the_serving_containers_cannot_change_the_release(render: Render) -> None:
-    found = containers(render())
-    (mount,) = [item for item in found["triton"]["volumeMounts"] if item["name"] == "release"]
-    assert mount == {"name": "release", "mountPath": "/release", "readOnly": True}
-    assert [item["name"] for item in found["gateway"]["volumeMounts"]] == ["tmp"]
-
-
 def test_cpu_mode_requests_no_gpu(render: Render) -> None:
     objects = render()
     assert "nvidia.com/gpu" not in str(objects)
@@ -176,9 +204,9 @@ def test_gpu_mode_gives_triton_its_gpus_and_tolerates_gpu_nodes(render: Render) 
     )
     found = containers(objects)
     assert found["triton"]["resources"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": 2}
-    assert "nvidia.com/gpu" not in str(found["gateway"]) + str(found["release"])
+    assert "nvidia.com/gpu" not in str(found["gateway"])
     assert found["triton"]["image"] == "embedtune/triton-gpu:1f0c"
-    assert environment(found["release"])["EMBEDTUNE_TARGET"] == "tensorrt"
+    assert environment(found["triton"])["EMBEDTUNE_TARGET"] == "tensorrt"
     assert pod_spec(objects)["tolerations"] == [
         {"key": "team", "operator": "Exists"},
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
@@ -188,8 +216,7 @@ def test_gpu_mode_gives_triton_its_gpus_and_tolerates_gpu_nodes(render: Render) 
 def test_a_pod_with_the_small_values_requests_at_most_100_millicores(render: Render) -> None:
     found = containers(render(files=("values-small.yaml",)))
     cpu = {name: millicores(item) for name, item in found.items()}
-    # The download ends before Triton starts; the other two run at the same time.
-    assert max(cpu["release"], cpu["triton"] + cpu["gateway"]) == 90
+    assert cpu["triton"] + cpu["gateway"] == 90
 
 
 def millicores(container: dict[str, Any]) -> int:

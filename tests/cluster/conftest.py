@@ -21,6 +21,7 @@ from embedtune.core.config.serve import ServeSettings
 from embedtune.deploy.site import ServingSite, open_site
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import REFERENCE_FILE, Release
+from embedtune.serve.store.replicas import read_replicas
 from embedtune.serve.store.store import ReleaseStore
 from tests.charts.conftest import CHART, find_tool
 from tests.support.cluster_load import Text, read_texts
@@ -60,12 +61,15 @@ class World:
         """The gateway, through its Service."""
         return str(self.site.deploy.endpoint)
 
-    def pods(self) -> dict[str, str]:
-        """Return the release of each pod, "" for none; terminating pods are included."""
-        path = "{range .items[*]}{.metadata.name} {.metadata.annotations.embedtune\\.dev/release}{'\\n'}{end}"
-        selector = "app.kubernetes.io/component=server"
-        lines = kubectl("-n", self.namespace, "get", "pods", "-l", selector, "-o", f"jsonpath={path}")
-        return dict(line.split(" ") for line in lines.splitlines())
+    def live(self) -> dict[str, str | None]:
+        """Return the release that each replica answers with, by its name."""
+        return {replica.name: replica.record.live for replica in read_replicas(self.store.objects)}
+
+    def pods(self) -> list[str]:
+        """Return the names of the pods; terminating pods are included."""
+        selector = ("-l", "app.kubernetes.io/component=server")
+        path = "jsonpath={.items[*].metadata.name}"
+        return kubectl("-n", self.namespace, "get", "pods", *selector, "-o", path).split()
 
     def helm(self, *command: str) -> str:
         return run("helm", "-n", self.namespace, *command)
@@ -112,7 +116,6 @@ def make_world(namespace: str, site: ServingSite, bucket: Bucket, folder: Path) 
         site.store,
         [make_tiny_engine(folder / f"engine-{seed}", seed=seed) for seed in range(4)],
     )
-    assert store is not None
     wrong = with_reference(engines[3], engines[0] / REFERENCE_FILE, folder / "engine-wrong")
     made = [publish(site, engine) for engine in (*engines[:3], wrong)]
     pairs = zip(made, engines, strict=True)
@@ -148,8 +151,7 @@ def install(namespace: str, bucket: Bucket) -> str:
 
 
 def publish(site: ServingSite, engine: Path) -> Release:
-    release = build_release(engine, site.releases, ServeSettings())
-    assert site.store is not None
+    release = build_release(engine, site.built, ServeSettings())
     site.store.publish(release, engine.name)
     return release
 
@@ -164,7 +166,7 @@ def with_reference(engine: Path, reference: Path, path: Path) -> Path:
 
 def change_a_byte(store: ReleaseStore, bucket: Bucket, name: str) -> None:
     """Change the weights of a published release in the bucket."""
-    key = store.objects.prefix + store.show(name).data + "repository/embedtune/1/model.onnx"
+    key = store.objects.prefix + store.show(name).data + "model.onnx"
     data = bytearray(bucket.client.get_object(bucket.name, key).data)
     data[len(data) // 2] ^= 1
     bucket.put(key, bytes(data))

@@ -24,9 +24,8 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import render_record
 from embedtune.core.retrieval.beir import Record, write_records
 from embedtune.deploy import stage
-from embedtune.deploy.local_triton import LocalTriton
+from embedtune.deploy.local_replica import LocalReplica
 from embedtune.serve.release import build, record
-from embedtune.serve.store import store
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
 from tests.support.context import context, provenance
@@ -129,7 +128,7 @@ def place(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
         try:
             yield made
         finally:
-            LocalTriton(port, lambda name: Path(name), 60).stop()
+            LocalReplica(port, 60).stop()
 
 
 def served(place: Place, engine: Path) -> np.ndarray:
@@ -154,7 +153,7 @@ def hashed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             count["/".join(path.relative_to(releases).parts[1:])] += 1
         return file_sha256(path)
 
-    for module in (record, build, store):
+    for module in (record, build):
         monkeypatch.setattr(module, "file_sha256", counting)
     return count
 
@@ -165,8 +164,8 @@ def test_the_first_release_goes_live_and_its_drift_and_plan_are_written(
     engine = place.engine("one", 0)
     report = place.deploy(engine, against="base")
     assert report.metrics["deployed"] == "yes"
-    # The server process verifies them once more.
-    assert {"release.json", "reference.parquet", "repository/embedtune/1/model.onnx"} <= set(hashed)
+    # The replica verifies them once more.
+    assert {"reference.parquet", "model.onnx", "proof.npz"} <= set(hashed)
     assert set(hashed.values()) == {1}
     assert np.allclose(served(place, engine), trained(engine), atol=1e-4)
     deployment = place.written("deployment.json")
@@ -178,7 +177,7 @@ def test_the_first_release_goes_live_and_its_drift_and_plan_are_written(
     assert (plan["release"], plan["chunks"], plan["dimensions"]) == (deployment["release"], 40, [32, 16])
     assert plan["estimated_seconds"] == pytest.approx(40 / drift["passages_per_second"], rel=0.1)
     listed = place.command("release", "list", engine=engine)
-    assert listed["live"]["id"] == deployment["release"]
+    assert listed["pointer"]["live"] == deployment["release"]
     shown = place.command("release", "show", deployment["release"], engine=engine)
     assert {"schema_name": "reindex_plan", "schema_version": 1, **shown["reindex"]} == plan
 
@@ -207,7 +206,7 @@ def test_a_challenger_that_is_not_better_than_the_champion_is_not_deployed(
     assert len(place.command("release", "list", engine=live)["releases"]) == 2
 
 
-def test_a_release_whose_vectors_are_not_the_trained_ones_is_rolled_back(place: Place) -> None:
+def test_a_release_whose_vectors_are_not_the_trained_ones_answers_nobody(place: Place) -> None:
     live = place.engine("two", 1)
     lying = place.engine("lying", 3)
     table = pq.read_table(lying / "reference.parquet")
@@ -218,11 +217,11 @@ def test_a_release_whose_vectors_are_not_the_trained_ones_is_rolled_back(place: 
             if file.is_file() and file.name != "manifest.json":
                 (draft.path / file.name).write_bytes(file.read_bytes())
         pq.write_table(table.set_column(2, "vector", column), draft.path / "reference.parquet")
-    before = place.command("release", "list", engine=live)["live"]
-    with pytest.raises(GateError, match=rf"{before['id']} is live again(.|\n)*not return the trained vectors"):
+    before = place.command("release", "list", engine=live)["pointer"]
+    with pytest.raises(GateError, match=rf"{before['live'][:16]} is live(.|\n)*not return the trained vectors"):
         place.deploy(place.work / "lying2")
     assert np.allclose(served(place, live), trained(live), atol=1e-4)
-    assert place.command("release", "list", engine=live)["live"] == before
+    assert place.command("release", "list", engine=live)["pointer"] == before
 
 
 def test_the_corpus_is_embedded_through_the_endpoint(place: Place) -> None:
@@ -234,15 +233,19 @@ def test_the_corpus_is_embedded_through_the_endpoint(place: Place) -> None:
     assert np.allclose(np.asarray(table["vector"].to_pylist()), trained(live), atol=1e-4)
 
 
-def test_rolling_back_and_promoting_switch_the_service(place: Place) -> None:
+def test_rolling_back_promoting_and_flipping_switch_the_service(place: Place) -> None:
     one, two = place.engine("one", 0), place.engine("two", 1)
-    live = place.command("release", "list", engine=two)["live"]
-    (before,) = live["before"]
+    live = place.command("release", "list", engine=two)["pointer"]["live"]
     work = ("--work", str(place.work))
-    assert place.command("release", "rollback", *work, engine=two)["live"] == before
+    back = place.command("release", "rollback", *work, engine=two)
+    assert back["live"]
     assert np.allclose(served(place, one), trained(one), atol=1e-4)
-    assert place.command("release", "list", engine=two)["live"]["before"] == []
-    assert place.command("release", "promote", live["id"], *work, engine=two)["live"] == live["id"]
+    assert place.command("release", "list", engine=two)["pointer"]["before"] == []
+    manual = ("--set", "deploy.flip=manual")
+    held = place.command("release", "promote", live[:16], *work, *manual, engine=two)
+    assert (held["release"], held["live"]) == (live, False)
+    assert np.allclose(served(place, one), trained(one), atol=1e-4)
+    assert place.command("release", "flip", live[:16], *work, engine=two)["live"]
     assert np.allclose(served(place, two), trained(two), atol=1e-4)
 
 
@@ -250,7 +253,7 @@ def test_a_mistyped_id_does_not_touch_the_service(place: Place) -> None:
     two = place.engine("two", 1)
     file = place.work / "config.yaml"
     wrong = CliRunner().invoke(
-        cli, ["release", "promote", "0000", "--work", str(place.work), "--config", str(file)]
+        cli, ["release", "promote", "00000000", "--work", str(place.work), "--config", str(file)]
     )
     assert wrong.exit_code == 2
     assert "no such release" in wrong.output
@@ -259,17 +262,16 @@ def test_a_mistyped_id_does_not_touch_the_service(place: Place) -> None:
 
 def test_pruning_keeps_the_live_release_and_the_one_before_it(place: Place) -> None:
     two = place.engine("two", 1)
-    live = place.command("release", "list", engine=two)["live"]
+    pointer = place.command("release", "list", engine=two)["pointer"]
     gone = place.command("release", "prune", "--keep", "0", engine=two)["deleted"]
     assert len(gone) == 1  # the one with the wrong reference
     left = {release["id"] for release in place.command("release", "list", engine=two)["releases"]}
-    assert left == {live["id"], *live["before"]}
+    assert left == {pointer["live"], *pointer["before"]}
 
 
 def test_the_service_of_this_machine_is_stopped_on_request(place: Place) -> None:
     two = place.engine("two", 1)
-    live = place.command("release", "list", engine=two)["live"]
     assert is_ready(place.port)
-    assert place.command("release", "stop", engine=two) == {"stopped": live["id"]}
+    assert place.command("release", "stop", engine=two) == {"stopped": f"{place.uri}/"}
     assert not is_ready(place.port)
     assert place.command("release", "stop", engine=two) == {"stopped": None}

@@ -16,6 +16,7 @@ from embedtune.cli.app import cli
 from embedtune.core.errors import InputError
 from embedtune.llm.cache import ResponseCache
 from embedtune.local.forget import forget, what_to_forget
+from embedtune.serve.store.records import Pointer
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.generate_world import ROWS, GenerateWorld
 from tests.support.object_store import SECRETS, STORAGE, a_bucket, needs_server
@@ -61,13 +62,18 @@ def world(finished: GenerateWorld, tmp_path: Path) -> GenerateWorld:
     return replace(finished, folder=tmp_path / "work")
 
 
+def empty(world: GenerateWorld) -> ReleaseStore:
+    """The store of a work directory that was never deployed."""
+    return ReleaseStore(str(world.folder / "cache" / "store"), STORAGE, SECRETS)
+
+
 def test_replies_about_the_document_go_and_the_others_are_not_paid_for_again(world):
     paid = 2 * len(ROWS)
     before = world.server.completions
-    found = what_to_forget(world.folder, [f"{GONE}.md"], None)
+    found = what_to_forget(world.folder, [f"{GONE}.md"], empty(world))
     assert len(found.text.chunk_ids) == 2
     assert (len(found.replies), found.kept_replies) == (4, paid - 4)  # two chunks, each written and judged
-    forget(found, None)
+    forget(found, empty(world))
     world.run(rows=[row for row in ROWS if row[0] != GONE], bundles_per_chunk=0.0)
     assert world.server.completions == before
     world.run(output="with", bundles_per_chunk=0.0)
@@ -77,7 +83,7 @@ def test_replies_about_the_document_go_and_the_others_are_not_paid_for_again(wor
 def test_its_text_is_in_no_file_that_embedtune_wrote_and_other_files_stay(world):
     gone, kept = written(world)
     assert (len(gone), len(kept)) == (2, len(ROWS) - 2)
-    forget(what_to_forget(world.folder, [GONE], None), None)
+    forget(what_to_forget(world.folder, [GONE], empty(world)), empty(world))
     left = {path.relative_to(world.folder).as_posix() for path in world.folder.rglob("*") if path.is_file()}
     (bundles,) = (name for name in left if name.startswith("cache/bundles-"))  # ids of chunks, no text
     assert left == {"notes.txt", "cache/llm.sqlite", bundles}
@@ -89,11 +95,11 @@ def test_its_text_is_in_no_file_that_embedtune_wrote_and_other_files_stay(world)
 def test_replies_about_unknown_documents_go_too(world):
     with closing(sqlite3.connect(world.cache / "llm.sqlite")) as db, db:  # as earlier versions left them
         db.execute("DELETE FROM documents")
-    assert what_to_forget(world.folder, [GONE], None).kept_replies == 0
+    assert what_to_forget(world.folder, [GONE], empty(world)).kept_replies == 0
     # A run that finds them says what they are about.
     world.run(output="again", bundles_per_chunk=0.0)
     list_documents(world)
-    assert what_to_forget(world.folder, [GONE], None).kept_replies == 2 * len(ROWS) - 4
+    assert what_to_forget(world.folder, [GONE], empty(world)).kept_replies == 2 * len(ROWS) - 4
 
 
 def test_an_interrupted_command_finds_the_rest(world, monkeypatch):
@@ -102,16 +108,16 @@ def test_an_interrupted_command_finds_the_rest(world, monkeypatch):
 
     monkeypatch.setattr(ResponseCache, "delete", cut)
     with pytest.raises(KeyboardInterrupt):
-        forget(what_to_forget(world.folder, [GONE], None), None)
+        forget(what_to_forget(world.folder, [GONE], empty(world)), empty(world))
     monkeypatch.undo()
-    assert len(what_to_forget(world.folder, [GONE], None).replies) == 4
+    assert len(what_to_forget(world.folder, [GONE], empty(world)).replies) == 4
 
 
 def test_a_document_that_ingest_did_not_read_is_refused(world):
     with pytest.raises(InputError, match="no such document"):
-        what_to_forget(world.folder, ["other.md"], None)
+        what_to_forget(world.folder, ["other.md"], empty(world))
     with pytest.raises(InputError, match="has no documents that ingest read"):
-        what_to_forget(world.folder / "cache", [GONE], None)
+        what_to_forget(world.folder / "cache", [GONE], empty(world))
 
 
 def test_the_command_says_what_it_deletes_and_asks_first(world):
@@ -133,13 +139,13 @@ def test_releases_that_quote_the_document_go_except_the_live_one(world, tmp_path
         folder = tmp_path / name
         folder.mkdir()
         pq.write_table(pa.table({"text": [text]}), folder / "reference.parquet")
-        return store.publish(make_release(folder, {"repository/embedtune/1/x": name.encode()}), name).id
+        return store.publish(make_release(folder, {"x": name.encode()}), name).id
 
     with a_bucket() as bucket:
         store = ReleaseStore(f"s3://{bucket.name}/releases", STORAGE, SECRETS)
         quotes = f"{ROWS[0][2]} And more."
         old, live, other = release("old", quotes), release("live", quotes), release("other", ROWS[5][2])
-        store.set_live(live)
+        store.objects.write("pointer.json", Pointer(live=live))
         found = what_to_forget(world.folder, [GONE], store)
         assert (found.releases, found.still_live) == ((old,), live)
         assert f"embedtune release delete {live}" in "\n".join(found.sentences())

@@ -9,11 +9,12 @@ from kfp import local
 
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.stage import STAGES
-from embedtune.deploy.local_triton import LocalTriton
+from embedtune.deploy.local_replica import LocalReplica
+from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.server import free_ports
 from pipelines.finetune import finetune
 from pipelines.resources import Target
-from tests.support.object_store import ENDPOINT, a_bucket, needs_server
+from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, a_bucket, needs_server
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import settings, write_documents
 
@@ -77,9 +78,9 @@ def test_a_model_that_the_verdict_accepts_goes_live(root: Path, tmp_path: Path) 
                 deploy_if="marginal",
                 overrides=settings(tmp_path, server.url) | {"deploy.port": port},
             )
-            live = LocalTriton(port, lambda name: Path(name), 60).current()
+            live = ReleaseStore(f"s3://{bucket.name}/releases", STORAGE, SECRETS).pointer().live
         finally:
-            LocalTriton(port, lambda name: Path(name), 60).stop()
+            LocalReplica(port, 60).stop()
     written = artifacts(root)
     # The branch runs only if the verdict is accepted, as it is with this corpus and seed.
     assert json.loads((written["evaluation"][0] / "verdict.json").read_text())["verdict"] != "REGRESSION"

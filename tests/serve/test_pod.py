@@ -3,8 +3,7 @@
 import pytest
 
 from embedtune.core.errors import ConfigError
-from embedtune.serve.pod import pod_ports
-from embedtune.serve.triton.server import Ports
+from embedtune.serve.pod import open_addresses
 
 
 @pytest.mark.parametrize(
@@ -21,10 +20,10 @@ def test_only_listed_ports_are_reachable_from_elsewhere(
     listed: str | None, http: str, grpc: str, metrics: str
 ) -> None:
     environment = {} if listed is None else {"EMBEDTUNE_TRITON_OPEN": listed}
-    assert pod_ports(environment) == Ports(http_address=http, grpc_address=grpc, metrics_address=metrics)
+    assert open_addresses(environment) == (http, grpc, metrics)
 
 
 def test_a_misspelt_port_is_refused() -> None:
     with pytest.raises(ConfigError, match="a port that Triton does not have") as error:
-        pod_ports({"EMBEDTUNE_TRITON_OPEN": "grcp,http"})
+        open_addresses({"EMBEDTUNE_TRITON_OPEN": "grcp,http"})
     assert error.value.got == "grcp"

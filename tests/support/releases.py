@@ -19,5 +19,5 @@ def make_release(path: Path, files: dict[str, bytes]) -> Release:
 
 
 def publish(store: ReleaseStore, path: Path, text: str) -> Published:
-    files = {"repository/embedtune/1/model.py": text.encode(), "reference.parquet": b"rows"}
+    files = {"model.onnx": text.encode(), "reference.parquet": b"rows"}
     return store.publish(make_release(path / text, files), "m" + text)

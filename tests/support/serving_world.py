@@ -1,9 +1,7 @@
-"""Releases without a model and an endpoint in memory: vectors are a function of the text and of the release."""
+"""Releases without a model: their vectors are a function of the text and of the release."""
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.contract import EncoderContract
-from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.core.errors import GateError
-from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
-from embedtune.serve.release.record import RELEASE_FILE, Release, ReleaseRecord, read_release, release_id
+from embedtune.serve.release.proof import read_reference, write_proof
+from embedtune.serve.release.record import PROOF_FILE, RELEASE_FILE, Release, ReleaseRecord, read_release
 
 SIZE = 8
 CONTRACT = EncoderContract(base_model="base", dimensions=(SIZE, 4))
@@ -46,17 +42,18 @@ def release_record(path: Path, **changes: object) -> ReleaseRecord:
     values = {
         "target": "python-cpu",
         "precision": "fp32",
-        "model_name": "embedtune",
         "contract_hash": CONTRACT.hash,
         "dimensions": CONTRACT.dimensions,
+        "hidden": SIZE,
         "max_length": CONTRACT.max_length,
         "engine": "engine",
-        "response_cache_mb": 0,
+        "serve": {},
+        "proving": {"texts": 32, "min_cosine": 0.9999},
         "tensorrt_version": None,
         "compute_capability": None,
         "files": files,
     } | changes
-    return ReleaseRecord.model_validate({"id": release_id(files, str(values["target"])), **values})
+    return ReleaseRecord.model_validate(values)
 
 
 def make_release(
@@ -66,6 +63,7 @@ def make_release(
     wrong: bool = False,
     precision: str = "fp32",
     cosine: float = 1.0,
+    min_cosine: float = 0.9999,
     tensorrt: str | None = None,
 ) -> Release:
     """Write a release directory named by its id.
@@ -76,6 +74,7 @@ def make_release(
         wrong: Whether its reference belongs to another model.
         precision: Precision in its record.
         cosine: Cosine similarity of its vectors with its reference.
+        min_cosine: What its proof demands.
         tensorrt: Version that built it; None: it is for python-cpu.
     """
     rows = [
@@ -86,56 +85,16 @@ def make_release(
     for row in rows:
         row["vector"] = turned(vector("other" if wrong else model, row["kind"], row["text"]), cosine)
     path = folder / ".draft"
-    (path / "repository" / "embedtune" / "1").mkdir(parents=True)
-    CONTRACT.save(path / "repository" / "embedtune" / "1")
-    (path / "repository" / "embedtune" / "1" / "name").write_text(model)
+    path.mkdir(parents=True)
+    CONTRACT.save(path)
+    (path / "name").write_text(model)
     pq.write_table(pa.Table.from_pylist(rows), path / "reference.parquet")
+    write_proof(path / PROOF_FILE, read_reference(path / "reference.parquet", 32))
+    proving = {"texts": 32, "min_cosine": min_cosine}
     built = {"tensorrt_version": tensorrt, "compute_capability": "9.0" if tensorrt else None}
-    record = release_record(path, target="tensorrt" if tensorrt else "python-cpu", precision=precision, **built)
+    record = release_record(
+        path, target="tensorrt" if tensorrt else "python-cpu", precision=precision, proving=proving, **built
+    )
     write_record(path / RELEASE_FILE, record)
     path.rename(folder / record.id)
     return read_release(folder / record.id)
-
-
-@dataclass
-class FakeServing:
-    """Serves any release except those that are known not to start."""
-
-    releases: Path
-    broken: set[str] = field(default_factory=set)
-    served: str | None = None
-    log: list[str] = field(default_factory=list)
-
-    def current(self) -> str | None:
-        return self.served
-
-    def switch(self, release: Release) -> None:
-        self.restore(release.id)
-
-    def restore(self, name: str) -> None:
-        self.log.append(name)
-        self.served = name
-        if name in self.broken:
-            raise GateError(f"{name} does not start")
-
-    def withdraw(self) -> None:
-        self.served = None
-
-
-@dataclass
-class FakeEncoder:
-    """The endpoint of a `FakeServing`."""
-
-    serving: FakeServing
-    fingerprint: str = "fake"
-
-    def encode_queries(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        return self._encode("query", texts)
-
-    def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
-        return self._encode("passage", texts)
-
-    def _encode(self, kind: str, texts: Sequence[str]) -> Vectors:
-        path = self.serving.releases / str(self.serving.served) / "repository" / "embedtune" / "1" / "name"
-        model = path.read_text()
-        return np.asarray([vector(model, kind, text) for text in texts], dtype=np.float32)

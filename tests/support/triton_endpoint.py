@@ -38,10 +38,10 @@ def embed(client: InferenceServerClient, *arguments: Any) -> np.ndarray:
     return client.infer("embedtune", inputs(*arguments)).as_numpy("EMBEDDING")
 
 
-def metric(port: int, name: str) -> float:
-    """Return the value of a counter of the model embedtune."""
+def metric(port: int, name: str, model: str) -> float:
+    """Return the value of a counter of a model."""
     text = urllib3.request(
         "GET", f"http://127.0.0.1:{port}/metrics", headers={"Connection": "close"}
     ).data.decode()
-    (line,) = [line for line in text.splitlines() if line.startswith(name + '{model="embedtune",')]
+    (line,) = [line for line in text.splitlines() if line.startswith(f'{name}{{model="{model}",')]
     return float(line.rpartition(" ")[2])

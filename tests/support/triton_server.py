@@ -1,18 +1,27 @@
 """A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton contains."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import InputError
+from embedtune.core.secrets import Secrets
+from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import Release
+from embedtune.serve.replica.loader import Loader
+from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
+from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.installation import Installation, find_installation
+from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import Ports, TritonServer, free_ports
 
 
@@ -24,23 +33,44 @@ class Triton:
         http_port: HTTP.
         grpc_port: gRPC.
         metrics_port: Prometheus.
-        release: Directory of the release that it serves.
+        release: The release that is live on it.
         server: Its process.
+        serving: The file from which gateways know what may answer.
+        model: The endpoint model of that release; `embedtune` passes requests on to it.
     """
 
     http_port: int
     grpc_port: int
     metrics_port: int
-    release: Path
+    release: Release
     server: TritonServer
+    serving: Path
+    model: str
 
 
 @contextmanager
 def running(release: Release, installation: Installation, log: Path) -> Iterator[Triton]:
-    http, grpc, metrics = free_ports(3)
-    with TritonServer(release, installation, Ports(http, grpc, metrics), log) as server:
+    """Serve one release, loaded and proven as a replica does it, without a follower."""
+    folder = log.with_name(f"{log.name}-replica")
+    repository, file, ports = folder / "models", folder / SERVING_FILE, Ports(*free_ports(3))
+    repository.mkdir(parents=True)
+    store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
+    store.publish(release, "model")
+    cache = release.record.serve.response_cache_mb
+    with TritonServer(repository, installation, ports, log, cache_mb=cache) as server:
         server.start(120)
-        yield Triton(http, grpc, metrics, release.path, server)
+        loader = Loader(store, server, Models(server), folder, None)
+        loaded = loader.load(release.id, [], lambda step: None)
+        # Written once, for longer than any test runs.
+        proven = (ProvenRelease(id=release.id, model=loaded.model),)
+        write_serving(file, Serving(written=time.monotonic() + 86_400, proven=proven, live=release.id))
+        loader.expose(loaded, file)
+        yield Triton(ports.http, ports.grpc, ports.metrics, release, server, file, loaded.model)
+
+
+def options(triton: Triton, **more: Any) -> GatewayOptions:
+    """Return the options of a gateway in front of a server."""
+    return GatewayOptions(f"127.0.0.1:{triton.grpc_port}", triton.serving, **more)
 
 
 @contextmanager

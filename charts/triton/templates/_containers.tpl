@@ -1,39 +1,32 @@
-{{/* Downloads the release and verifies every hash. kubectl and deploy show its last output as the reason for a failure. */}}
-{{- define "triton.downloadContainer" -}}
-{{- $values := .root.Values -}}
-- name: release
-  image: {{ include "triton.image" .root }}
-  imagePullPolicy: {{ $values.image.pullPolicy }}
-  command: [python, -m, embedtune.serve.fetch, /release]
-  env:
-    - name: EMBEDTUNE_RELEASE
-      value: {{ .release | quote }}
-    - name: EMBEDTUNE_RELEASES
-      value: {{ $values.storage.releases | quote }}
-    - name: EMBEDTUNE_S3_ENDPOINT
-      value: {{ required "storage.endpoint: host:port of the object store" $values.storage.endpoint | quote }}
-    - name: EMBEDTUNE_S3_SECURE
-      value: {{ $values.storage.secure | quote }}
-    {{- with $values.storage.region }}
-    - name: EMBEDTUNE_S3_REGION
-      value: {{ . | quote }}
-    {{- end }}
-    - name: EMBEDTUNE_TARGET
-      value: {{ $values.target }}
-    - name: AWS_ACCESS_KEY_ID
-      valueFrom:
-        secretKeyRef: {name: {{ $values.storage.secret }}, key: access-key}
-    - name: AWS_SECRET_ACCESS_KEY
-      valueFrom:
-        secretKeyRef: {name: {{ $values.storage.secret }}, key: secret-key}
-  terminationMessagePolicy: FallbackToLogsOnError
-  resources:
-    {{- toYaml $values.download.resources | nindent 4 }}
-  securityContext:
-    {{- toYaml $values.containerSecurityContext | nindent 4 }}
-  volumeMounts:
-    - {name: release, mountPath: /release}
-    - {name: tmp, mountPath: /tmp}
+{{/* The object store that the replica follows. */}}
+{{- define "triton.storeEnvironment" -}}
+- name: EMBEDTUNE_RELEASES
+  value: {{ .Values.storage.releases | quote }}
+- name: EMBEDTUNE_S3_ENDPOINT
+  value: {{ required "storage.endpoint: host:port of the object store" .Values.storage.endpoint | quote }}
+- name: EMBEDTUNE_S3_SECURE
+  value: {{ .Values.storage.secure | quote }}
+{{- with .Values.storage.region }}
+- name: EMBEDTUNE_S3_REGION
+  value: {{ . | quote }}
+{{- end }}
+- name: EMBEDTUNE_TARGET
+  value: {{ .Values.target }}
+{{- with .Values.storage.secret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: access-key}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: secret-key}
+- name: AWS_SESSION_TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: session-token, optional: true}
+{{- end }}
+{{- if .Values.storage.caSecret }}
+- name: AWS_CA_BUNDLE
+  value: /etc/embedtune/storage-ca/ca.crt
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -44,7 +37,10 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
 {{- list "bash" "-c" $request | toJson -}}
 {{- end -}}
 
-{{/* Triton: a sidecar (an init container that keeps running), so it is warm before the gateway starts and stops after it. */}}
+{{/*
+Triton and the follower of the release store: a sidecar (an init container that keeps running), so that it stops after
+the gateway. It is ready without a release; whether a release answers is the gateway's readiness.
+*/}}
 {{- define "triton.serverContainer" -}}
 - name: triton
   restartPolicy: Always
@@ -55,16 +51,15 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   env:
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
+    {{- include "triton.storeEnvironment" . | nindent 4 }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   startupProbe:
     exec: {command: {{ include "triton.probe" "ready" }}}
     periodSeconds: 2
     timeoutSeconds: 5
     failureThreshold: {{ div (add .Values.triton.startupSeconds 1) 2 }}
-  readinessProbe:
-    exec: {command: {{ include "triton.probe" "ready" }}}
-    periodSeconds: 5
-    timeoutSeconds: 5
-    failureThreshold: 3
   livenessProbe:
     exec: {command: {{ include "triton.probe" "live" }}}
     periodSeconds: 10
@@ -80,9 +75,15 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   securityContext:
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
-    - {name: release, mountPath: /release, readOnly: true}
+    - {name: release, mountPath: /release}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
+    {{- if .Values.storage.caSecret }}
+    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
+    {{- end }}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- define "triton.gatewayContainer" -}}
@@ -93,17 +94,23 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   args:
     - --host=0.0.0.0
     - --triton=127.0.0.1:8001
+    - --serving=/release
     - --model={{ .Values.model }}
     # A pod is removed from the endpoints and gets SIGTERM at the same time: keep answering until all proxies know.
     - --drain={{ .Values.drainSeconds }}
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
-  {{- with .Values.gateway.apiKeySecret }}
+  {{- if or .Values.gateway.apiKeySecret .Values.extraEnv }}
   env:
+    {{- with .Values.gateway.apiKeySecret }}
     - name: EMBEDTUNE_API_KEY
       valueFrom:
         secretKeyRef: {name: {{ . }}, key: api-key}
+    {{- end }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
   ports:
     - containerPort: 8080
@@ -127,5 +134,9 @@ Asks Triton inside the pod: its HTTP port may listen on loopback only, where kub
   securityContext:
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
+    - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}

@@ -1,6 +1,7 @@
 """The page on the gateway's HTTP API, from its OpenAPI schema and its table of refusals."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from embedtune.cli.reference.markdown import page, table
@@ -20,7 +21,7 @@ Schema = dict[str, Any]  # OpenAPI, as FastAPI writes it
 
 def render() -> str:
     """Return the page."""
-    schema = create_app(GatewayOptions("127.0.0.1:8001")).openapi()
+    schema = create_app(GatewayOptions("127.0.0.1:8001", Path("serving.json"))).openapi()
     parts = [INTRODUCTION]
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():

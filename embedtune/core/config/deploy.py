@@ -8,15 +8,12 @@ from embedtune.core.config.section import Section
 
 
 class ReleaseSettings(Section):
-    """The release store, and who decides which release is live."""
+    """The release store."""
 
     uri: str | None = Field(
         default=None,
-        description="s3://bucket/prefix of the releases of one service; None: they are kept on this machine.",
-    )
-    owner: Literal["deploy", "values"] = Field(
-        default="deploy",
-        description="Who decides which release is live: the deploy stage, or the chart's values.",
+        description="s3://bucket/prefix, or a directory of this machine, for the releases of one service; None: a "
+        "folder of the cache.",
     )
 
 
@@ -24,6 +21,16 @@ class DeploySettings(Section):
     """Settings that decide when and how a release goes live."""
 
     accept: Literal["win", "marginal"] = Field(default="win", description="Worst verdict that is still deployed.")
+    flip: Literal["after_proof", "manual"] = Field(
+        default="after_proof",
+        description="When a release goes live: once every replica has proven it, or with `embedtune release "
+        "flip`, after the passages were embedded through NAME@candidate.",
+    )
+    memory: Literal["two", "turns"] = Field(
+        default="two",
+        description="Whether replicas have memory for two releases. turns: the live one is unloaded first, and "
+        "nothing answers until the next one is proven.",
+    )
     target: Literal["local", "kubernetes"] = Field(
         default="local", description="Platform on which Triton serves releases."
     )
@@ -35,22 +42,23 @@ class DeploySettings(Section):
     )
     endpoint: str | None = Field(
         default=None,
-        description="Address that the smoke test calls: grpc://host:port (Triton) or http(s)://host:port "
-        "(gateway). None: the local Triton, or on Kubernetes the gateway behind the Service named like the "
-        "Deployment.",
+        description="Address of the live service: grpc://host:port (Triton) or http(s)://host:port (gateway). "
+        "None: the local Triton, or on Kubernetes the gateway behind the Service named like the Deployment.",
     )
     smoke_texts: int = Field(
-        default=32, ge=2, description="Number of reference texts that the smoke test sends to the endpoint."
+        default=32,
+        ge=2,
+        description="Number of reference texts that a replica embeds before the release may answer a client.",
     )
     min_cosine: float | None = Field(
         default=None,
         ge=0.0,
         le=1.0,
-        description="Lowest cosine allowed between the endpoint's and the checkpoint's vector of a text. "
+        description="Lowest cosine allowed between a replica's and the checkpoint's vector of a text. "
         "None: the limit that export sets for this precision.",
     )
     namespace: str = Field(default="default", description="Kubernetes namespace of the serving Deployment.")
     deployment: str = Field(default="embedtune-triton", description="Name of the serving Deployment.")
     timeout_s: float = Field(
-        default=600.0, gt=0, description="Maximum duration of a rollout or a start, in seconds."
+        default=600.0, gt=0, description="Longest wait in seconds without progress of any replica."
     )

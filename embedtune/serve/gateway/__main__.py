@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import EmbedtuneError
 from embedtune.serve.gateway.app import GatewayOptions, create_app
+from embedtune.serve.replica.serving import SERVING_FILE
+from embedtune.serve.triton.installation import local_folder
 
 DEFAULTS = ServeSettings()
 FINISH_S = 30  # for requests in progress
@@ -27,6 +29,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=8080, help="Port to listen on.")
 @click.option("--triton", envvar="EMBEDTUNE_TRITON", default="127.0.0.1:8001", help="host:port of Triton's gRPC.")
+@click.option(
+    "--serving",
+    type=FILE,
+    envvar="EMBEDTUNE_SERVING",
+    help="Folder of the replica that runs that Triton. [default: the one that `embedtune deploy` uses for it]",
+)
 @click.option("--model", default=DEFAULTS.model_name, help="Name of the endpoint model.")
 @click.option("--max-inputs", default=DEFAULTS.max_inputs, help="Maximum number of texts in one request.")
 @click.option(
@@ -58,9 +66,11 @@ def main(host: str, port: int, drain: float, **given: Any) -> None:
 
 
 def _gateway_options(given: Mapping[str, Any]) -> GatewayOptions:  # Any: click's parsed options
+    folder = given["serving"] or local_folder(int(given["triton"].rpartition(":")[2]) - 1)
     limits = {name: given[name] for name in ("max_inputs", "max_body_bytes")}
     return GatewayOptions(
         triton=given["triton"],
+        serving=folder / SERVING_FILE,
         serve=ServeSettings(model_name=given["model"], **limits),
         api_key=os.environ.get("EMBEDTUNE_API_KEY") or None,
         timeout_s=given["timeout"],

@@ -27,13 +27,14 @@ from embedtune.serve.gateway.protocol import (
     ModelList,
     answer_body,
     input_type_of,
-    model_names,
-    require_model,
 )
+from embedtune.serve.gateway.routes import Routes
 from embedtune.serve.gateway.token_ids import TokenIds, texts_of
 from embedtune.serve.gateway.triton_client import TritonEndpoint
+from embedtune.serve.replica.serving import ServingReader
 
 log = logging.getLogger(__name__)
+RELEASE_HEADER = "x-embedtune-release"
 REFUSALS: dict[int | str, dict[str, object]] = {
     400: {"model": ErrorBody, "description": "The request is invalid; the message says where."},
     401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
@@ -60,6 +61,7 @@ class GatewayOptions:
 
     Args:
         triton: host:port of Triton's gRPC.
+        serving: The file in which the replica says what it answers with.
         serve: Name of the model, and limits.
         api_key: The key that clients must send; None: none is needed.
         timeout_s: Seconds to wait for Triton's answer.
@@ -68,6 +70,7 @@ class GatewayOptions:
     """
 
     triton: str
+    serving: Path
     serve: ServeSettings = field(default_factory=ServeSettings)
     api_key: str | None = field(default=None, repr=False)
     timeout_s: float = 30.0
@@ -86,6 +89,7 @@ class Gateway:
         self.options = options
         self.metrics = Metrics()
         self.draining = False
+        self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
         self._endpoint: TritonEndpoint | None = None
@@ -100,20 +104,21 @@ class Gateway:
     @asynccontextmanager
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
-        self._endpoint = TritonEndpoint(self.options.triton, self.options.serve.model_name, self.options.timeout_s)
+        self._endpoint = TritonEndpoint(self.options.triton, self.options.timeout_s)
         try:
             yield
         finally:
             await self._endpoint.close()
 
-    async def embed(self, request: EmbeddingRequest) -> bytes:
-        """Return the JSON body of the answer to a request.
+    async def embed(self, request: EmbeddingRequest) -> Response:
+        """Return the answer to a request, which comes from one release and names it.
 
         Raises:
             RefusedError: The request is refused.
         """
         serve = self.options.serve
-        input_type = input_type_of(request, serve.model_name)
+        route = self.routes.find(request.model)
+        input_type = input_type_of(request, route.input_type)
         texts = texts_of(request.input, self.token_ids)
         if len(texts) > serve.max_inputs:
             raise RefusedError(
@@ -125,13 +130,24 @@ class Gateway:
         if input_type is None:
             input_type = "passage"
             self._warn()
-        embedded = await self.endpoint.embed(texts, input_type, request.dimensions)
+        with self.metrics.pending(texts):
+            embedded = await self.endpoint.embed(route.model, texts, input_type, request.dimensions)
         self.metrics.texts.labels(input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
-        return answer_body(embedded, request)
+        headers = {RELEASE_HEADER: route.release}
+        return Response(answer_body(embedded, request, route.name), 200, headers, "application/json")
 
-    async def _vectors(self, texts: list[str], input_type: str) -> Vectors:
-        return (await self.endpoint.embed(texts, input_type, None)).vectors
+    async def ready(self) -> str | None:
+        """Return why no request can be answered now; None: requests can."""
+        try:
+            route = self.routes.find(self.options.serve.model_name)
+        except RefusedError as error:
+            return error.what
+        return None if await self.endpoint.ready(route.model) else "the model is not ready"
+
+    async def _vectors(self, texts: list[str], input_type: str) -> tuple[Vectors, str]:
+        route = self.routes.find(self.options.serve.model_name)
+        return (await self.endpoint.embed(route.model, texts, input_type, None)).vectors, route.release
 
     def _warn(self) -> None:
         if not self._warned:
@@ -185,11 +201,11 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         response_description="The vectors.",
     )
     async def embeddings(request: EmbeddingRequest) -> Response:
-        return Response(await gateway.embed(request), media_type="application/json")
+        return await gateway.embed(request)
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
-        return ModelList(data=[Model(id=name) for name in model_names(gateway.options.serve.model_name)])
+        return ModelList(data=[Model(id=name) for name in gateway.routes.names()])
 
     @app.get(
         "/v1/models/{name}",
@@ -198,7 +214,7 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         response_description="The name is valid.",
     )
     async def model(name: str) -> Model:
-        require_model(name, gateway.options.serve.model_name)
+        gateway.routes.require(name)
         return Model(id=name)
 
 
@@ -212,8 +228,8 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
     async def health() -> Response:
         if gateway.draining:
             return JSONResponse({"status": "draining"}, 503)
-        ready = await gateway.endpoint.ready()
-        return JSONResponse({"status": "ok" if ready else "the model is not ready"}, 200 if ready else 503)
+        reason = await gateway.ready()
+        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
 
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
     async def live() -> dict[str, str]:

@@ -1,8 +1,12 @@
 """The gateway's Prometheus metrics. Each application has its own registry."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+CHARACTERS_PER_TOKEN = 4  # of English text, by a rule of thumb: the autoscaler's target is no more exact
 
 
 class Metrics:
@@ -29,10 +33,25 @@ class Metrics:
             "Number of requests being answered now.",
             registry=self._registry,
         )
+        self.pending_tokens = Gauge(
+            "embedtune_gateway_pending_tokens",
+            "Number of tokens, estimated, that wait or are being embedded now.",
+            registry=self._registry,
+        )
         self.texts = Counter(
             "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
         )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
+
+    @contextmanager
+    def pending(self, texts: Sequence[str]) -> Iterator[None]:
+        """Count texts as waiting or being embedded for as long as this context lasts."""
+        tokens = sum(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts)
+        self.pending_tokens.inc(tokens)
+        try:
+            yield
+        finally:
+            self.pending_tokens.dec(tokens)
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""

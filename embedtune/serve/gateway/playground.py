@@ -29,7 +29,8 @@ PROBES = 4  # passages whose vectors must match those of the served model
 MIN_COSINE = 0.95  # the same model in another precision is above this
 HOW = "start the gateway with --playground DIR, a directory that `embedtune search WORK --playground DIR` wrote"
 
-Embed = Callable[[list[str], str], Awaitable[Vectors]]
+# Returns the vectors and the id of the release that they come from.
+Embed = Callable[[list[str], str], Awaitable[tuple[Vectors, str]]]
 
 
 class Question(BaseModel):
@@ -61,7 +62,7 @@ class Playground:
         self._vectors = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in (BASE, TUNED)}
         self._base = OnnxEncoder(folder / BASE, RuntimeSettings(device="cpu"))
         self._embed = embed
-        self._checked = False
+        self._checked: str | None = None  # the release whose vectors match
 
     async def search(self, question: Question) -> dict[str, list[Hit]]:
         """Return the first results of both models.
@@ -69,23 +70,24 @@ class Playground:
         Raises:
             RefusedError: The playground was written for a model other than the one being served.
         """
-        await self._check()
-        (query,) = await self._embed([question.query], "query")
+        (query,), release = await self._embed([question.query], "query")
+        await self._check(release)
         rankings = await asyncio.to_thread(self._rank, question.query, query)
         return compare(rankings, self._passages, question.count)
 
-    async def _check(self) -> None:
-        if self._checked:
+    async def _check(self, release: str) -> None:
+        if self._checked == release:
             return
         texts = [passage.text for passage in self._passages[:PROBES]]
-        served, stored = await self._embed(texts, "passage"), self._vectors[TUNED][: len(texts)]
+        served, release = await self._embed(texts, "passage")
+        stored = self._vectors[TUNED][: len(texts)]
         if served.shape != stored.shape or (served * stored).sum(axis=1).min() < MIN_COSINE:
             raise RefusedError(
                 409,
                 "the playground was written for a model other than the one being served: write it again",
                 code="other_model",
             )
-        self._checked = True
+        self._checked = release
 
     def _rank(self, text: str, tuned: Vectors) -> dict[str, Ranking]:
         (base,) = self._base.encode_queries([text], SilentProgress())

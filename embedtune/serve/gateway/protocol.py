@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.routes import InputType
 from embedtune.serve.gateway.triton_client import Embedded
-
-INPUT_TYPES = ("query", "passage")
 
 
 class EmbeddingRequest(BaseModel):
@@ -24,7 +23,8 @@ class EmbeddingRequest(BaseModel):
         "with --token-ids."
     )
     model: str = Field(
-        description="Name of the model; clients that cannot send input_type append -query or -passage."
+        description="Name of the model; clients that cannot send input_type append -query or -passage. @ID pins a "
+        "release and @candidate the one that is to be live next; without either the live release answers."
     )
     encoding_format: Literal["float", "base64"] = Field(
         default="float", description="base64: the encoded bytes of little-endian 32-bit floats."
@@ -55,7 +55,7 @@ class Usage(BaseModel):
 
 
 class EmbeddingList(BaseModel):
-    """The answer: one vector per text, in the order of the texts."""
+    """The answer: one vector per text, in the order of the texts; `model` names the release that answered."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -94,42 +94,16 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-def model_names(model: str) -> list[str]:
-    """Return the model names that a client may send."""
-    return [model, *(f"{model}-{kind}" for kind in INPUT_TYPES)]
-
-
-def require_model(name: str, model: str) -> None:
-    """Refuse a model name that is not served.
-
-    Args:
-        name: The name that the client sent.
-        model: Name of the served model.
-
-    Raises:
-        RefusedError: There is no such model; the message lists the valid names.
-    """
-    if name not in model_names(model):
-        raise RefusedError(
-            404,
-            f"there is no model {name[:80]!a}; this gateway serves {', '.join(model_names(model))}",
-            code="model_not_found",
-            param="model",
-        )
-
-
-def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
+def input_type_of(request: EmbeddingRequest, named: InputType | None) -> InputType | None:
     """Return whether the texts of a request are queries or passages; None: the request does not say.
 
     Args:
         request: The request.
-        model: Name of the served model.
+        named: What the model name says.
 
     Raises:
-        RefusedError: There is no such model, or its name contradicts `input_type`.
+        RefusedError: The model name contradicts `input_type`.
     """
-    require_model(request.model, model)
-    named = request.model[len(model) + 1 :] or None
     if named and request.input_type and named != request.input_type:
         raise RefusedError(
             400,
@@ -140,8 +114,14 @@ def input_type_of(request: EmbeddingRequest, model: str) -> str | None:
     return request.input_type or named
 
 
-def answer_body(embedded: Embedded, request: EmbeddingRequest) -> bytes:
-    """Return the answer as JSON, formatted by hand: validating every number would cost more than the rest."""
+def answer_body(embedded: Embedded, request: EmbeddingRequest, model: str) -> bytes:
+    """Return the answer as JSON, formatted by hand: validating every number would cost more than the rest.
+
+    Args:
+        embedded: The vectors.
+        request: The request.
+        model: Name of the model that answered, which pins its release.
+    """
     encode = _base64 if request.encoding_format == "base64" else _floats
     vectors = np.ascontiguousarray(embedded.vectors, dtype="<f4")
     data = ",".join(
@@ -149,7 +129,7 @@ def answer_body(embedded: Embedded, request: EmbeddingRequest) -> bytes:
         for index, vector in enumerate(vectors)
     )
     usage = f'{{"prompt_tokens":{embedded.tokens},"total_tokens":{embedded.tokens}}}'
-    return f'{{"object":"list","data":[{data}],"model":{json.dumps(request.model)},"usage":{usage}}}'.encode()
+    return f'{{"object":"list","data":[{data}],"model":{json.dumps(model)},"usage":{usage}}}'.encode()
 
 
 def _base64(vector: Vectors) -> str:

@@ -1,4 +1,4 @@
-"""Client of Triton's endpoint model, over gRPC."""
+"""Client of Triton's endpoint models, over gRPC."""
 
 import asyncio
 import logging
@@ -22,14 +22,7 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
-TOO_MANY = "batch-size must be <="  # from Triton's error message
-
-
-class _LimitsChangedError(RefusedError):
-    """Triton accepts fewer texts per request than before, because it now serves another release."""
-
-    def __init__(self) -> None:
-        super().__init__(503, "the model is being replaced", code="unavailable", retry=True)
+REMEMBERED = 8  # models whose limits are known
 
 
 @dataclass(frozen=True)
@@ -47,35 +40,35 @@ class Embedded:
 
 
 class TritonEndpoint:
-    """The endpoint model of a Triton server. Create it inside a running event loop.
+    """The endpoint models of a Triton server. Create it inside a running event loop.
 
     Args:
         url: host:port of Triton's gRPC.
-        model_name: Name of the endpoint model.
         timeout_s: Seconds to wait for an answer.
     """
 
-    def __init__(self, url: str, model_name: str, timeout_s: float) -> None:
-        self.model_name = model_name
+    def __init__(self, url: str, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
-        self._limits: _Limits | None = None
+        # A name never means another model, so its limits never change.
+        self._limits: dict[str, _Limits] = {}
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
-    async def ready(self) -> bool:
-        """Return whether the model answers."""
+    async def ready(self, model: str) -> bool:
+        """Return whether a model answers."""
         try:
-            return bool(await self._client.is_model_ready(self.model_name, client_timeout=READY_S))
+            return bool(await self._client.is_model_ready(model, client_timeout=READY_S))
         except InferenceServerException:
             return False
 
-    async def embed(self, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
+    async def embed(self, model: str, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
         """Embed texts, in several requests if Triton does not accept them in one.
 
         Args:
+            model: The endpoint model, of one release.
             texts: At least one.
             input_type: query or passage.
             dimensions: Size of the vectors; None: the full size.
@@ -83,21 +76,7 @@ class TritonEndpoint:
         Raises:
             RefusedError: Triton refuses the texts, or does not answer.
         """
-        try:
-            parts = await self._embed_in_parts(texts, input_type, dimensions)
-        except _LimitsChangedError:
-            parts = await self._embed_in_parts(texts, input_type, dimensions)
-        if len(parts) == 1:
-            return parts[0]
-        return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
-
-    async def _embed_in_parts(
-        self, texts: Sequence[str], input_type: str, dimensions: int | None
-    ) -> list[Embedded]:
-        limits = await self._read_limits()
-        if any(len(text) > limits.text_bytes for text in texts):
-            self._limits = None  # the release may have been replaced by one with a higher limit
-            limits = await self._read_limits()
+        limits = await self._read_limits(model)
         # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
         data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
         try:
@@ -105,28 +84,33 @@ class TritonEndpoint:
                 starts = range(0, len(data), limits.texts)
                 tasks = [
                     group.create_task(
-                        self._infer(data[start : start + limits.texts], input_type, dimensions, start)
+                        self._infer(model, data[start : start + limits.texts], input_type, dimensions, start)
                     )
                     for start in starts
                 ]
         except* RefusedError as failed:
             # Report the first one; the others were cancelled or failed for the same reason.
             raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        parts = [task.result() for task in tasks]
+        if len(parts) == 1:
+            return parts[0]
+        return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
-    async def _read_limits(self) -> _Limits:
-        if self._limits is None:
+    async def _read_limits(self, model: str) -> _Limits:
+        if model not in self._limits:
             try:
-                answer = await self._client.get_model_config(self.model_name, client_timeout=self._timeout_s)
+                answer = await self._client.get_model_config(model, client_timeout=self._timeout_s)
             except InferenceServerException as error:
                 raise _logged(error, 0) from error
             config = answer.config
             longest = int(config.parameters["max_text_bytes"].string_value)
-            self._limits = _Limits(int(config.max_batch_size), longest)
-        return self._limits
+            if len(self._limits) >= REMEMBERED:
+                self._limits.clear()
+            self._limits[model] = _Limits(int(config.max_batch_size), longest)
+        return self._limits[model]
 
     async def _infer(
-        self, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
+        self, model: str, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
     ) -> Embedded:
         rows = len(texts)
         inputs = [
@@ -137,11 +121,8 @@ class TritonEndpoint:
             size = grpc.InferInput("DIMENSIONS", [rows, 1], "INT32")
             inputs.append(size.set_data_from_numpy(np.full((rows, 1), dimensions, dtype=np.int32)))
         try:
-            answer = await self._client.infer(self.model_name, inputs, client_timeout=self._timeout_s)
+            answer = await self._client.infer(model, inputs, client_timeout=self._timeout_s)
         except InferenceServerException as error:
-            self._limits = None  # another release may be served when Triton answers again
-            if TOO_MANY in str(error.message()):
-                raise _LimitsChangedError from error
             raise _logged(error, first) from error
         return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
 

@@ -1,4 +1,6 @@
-"""The `config.pbtxt` of the two models of a release: the endpoint model, and the encoder where Triton runs it."""
+"""The `config.pbtxt` of a release's endpoint model, of its encoder where Triton runs it, and of the live model."""
+
+from pathlib import Path
 
 from embedtune.core.config.export import Target
 from embedtune.core.config.serve import ServeSettings
@@ -24,15 +26,24 @@ ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": 
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_FILE = "text"
+ENDPOINT_INPUT = (
+    ModelInput("TEXT", DataType.TYPE_STRING, (1,)),
+    ModelInput("INPUT_TYPE", DataType.TYPE_STRING, (1,), optional=True),
+    ModelInput("DIMENSIONS", DataType.TYPE_INT32, (1,), optional=True),
+)
+ENDPOINT_OUTPUT = (
+    ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
+    ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
+)
 WARMUP_TOKENS = 16
 
 
-def encoder_name(settings: ServeSettings) -> str:
-    """Return the name of the model that the endpoint model calls."""
-    return f"{settings.model_name}_encoder"
+def encoder_name(name: str) -> str:
+    """Return the name of the model that the endpoint model of this name calls."""
+    return f"{name}_encoder"
 
 
-def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
+def endpoint_config(target: Target, settings: ServeSettings, name: str, cache: bool = False) -> ModelConfig:
     """Return the configuration of the endpoint model: strings in, vectors out.
 
     The shape of its inputs does not depend on the length of the texts, so that Triton can merge any requests.
@@ -40,6 +51,8 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
     Args:
         target: Runtime of the encoder.
         settings: Batching and limits.
+        name: Name of the model in its repository.
+        cache: Whether the server has a response cache for it.
     """
     inside = target == "python-cpu"
     parameters = {
@@ -47,34 +60,46 @@ def endpoint_config(target: Target, settings: ServeSettings) -> ModelConfig:
         "on_long_text": settings.on_long_text,
         "call_cost": str(CALL_COSTS[target]),
         "instances": str(settings.instances),
-        "response_cache_mb": str(settings.response_cache_mb),
     }
     if not inside:
-        parameters["encoder"] = encoder_name(settings)
+        parameters["encoder"] = encoder_name(name)
     return ModelConfig(
-        name=settings.model_name,
+        name=name,
         backend="python",
         max_batch_size=settings.max_batch_size,
-        input=(
-            ModelInput("TEXT", DataType.TYPE_STRING, (1,)),
-            ModelInput("INPUT_TYPE", DataType.TYPE_STRING, (1,), optional=True),
-            ModelInput("DIMENSIONS", DataType.TYPE_INT32, (1,), optional=True),
-        ),
-        output=(
-            ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
-            ModelOutput("TOKENS", DataType.TYPE_INT32, (1,)),
-        ),
+        input=ENDPOINT_INPUT,
+        output=ENDPOINT_OUTPUT,
         # One more instance than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
         # Also, if no instance is free, Triton's batcher can delay a request by half a second after an answer.
         instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
         model_warmup=_endpoint_warmup() if inside else (),
-        response_cache=ResponseCache(enable=True) if settings.response_cache_mb else None,
+        response_cache=ResponseCache(enable=True) if cache else None,
         parameters={key: Parameter(value) for key, value in parameters.items()},
     )
 
 
-def encoder_config(target: Target, settings: ServeSettings) -> ModelConfig:
+def live_config(settings: ServeSettings, serving: Path) -> ModelConfig:
+    """Return the configuration of the model that passes requests on to the live release.
+
+    Args:
+        settings: Those of the live release; its model name is the one that clients of Triton's own ports know.
+        serving: The file that says which release is live at any moment.
+    """
+    return ModelConfig(
+        name=settings.model_name,
+        backend="python",
+        max_batch_size=settings.max_batch_size,
+        input=ENDPOINT_INPUT,
+        output=ENDPOINT_OUTPUT,
+        # One passes requests on while the other waits for the answers.
+        instance_group=(InstanceGroup(2, Kind.KIND_CPU),),
+        dynamic_batching=DynamicBatching(0, QueuePolicy(settings.max_queue_size)),
+        parameters={"serving": Parameter(str(serving.resolve()))},
+    )
+
+
+def encoder_config(target: Target, settings: ServeSettings, name: str) -> ModelConfig:
     """Return the configuration of the encoder as a separate model.
 
     It does not batch: the endpoint model passes whole batches.
@@ -82,10 +107,11 @@ def encoder_config(target: Target, settings: ServeSettings) -> ModelConfig:
     Args:
         target: onnxruntime or tensorrt.
         settings: How many copies, and the largest batch, for warm-up.
+        name: Name of the endpoint model that calls it.
     """
     integer, (ids, mask, dimensions) = DataType.TYPE_INT64, INPUTS
     return ModelConfig(
-        name=encoder_name(settings),
+        name=encoder_name(name),
         backend=BACKENDS[target],
         max_batch_size=0,
         input=(

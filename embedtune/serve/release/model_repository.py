@@ -1,5 +1,9 @@
-"""Triton's model repository of a release: the endpoint model and, if Triton runs the encoder, that too."""
+"""A server's model repository: for each loaded release the endpoint model and, where Triton runs it, the encoder.
 
+The release is data; the configuration and the code that Triton executes come from here.
+"""
+
+import os
 import shutil
 import struct
 from collections.abc import Iterable
@@ -10,68 +14,87 @@ import numpy as np
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import CONTRACT_FILE
 from embedtune.core.encoders.onnx import INPUTS, TOKENIZER_FILE
-from embedtune.core.errors import ConfigError
-from embedtune.core.records.engine import Engine
 from embedtune.serve.release.config_pbtxt import (
     WARMUP_FILE,
     WARMUP_TOKENS,
     encoder_config,
     encoder_name,
     endpoint_config,
+    live_config,
     warmup_rows,
 )
+from embedtune.serve.release.record import Release
 
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
+WEIGHTS = ("model.onnx", "model.onnx.data", "model.plan")
 
 
-def write_repository(engine: Path, built: Engine, output: Path, settings: ServeSettings) -> None:
-    """Write the model repository.
+def write_models(release: Release, name: str, repository: Path, *, cache: bool = False) -> list[str]:
+    """Write the models of a release into a model repository and return their names, in the order to load them.
 
     Args:
-        engine: The engine artifact's directory.
-        built: Its engine.json.
-        output: The repository.
-        settings: Batching, limits and names.
-
-    Raises:
-        ConfigError: The engine does not accept batches as large as the settings allow.
+        release: The release.
+        name: Name of its endpoint model in this repository.
+        repository: The model repository.
+        cache: Whether the server has a response cache that the endpoint model may use.
     """
-    target, name = built.target, settings.model_name
-    _require_batch(built, settings)
-    version = output / name / "1"
+    settings = release.record.serve
+    version = repository / name / "1"
     version.mkdir(parents=True)
     shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / "model.py")
     for file in (TOKENIZER_FILE, CONTRACT_FILE):
-        shutil.copyfile(engine / file, version / file)
-    config = endpoint_config(target, settings)
-    (output / name / "config.pbtxt").write_text(config.render())
-    if target == "python-cpu":
-        _copy_engine(engine, built, version)
-        _write_endpoint_warmup(output / name / "warmup")
-        return
-    encoder = output / encoder_name(settings)
+        _link(release.path / file, version / file)
+    (repository / name / "config.pbtxt").write_text(
+        endpoint_config(release.target, settings, name, cache).render()
+    )
+    if release.target == "python-cpu":
+        _link_weights(release, version)
+        _write_endpoint_warmup(repository / name / "warmup")
+        return [name]
+    encoder = repository / encoder_name(name)
     (encoder / "1").mkdir(parents=True)
-    _copy_engine(engine, built, encoder / "1")
-    _write_encoder_warmup(encoder / "warmup", warmup_rows(settings), built.hidden)
-    (encoder / "config.pbtxt").write_text(encoder_config(target, settings).render())
+    _link_weights(release, encoder / "1")
+    _write_encoder_warmup(encoder / "warmup", warmup_rows(settings), release.record.hidden)
+    (encoder / "config.pbtxt").write_text(encoder_config(release.target, settings, name).render())
+    return [encoder_name(name), name]
 
 
-def _require_batch(built: Engine, settings: ServeSettings) -> None:
-    largest = built.max_batch_size
-    if largest is not None and settings.max_batch_size > largest:
-        raise ConfigError(
-            "Triton would form larger batches than the TensorRT engine accepts",
-            got=f"serve.max_batch_size={settings.max_batch_size}",
-            expected=f"at most {largest}, which the engine was built for",
-            fix=f"set serve.max_batch_size={largest}, or export again with a larger export.tensorrt_batch",
-        )
+def write_live_model(settings: ServeSettings, serving: Path, repository: Path) -> bool:
+    """Write the model that passes requests on to the live release; return whether it was new or changed.
+
+    Args:
+        settings: Those of the live release.
+        serving: The file that says which release is live at any moment.
+        repository: The model repository.
+    """
+    config, model = live_config(settings, serving).render(), repository / settings.model_name
+    file, version = model / "config.pbtxt", model / "1"
+    if file.is_file() and file.read_text() == config:
+        return False
+    version.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(__file__).with_name("triton_live.py"), version / "model.py")
+    file.write_text(config)
+    return True
 
 
-def _copy_engine(engine: Path, built: Engine, version: Path) -> None:
-    # Weights above 2 GB are in a file next to the graph, which names it.
-    for name in (built.file, f"{built.file}.data"):
-        if (engine / name).is_file():
-            shutil.copyfile(engine / name, version / name)
+def remove_models(name: str, repository: Path) -> None:
+    """Remove the models that `write_models` wrote under a name."""
+    for folder in (name, encoder_name(name)):
+        shutil.rmtree(repository / folder, ignore_errors=True)
+
+
+def _link_weights(release: Release, version: Path) -> None:
+    for name in WEIGHTS:
+        if name in release.record.files:
+            _link(release.path / name, version / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    # Not a symbolic link: ONNX Runtime accepts weights next to a graph only in the same real folder.
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
 
 
 def _write_endpoint_warmup(folder: Path) -> None:

@@ -1,57 +1,83 @@
-"""A release on disk: the record in its `release.json`, and the reader that verifies every file."""
+"""A release on disk: the record in its `release.json`, and the reader that verifies every file.
+
+A release is data: weights, tokenizer, contract, reference vectors, and this record, from which a server writes its
+own configuration. It contains no code.
+"""
 
 import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.export import Precision, Target
+from embedtune.core.config.serve import ServeSettings
 from embedtune.core.contract import EncoderContract, load_contract
 from embedtune.core.errors import ArtifactError
-from embedtune.core.records.base import JsonRecord, read_record
+from embedtune.core.records.base import JsonRecord, Part, read_record, render_record
 
 RELEASE_FILE = "release.json"
 REFERENCE_FILE = "reference.parquet"
-REPOSITORY = "repository"
+PROOF_FILE = "proof.npz"  # what every replica encodes and compares before it answers a client
+SHORT = 16  # characters of an id that are shown, and that name a model on the endpoint
+
+
+class Proving(Part):
+    """What a replica has to show before a release may answer.
+
+    Attributes:
+        texts: Number of texts in its proof.
+        min_cosine: Lowest cosine allowed between a text's vector and the trained one.
+    """
+
+    texts: int
+    min_cosine: float
 
 
 class ReleaseRecord(JsonRecord):
     """The description of a release.
 
     Attributes:
-        id: Its name: a hash over its files and its target.
         target: Runtime of the encoder.
         precision: Precision in which the encoder computes.
-        model_name: Name of the endpoint model.
         contract_hash: Hash of its encoder contract.
         dimensions: Vector sizes that it offers, the full one first.
+        hidden: Size of the vectors that the encoder itself returns.
         max_length: Number of tokens of a text that the encoder reads.
         engine: Fingerprint of the engine artifact it was built from.
-        response_cache_mb: Size of Triton's response cache; 0: none.
+        serve: Batching, limits and the name of the endpoint model.
+        proving: What a replica has to show before it may answer.
         tensorrt_version: Version of the TensorRT that built its engine; None for ONNX.
         compute_capability: Compute capability of the GPU that built its engine; None for ONNX.
         files: sha256 by relative path, `release.json` itself not included.
     """
 
     NAME: ClassVar[str] = "release"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = "embedtune deploy"
 
-    id: str
     target: Target
     precision: Precision
-    model_name: str
     contract_hash: str
     dimensions: tuple[int, ...]
+    hidden: int
     max_length: int
     engine: str
-    response_cache_mb: int
+    serve: ServeSettings
+    proving: Proving
     tensorrt_version: str | None
     compute_capability: str | None
     files: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """Its name: the sha256 of this record, which contains the sha256 of every file."""
+        return hashlib.sha256(render_record(self).encode()).hexdigest()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of each file by relative path, release.json included, whose hash is the id."""
+        return {**self.files, RELEASE_FILE: self.id}
 
 
 @dataclass(frozen=True)
@@ -79,54 +105,63 @@ class Release:
     @property
     def model_name(self) -> str:
         """Name of the endpoint model."""
-        return self.record.model_name
-
-    @property
-    def repository(self) -> Path:
-        """Triton's model repository."""
-        return self.path / REPOSITORY
+        return self.record.serve.model_name
 
     @property
     def contract(self) -> EncoderContract:
         """The encoder contract of the model."""
-        return load_contract(self.repository / self.model_name / "1")
+        return load_contract(self.path)
 
 
-def read_release(path: Path) -> Release:
-    """Open a release and verify the hash of every file and its id.
+def short(name: str) -> str:
+    """Return the part of a release's id that people and clients see."""
+    return name[:SHORT]
+
+
+def read_release(path: Path, name: str | None = None) -> Release:
+    """Open a release and verify the hash of every file.
+
+    Args:
+        path: Its directory.
+        name: The id that it must have; None: any.
 
     Raises:
-        ArtifactError: There is no release, its format is different, or a file is missing, was changed, or does not
-            belong to it.
+        ArtifactError: There is no release, its format or its id is different, or a file is missing, was
+            changed, or
+            does not belong to it.
     """
     file = path / RELEASE_FILE
     if not file.is_file():
         raise ArtifactError(f"{path} is not a release", expected=f"a file {RELEASE_FILE}")
     record = read_record(file, ReleaseRecord)
-    for name, digest in record.files.items():
-        if not (path / name).is_file() or file_sha256(path / name) != digest:
-            raise ArtifactError(f"{path / name} is missing or was changed", expected=digest, fix="rebuild it")
-    # Triton's Python backend compiles model.py next to it where it can, and has no option to turn that off.
-    found = {
-        entry.relative_to(path).as_posix()
-        for entry in path.rglob("*")
-        if entry.is_file() and entry.parent.name != "__pycache__"
-    }
+    for relative, digest in record.files.items():
+        if not (path / relative).is_file() or file_sha256(path / relative) != digest:
+            raise ArtifactError(f"{path / relative} is missing or was changed", expected=digest, fix="rebuild it")
+    found = {entry.relative_to(path).as_posix() for entry in path.rglob("*") if not entry.is_dir()}
     if foreign := sorted(found - {*record.files, RELEASE_FILE}):
         raise ArtifactError(
             f"{path} contains files that do not belong to the release", got=foreign, fix="rebuild it"
         )
-    if (name := release_id(record.files, record.target)) != record.id:
-        raise ArtifactError(f"{file} was changed", got=record.id, expected=name, fix="rebuild it")
+    if name is not None:
+        require_id(record, name, str(file))
     return Release(path, record)
 
 
-def release_id(files: Mapping[str, str], target: str) -> str:
-    """Return the id of a release.
+def require_id(record: ReleaseRecord, name: str, where: str) -> None:
+    """Refuse the record of another release.
 
     Args:
-        files: sha256 by relative path.
-        target: Runtime of the encoder.
+        record: The record.
+        name: The id that it must have.
+        where: Path or address of the record, for the error.
+
+    Raises:
+        ArtifactError: It has another id: it was replaced or changed.
     """
-    text = json.dumps([sorted(files.items()), target])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    if record.id != name:
+        raise ArtifactError(
+            f"{where} is not release {short(name)}: it was replaced or changed",
+            got=record.id,
+            expected=name,
+            fix="switch to another release; delete this one and publish it again",
+        )

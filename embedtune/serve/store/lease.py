@@ -66,9 +66,17 @@ class Lease:
         finally:
             stop.set()
             thread.join()
-            with suppress(ConflictError):
-                self.renew()
-                self.end()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """End the lease; if that fails it expires by itself, which must not fail what was done under it."""
+        try:
+            self.renew()
+            self.end()
+        except ConflictError:
+            pass
+        except InputError as error:
+            log.warning("the lease %s could not be released, and expires: %s", self.key, error.what)
 
     def _keep(self, stop: threading.Event) -> None:
         while not stop.wait(self._life_s / 4):

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -38,12 +38,14 @@ class Small:
         text: Its content.
         etag: Identifies this version of it.
         age_s: Seconds since it was written, by the store's own clock.
+        now: The store's own time when it was read, in seconds since 1970.
     """
 
     address: str
     text: bytes
     etag: str
     age_s: float
+    now: float
 
     def parse(self, kind: type[R]) -> R:
         """Return the record that it holds.
@@ -54,7 +56,49 @@ class Small:
         return parse_record(self.text, kind, self.address)
 
 
-class Objects:
+class Objects(Protocol):
+    """Small JSON objects with conditional writes, and files; keys are relative to the store's address."""
+
+    uri: str
+
+    def now(self) -> float:
+        """Return the store's own time, in seconds since 1970; the clocks of its clients may differ."""
+
+    def read(self, key: str) -> Small | None:
+        """Return a small object, or None if it does not exist."""
+
+    def write(self, key: str, record: JsonRecord, condition: str | None = None) -> str:
+        """Write a record as a small JSON object and return its etag.
+
+        Args:
+            key: The object.
+            record: Its content.
+            condition: Write only if the object is `ABSENT` or has this etag; None: always.
+
+        Raises:
+            ConflictError: The condition is not met.
+        """
+
+    def upload(self, file: Path, key: str) -> None:
+        """Upload a file; it becomes visible only when it is complete."""
+
+    def sha256(self, key: str) -> str:
+        """Read an object and return its sha256."""
+
+    def download(self, key: str, file: Path) -> str:
+        """Write an object to a file, flushed to disk, and return the sha256 of what was read."""
+
+    def keys(self, under: str) -> list[str]:
+        """Return the keys under a folder, sorted."""
+
+    def delete(self, keys: list[str]) -> None:
+        """Delete objects; one that does not exist is not an error."""
+
+    def abort_parts(self, keys: list[str]) -> None:
+        """Drop the parts that interrupted uploads of these objects left behind; no listing shows them."""
+
+
+class S3Objects:
     """The objects under `s3://bucket/prefix`; keys are relative to the prefix.
 
     Args:
@@ -73,6 +117,12 @@ class Objects:
         self._storage = storage
         self._client: Minio = connect(storage, secrets)
 
+    def now(self) -> float:
+        """Return the store's own time, in seconds since 1970, which HTTP gives in whole seconds."""
+        with self._explained(""):
+            answer = self._client._execute("HEAD", self.bucket)
+        return parsedate_to_datetime(str(answer.headers["Date"])).timestamp()
+
     def read(self, key: str) -> Small | None:
         """Return a small object, or None if it does not exist."""
         with self._explained(key):
@@ -87,7 +137,10 @@ class Objects:
             finally:
                 response.close()
                 response.release_conn()
-            return Small(self.uri + key, text, response.headers["ETag"].strip('"'), _age(response.headers))
+            now, written = (parsedate_to_datetime(response.headers[name]) for name in ("Date", "Last-Modified"))
+            # Both times come from the store, so a wrong clock on this machine does no harm.
+            age = max(0.0, (now - written).total_seconds())
+            return Small(self.uri + key, text, response.headers["ETag"].strip('"'), age, now.timestamp())
 
     def write(self, key: str, record: JsonRecord, condition: str | None = None) -> str:
         """Write a record as a small JSON object and return its etag.
@@ -180,9 +233,3 @@ class Objects:
             yield
         except (MinioException, HTTPError) as error:
             raise explain(self.uri + key, self._storage, error) from error
-
-
-def _age(headers: Mapping[str, str]) -> float:
-    # Both times come from the store, so a wrong clock on this machine does no harm.
-    now, written = (parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified"))
-    return max(0.0, (now - written).total_seconds())

@@ -1,8 +1,9 @@
-"""The JSON objects of a release store: published releases, the live pointer, and leases."""
+"""The JSON objects of a release store: published releases, the pointer, the state of each replica, and leases."""
 
 from typing import ClassVar
 
-from embedtune.core.records.base import JsonRecord
+from embedtune.core.records.base import JsonRecord, Part
+from embedtune.core.records.deployment import EndpointDrift
 from embedtune.serve.release.record import ReleaseRecord
 
 
@@ -14,19 +15,17 @@ class Published(JsonRecord):
     Attributes:
         published: Time of publication, as ISO 8601 in UTC.
         data: Where its files are, relative to the store's prefix.
-        hashes: sha256 of each file by relative path, release.json included.
         size: Bytes of all files.
         release: The content of its release.json.
         model: Fingerprint of the model artifact it was made from.
     """
 
     NAME: ClassVar[str] = "published_release"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = "embedtune deploy"
 
     published: str
     data: str
-    hashes: dict[str, str]
     size: int
     release: ReleaseRecord
     model: str
@@ -37,22 +36,77 @@ class Published(JsonRecord):
         return self.release.id
 
 
-class Live(JsonRecord):
-    """The record of which release is live.
+class Candidate(Part):
+    """A release that replicas load and prove.
 
     Attributes:
         id: The release.
-        since: Time it went live, as ISO 8601 in UTC.
-        before: Ids of the releases that were live before it, newest last.
+        token: Random: a confirmation names the attempt that it belongs to.
+        hold: Whether it waits for `embedtune release flip`; if not, a switch may follow at any moment.
+        alone: Whether there is no memory for two: the live release is unloaded first, and nothing answers
+            meanwhile.
+        back: It was live before; those that were live since then are forgotten at the switch.
     """
 
-    NAME: ClassVar[str] = "live_release"
+    id: str
+    token: str
+    hold: bool
+    alone: bool = False
+    back: bool = False
+
+
+class Pointer(JsonRecord):
+    """Which release is live, and which one is to follow it.
+
+    Attributes:
+        live: The release that answers from `switch_at` on; None: none yet.
+        since: Time it was recorded, as ISO 8601 in UTC.
+        switch_at: The moment of the switch, in seconds since 1970 by the store's clock. Until then `kept` answers.
+        kept: The release that was live before, which stays loaded for a way back.
+        before: Releases that were live before, newest last.
+        candidate: The release that is to be live next.
+    """
+
+    NAME: ClassVar[str] = "release_pointer"
     VERSION: ClassVar[int] = 1
     REMAKE: ClassVar[str] = "embedtune release promote ID"
 
-    id: str
-    since: str
-    before: tuple[str, ...]
+    live: str | None = None
+    since: str | None = None
+    switch_at: float = 0.0
+    kept: str | None = None
+    before: tuple[str, ...] = ()
+    candidate: Candidate | None = None
+
+
+class ReplicaRecord(JsonRecord):
+    """The state of one replica, which it writes itself; the age of the object is that of its last sign of life.
+
+    Attributes:
+        instance: Random, made by each start of its Triton.
+        beats: How often it was written, so that each write changes it.
+        doing: What it is doing, for people.
+        progress: Raised whenever a step of its work is done.
+        proven: For each release that this instance has loaded and proven: how close its vectors are.
+        live: The release that it answers with now; None: it answers no client.
+        token: The attempt of the candidate that it has proven; None: not yet.
+        failed: The attempt of the candidate that failed here; None: none did.
+        error: Why that, or the live release, failed.
+    """
+
+    NAME: ClassVar[str] = "replica"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune serve"
+
+    instance: str
+    beats: int
+    doing: str
+    progress: int
+    proven: dict[str, EndpointDrift]
+    live: str | None = None
+    token: str | None = None
+    failed: str | None = None
+    error: str | None = None
 
 
 class LeaseRecord(JsonRecord):

@@ -1,44 +1,50 @@
-"""Releases in an object store: uploaded first, published by one small object, downloaded with every hash verified.
+"""Releases in an object store or a directory: published by one small object, verified by whoever downloads them.
 
-Under the prefix are `releases/ID.json` (a published release: its files, their hashes, where they are),
-`plans/ID.json` (its re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and
-deletions in progress), `live.json` (which release is live, and which were before) and `lock.json` (held by the
-process that changes the live release).
+Under the address are `releases/ID.json` (a published release: its record, where its files are), `plans/ID.json`
+(its
+re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and deletions in
+progress),
+`pointer.json` (which release is live and which is to follow), `replicas/NAME.json` (the state of each replica) and
+`lock.json` (held by the process that changes the pointer).
 """
 
 import logging
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
-from embedtune.serve.release.record import RELEASE_FILE, Release, read_release
+from embedtune.serve.release.record import Release, read_release, require_id, short
+from embedtune.serve.store.directory import DirectoryObjects
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
-from embedtune.serve.store.live_release import locked, read_live, stop_if_unreadable, timestamp, write_live
-from embedtune.serve.store.objects import ABSENT, ConflictError, Objects
-from embedtune.serve.store.records import LeaseRecord, Live, Published
+from embedtune.serve.store.leftovers import clean, delete_files, lease_key
+from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects, Small
+from embedtune.serve.store.pointer import locked, read_pointer, stop_if_unreadable, timestamp
+from embedtune.serve.store.records import Pointer, Published
 
 log = logging.getLogger(__name__)
+SHORTEST, WHOLE = 8, 64  # characters of an id that name a release, and of a complete one
 
 
 class ReleaseStore:
-    """The releases under `s3://bucket/prefix`.
+    """The releases of one service.
 
     Args:
-        uri: The address.
+        uri: `s3://bucket/prefix`, or a directory of this machine.
         storage: Which store.
         secrets: Its credentials.
         life_s: Seconds without a sign of life after which an upload or a change is presumed dead.
     """
 
     def __init__(self, uri: str, storage: StorageSettings, secrets: Secrets, life_s: float = LIFE_S) -> None:
-        self.objects = Objects(uri, storage, secrets)
+        self.objects: Objects = (
+            S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
+        )
         self._life_s = life_s
 
     def publish(self, release: Release, model: str) -> Published:
@@ -54,29 +60,27 @@ class ReleaseStore:
         """
         self.clean()
         condition = ABSENT
-        if there := self.objects.read(_pointer(release.id)):
+        if there := self.objects.read(_published(release.id)):
             try:
-                found = there.parse(Published)
-                log.info("release %s is already published", release.id)
+                found = _parse(there, release.id)
+                log.info("release %s is already published", short(release.id))
                 return found
             except ArtifactError as error:
-                log.warning("republishing release %s: %s", release.id, error.what)
+                log.warning("republishing release %s: %s", short(release.id), error.what)
                 condition = there.etag
-        hashes = {**release.record.files, RELEASE_FILE: file_sha256(release.path / RELEASE_FILE)}
-        part = f"{release.id}-{uuid.uuid4().hex[:8]}"
+        hashes = release.record.hashes
+        part = f"{short(release.id)}-{uuid.uuid4().hex[:8]}"
         data = f"data/{part}/"
-        lease = acquire(self.objects, _upload(part), data=data, files=sorted(hashes), life_s=self._life_s)
+        lease = acquire(self.objects, lease_key(part), data=data, files=sorted(hashes), life_s=self._life_s)
         assert lease is not None  # noqa: S101 - no other process knows this key
         with lease.kept():
             self._upload_files(release.path, data, hashes)
             size = sum((release.path / path).stat().st_size for path in hashes)
-            record = Published(
-                published=timestamp(), data=data, hashes=hashes, size=size, release=release.record, model=model
-            )
+            record = Published(published=timestamp(), data=data, size=size, release=release.record, model=model)
             # A process that presumes this upload dead takes its lease first: then this renewal fails.
             lease.renew()
             try:
-                self.objects.write(_pointer(release.id), record, condition)
+                self.objects.write(_published(release.id), record, condition)
             except ConflictError:
                 log.info("release %s was published by another process in the meantime", release.id)
                 self.objects.delete([data + path for path in hashes])
@@ -105,24 +109,29 @@ class ReleaseStore:
     def show(self, name: str) -> Published:
         """Return a published release.
 
+        Args:
+            name: Its id, or the beginning of it that people see.
+
         Raises:
             InputError: There is none with this id.
-            ArtifactError: Its record is damaged or has another format.
+            ArtifactError: Its record is damaged, has another format, or is that of another release.
         """
-        if found := self._find(name):
+        if len(name) == WHOLE and (found := self._find(name)):
             return found
-        known = [release.id for release in self.releases()]
+        known = self._ids()
+        fitting = [entry for entry in known if entry.startswith(name)] if len(name) >= SHORTEST else []
+        if len(fitting) == 1 and (found := self._find(fitting[0])):
+            return found
         raise InputError(
             f"there is no such release in {self.objects.uri}",
             got=name,
-            expected=", ".join(known) or "none is published",
+            expected=", ".join(map(short, known)) or "none is published",
         )
 
     def releases(self) -> list[Published]:
         """Return the published releases, newest first; those whose record is unreadable are left out."""
-        names = [key.removeprefix("releases/").removesuffix(".json") for key in self.objects.keys("releases/")]
         found = []
-        for name in names:
+        for name in self._ids():
             try:
                 release = self._find(name)
             except ArtifactError as error:
@@ -140,21 +149,22 @@ class ReleaseStore:
             ArtifactError: A file in the store differs from its hash.
         """
         published = self.show(name)
+        name = published.id
         target, draft = into / name, into / f".{name}.draft"
         if target.is_dir():
             try:
-                return read_release(target)
+                return read_release(target, name)
             except ArtifactError as error:
-                log.warning("downloading release %s again: %s", name, error.what)
+                log.warning("downloading release %s again: %s", short(name), error.what)
                 shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
-        for path, digest in published.hashes.items():
+        for path, digest in published.release.hashes.items():
             file = (draft / path).resolve()
             if not file.is_relative_to(draft.resolve()):
                 raise ArtifactError("a path in the release points outside its directory", got=path)
             if (got := self.objects.download(published.data + path, file)) != digest:
                 raise ArtifactError(
-                    f"release {name} is damaged in the store",
+                    f"release {short(name)} is damaged in the store",
                     got=f"{path}: {got}",
                     expected=digest,
                     fix="switch to another release; delete this one and publish it again",
@@ -162,13 +172,13 @@ class ReleaseStore:
         draft.replace(target)
         return Release(target, published.release)
 
-    def live(self) -> Live | None:
-        """Return which release is live, or None if none is.
+    def pointer(self) -> Pointer:
+        """Return which release is live and which is to follow.
 
         Raises:
             ArtifactError: The record is damaged or has another format, so the live release is unknown.
         """
-        return read_live(self.objects)
+        return read_pointer(self.objects)
 
     def live_release(self) -> Published | None:
         """Return the published release that is live, or None if none is.
@@ -176,13 +186,9 @@ class ReleaseStore:
         Raises:
             ArtifactError: A record is damaged or has another format, so the live release is unknown.
         """
-        live = self.live()
+        live = self.pointer().live
         with stop_if_unreadable(self.objects):
-            return self.show(live.id) if live else None
-
-    def set_live(self, name: str, *, back: bool = False) -> Live:
-        """Record that a release is live now; to be called while `locked`. See `write_live`."""
-        return write_live(self.objects, name, back=back)
+            return self.show(live) if live else None
 
     @contextmanager
     def locked(self) -> Iterator[Lease]:
@@ -206,13 +212,13 @@ class ReleaseStore:
         """
         self.clean()
         with self.locked():
-            now = self.live()
-            safe = {now.id, *now.before[-1:]} if now else set()
+            now = self.pointer()
+            safe = {now.live, now.kept, *now.before[-1:], now.candidate.id if now.candidate else None}
             old = [release for release in self.releases()[keep:] if release.id not in safe]
-            if old and now is None:
+            if old and now.live is None:
                 raise InputError(
                     "no release is recorded as live, so the one being served might be deleted",
-                    got=", ".join(release.id for release in old),
+                    got=", ".join(short(release.id) for release in old),
                     fix="run `embedtune release promote ID` for the one being served, then prune",
                 )
             for release in old:
@@ -226,70 +232,53 @@ class ReleaseStore:
             InputError: One of them is live.
         """
         with self.locked():
-            if (now := self.live()) and now.id in names:
-                raise InputError("the live release cannot be deleted", got=now.id)
-            for name in names:
-                self._delete(self.show(name))
+            found, live = [self.show(name) for name in names], self.pointer().live
+            if live in [release.id for release in found]:
+                raise InputError("the live release cannot be deleted", got=short(str(live)))
+            for release in found:
+                self._delete(release)
 
     def clean(self) -> list[str]:
         """Delete the files that dead uploads and deletions left behind, and return their folders."""
-        gone = []
-        for key in self.objects.keys("uploads/"):
-            held = self.objects.read(key)
-            if held is None or held.age_s <= self._life_s:
-                continue
-            try:
-                left = held.parse(LeaseRecord)
-            except ArtifactError as error:
-                log.warning("the files that an upload left behind could not be deleted: %s", error.what)
-                continue
-            if left.data is None:
-                continue
-            lease = acquire(self.objects, key, data=left.data, files=left.files, life_s=self._life_s)
-            if lease is None:
-                continue
-            with lease.kept():
-                if self._is_unused(left.data):
-                    self._delete_files(left.data, left.files)
-                    gone.append(left.data)
-                    log.info("deleted the files that %s left behind at %s", left.holder, left.data)
-        return gone
+        return clean(self.objects, self._life_s, self._is_unused)
 
     def _is_unused(self, data: str) -> bool:
         """Return whether no published release has its files there; an unreadable record counts as one that has."""
         try:
-            found = self._find(data.split("/")[1].rpartition("-")[0])
+            start = data.split("/")[1].rpartition("-")[0]
+            found = [self._find(name) for name in self._ids() if name.startswith(start)]
         except ArtifactError:
             return False
-        return found is None or found.data != data
+        return all(release is None or release.data != data for release in found)
 
     def _delete(self, release: Published) -> None:
-        files = sorted(release.hashes)
+        files = sorted(release.release.hashes)
         part = release.data.split("/")[1]
         # Because of this lease, an interrupted deletion is finished by the next `clean`.
-        lease = acquire(self.objects, _upload(part), data=release.data, files=files, life_s=self._life_s)
+        lease = acquire(self.objects, lease_key(part), data=release.data, files=files, life_s=self._life_s)
         if lease is None:
             return
         with lease.kept():
-            self.objects.delete([_pointer(release.id), _plan(release.id)])
-            self._delete_files(release.data, files)
-
-    def _delete_files(self, data: str, files: Iterable[str]) -> None:
-        self.objects.abort_parts([data + path for path in files])
-        self.objects.delete(self.objects.keys(data))
+            self.objects.delete([_published(release.id), _plan(release.id)])
+            delete_files(self.objects, release.data, files)
 
     def _find(self, name: str) -> Published | None:
-        found = self.objects.read(_pointer(name))
-        return found.parse(Published) if found else None
+        found = self.objects.read(_published(name))
+        return _parse(found, name) if found else None
+
+    def _ids(self) -> list[str]:
+        return [key.removeprefix("releases/").removesuffix(".json") for key in self.objects.keys("releases/")]
 
 
-def _pointer(name: str) -> str:
+def _parse(found: Small, name: str) -> Published:
+    published = found.parse(Published)
+    require_id(published.release, name, found.address)
+    return published
+
+
+def _published(name: str) -> str:
     return f"releases/{name}.json"
 
 
 def _plan(name: str) -> str:
     return f"plans/{name}.json"
-
-
-def _upload(part: str) -> str:
-    return f"uploads/{part}.json"

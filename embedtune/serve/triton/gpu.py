@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Mapping
 
 from embedtune.core.errors import InputError
-from embedtune.serve.release.record import ReleaseRecord
+from embedtune.serve.release.record import ReleaseRecord, short
 
 VERSION_VARIABLE = "TRT_VERSION"  # NVIDIA's images set it
 FIX = "export with export.target=tensorrt in the gpu image, on the same kind of GPU as the one that serves"
@@ -25,14 +25,14 @@ def require_same_gpu(release: ReleaseRecord, version: str, capability: str | Non
     built = str(release.tensorrt_version)
     if any(ours != theirs for ours, theirs in zip(_parts(built), _parts(version), strict=False)):
         raise InputError(
-            f"release {release.id} was built for a different TensorRT version",
+            f"release {short(release.id)} was built for a different TensorRT version",
             got=f"{version} on this machine",
             expected=f"{built}, with which it was built",
             fix=f"{FIX}; that image and triton-gpu contain the same TensorRT",
         )
     if capability is not None and capability != release.compute_capability:
         raise InputError(
-            f"release {release.id} was built for a different GPU generation",
+            f"release {short(release.id)} was built for a different GPU generation",
             got=f"compute capability {capability} on this machine",
             expected=f"{release.compute_capability}, with which it was built",
             fix=FIX,

@@ -21,6 +21,11 @@ COMPLETE = ".complete"
 STUB = "triton_python_backend_stub"
 
 
+def local_folder(port: int) -> Path:
+    """Return the folder of the replica whose Triton listens on an HTTP port of this machine."""
+    return CACHE / "local" / f"triton-{port}"
+
+
 @dataclass(frozen=True)
 class Installation:
     """A tritonserver that can be started.

@@ -1,4 +1,4 @@
-"""Triton on this machine, serving one release for as long as this process needs it."""
+"""Triton on this machine, for as long as this process needs it; it serves what it is told to load."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ import urllib3
 
 from embedtune.core.errors import InputError
 from embedtune.serve.release.config_pbtxt import BACKENDS
-from embedtune.serve.release.record import Release
+from embedtune.serve.release.record import Release, short
 from embedtune.serve.triton.exposure import GrpcTls, new_control_key, restriction_flags
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
@@ -29,6 +29,7 @@ _libc = ctypes.CDLL(None)
 
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a pod, a NetworkPolicy decides who may connect
 
 
 @dataclass(frozen=True)
@@ -66,27 +67,30 @@ def free_ports(count: int) -> list[int]:
 
 
 def server_command(
-    release: Release, installation: Installation, ports: Ports, key: str, tls: GrpcTls | None = None
+    repository: Path,
+    installation: Installation,
+    ports: Ports,
+    key: str,
+    tls: GrpcTls | None = None,
+    cache_mb: int = 0,
 ) -> list[str]:
-    """Return the command that serves a release.
+    """Return the command of a server that loads nothing by itself.
 
     Args:
-        release: The release.
+        repository: Its model repository.
         installation: The tritonserver to run.
         ports: Where it listens.
         key: Key of the restricted APIs, from `new_control_key`. Other users of this machine can see it in the list
             of processes; Triton takes it from nowhere else.
         tls: TLS of the gRPC port; None: none.
+        cache_mb: Size of its response cache in MB; 0: none.
 
     Raises:
-        InputError: This tritonserver cannot run the release's target, or its GPU or TensorRT differs.
+        InputError: A file for TLS cannot be read.
     """
-    require_backends(release, installation)
-    if release.target == "tensorrt":
-        require_same_gpu(release.record, tensorrt_version(os.environ), compute_capability())
     command = [
         str(installation.server),
-        f"--model-repository={release.repository}",
+        f"--model-repository={repository}",
         f"--backend-directory={installation.backends}",
         f"--http-address={ports.http_address}",
         f"--http-port={ports.http}",
@@ -94,36 +98,37 @@ def server_command(
         f"--grpc-port={ports.grpc}",
         f"--metrics-address={ports.metrics_address}",
         f"--metrics-port={ports.metrics}",
-        # A release is immutable: only what is loaded at startup is served, and a broken model ends the server.
-        "--model-control-mode=none",
-        "--exit-on-error=true",
+        # A release answers only after its proof: nothing is loaded at startup, or because a file appears.
+        "--model-control-mode=explicit",
         f"--exit-timeout-secs={int(STOP_S)}",
         *restriction_flags(key),
         *(tls.flags() if tls else ()),
     ]
-    if megabytes := release.record.response_cache_mb:
-        command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={megabytes << 20}"]
+    if cache_mb:
+        command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={cache_mb << 20}"]
     return command
 
 
-def require_backends(release: Release, installation: Installation) -> None:
+def require_runnable(release: Release, installation: Installation) -> None:
     """Refuse a release that was made for another kind of server.
 
     Raises:
-        InputError: A backend that the release's target needs is missing.
+        InputError: A backend that the release's target needs is missing, or the GPU or TensorRT differs.
     """
     needed = {"python", BACKENDS[release.target]}
     if missing := sorted(name for name in needed if not installation.has_backend(name)):
         raise InputError(
-            f"release {release.id} is for target {release.target}, which this Triton cannot run",
+            f"release {short(release.id)} is for target {release.target}, which this Triton cannot run",
             got=f"{installation.server} without {', '.join(missing)}",
             expected=f"backends {', '.join(sorted(needed))}",
             fix="run it in Triton's GPU image, or export with export.target=python-cpu",
         )
+    if release.target == "tensorrt":
+        require_same_gpu(release.record, tensorrt_version(os.environ), compute_capability())
 
 
 def is_ready(port: int, address: str = LOOPBACK) -> bool:
-    """Return whether a Triton answers on its HTTP port and all its models are loaded and warmed up.
+    """Return whether a Triton answers on its HTTP port and all loaded models are warmed up.
 
     Args:
         port: HTTP.
@@ -141,26 +146,30 @@ class TritonServer:
     """A tritonserver that ends when it is stopped, or together with the thread that started it.
 
     Args:
-        release: The release to serve.
+        repository: Its model repository.
         installation: The tritonserver to run.
         ports: Ports it listens on.
         log: File for its output; None: its output goes where that of this process goes.
         tls: TLS of the gRPC port; None: none.
+        cache_mb: Size of its response cache in MB; 0: none.
     """
 
     def __init__(
         self,
-        release: Release,
+        repository: Path,
         installation: Installation,
         ports: Ports,
         log: Path | None,
         tls: GrpcTls | None = None,
+        cache_mb: int = 0,
     ) -> None:
-        self.release = release
+        self.repository = repository
+        self.installation = installation
         self.ports = ports
+        self.cache_mb = cache_mb
         self.log = log
         self.control_key = new_control_key()
-        self._command = server_command(release, installation, ports, self.control_key, tls)
+        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb)
         self._environment = server_environment(installation, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -195,14 +204,14 @@ class TritonServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise InputError(
-                    f"Triton did not start with release {self.release.id}",
+                    "Triton did not start",
                     got=self._last_words(),
                     fix=f"see {self.log or 'its output above'}",
                 )
             time.sleep(POLL_S)
 
     def ready(self) -> bool:
-        """Return whether it answers and all its models are loaded and warmed up."""
+        """Return whether it answers and all loaded models are warmed up."""
         return is_ready(self.ports.http, self.ports.http_address)
 
     def running(self) -> bool:

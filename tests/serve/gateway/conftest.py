@@ -6,15 +6,14 @@ import httpx
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from embedtune.serve.gateway.app import GatewayOptions
 from tests.support.gateway_server import serving
-from tests.support.triton_server import Triton, asking
+from tests.support.triton_server import Triton, asking, options
 
 
 @pytest.fixture(scope="session")
 def gateway(triton: Triton) -> Iterator[str]:
     """Address of a gateway with the default options."""
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}")) as url:
+    with serving(options(triton)) as url:
         yield url
 
 

@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from embedtune.core.config.serve import ServeSettings
-from embedtune.serve.gateway.app import GatewayOptions
-from embedtune.serve.release.build import build_release
-from embedtune.serve.triton.installation import Installation
-from embedtune.serve.triton.server import Ports, TritonServer, free_ports
 from tests.support.gateway_server import serving
 from tests.support.triton_endpoint import embed, inputs
-from tests.support.triton_server import Triton
+from tests.support.triton_server import Triton, options
 
 TEXTS = ["Press", "the kiln's drum valve ☂ at 12 bar", "the seal of the pump " * 40]
 
@@ -32,13 +27,15 @@ def vectors(reply: dict[str, Any]) -> np.ndarray:
     return np.array([item["embedding"] for item in reply["data"]], dtype=np.float32)
 
 
-def test_an_answer_has_openais_format(http: httpx.Client) -> None:
+def test_an_answer_has_openais_format_and_names_its_release(http: httpx.Client, triton: Triton) -> None:
     reply = ask(http, TEXTS)
     assert {key: value for key, value in reply.items() if key != "data"} == {
         "object": "list",
-        "model": "embedtune",
+        "model": f"embedtune@{triton.release.id[:16]}",
         "usage": {"prompt_tokens": reply["usage"]["total_tokens"], "total_tokens": reply["usage"]["total_tokens"]},
     }
+    headers = http.post("/v1/embeddings", json={"model": "embedtune", "input": TEXTS}).headers
+    assert headers["x-embedtune-release"] == triton.release.id
     assert [(item["object"], item["index"], len(item["embedding"])) for item in reply["data"]] == [
         ("embedding", 0, 32),
         ("embedding", 1, 32),
@@ -78,7 +75,7 @@ def test_input_type_and_the_models_suffix_say_what_the_texts_are(
     expected = embed(direct, TEXTS, [kind] * 3)
     np.testing.assert_array_equal(vectors(ask(http, TEXTS, input_type=kind)), expected)
     by_name = ask(http, TEXTS, model=f"embedtune-{kind}")
-    assert by_name["model"] == f"embedtune-{kind}"
+    assert by_name["model"].startswith(f"embedtune-{kind}@")
     np.testing.assert_array_equal(vectors(by_name), expected)
     np.testing.assert_array_equal(vectors(ask(http, TEXTS, model=f"embedtune-{kind}", input_type=kind)), expected)
 
@@ -94,7 +91,7 @@ def test_texts_without_a_type_are_passages_and_that_is_logged_once(
 ) -> None:
     caplog.set_level(logging.INFO, "embedtune")
     with (
-        serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}")) as url,
+        serving(options(triton)) as url,
         httpx.Client(base_url=url, timeout=30) as http,
     ):
         ask(http, TEXTS, input_type="passage")
@@ -120,23 +117,6 @@ def test_more_texts_than_triton_accepts_at_once_come_back_in_order(
     assert reply["usage"]["total_tokens"] == sum(
         tokens(direct, texts[start : start + 32]) for start in (0, 32, 64)
     )
-
-
-def test_a_release_may_be_replaced_by_one_that_accepts_fewer_texts_at_once(
-    engine: Path, installation: Installation, tmp_path: Path
-) -> None:
-    releases = [build_release(engine, tmp_path, ServeSettings(max_batch_size=size)) for size in (32, 4)]
-    ports = Ports(*free_ports(3))
-    request = {"model": "embedtune", "input": [f"valve {number}" for number in range(9)]}
-    with serving(GatewayOptions(f"127.0.0.1:{ports.grpc}")) as url:
-        answers = []
-        for release in releases:
-            with TritonServer(release, installation, ports, tmp_path / "log") as server:
-                server.start(120)
-                reply = httpx.post(f"{url}/v1/embeddings", json=request, timeout=60)
-                assert reply.status_code == 200, reply.text
-                answers.append(vectors(reply.json()))
-    np.testing.assert_allclose(*answers, atol=1e-6)
 
 
 def tokens(direct: InferenceServerClient, texts: list[str]) -> int:
@@ -176,9 +156,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_token_ids_are_decoded_where_their_table_is_configured(
     triton: Triton, direct: InferenceServerClient, table: Path
 ) -> None:
-    options = GatewayOptions(f"127.0.0.1:{triton.grpc_port}", token_ids=table)
+    given = options(triton, token_ids=table)
     umbrella = list("☂".encode())
-    with serving(options) as url, httpx.Client(base_url=url, timeout=30) as http:
+    with serving(given) as url, httpx.Client(base_url=url, timeout=30) as http:
         np.testing.assert_array_equal(vectors(ask(http, [256, 257])), embed(direct, ["press kiln"]))
         np.testing.assert_array_equal(
             vectors(ask(http, [[256, 257], umbrella])), embed(direct, ["press kiln", "☂"])

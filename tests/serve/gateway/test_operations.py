@@ -16,18 +16,22 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import serving
-from tests.support.triton_server import Triton
+from tests.support.triton_server import Triton, options
 
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
 
 
-def test_models_lists_the_name_and_its_two_suffixed_forms(http: httpx.Client) -> None:
+def test_models_lists_the_name_its_two_suffixed_forms_and_the_releases(http: httpx.Client, triton: Triton) -> None:
     reply = http.get("/v1/models").json()
     assert reply["object"] == "list"
-    assert [model["id"] for model in reply["data"]] == ["embedtune", "embedtune-query", "embedtune-passage"]
+    assert [model["id"] for model in reply["data"]] == [
+        "embedtune",
+        "embedtune-query",
+        "embedtune-passage",
+        f"embedtune@{triton.release.id[:16]}",
+    ]
     assert {model["object"] for model in reply["data"]} == {"model"}
 
 
@@ -76,7 +80,7 @@ def samples(url: str) -> dict[tuple[str, ...], float]:
 
 
 def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None:
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="k")) as url:
+    with serving(options(triton, api_key="k")) as url:
         tokens = 0
         for number in range(3):
             request = {"model": "embedtune", "input": ["press"] * (number + 1)}
@@ -132,7 +136,10 @@ def test_after_sigterm_health_is_503_and_no_request_is_dropped_while_it_drains(
     triton: Triton,
 ) -> None:
     statuses: list[tuple[int, str | None]] = []
-    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=4") as (running, url):
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", f"--serving={triton.serving.parent}", "--drain=4") as (
+        running,
+        url,
+    ):
         assert httpx.get(f"{url}/health").status_code == 200
         ended = threading.Event()
 
@@ -165,7 +172,10 @@ def test_after_sigterm_health_is_503_and_no_request_is_dropped_while_it_drains(
 
 def test_a_request_in_progress_is_finished_even_without_draining(triton: Triton) -> None:
     texts = ["the seal of the pump " * 40] * 256
-    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=0") as (running, url):
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", f"--serving={triton.serving.parent}", "--drain=0") as (
+        running,
+        url,
+    ):
         with ThreadPoolExecutor(1) as pool:
             reply = pool.submit(
                 httpx.post, f"{url}/v1/embeddings", json={"model": "embedtune", "input": texts}, timeout=60
@@ -178,14 +188,21 @@ def test_a_request_in_progress_is_finished_even_without_draining(triton: Triton)
 
 
 def test_ctrl_c_stops_it_without_draining(triton: Triton) -> None:
-    with process(f"--triton=127.0.0.1:{triton.grpc_port}", "--drain=60") as (running, url):
+    with process(f"--triton=127.0.0.1:{triton.grpc_port}", f"--serving={triton.serving.parent}", "--drain=60") as (
+        running,
+        url,
+    ):
         assert httpx.get(f"{url}/health").status_code == 200
         running.send_signal(signal.SIGINT)
         assert running.wait(20) == 0
 
 
 def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(triton: Triton) -> None:
-    environment = {"EMBEDTUNE_TRITON": f"127.0.0.1:{triton.grpc_port}", "EMBEDTUNE_API_KEY": "s3cret"}
+    environment = {
+        "EMBEDTUNE_TRITON": f"127.0.0.1:{triton.grpc_port}",
+        "EMBEDTUNE_SERVING": str(triton.serving.parent),
+        "EMBEDTUNE_API_KEY": "s3cret",
+    }
     with process("--drain=0", **environment) as (running, url):
         assert httpx.post(f"{url}/v1/embeddings", json=REQUEST).status_code == 401
         reply = httpx.post(f"{url}/v1/embeddings", json=REQUEST, headers={"Authorization": "Bearer s3cret"})

@@ -15,11 +15,10 @@ from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.local.search_index import SearchIndex, open_index, write_playground
-from embedtune.serve.gateway.app import GatewayOptions
 from tests.support.gateway_server import serving
 from tests.support.searchable_work import make_searchable_work
 from tests.support.tiny_model import tiny_contract
-from tests.support.triton_server import Triton
+from tests.support.triton_server import Triton, options
 
 QUESTION = "how do I clean the kiln?"
 MARKED = "stop the press alarm guide"
@@ -41,7 +40,7 @@ def playground(index: SearchIndex, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def site(triton: Triton, playground: Path) -> Iterator[str]:
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", playground=playground)) as url:
+    with serving(options(triton, playground=playground)) as url:
         yield url
 
 
@@ -179,8 +178,8 @@ def test_markup_in_documents_is_shown_as_text_and_a_click_opens_a_passage(page: 
 
 
 def test_the_page_asks_for_the_api_key_if_one_is_needed(page: Page, triton: Triton, playground: Path) -> None:
-    options = GatewayOptions(f"127.0.0.1:{triton.grpc_port}", api_key="s3cret", playground=playground)
-    with serving(options) as url:
+    given = options(triton, api_key="s3cret", playground=playground)
+    with serving(given) as url:
         page.page.goto(url)
         page.page.wait_for_selector("#key-form", state="visible")
         assert page.page.text_content("#status") == "no API key: send the header Authorization: Bearer KEY"
@@ -212,7 +211,7 @@ def test_a_playground_of_another_model_is_refused(
     other = tmp_path / "other"
     shutil.copytree(playground, other)
     np.save(other / "tuned.npy", np.load(other / "base.npy"))
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", playground=other)) as url:
+    with serving(options(triton, playground=other)) as url:
         reply = httpx.post(f"{url}/playground", json={"query": QUESTION}, timeout=30)
         assert (reply.status_code, reply.json()["error"]["code"]) == (409, "other_model")
         page.page.goto(f"{url}/?q=hoist")

@@ -1,5 +1,6 @@
 """When Triton is busy, slow or unavailable, the gateway answers 429, 504 or 503 with Retry-After."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,11 @@ import pytest
 from embedtune.core.config.serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
+from embedtune.serve.replica.serving import ProvenRelease, Serving, write_serving
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import serving
-from tests.support.triton_server import Triton, running
+from tests.support.triton_server import Triton, options, running
 
 
 class TestFullQueue:
@@ -28,7 +30,7 @@ class TestFullQueue:
         release = build_release(engine, folder, ServeSettings(max_batch_size=2, max_queue_size=2))
         with (
             running(release, installation, folder / "log") as triton,
-            serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}")) as url,
+            serving(options(triton)) as url,
         ):
             yield url
 
@@ -68,20 +70,28 @@ class TestFullQueue:
         assert {len(reply.data[0].embedding) for reply in replies} == {32}
 
 
-def test_without_triton_the_gateway_answers_503_with_retry_after() -> None:
-    with serving(GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}")) as url:
+def unavailable(given: GatewayOptions) -> str:
+    """Return the message with which a gateway refuses a request for now."""
+    with serving(given) as url:
         reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"}, timeout=30)
         assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
-        assert reply.json()["error"] == {
-            "message": "the model is not available at the moment",
-            "type": "server_error",
-            "param": None,
-            "code": "unavailable",
-        }
+        error = reply.json()["error"]
+        assert (error["type"], error["param"], error["code"]) == ("server_error", None, "unavailable")
         assert (httpx.get(f"{url}/health").status_code, httpx.get(f"{url}/health/live").status_code) == (503, 200)
+    return str(error["message"])
+
+
+def test_without_triton_the_gateway_answers_503_with_retry_after(tmp_path: Path) -> None:
+    address, file = f"127.0.0.1:{free_ports(1)[0]}", tmp_path / "serving.json"
+    assert unavailable(GatewayOptions(address, file)) == ("no release is live: the server has not started yet")
+    write_serving(file, Serving(written=time.monotonic()))
+    assert unavailable(GatewayOptions(address, file)) == "no release is live: waiting for the first one"
+    proven = (ProvenRelease(id="0" * 64, model="gone"),)
+    write_serving(file, Serving(written=time.monotonic(), live="0" * 64, proven=proven))
+    assert unavailable(GatewayOptions(address, file)) == "the model is not available at the moment"
 
 
 def test_a_slow_answer_of_triton_is_a_504(triton: Triton) -> None:
-    with serving(GatewayOptions(f"127.0.0.1:{triton.grpc_port}", timeout_s=0.0001)) as url:
+    with serving(options(triton, timeout_s=0.0001)) as url:
         reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (504, "timeout")

@@ -1,10 +1,12 @@
 """The rendered config.pbtxt is parsed by Triton's own protobuf."""
 
+from pathlib import Path
+
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as proto
 
 from embedtune.core.config.serve import ServeSettings
-from embedtune.serve.release.config_pbtxt import encoder_config, endpoint_config
+from embedtune.serve.release.config_pbtxt import encoder_config, endpoint_config, live_config
 from embedtune.serve.release.pbtxt_format import ModelConfig
 
 
@@ -18,7 +20,7 @@ def strings(message: proto.ModelConfig) -> dict[str, str]:
 
 def test_the_endpoint_takes_strings_of_one_shape_and_merges_requests() -> None:
     settings = ServeSettings(model_name="handbook", max_batch_size=48, max_queue_delay_us=700, max_queue_size=99)
-    config = parsed(endpoint_config("python-cpu", settings))
+    config = parsed(endpoint_config("python-cpu", settings, "handbook"))
     assert (config.name, config.backend, config.max_batch_size) == ("handbook", "python", 48)
     assert [(i.name, proto.DataType.Name(i.data_type), list(i.dims), i.optional) for i in config.input] == [
         ("TEXT", "TYPE_STRING", [1], False),
@@ -35,32 +37,45 @@ def test_the_endpoint_takes_strings_of_one_shape_and_merges_requests() -> None:
 
 
 def test_no_queue_delay_still_means_dynamic_batching() -> None:
-    config = parsed(endpoint_config("python-cpu", ServeSettings(max_queue_delay_us=0)))
+    config = parsed(endpoint_config("python-cpu", ServeSettings(max_queue_delay_us=0), "m"))
     assert config.HasField("dynamic_batching")
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
 
 
 def test_limits_reach_the_model_as_parameters() -> None:
     settings = ServeSettings(max_text_bytes=512, on_long_text="refuse", instances=3)
-    config = parsed(endpoint_config("python-cpu", settings))
+    config = parsed(endpoint_config("python-cpu", settings, "handbook"))
     assert strings(config) == {
         "max_text_bytes": "512",
         "on_long_text": "refuse",
         "call_cost": "8",
         "instances": "3",
-        "response_cache_mb": "0",
     }
     assert [(group.count, group.Kind.Name(group.kind)) for group in config.instance_group] == [(4, "KIND_CPU")]
 
 
-def test_the_response_cache_is_enabled_only_if_it_has_memory() -> None:
-    assert not parsed(endpoint_config("python-cpu", ServeSettings())).response_cache.enable
-    assert parsed(endpoint_config("python-cpu", ServeSettings(response_cache_mb=8))).response_cache.enable
+def test_the_response_cache_is_used_only_if_the_server_has_one() -> None:
+    settings = ServeSettings(response_cache_mb=8)
+    assert not parsed(endpoint_config("python-cpu", settings, "m")).response_cache.enable
+    assert parsed(endpoint_config("python-cpu", settings, "m", cache=True)).response_cache.enable
+
+
+def test_the_live_model_looks_like_the_endpoint_model_and_knows_where_to_ask(tmp_path: Path) -> None:
+    settings = ServeSettings(model_name="m", max_batch_size=8, max_queue_size=9)
+    live = parsed(live_config(settings, tmp_path / "serving.json"))
+    endpoint = parsed(endpoint_config("python-cpu", settings, "m"))
+    assert (live.name, live.max_batch_size) == ("m", 8)
+    assert (live.input, live.output) == (endpoint.input, endpoint.output)
+    assert live.dynamic_batching.default_queue_policy.max_queue_size == 9
+    assert strings(live) == {"serving": str(tmp_path / "serving.json")}
 
 
 def test_a_separate_encoder_gets_whole_batches_of_any_length() -> None:
     settings = ServeSettings(model_name="m", max_batch_size=8, instances=2)
-    endpoint, encoder = parsed(endpoint_config("tensorrt", settings)), parsed(encoder_config("tensorrt", settings))
+    endpoint, encoder = (
+        parsed(endpoint_config("tensorrt", settings, "m")),
+        parsed(encoder_config("tensorrt", settings, "m")),
+    )
     assert strings(endpoint)["encoder"] == encoder.name == "m_encoder"
     assert (encoder.backend, encoder.max_batch_size) == ("tensorrt", 0)
     assert [(i.name, proto.DataType.Name(i.data_type), list(i.dims)) for i in encoder.input] == [
@@ -75,16 +90,16 @@ def test_a_separate_encoder_gets_whole_batches_of_any_length() -> None:
 
 
 def test_onnx_runtime_uses_a_gpu_if_there_is_one() -> None:
-    config = parsed(encoder_config("onnxruntime", ServeSettings()))
+    config = parsed(encoder_config("onnxruntime", ServeSettings(), "m"))
     assert config.backend == "onnxruntime"
     assert config.instance_group[0].kind == proto.ModelInstanceGroup.KIND_AUTO
 
 
 def test_warm_up_is_configured_where_the_encoder_is() -> None:
     settings = ServeSettings(max_batch_size=8)
-    (text,) = parsed(endpoint_config("python-cpu", settings)).model_warmup
+    (text,) = parsed(endpoint_config("python-cpu", settings, "handbook")).model_warmup
     assert text.inputs["TEXT"].input_data_file == "text"
-    assert not parsed(endpoint_config("onnxruntime", settings)).model_warmup
-    one, full = parsed(encoder_config("onnxruntime", settings)).model_warmup
+    assert not parsed(endpoint_config("onnxruntime", settings, "m")).model_warmup
+    one, full = parsed(encoder_config("onnxruntime", settings, "m")).model_warmup
     assert [list(sample.inputs["input_ids"].dims) for sample in (one, full)] == [[1, 16], [8, 16]]
     assert full.inputs["dimensions"].input_data_file == "dimensions_8"

@@ -3,17 +3,22 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from embedtune.core.artifacts import file_sha256, write_artifact
+from embedtune.core.config.deploy import DeploySettings
+from embedtune.core.config.export import ExportSettings
 from embedtune.core.config.serve import ServeSettings
-from embedtune.core.contract import EncoderContract, load_contract
+from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ArtifactError, ConfigError
 from embedtune.core.records.base import render_record, write_record
 from embedtune.core.records.engine import Engine
 from embedtune.serve.release import build
 from embedtune.serve.release.build import build_release
-from embedtune.serve.release.record import read_release, release_id
+from embedtune.serve.release.proof import read_proof
+from embedtune.serve.release.record import Proving, read_release
 from tests.support.context import provenance
 
 CONTRACT = EncoderContract(base_model="m", max_length=64, dimensions=(8, 4), query_prefix="q: ")
@@ -30,64 +35,65 @@ def make_engine(path: Path, target: str = "python-cpu", weights: str = "graph", 
         write_record(draft.path / "engine.json", Engine.model_validate(record | more))
         (draft.path / "tokenizer.json").write_text("{}")
         (draft.path / "parity.json").write_text("{}")
-        (draft.path / "reference.parquet").write_text("rows")
+        rows = [{"text": f"text {number}", "kind": "query", "vector": [1.0] + [0.0] * 7} for number in range(40)]
+        pq.write_table(pa.Table.from_pylist(rows), draft.path / "reference.parquet")
         CONTRACT.save(draft.path)
     return path
 
 
-def test_a_release_for_the_python_backend_is_one_model_with_everything_in_it(tmp_path: Path) -> None:
+def test_a_release_is_data_weights_tokenizer_contract_and_reference(tmp_path: Path) -> None:
     release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
     assert release.path == tmp_path / "out" / release.id
     assert sorted(release.record.files) == [
+        "embedtune.json",
+        "model.onnx",
+        "model.onnx.data",
+        "proof.npz",
         "reference.parquet",
-        "repository/handbook/1/embedtune.json",
-        "repository/handbook/1/model.onnx",
-        "repository/handbook/1/model.onnx.data",
-        "repository/handbook/1/model.py",
-        "repository/handbook/1/tokenizer.json",
-        "repository/handbook/config.pbtxt",
-        "repository/handbook/warmup/text",
+        "tokenizer.json",
     ]
-    assert load_contract(release.repository / "handbook" / "1") == CONTRACT
+    assert release.contract == CONTRACT
     assert list((tmp_path / "out").iterdir()) == [release.path]
 
 
-def test_release_json_describes_the_release(tmp_path: Path) -> None:
+def test_release_json_describes_the_release_and_its_hash_is_the_id(tmp_path: Path) -> None:
     more = {"precision": "fp16", "tensorrt_version": "10.9.0.34", "compute_capability": "9.0"}
     engine = make_engine(tmp_path / "engine", "tensorrt", **more)
-    record = build_release(engine, tmp_path / "out", SETTINGS).record
-    assert record.model_dump(exclude={"files", "engine", "id"}) == {
+    release = build_release(engine, tmp_path / "out", SETTINGS)
+    assert release.record.model_dump(exclude={"files", "engine", "serve"}) == {
         "target": "tensorrt",
         "precision": "fp16",
-        "model_name": "handbook",
         "contract_hash": CONTRACT.hash,
         "dimensions": (8, 4),
+        "hidden": 8,
         "max_length": 64,
-        "response_cache_mb": 0,
+        "proving": {"texts": 32, "min_cosine": 0.999},
         "tensorrt_version": "10.9.0.34",
         "compute_capability": "9.0",
     }
+    assert release.record.serve == SETTINGS
+    assert release.id == file_sha256(release.path / "release.json")
 
 
-@pytest.mark.parametrize(("target", "file"), [("onnxruntime", "model.onnx"), ("tensorrt", "model.plan")])
-def test_other_targets_have_the_encoder_as_a_separate_model(tmp_path: Path, target: str, file: str) -> None:
-    release = build_release(make_engine(tmp_path / "engine", target), tmp_path / "out", SETTINGS)
-    encoder = release.repository / "handbook_encoder"
-    assert {path.name for path in (encoder / "1").iterdir()} == {file, f"{file}.data"}
-    assert {path.name for path in (release.repository / "handbook" / "1").iterdir()} == {
-        "model.py",
-        "tokenizer.json",
-        "embedtune.json",
-    }
-    # Values of the warm-up requests: 32 rows of 16 tokens, 8 bytes each; and the full dimension for each row.
-    assert (encoder / "warmup" / "input_ids_32").stat().st_size == 32 * 16 * 8
-    assert (encoder / "warmup" / "dimensions_1").read_bytes() == (8).to_bytes(8, "little")
+def test_deploy_decides_how_many_texts_prove_a_release_and_how_close_they_must_be(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path / "engine")
+    deploy = DeploySettings(smoke_texts=5, min_cosine=0.5)
+    release = build_release(engine, tmp_path / "out", SETTINGS, deploy)
+    assert release.record.proving == Proving(texts=5, min_cosine=0.5)
+    assert len(read_proof(release.path / "proof.npz").texts) == 5
+    export = ExportSettings(min_cosine_fp32=0.75)
+    assert build_release(engine, tmp_path / "out", SETTINGS, None, export).record.proving.min_cosine == 0.75
 
 
-def test_the_warm_up_text_is_in_tritons_format(tmp_path: Path) -> None:
-    release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
-    data = (release.repository / "handbook" / "warmup" / "text").read_bytes()
-    assert int.from_bytes(data[:4], "little") == len(data) - 4 > 0
+def test_without_a_text_that_the_endpoint_accepts_there_is_no_release(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path / "engine")
+    table = pa.table({"text": ["x" * 17], "kind": ["query"], "vector": [[1.0] + [0.0] * 7]})
+    with write_artifact(tmp_path / "long", "engine", provenance()) as draft:
+        shutil.copytree(engine, draft.path, dirs_exist_ok=True)
+        (draft.path / "manifest.json").unlink()
+        pq.write_table(table, draft.path / "reference.parquet")
+    with pytest.raises(ConfigError, match=r"no reference text(.|\n)*max_text_bytes=16"):
+        build_release(tmp_path / "long", tmp_path / "out", ServeSettings(max_text_bytes=16))
 
 
 def test_equal_content_is_one_release_and_every_difference_makes_another(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_equal_content_is_one_release_and_every_difference_makes_another(tmp_pat
     assert {path.name for path in (tmp_path / "out").iterdir()} == {first, *others}
 
 
-@pytest.mark.parametrize("file", ["reference.parquet", "repository/handbook/1/model.py"])
+@pytest.mark.parametrize("file", ["reference.parquet", "model.onnx"])
 def test_a_changed_or_missing_file_is_found(tmp_path: Path, file: str) -> None:
     release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
     (release.path / file).write_text("other")
@@ -117,7 +123,7 @@ def test_a_changed_or_missing_file_is_found(tmp_path: Path, file: str) -> None:
         read_release(release.path)
 
 
-@pytest.mark.parametrize("file", ["reference.parquet", "release.json", "repository/handbook/1/foreign.py"])
+@pytest.mark.parametrize("file", ["reference.parquet", "release.json", "model.py"])
 def test_building_again_repairs_a_damaged_release(tmp_path: Path, file: str) -> None:
     engine = make_engine(tmp_path / "engine")
     release = build_release(engine, tmp_path / "out", SETTINGS)
@@ -129,25 +135,22 @@ def test_building_again_repairs_a_damaged_release(tmp_path: Path, file: str) -> 
     assert [path.name for path in (tmp_path / "out").iterdir()] == [release.id]
 
 
-def test_a_foreign_file_is_found_but_compiled_python_is_allowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["model.py", "__pycache__/model.cpython-311.pyc", "1/other"])
+def test_a_foreign_file_is_found(tmp_path: Path, path: str) -> None:
     release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
-    version = release.repository / "handbook" / "1"
-    (version / "__pycache__").mkdir()
-    (version / "__pycache__" / "model.cpython-311.pyc").touch()
-    assert read_release(release.path).id == release.id
-    (release.repository / "other" / "1").mkdir(parents=True)
-    (release.repository / "other" / "1" / "model.py").touch()
+    (release.path / path).parent.mkdir(exist_ok=True)
+    (release.path / path).touch()
     with pytest.raises(ArtifactError, match="files that do not belong to the release") as error:
         read_release(release.path)
-    assert error.value.got == ["repository/other/1/model.py"]
+    assert error.value.got == [path]
 
 
-def test_a_release_whose_record_was_changed_is_refused(tmp_path: Path) -> None:
+def test_a_release_whose_record_was_changed_is_another_one(tmp_path: Path) -> None:
     release = build_release(make_engine(tmp_path / "engine"), tmp_path / "out", SETTINGS)
     file = release.path / "release.json"
     file.write_text(render_record(release.record.model_copy(update={"target": "onnxruntime"})))
-    with pytest.raises(ArtifactError, match="was changed"):
-        read_release(release.path)
+    with pytest.raises(ArtifactError, match=f"is not release {release.id[:16]}: it was replaced or changed"):
+        read_release(release.path, release.id)
 
 
 def test_a_directory_without_release_json_is_not_a_release(tmp_path: Path) -> None:
@@ -165,16 +168,12 @@ def test_an_engine_for_an_unknown_target_is_refused(tmp_path: Path) -> None:
         build_release(tmp_path / "engine", tmp_path / "out", SETTINGS)
 
 
-def test_the_id_is_a_hash_over_files_and_target_without_release_json() -> None:
-    assert release_id({"b": "2", "a": "1"}, "python-cpu") == "f227bf0b2cb0d1c0"
-
-
 def test_a_release_of_an_older_version_is_refused_and_built_again(tmp_path: Path) -> None:
     engine = make_engine(tmp_path / "engine")
     release = build_release(engine, tmp_path / "out", SETTINGS)
     file = release.path / "release.json"
     file.write_text(release.record.model_dump_json())  # as before records had versions
-    with pytest.raises(ArtifactError, match=r"release version 0(.|\n)*release version 1(.|\n)*embedtune deploy"):
+    with pytest.raises(ArtifactError, match=r"release version 0(.|\n)*release version 2(.|\n)*embedtune deploy"):
         read_release(release.path)
     assert build_release(engine, tmp_path / "out", SETTINGS) == release
     assert read_release(release.path) == release
@@ -183,7 +182,7 @@ def test_a_release_of_an_older_version_is_refused_and_built_again(tmp_path: Path
 def test_a_release_is_hashed_once_when_it_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, hashed = make_engine(tmp_path / "engine"), []
     monkeypatch.setattr(build, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
-    monkeypatch.setattr(build, "read_release", lambda path: pytest.fail("it was just written"))
+    monkeypatch.setattr(build, "read_release", lambda *_: pytest.fail("it was just written"))
     release = build_release(engine, tmp_path / "out", SETTINGS)
     assert sorted(hashed) == sorted(Path(name).name for name in release.record.files)
 

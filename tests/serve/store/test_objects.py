@@ -9,7 +9,7 @@ import pytest
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import InputError
 from embedtune.core.secrets import Secrets
-from embedtune.serve.store.objects import ABSENT, Objects
+from embedtune.serve.store.objects import ABSENT, S3Objects
 from embedtune.serve.store.records import LeaseRecord
 from tests.support.object_store import SECRETS, STORAGE, a_bucket, needs_server
 
@@ -28,7 +28,9 @@ def test_a_store_that_does_not_answer_is_named_without_a_signature(
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
         # With a region, so that the client does not ask the server for it first.
         storage = StorageSettings(endpoint=endpoint, secure=False, region="us-east-1")
-        objects = Objects("s3://bucket/prefix", storage, Secrets(s3_access_key="somebody", s3_secret_key="secret"))
+        objects = S3Objects(
+            "s3://bucket/prefix", storage, Secrets(s3_access_key="somebody", s3_secret_key="secret")
+        )
         with pytest.raises(InputError, match=endpoint) as raised:
             objects.write("lock.json", LEASE, ABSENT)
     said = [caplog.text, str(raised.value), repr(raised.value.__cause__)]
@@ -40,6 +42,6 @@ def test_a_store_that_does_not_answer_is_named_without_a_signature(
 def test_a_store_that_answers_leaves_no_signature_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=TALKS)
     with a_bucket() as bucket:
-        Objects(f"s3://{bucket.name}/prefix", STORAGE, SECRETS).write("lock.json", LEASE)
+        S3Objects(f"s3://{bucket.name}/prefix", STORAGE, SECRETS).write("lock.json", LEASE)
     assert "lock.json" in caplog.text
     assert not [word for word in SIGNED if word in caplog.text]

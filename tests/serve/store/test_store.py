@@ -14,7 +14,7 @@ import pytest
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.serve.release.record import read_release
-from embedtune.serve.store.objects import ConflictError, Objects
+from embedtune.serve.store.objects import ConflictError, S3Objects
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import ENDPOINT, SECRETS, Bucket, needs_server
 from tests.support.releases import make_release, publish
@@ -82,13 +82,13 @@ def test_a_release_that_was_damaged_on_disk_is_downloaded_again(store: ReleaseSt
 def test_a_file_that_changes_during_its_upload_is_not_published(
     store: ReleaseStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = Objects.upload
+    upload = S3Objects.upload
 
-    def damaged(self: Objects, file: Path, key: str) -> None:
+    def damaged(self: S3Objects, file: Path, key: str) -> None:
         upload(self, file, key)
         bucket.put(self.prefix + key, b"noise")
 
-    monkeypatch.setattr(Objects, "upload", damaged)
+    monkeypatch.setattr(S3Objects, "upload", damaged)
     with pytest.raises(ArtifactError, match="was changed before or during its upload"):
         publish(store, tmp_path, "one")
     assert store.releases() == []
@@ -96,7 +96,7 @@ def test_a_file_that_changes_during_its_upload_is_not_published(
 
 def test_an_unknown_release_is_named_together_with_the_known_ones(store: ReleaseStore, tmp_path: Path) -> None:
     published = publish(store, tmp_path, "one")
-    with pytest.raises(InputError, match=rf"no such release(.|\n)*0000(.|\n)*{published.id}"):
+    with pytest.raises(InputError, match=rf"no such release(.|\n)*0000(.|\n)*{published.id[:16]}"):
         store.show("0000")
 
 
@@ -111,6 +111,31 @@ def test_a_published_release_of_an_older_version_is_left_out_and_published_again
     again = store.publish(read_release(tmp_path / "one"), "mone")
     assert again.id == old.id
     assert store.download(old.id, tmp_path / "down").id == old.id
+
+
+def test_the_record_of_another_release_under_its_name_is_refused(
+    store: ReleaseStore, bucket: Bucket, tmp_path: Path
+) -> None:
+    good, bad = publish(store, tmp_path, "good"), publish(store, tmp_path, "bad")
+    key = f"team/releases/releases/{good.id}.json"
+    whole = bucket.client.get_object(bucket.name, key).data
+    other = bucket.client.get_object(bucket.name, f"team/releases/releases/{bad.id}.json").data
+    for forged in (other, whole.replace(b'"python-cpu"', b'"onnxruntime"')):
+        bucket.put(key, forged)
+        for name in (good.id, good.id[:16]):
+            with pytest.raises(ArtifactError, match=rf"is not release {good.id[:16]}: it was replaced or changed"):
+                store.download(name, tmp_path / "down")
+        assert [release.id for release in store.releases()] == [bad.id]
+    # Publishing it again repairs it.
+    assert store.publish(read_release(tmp_path / "good"), "mgood").id == good.id
+    assert store.download(good.id, tmp_path / "down").id == good.id
+
+
+def test_the_beginning_of_an_id_names_a_release_if_it_is_long_enough(store: ReleaseStore, tmp_path: Path) -> None:
+    published = publish(store, tmp_path, "one")
+    assert store.show(published.id[:8]) == published
+    with pytest.raises(InputError, match="no such release"):
+        store.show(published.id[:7])
 
 
 CHILD = """
@@ -156,16 +181,16 @@ def test_a_stalled_upload_that_was_presumed_dead_does_not_publish_afterwards(
 ) -> None:
     # Its renewals do not arrive.
     monkeypatch.setattr("embedtune.serve.store.lease.Lease._keep", lambda self, stop: None)
-    real, stalled = Objects.sha256, []
+    real, stalled = S3Objects.sha256, []
 
-    def stall(self: Objects, key: str) -> str:
+    def stall(self: S3Objects, key: str) -> str:
         digest = real(self, key)
         if key.endswith("release.json"):
             time.sleep(LIFE_S + 1)
             stalled.extend(store.clean())
         return digest
 
-    monkeypatch.setattr(Objects, "sha256", stall)
+    monkeypatch.setattr(S3Objects, "sha256", stall)
     with pytest.raises(ConflictError):
         publish(store, tmp_path, "one")
     assert len(stalled) == 1

@@ -3,8 +3,8 @@
 Here its backend is Python, since the Triton of nvidia-pytriton has no other; the endpoint model is the same.
 """
 
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,10 +13,11 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from embedtune.core.config.serve import ServeSettings
-from embedtune.core.contract import load_contract
 from embedtune.core.encoders.remote import TritonEncoder
 from embedtune.core.progress import SilentProgress
+from embedtune.serve.release import config_pbtxt, model_repository
 from embedtune.serve.release.build import build_release
+from embedtune.serve.release.pbtxt_format import Kind
 from embedtune.serve.release.record import Release
 from embedtune.serve.triton.installation import Installation
 from tests.support.tiny_engine import make_tiny_engine
@@ -51,14 +52,18 @@ def served(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("encoder-model")
     engine = make_tiny_engine(folder / "engine", target="onnxruntime", dimensions=(32, 13))
     built = build_release(engine, folder / "releases", ServeSettings(max_batch_size=8, instances=2))
-    changed = Release(folder / "changed", built.record.model_copy(update={"target": "python-cpu"}))
-    shutil.copytree(built.path, changed.path)
-    encoder = changed.repository / "embedtune_encoder"
-    config = encoder / "config.pbtxt"
-    config.write_text(config.read_text().replace('"onnxruntime"', '"python"').replace("KIND_AUTO", "KIND_CPU"))
-    (encoder / "1" / "model.py").write_text(STAND_IN)
-    with running(changed, installation, folder / "log") as server:
-        yield server
+    link = model_repository._link_weights
+
+    def with_stand_in(release: Release, version: Path) -> None:
+        link(release, version)
+        (version / "model.py").write_text(STAND_IN)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(config_pbtxt.BACKENDS, "onnxruntime", "python")
+        patch.setitem(config_pbtxt.ENCODER_KINDS, "onnxruntime", Kind.KIND_CPU)
+        patch.setattr(model_repository, "_link_weights", with_stand_in)
+        with running(built, installation, folder / "log") as server:
+            yield server
 
 
 @pytest.fixture
@@ -68,10 +73,12 @@ def client(served: Triton) -> Iterator[InferenceServerClient]:
 
 
 def test_its_vectors_equal_those_of_pytorch(served: Triton) -> None:
-    contract = load_contract(served.release / "repository" / "embedtune" / "1")
+    contract = served.release.contract
     encoder = TritonEncoder(f"127.0.0.1:{served.grpc_port}", contract, "embedtune")
     rows = [
-        row for row in pq.read_table(served.release / "reference.parquet").to_pylist() if row["kind"] == "query"
+        row
+        for row in pq.read_table(served.release.path / "reference.parquet").to_pylist()
+        if row["kind"] == "query"
     ]
     got = encoder.encode_queries([row["text"] for row in rows], SilentProgress())
     assert (got * np.array([row["vector"] for row in rows])).sum(axis=1).min() > 0.9999

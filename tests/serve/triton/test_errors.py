@@ -151,7 +151,7 @@ def test_requests_beyond_the_queue_are_refused_and_the_others_are_answered(
 def test_identical_requests_are_answered_from_the_response_cache(
     strict: Triton, strict_client: InferenceServerClient
 ) -> None:
-    before = metric(strict.metrics_port, "nv_cache_num_hits_per_model")
+    before = metric(strict.metrics_port, "nv_cache_num_hits_per_model", strict.model)
     first = embed(strict_client, ["a text of this test only"])
     np.testing.assert_array_equal(embed(strict_client, ["a text of this test only"]), first)
-    assert metric(strict.metrics_port, "nv_cache_num_hits_per_model") == before + 1
+    assert metric(strict.metrics_port, "nv_cache_num_hits_per_model", strict.model) == before + 1

@@ -11,7 +11,6 @@ from tritonclient.utils import InferenceServerException
 
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import ConfigError, InputError
-from embedtune.serve.release.build import build_release
 from embedtune.serve.triton.exposure import (
     GrpcTls,
     control_headers,
@@ -76,10 +75,10 @@ def test_a_stranger_may_not_control_the_server_over_http(triton: Triton, method:
 def test_the_key_of_this_start_gives_access_and_no_other(triton: Triton) -> None:
     right, wrong = control_headers(triton.server.control_key), control_headers(new_control_key())
     with asking(triton) as client:
-        (model,) = client.get_model_repository_index(right).models
+        models = client.get_model_repository_index(right).models
         with pytest.raises(InferenceServerException, match="restricted"):
             client.get_model_repository_index(wrong)
-    assert (model.name, model.state) == ("embedtune", "READY")
+    assert {(model.name, model.state) for model in models} == {("embedtune", "READY"), (triton.model, "READY")}
     assert http(triton, "POST", "/v2/repository/index", right)[0] == 200
     assert http(triton, "POST", "/v2/repository/index", wrong)[0] == 403
 
@@ -135,15 +134,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcTls]:
 
 
 def test_with_a_certificate_grpc_speaks_only_tls(
-    engine: Path, installation: Installation, certificate: GrpcTls, tmp_path: Path
+    installation: Installation, certificate: GrpcTls, tmp_path: Path
 ) -> None:
-    release = build_release(engine, tmp_path, ServeSettings())
     ports = Ports(*free_ports(3))
-    with TritonServer(release, installation, ports, tmp_path / "log", certificate) as server:
+    (tmp_path / "models").mkdir()
+    with TritonServer(tmp_path / "models", installation, ports, tmp_path / "log", certificate) as server:
         server.start(120)
         address = f"localhost:{ports.grpc}"
         client = grpc.InferenceServerClient(address, ssl=True, root_certificates=str(certificate.certificate))
-        assert client.is_model_ready("embedtune")
+        assert client.is_server_ready()
         client.close()
         plain = grpc.InferenceServerClient(address)
         with pytest.raises(InferenceServerException):

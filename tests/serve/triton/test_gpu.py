@@ -9,11 +9,12 @@ from embedtune.core.errors import InputError
 from embedtune.serve.release.record import Release
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
-from embedtune.serve.triton.server import Ports, server_command
+from embedtune.serve.triton.server import require_runnable
 from tests.support.serving_world import release_record
 
 BUILT = {"target": "tensorrt", "tensorrt_version": "10.13.3.9", "compute_capability": "9.0"}
-RECORD = release_record(Path("nowhere"), **BUILT).model_copy(update={"id": "0123456789abcdef"})
+RECORD = release_record(Path("nowhere"), **BUILT)
+NAME = RECORD.id[:16]
 SHOWS_IT = '[ "$*" = "--query-gpu=compute_cap --format=csv,noheader" ] && printf "9.0\\n8.0\\n"'
 
 
@@ -31,11 +32,11 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None
     return write
 
 
-def command(tmp_path: Path, target: str = "tensorrt") -> list[str]:
+def check(tmp_path: Path, target: str = "tensorrt") -> None:
     for name in ("python", "tensorrt"):
         (tmp_path / "backends" / name).mkdir(parents=True, exist_ok=True)
     there = Installation(tmp_path / "tritonserver", tmp_path / "backends", tmp_path / "caches", {})
-    return server_command(Release(tmp_path, RECORD.model_copy(update={"target": target})), there, Ports(), "k")
+    require_runnable(Release(tmp_path, RECORD.model_copy(update={"target": target})), there)
 
 
 @pytest.mark.parametrize("version", ["10.13.3.9", "10.13.3", "10.13", "10.13.3.9+cuda13.0", "10.13.3.12"])
@@ -48,7 +49,7 @@ def test_the_same_tensorrt_is_recognised_by_major_minor_and_patch(version: str) 
 
 @pytest.mark.parametrize("version", ["10.13.2.6", "10.9.0.34", "11.13.3.9", "10.1", "unknown"])
 def test_another_tensorrt_is_refused_by_name(version: str) -> None:
-    with pytest.raises(InputError, match="0123456789abcdef was built for a different TensorRT version") as error:
+    with pytest.raises(InputError, match=f"{NAME} was built for a different TensorRT version") as error:
         require_same_gpu(RECORD, version, "9.0")
     assert error.value.got == f"{version} on this machine"
     assert "10.13.3.9" in str(error.value.expected)
@@ -57,7 +58,7 @@ def test_another_tensorrt_is_refused_by_name(version: str) -> None:
 
 @pytest.mark.parametrize("capability", ["8.0", "8.9", "10.0", "12.0"])
 def test_another_gpu_generation_is_refused_by_name(capability: str) -> None:
-    with pytest.raises(InputError, match="0123456789abcdef was built for a different GPU generation") as error:
+    with pytest.raises(InputError, match=f"{NAME} was built for a different GPU generation") as error:
         require_same_gpu(RECORD, "10.13.3.9", capability)
     assert error.value.got == f"compute capability {capability} on this machine"
     assert "9.0" in str(error.value.expected)
@@ -98,22 +99,22 @@ def test_a_machine_without_a_gpu_says_so(smi: Callable[[str], None], script: str
     assert got in str(error.value.got)
 
 
-def test_triton_starts_only_where_the_engine_was_built(
+def test_a_release_is_loaded_only_where_its_engine_was_built(
     smi: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRT_VERSION", "10.13.3")
     smi(SHOWS_IT)
-    assert command(tmp_path)[0] == str(tmp_path / "tritonserver")
+    check(tmp_path)
     smi("echo 8.0")
     with pytest.raises(InputError, match="a different GPU generation"):
-        command(tmp_path)
+        check(tmp_path)
     monkeypatch.setenv("TRT_VERSION", "10.12.0")
     with pytest.raises(InputError, match="a different TensorRT version"):
-        command(tmp_path)
+        check(tmp_path)
 
 
 def test_other_targets_need_neither_gpu_nor_tensorrt(
     smi: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRT_VERSION", raising=False)
-    assert command(tmp_path, "python-cpu")
+    check(tmp_path, "python-cpu")

@@ -11,7 +11,7 @@ import pytest
 from embedtune.core.errors import InputError
 from embedtune.serve.release.record import Release
 from embedtune.serve.triton.installation import Installation, find_installation
-from embedtune.serve.triton.server import Ports, TritonServer, server_command, server_environment
+from embedtune.serve.triton.server import Ports, TritonServer, require_runnable, server_command, server_environment
 from tests.support.serving_world import release_record
 
 PORTS = Ports(18000, 18001, 18002, "127.0.0.2", "0.0.0.0", "127.0.0.3")
@@ -32,17 +32,16 @@ def installed(tmp_path: Path) -> Callable[..., Installation]:
 
 
 def a_release(path: Path, target: str = "python-cpu", **more: Any) -> Release:
-    record = release_record(path / "none", target=target, **more)
-    return Release(path, record.model_copy(update={"id": "0123456789abcdef"}))
+    return Release(path, release_record(path / "none", target=target, **more))
 
 
 def test_the_command_names_repository_backends_and_ports(
     installed: Callable[..., Installation], tmp_path: Path
 ) -> None:
-    command = server_command(a_release(tmp_path), installed("python"), PORTS, KEY)
+    command = server_command(tmp_path / "models", installed("python"), PORTS, KEY)
     assert command[0] == str(tmp_path / "tritonserver")
     assert set(command[1:]) >= {
-        f"--model-repository={tmp_path}/repository",
+        f"--model-repository={tmp_path}/models",
         f"--backend-directory={tmp_path}/backends",
         "--http-address=127.0.0.2",
         "--http-port=18000",
@@ -50,15 +49,13 @@ def test_the_command_names_repository_backends_and_ports(
         "--grpc-port=18001",
         "--metrics-address=127.0.0.3",
         "--metrics-port=18002",
-        "--model-control-mode=none",
+        "--model-control-mode=explicit",
     }
     assert not [option for option in command if "cache" in option]
 
 
-def test_a_release_with_a_response_cache_gets_its_memory(
-    installed: Callable[..., Installation], tmp_path: Path
-) -> None:
-    command = server_command(a_release(tmp_path, response_cache_mb=3), installed("python"), PORTS, KEY)
+def test_a_response_cache_gets_its_memory(installed: Callable[..., Installation], tmp_path: Path) -> None:
+    command = server_command(tmp_path, installed("python"), PORTS, KEY, cache_mb=3)
     assert f"--cache-directory={tmp_path}/caches" in command
     assert "--cache-config=local,size=3145728" in command
 
@@ -79,7 +76,7 @@ def test_a_release_for_another_kind_of_server_is_refused(
     missing: str,
 ) -> None:
     with pytest.raises(InputError, match=f"is for target {target}") as error:
-        server_command(a_release(tmp_path, target), installed(*backends), PORTS, KEY)
+        require_runnable(a_release(tmp_path, target), installed(*backends))
     assert error.value.got == f"{tmp_path}/tritonserver without {missing}"
 
 
@@ -101,17 +98,15 @@ def test_credentials_do_not_reach_triton(installed: Callable[..., Installation])
 
 def test_a_server_that_ends_reports_the_reason(installed: Callable[..., Installation], tmp_path: Path) -> None:
     script = 'echo "I fine"; echo "E0101 model_lifecycle.cc: failed to load model"; exit 1'
-    server = TritonServer(a_release(tmp_path), installed("python", script=script), Ports(http=1), tmp_path / "log")
-    with pytest.raises(InputError, match="did not start with release 0123456789abcdef") as error:
+    server = TritonServer(tmp_path, installed("python", script=script), Ports(http=1), tmp_path / "log")
+    with pytest.raises(InputError, match="Triton did not start") as error:
         server.start(20)
     assert error.value.got == "E0101 model_lifecycle.cc: failed to load model"
     assert not server.running()
 
 
 def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installation], tmp_path: Path) -> None:
-    server = TritonServer(
-        a_release(tmp_path), installed("python", script="exec sleep 60"), Ports(http=1), tmp_path / "log"
-    )
+    server = TritonServer(tmp_path, installed("python", script="exec sleep 60"), Ports(http=1), tmp_path / "log")
     with pytest.raises(InputError, match="did not start"):
         server.start(0.3)
     assert not server.running()
@@ -131,7 +126,7 @@ def test_readiness_is_checked_at_the_address_where_it_listens(
         port = listening.server_address[1]
         for address, ready in (("127.0.0.2", True), ("127.0.0.1", False)):
             where = Ports(http=port, http_address=address)
-            assert TritonServer(a_release(tmp_path), installation, where, None).ready() is ready
+            assert TritonServer(tmp_path, installation, where, None).ready() is ready
         listening.shutdown()
 
 

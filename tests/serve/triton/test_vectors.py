@@ -17,7 +17,6 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import TritonEncoder
 from embedtune.core.progress import SilentProgress
 from embedtune.serve.release.build import build_release
-from embedtune.serve.release.record import read_release
 from embedtune.serve.triton.installation import Installation
 from tests.support.architectures import ARCHITECTURES
 from tests.support.tiny_engine import make_tiny_engine
@@ -67,9 +66,9 @@ def test_a_bidirectional_decoder_with_dense_layers_is_served_with_its_own_vector
 
 
 def test_the_vector_of_every_reference_text_equals_the_trained_one(triton: Triton) -> None:
-    release = read_release(triton.release)
+    release = triton.release
     served = TritonEncoder(f"127.0.0.1:{triton.grpc_port}", release.contract, release.model_name)
-    table = pq.read_table(triton.release / "reference.parquet").to_pylist()
+    table = pq.read_table(release.path / "reference.parquet").to_pylist()
     for kind, encode in (("query", served.encode_queries), ("passage", served.encode_passages)):
         wanted = [row for row in table if row["kind"] == kind]
         got = encode([row["text"] for row in wanted], SilentProgress())
@@ -112,11 +111,11 @@ def test_concurrent_requests_of_different_lengths_share_batches(
     texts = [" ".join(["press kiln drum"] * (1 + number % 20)) + f" {number}" for number in range(200)]
     alone = np.concatenate([embed(client, texts[start : start + 25]) for start in range(0, 200, 25)])
     names = ("nv_inference_count", "nv_inference_exec_count")
-    before = [metric(triton.metrics_port, name) for name in names]
+    before = [metric(triton.metrics_port, name, triton.model) for name in names]
     with ThreadPoolExecutor(32) as pool:
         together = np.concatenate(list(pool.map(lambda text: embed(client, [text]), texts)))
     inferences, executions = (
-        metric(triton.metrics_port, name) - old for name, old in zip(names, before, strict=True)
+        metric(triton.metrics_port, name, triton.model) - old for name, old in zip(names, before, strict=True)
     )
     assert inferences == 200
     assert executions < 150

@@ -1,4 +1,4 @@
-"""Triton on this machine: one per port, started in the background; a switch restarts it with another release."""
+"""The replica on this machine: one Triton per port, which stays in the background and follows one store."""
 
 import fcntl
 import os
@@ -6,111 +6,95 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
-from embedtune.core.errors import ArtifactError, GateError, InputError
+from embedtune.core.errors import ArtifactError, ConfigError, GateError, InputError
 from embedtune.core.records.base import JsonRecord, read_record, write_record
-from embedtune.serve.release.record import Release
+from embedtune.serve.triton.installation import CACHE, local_folder
 from embedtune.serve.triton.server import is_ready
 
-# Next to the server's virtual environment: ports belong to the machine.
-STATE = Path.home() / ".cache" / "embedtune" / "local"
-STOP_S = 30.0
+STOP_S = 45.0
 POLL_S = 0.2
 
 
 class LocalState(JsonRecord):
-    """The release that the Triton on one port serves; valid as long as its process holds the lock file.
+    """The replica on one port; valid as long as its process holds the lock file.
 
     Attributes:
-        release: Id of the release.
         pid: The process, which leads its process group.
-        path: Directory of the release.
+        store: The release store that it follows.
     """
 
-    NAME: ClassVar[str] = "local_triton"
+    NAME: ClassVar[str] = "local_replica"
     VERSION: ClassVar[int] = 1
     REMAKE: ClassVar[str] = "embedtune deploy"
 
-    release: str
     pid: int
-    path: str
+    store: str
 
 
 @dataclass(frozen=True)
-class LocalTriton:
-    """The Triton that listens on one port of this machine.
+class LocalReplica:
+    """The replica whose Triton listens on one port of this machine.
 
     Args:
         port: HTTP; gRPC and metrics use the next two.
-        path_of: Returns the directory of an earlier release, given its id.
         timeout_s: Seconds that startup may take.
-        state: Folder for the lock file, the log and the state file of each port.
+        state: Folder for its files; the folder of the replica itself is in it.
     """
 
     port: int
-    path_of: Callable[[str], Path]
     timeout_s: float
-    state: Path = STATE
+    state: Path = CACHE / "local"
 
-    def current(self) -> str | None:
-        """Return the id of the release that is running, or None.
+    def follows(self) -> str | None:
+        """Return the store that the running replica follows, or None if none is running.
 
         Raises:
             ArtifactError: One is running, but its state file is unreadable.
         """
-        return self._read_state().release if self._running() else None
+        return self._read_state().store if self._running() else None
 
-    def switch(self, release: Release) -> None:
-        """Stop what is running and start another release.
+    def ensure(self, store: str, environment: Mapping[str, str], options: tuple[str, ...] = ()) -> None:
+        """Start a replica that follows a store, unless one is running.
+
+        Args:
+            store: Address of the store.
+            environment: The variables by which the replica finds the store.
+            options: More options of `python -m embedtune.serve.pod`.
 
         Raises:
-            GateError: It does not become ready.
+            ConfigError: One is running that follows another store.
+            GateError: It does not start.
             InputError: Something else is listening on the port.
             ArtifactError: What is running has an unreadable state file.
         """
-        self._start(release.id, release.path)
-
-    def restore(self, name: str) -> None:
-        """Start an earlier release again; raises what `switch` raises."""
-        self._start(name, self.path_of(name))
-
-    def withdraw(self) -> None:
-        """Stop it."""
-        self.stop()
-
-    def _start(self, name: str, path: Path) -> None:
-        path = path.resolve()  # the state file is also read from other working directories
-        self.stop()
+        followed = self.follows()
+        if followed == store:
+            return
+        if followed is not None:
+            raise ConfigError(
+                f"the Triton on port {self.port} serves the releases of another store",
+                got=followed,
+                expected=store,
+                fix="stop it with `embedtune release stop`, or set deploy.port",
+            )
         self.state.mkdir(parents=True, exist_ok=True)
-        with self._file("lock").open("w") as lock, ExitStack() as stack:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._file("lock").open("w") as lock:
+            if not _try(lock):
                 raise InputError(
                     "another process is starting a Triton on this machine",
                     fix="wait for it to finish, then run the command again",
-                ) from None
-            log = stack.enter_context(self._file("log").open("wb"))  # not before: it may belong to another process
+                )
             if is_ready(self.port):
                 raise InputError(
                     f"something else is listening on port {self.port}", fix="stop that process, or set deploy.port"
                 )
-            self._file("json").unlink(missing_ok=True)  # it describes a process that has exited
-            process = subprocess.Popen(  # noqa: S603 - it runs embedtune itself
-                _command(path, self.port),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(lock.fileno(),),  # the server holds the lock as long as it runs
-            )
-            write_record(self._file("json"), LocalState(release=name, pid=process.pid, path=str(path)))
-            self._wait(process, name)
+            self._start(lock, store, environment, options)
 
     def stop(self) -> None:
         """Stop what is running, if anything is.
@@ -132,7 +116,19 @@ class LocalTriton:
                 )
             time.sleep(POLL_S)
 
-    def _wait(self, process: subprocess.Popen[bytes], name: str) -> None:
+    def _start(self, lock: IO[str], store: str, environment: Mapping[str, str], options: tuple[str, ...]) -> None:
+        self._file("json").unlink(missing_ok=True)  # it describes a process that has exited
+        with self._file("log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - it runs embedtune itself
+                [*self._command(), *options],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),),  # it holds the lock as long as it runs
+            )
+        write_record(self._file("json"), LocalState(pid=process.pid, store=store))
         deadline = time.monotonic() + self.timeout_s
         while not is_ready(self.port):
             ended = process.poll() is not None
@@ -142,11 +138,17 @@ class LocalTriton:
                     process.wait()
                 tail = self._file("log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise GateError(
-                    f"Triton did not start with release {name}",
+                    "Triton did not start",
                     got="\n".join(tail) or ("it exited" if ended else f"not ready after {self.timeout_s:.0f} s"),
                     fix=f"the complete log is in {self._file('log')}",
                 )
             time.sleep(POLL_S)
+
+    def _command(self) -> list[str]:
+        ports = {"--http-port": self.port, "--grpc-port": self.port + 1, "--metrics-port": self.port + 2}
+        options = [text for name, value in ports.items() for text in (name, str(value))]
+        folder = self.state / local_folder(self.port).name
+        return [sys.executable, "-m", "embedtune.serve.pod", str(folder), *options]
 
     def _running(self) -> bool:
         if not self._file("lock").is_file():
@@ -159,7 +161,7 @@ class LocalTriton:
             return read_record(self._file("json"), LocalState)
         except ArtifactError as error:
             raise ArtifactError(
-                f"Triton is running on this machine, but it is not known which release it serves: {error.what}",
+                f"Triton is running on this machine, but it is not known which store it follows: {error.what}",
                 got=error.got,
                 expected=error.expected,
                 fix=f"stop it (fuser -k {self._file('lock')}), then run `{LocalState.REMAKE}` again",
@@ -175,9 +177,3 @@ def _try(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _command(path: Path, port: int) -> list[str]:
-    ports = {"--http-port": port, "--grpc-port": port + 1, "--metrics-port": port + 2}
-    options = [text for name, value in ports.items() for text in (name, str(value))]
-    return [sys.executable, "-m", "embedtune", "serve", str(path), *options]

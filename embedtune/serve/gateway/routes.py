@@ -1,0 +1,108 @@
+"""Which release answers a request: the names that clients may send, and what the replica serves."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.release.record import short
+from embedtune.serve.replica.serving import Serving, ServingReader, silent
+
+InputType = Literal["query", "passage"]
+INPUT_TYPES: tuple[InputType, ...] = ("query", "passage")
+CANDIDATE = "candidate"
+SHORTEST = 8  # characters of an id that name a release
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a request goes; one request has one route, so that its answer comes from one release.
+
+    Args:
+        release: The release that answers.
+        model: Its endpoint model in Triton.
+        name: The model name that the answer carries; sent again, it pins this release.
+        input_type: Whether the model name says that the texts are queries or passages.
+    """
+
+    release: str
+    model: str
+    name: str
+    input_type: InputType | None
+
+
+class Routes:
+    """The releases behind a gateway.
+
+    Args:
+        reader: What the replica serves.
+        model: The model name that clients know.
+    """
+
+    def __init__(self, reader: ServingReader, model: str) -> None:
+        self._reader = reader
+        self.model = model
+
+    def find(self, name: str) -> Route:
+        """Return the route of a request.
+
+        Args:
+            name: NAME, NAME-query or NAME-passage, optionally followed by @ID or @candidate.
+
+        Raises:
+            RefusedError: There is no such model, the pinned release is gone, or none may answer now.
+        """
+        plain, _, pin = name.partition("@")
+        if plain not in self._plain_names() or ("@" in name and not pin):
+            raise self._unknown(f"there is no model {name[:80]!a}")
+        serving, now = self._reader.read(), self._reader.now()
+        release = _pinned(serving, pin) if pin else serving.live_at(now)
+        if release is None or silent(serving, now):
+            if pin and not silent(serving, now):
+                raise self._unknown(f"release {pin[:80]!a} is not loaded")
+            raise RefusedError(503, _reason(serving, now), code="unavailable", retry=True)
+        kind = plain[len(self.model) + 1 :]
+        return Route(
+            release,
+            str(serving.model_of(release)),
+            f"{plain}@{short(release)}",
+            next((entry for entry in INPUT_TYPES if entry == kind), None),
+        )
+
+    def names(self) -> list[str]:
+        """Return the names that clients may send now, without those that pin a release for queries or passages."""
+        serving = self._reader.read()
+        pins = [short(entry.id) for entry in serving.proven]
+        if serving.candidate is not None and serving.model_of(serving.candidate):
+            pins.append(CANDIDATE)
+        return [*self._plain_names(), *(f"{self.model}@{pin}" for pin in pins)]
+
+    def require(self, name: str) -> None:
+        """Refuse a model name that is not served now; raises what `find` raises, but not that none may answer."""
+        try:
+            self.find(name)
+        except RefusedError as error:
+            if error.status == 404:
+                raise
+
+    def _plain_names(self) -> list[str]:
+        return [self.model, *(f"{self.model}-{kind}" for kind in INPUT_TYPES)]
+
+    def _unknown(self, what: str) -> RefusedError:
+        served = f"{what}; this gateway serves {', '.join(self.names())}"
+        return RefusedError(404, served, code="model_not_found", param="model")
+
+
+def _pinned(serving: Serving, pin: str) -> str | None:
+    """Return the release that a pin means, if it may answer."""
+    if pin == CANDIDATE:
+        return serving.candidate if serving.candidate and serving.model_of(serving.candidate) else None
+    found = [entry.id for entry in serving.proven if entry.id.startswith(pin)] if len(pin) >= SHORTEST else []
+    return found[0] if len(found) == 1 else None
+
+
+def _reason(serving: Serving, now: float) -> str:
+    if silent(serving, now):
+        return "the server does not report what it serves"
+    if serving.live is None:
+        return f"no release is live: {serving.doing or 'waiting for the first one'}"
+    return f"the live release is not ready on this replica: {serving.doing or 'a switch is in progress'}"

@@ -1,0 +1,77 @@
+"""The model that clients of Triton's own ports ask: it passes each request on to the release that is live.
+
+Like triton_model.py it is copied into a model repository, and imports only Triton's module (untyped, hence `Any`).
+It applies the rules of `embedtune.serve.replica.serving`, whose file it reads without pydantic.
+"""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+INPUTS, OUTPUTS = ("TEXT", "INPUT_TYPE", "DIMENSIONS"), ("EMBEDDING", "TOKENS")
+SILENT_S = 30.0  # see embedtune.serve.replica.serving
+
+
+def live_model(serving: dict[str, Any], now: float) -> str | None:
+    """Return the endpoint model of the release that is live, or None if none may answer.
+
+    Args:
+        serving: The content of the file.
+        now: The time, by the monotonic clock.
+    """
+    fence, switch = serving["fence_at"], serving["switch_at"]
+    if now > serving["written"] + SILENT_S or (fence is not None and now > fence):
+        return None
+    name = serving["next"] if switch is not None and now >= switch else serving["live"]
+    return next((entry["model"] for entry in serving["proven"] if entry["id"] == name), None)
+
+
+class TritonPythonModel:
+    """The class that Triton calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read where the file is."""
+        self.file = Path(json.loads(args["model_config"])["parameters"]["serving"]["string_value"])
+        self.seen: tuple[int, int] | None = None
+        self.serving: dict[str, Any] = {}
+
+    async def execute(self, requests: list[Any]) -> list[Any]:
+        """Pass on the requests of one batch, each by itself: the endpoint model merges them again."""
+        model = live_model(self._read(), time.monotonic())
+        return list(await asyncio.gather(*(self._pass_on(request, model) for request in requests)))
+
+    def _read(self) -> dict[str, Any]:
+        found = self.file.stat()
+        mark = (found.st_ino, found.st_mtime_ns)
+        if mark != self.seen:
+            self.serving, self.seen = json.loads(self.file.read_bytes()), mark
+        return self.serving
+
+    async def _pass_on(self, request: Any, model: str | None) -> Any:
+        if model is None:
+            error = pb_utils.TritonError("no release is live", pb_utils.TritonError.UNAVAILABLE)
+            return pb_utils.InferenceResponse(error=error)
+        tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in INPUTS]
+        response = await pb_utils.InferenceRequest(
+            model_name=model,
+            requested_output_names=list(OUTPUTS),
+            inputs=[tensor for tensor in tensors if tensor is not None],
+            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+        ).async_exec()
+        if response.has_error():
+            return pb_utils.InferenceResponse(error=_same(response.error().message()))
+        return pb_utils.InferenceResponse([pb_utils.get_output_tensor_by_name(response, name) for name in OUTPUTS])
+
+
+def _same(message: str) -> Any:
+    """Return an error with the status that the endpoint model gave it, which a passed on error has lost."""
+    statuses = {
+        "INVALID: ": pb_utils.TritonError.INVALID_ARG,
+        "maximum queue size": pb_utils.TritonError.UNAVAILABLE,
+    }
+    status = next((status for part, status in statuses.items() if part in message), pb_utils.TritonError.INTERNAL)
+    return pb_utils.TritonError(message, status)

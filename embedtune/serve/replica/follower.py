@@ -1,0 +1,226 @@
+"""Follows the pointer of a release store: decides what is loaded, and tells gateways and others what may answer.
+
+Two threads share it. One polls the pointer and reports, several times a second while a switch may come; the other
+does the slow work, one step at a time.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedtune.core.errors import EmbedtuneError, GateError
+from embedtune.serve.release.record import short
+from embedtune.serve.replica.loader import Loaded, Loader
+from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
+from embedtune.serve.store.objects import Objects
+from embedtune.serve.store.pointer import FENCE_S, POINTER, answering, parse_pointer, switching, wanted
+from embedtune.serve.store.records import Pointer, ReplicaRecord
+from embedtune.serve.store.replicas import BEAT_S, remove_replica, write_replica
+
+log = logging.getLogger(__name__)
+AGAIN_S = 10.0  # until a release that is needed now and failed is tried again
+
+
+@dataclass
+class State:
+    """What the two threads of a follower know; guarded by its lock.
+
+    Attributes:
+        pointer: As last read; None: not yet.
+        read_at: When, by the monotonic clock.
+        ahead: How far the store's clock is ahead of the monotonic one, in seconds; 0 until a pointer was read.
+        loaded: The releases that are loaded and proven, by id.
+        failed: Why a release could not be loaded, and when it may be tried again.
+        failed_token: The attempt of the candidate that failed.
+        doing: What the worker does.
+        progress: Steps that it has done.
+    """
+
+    pointer: Pointer | None = None
+    read_at: float = 0.0
+    ahead: float = 0.0
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    failed: dict[str, tuple[EmbedtuneError, float]] = field(default_factory=dict)
+    failed_token: str | None = None
+    doing: str = ""
+    progress: int = 0
+
+
+class Follower:
+    """Follows a pointer for one running Triton.
+
+    Args:
+        objects: The store that holds the pointer.
+        loader: Loads releases into that Triton.
+        folder: Folder for the file that gateways read.
+        name: Name of this replica.
+    """
+
+    def __init__(self, objects: Objects, loader: Loader, folder: Path, name: str) -> None:
+        self.name = name
+        self._objects = objects
+        self._loader = loader
+        self._file = folder / SERVING_FILE
+        self._instance = secrets.token_hex(8)
+        self._state = State()
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._told: ReplicaRecord | None = None
+        self._told_at = 0.0
+        write_serving(self._file, Serving(written=time.monotonic(), doing="the server has just started"))
+
+    def poll(self) -> None:
+        """Read the pointer and report; a store that does not answer leaves everything as it is."""
+        started = time.monotonic()
+        try:
+            found = self._objects.read(POINTER)
+            pointer = parse_pointer(self._objects, found)
+        except EmbedtuneError as error:
+            log.warning("the pointer cannot be read: %s", error)
+        else:
+            with self._lock:
+                self._state.pointer, self._state.read_at = pointer, started
+                if found is not None:
+                    # HTTP cuts off fractions of a second: the largest difference seen is the closest.
+                    ahead = found.now - time.monotonic()
+                    self._state.ahead = max(self._state.ahead or ahead, ahead)
+        self.report()
+
+    def report(self) -> None:
+        """Tell gateways what may answer, and the store, if there is something to tell."""
+        serving, record = self._describe()
+        write_serving(self._file, serving)
+        news = self._told is None or record.model_copy(update={"beats": self._told.beats}) != self._told
+        if news or time.monotonic() - self._told_at >= BEAT_S:
+            try:
+                write_replica(self._objects, self.name, record)
+            except EmbedtuneError as error:
+                log.warning("the store does not know the state of this replica: %s", error)
+                return
+            self._told, self._told_at = record, time.monotonic()
+
+    def wait(self, idle_s: float, busy_s: float) -> None:
+        """Wait until the pointer should be read again, or the worker has news.
+
+        Args:
+            idle_s: Seconds between two readings.
+            busy_s: The same while a switch may come at any moment.
+        """
+        with self._lock:
+            pointer = self._state.pointer
+            busy = pointer is not None and switching(pointer, self._store_time())
+        self._changed.wait(busy_s if busy else min(idle_s, BEAT_S))
+        self._changed.clear()
+
+    def step(self) -> bool:
+        """Unload what is not wanted, or load what is; return whether there was anything to do."""
+        with self._lock:
+            pointer, now = self._state.pointer, time.monotonic()
+            if pointer is None:
+                return False
+            names = wanted(pointer, self._store_time())
+            surplus = [self._state.loaded[name] for name in self._state.loaded if name not in names]
+            for loaded in surplus:
+                del self._state.loaded[loaded.release.id]
+            missing = [name for name in names if name not in self._state.loaded and self._may_try(name, now)]
+            token = pointer.candidate.token if pointer.candidate else None
+            others = list(self._state.loaded.values())
+            exposed = next((loaded for loaded in others if loaded.release.id == pointer.live), None)
+        if surplus:
+            self.report()  # gateways stop sending requests first
+            time.sleep(0.2)
+            for loaded in surplus:
+                self._loader.unload(loaded)
+            self._tell("")
+            return True
+        if exposed:
+            self._loader.expose(exposed, self._file)
+        if not missing:
+            return False
+        self._load(missing[0], others, token)
+        return True
+
+    def close(self) -> None:
+        """Say that this replica ends in good order."""
+        try:
+            remove_replica(self._objects, self.name)
+        except EmbedtuneError as error:
+            log.warning("the store does not know that this replica has ended: %s", error)
+
+    def _load(self, name: str, others: list[Loaded], token: str | None) -> None:
+        with self._lock:
+            self._state.failed.pop(name, None)
+        try:
+            loaded = self._loader.load(name, others, self._tell)
+            if not others:  # before it is live, so that clients of Triton's own ports need not wait for it then
+                self._loader.expose(loaded, self._file)
+        except Exception as caught:  # whatever it is, whoever deploys must hear of it
+            error = (
+                caught if isinstance(caught, EmbedtuneError) else GateError(f"a bug or a full disk: {caught!r}")
+            )
+            log.error("release %s cannot answer: %s", short(name), error, exc_info=error is not caught)
+            with self._lock:
+                self._state.failed[name] = (error, time.monotonic() + AGAIN_S)
+                if self._is_candidate(name):
+                    self._state.failed_token = token
+        else:
+            with self._lock:
+                self._state.loaded[name] = loaded
+        self._tell("")
+
+    def _tell(self, doing: str) -> None:
+        with self._lock:
+            self._state.doing, self._state.progress = doing, self._state.progress + 1
+        self._changed.set()
+
+    def _may_try(self, name: str, now: float) -> bool:
+        """Return whether a release may be loaded: a candidate is tried once in each attempt."""
+        candidate = self._state.pointer.candidate if self._state.pointer else None
+        if candidate and candidate.id == name:
+            return candidate.token != self._state.failed_token
+        return name not in self._state.failed or now >= self._state.failed[name][1]
+
+    def _is_candidate(self, name: str) -> bool:
+        candidate = self._state.pointer.candidate if self._state.pointer else None
+        return candidate is not None and candidate.id == name
+
+    def _store_time(self) -> float:
+        return time.monotonic() + self._state.ahead
+
+    def _describe(self) -> tuple[Serving, ReplicaRecord]:
+        with self._lock:
+            state, now = self._state, time.monotonic()
+            pointer = state.pointer or Pointer()
+            store_now, candidate = self._store_time(), pointer.candidate
+            live = answering(pointer, store_now)
+            later = store_now < pointer.switch_at
+            errors = [str(state.failed[name][0]) for name in wanted(pointer, store_now) if name in state.failed]
+            doing = state.doing or (errors[0] if errors else "")
+            serving = Serving(
+                written=now,
+                proven=tuple(ProvenRelease(id=name, model=found.model) for name, found in state.loaded.items()),
+                live=live,
+                next=pointer.live if later else None,
+                switch_at=pointer.switch_at - state.ahead if later else None,
+                fence_at=state.read_at + FENCE_S if switching(pointer, store_now) else None,
+                candidate=candidate.id if candidate else None,
+                doing=doing,
+            )
+            proven = candidate is not None and candidate.id in state.loaded
+            if candidate and candidate.token == state.failed_token and candidate.id in state.failed:
+                errors.insert(0, str(state.failed[candidate.id][0]))
+            record = ReplicaRecord(
+                instance=self._instance,
+                beats=self._told.beats + 1 if self._told else 0,
+                doing=doing,
+                progress=state.progress,
+                proven={name: found.drift for name, found in state.loaded.items()},
+                live=live if live in state.loaded else None,
+                token=candidate.token if candidate and proven else None,
+                failed=state.failed_token,
+                error=errors[0] if errors else None,
+            )
+        return serving, record

@@ -1,0 +1,118 @@
+"""What a replica answers with: a file that its follower keeps current, and that gateways on the same machine read.
+
+Times in it are those of this machine's monotonic clock, which its containers share.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from embedtune.core.records.base import JsonRecord, Part, read_record, render_record
+
+SERVING_FILE = "serving.json"
+# A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py,
+# after
+# which a deployment no longer waits for it.
+SILENT_S = 30.0
+
+
+class ProvenRelease(Part):
+    """A release that this Triton has loaded and proven.
+
+    Attributes:
+        id: The release.
+        model: Its endpoint model in Triton. Each load makes a new name, so that a name never means another one.
+    """
+
+    id: str
+    model: str
+
+
+class Serving(JsonRecord):
+    """What a replica answers with.
+
+    Attributes:
+        written: When this was written.
+        proven: The releases that may answer.
+        live: The release that answers requests that pin none; None: none does.
+        next: The release that does so from `switch_at` on; None: no switch is known.
+        switch_at: The moment of the switch.
+        fence_at: From then on nothing but a newer file may be trusted; None: no switch can come.
+        candidate: The release that is to be live next.
+        doing: Why nothing answers, for people.
+    """
+
+    NAME: ClassVar[str] = "serving"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune serve"
+
+    written: float
+    proven: tuple[ProvenRelease, ...] = ()
+    live: str | None = None
+    next: str | None = None
+    switch_at: float | None = None
+    fence_at: float | None = None
+    candidate: str | None = None
+    doing: str = ""
+
+    def model_of(self, name: str) -> str | None:
+        """Return the endpoint model of a release, or None if it may not answer."""
+        return next((entry.model for entry in self.proven if entry.id == name), None)
+
+    def live_at(self, now: float) -> str | None:
+        """Return the release that answers requests that pin none; None: whoever asks has to try again later.
+
+        Args:
+            now: The time, by the monotonic clock.
+        """
+        if now > self.written + SILENT_S or (self.fence_at is not None and now > self.fence_at):
+            return None
+        name = self.next if self.switch_at is not None and now >= self.switch_at else self.live
+        return name if name is not None and self.model_of(name) else None
+
+
+def write_serving(file: Path, serving: Serving) -> None:
+    """Replace the file at once, so that no reader sees half of it."""
+    draft = file.with_name(f".{file.name}.draft")
+    draft.write_text(render_record(serving))
+    draft.replace(file)
+
+
+class ServingReader:
+    """Reads the file again whenever it was replaced.
+
+    Args:
+        file: The file.
+        clock: The monotonic clock.
+    """
+
+    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = file
+        self._clock = clock
+        self._seen: tuple[int, int] | None = None
+        self._serving = Serving(written=0.0)
+
+    def now(self) -> float:
+        """Return the time by which the file counts."""
+        return self._clock()
+
+    def read(self) -> Serving:
+        """Return what the replica answers with; nothing while there is no file.
+
+        Raises:
+            ArtifactError: It was written by a different version of embedtune.
+        """
+        try:
+            found = self._file.stat()
+        except OSError:
+            return Serving(written=self._clock(), doing="the server has not started yet")
+        mark = (found.st_ino, found.st_mtime_ns)
+        if mark != self._seen:
+            self._serving, self._seen = read_record(self._file, Serving), mark
+        return self._serving
+
+
+def silent(serving: Serving, now: float) -> bool:
+    """Return whether the follower that wrote this has stopped."""
+    return now > serving.written + SILENT_S
