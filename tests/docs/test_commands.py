@@ -88,6 +88,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     'eval "$(_EMBEDTUNE_COMPLETE=': Run(print_completion),
     "_EMBEDTUNE_COMPLETE=": Run(print_completion),
     "embedtune init": Run(run_in_a_folder),
+    "embedtune config show": Run(run_in_a_folder),
     "embedtune run": Covered("tests/e2e/test_interrupted_run.py", "run"),
     "embedtune demo": NotRun("takes a quarter of an hour; the figures in the README come from it"),
     "embedtune estimate": Covered("tests/cli/test_cli.py", "estimate"),

@@ -31,6 +31,16 @@ class Metrics:
             "Number of requests being answered now.",
             registry=self._registry,
         )
+        self.pending_tokens = Gauge(
+            "embedtune_gateway_pending_tokens",
+            "Number of tokens, estimated, that wait or are being embedded now.",
+            registry=self._registry,
+        )
+        self.rate = Gauge(
+            "embedtune_gateway_tokens_per_second",
+            "Tokens per second that the model reads under load, as measured.",
+            registry=self._registry,
+        )
         self.texts = Counter(
             "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
         )
@@ -54,18 +64,8 @@ class Metrics:
         Args:
             turns: Whose turn it is.
         """
-        pending = Gauge(
-            "embedtune_gateway_tokens_pending",
-            "About how many tokens are waiting or being embedded.",
-            registry=self._registry,
-        )
-        pending.set_function(lambda: turns.pending_tokens)
-        rate = Gauge(
-            "embedtune_gateway_tokens_per_second",
-            "Tokens per second that the model reads under load, as measured.",
-            registry=self._registry,
-        )
-        rate.set_function(lambda: turns.rate.tokens_per_s)
+        self.pending_tokens.set_function(lambda: turns.pending_tokens)
+        self.rate.set_function(lambda: turns.rate.tokens_per_s)
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""
