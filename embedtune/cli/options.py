@@ -160,14 +160,20 @@ def build_config(options: Options, environment: Mapping[str, str]) -> Config:
             "a configuration file has its own contract",
             got="--base and --config",
             expected="--base with --preset",
-            fix=f"write a file for this base model: embedtune init FILE --base {base}",
+            fix=f"write a file for this base model: embedtune init DOCS --base {base}",
         )
+    source, overrides = config_source(options)
+    return apply_environment(load_config(source, overrides), environment)
+
+
+def config_source(options: Options) -> tuple[str, list[str]]:
+    """Return the preset or file that the options of a command name, and the changes to it."""
+    base = options.get("base")
     overrides = list(options.get("overrides") or ())
     overrides += [f"ingest.limit={options['limit']}"] if options.get("limit") else []
     overrides += [f"evaluate.decide_on={options['decide_on']}"] if options.get("decide_on") else []
     source = str(options.get("preset") or options.get("config_file") or DEFAULT_PRESET)
-    source = f"{source}+{base}" if base else source
-    return apply_environment(load_config(source, overrides), environment)
+    return (f"{source}+{base}" if base else source), overrides
 
 
 def build_job(

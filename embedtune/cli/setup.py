@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,22 @@ from embedtune.cli.options import (
     output_options,
     work_option,
 )
-from embedtune.cli.reporting import out, reporting, show
+from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.config.load import load_config, preset_text
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_of
 
 
 @click.command(
-    epilog=examples("embedtune init", "embedtune init mine.yaml --base OWNER/NAME --revision COMMIT"),
+    epilog=examples(
+        "embedtune init docs --llm-url http://127.0.0.1:8080/v1 --llm-model NAME",
+        "embedtune init docs --base gte-small --output mine.yaml",
+    ),
 )
-@click.argument("path", type=FILE, default="embedtune.yaml")
+@click.argument("docs", required=False)
+@click.option(
+    "--output", type=FILE, default="embedtune.yaml", show_default=True, help="File to write; it must not exist."
+)
 @click.option(
     "--preset", type=PRESET, default="minilm", show_default=True, help="Shipped configuration to start from."
 )
@@ -42,16 +48,59 @@ from embedtune.core.secrets import secrets_of
     "package:NAME, whose contract is written from its own files.",
 )
 @click.option("--revision", metavar="COMMIT", help="Commit of the hub repository that --base names.")
-def init(path: Path, preset: str, base: str | None, revision: str | None) -> None:
+@click.option("--llm-url", metavar="URL", help="OpenAI-compatible LLM endpoint, usually ending in /v1.")
+@click.option("--llm-model", metavar="NAME", help="Name of the model there.")
+@click.option(
+    "--api-key-env",
+    metavar="VARIABLE",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    help="Environment variable that holds the key of the LLM endpoint.",
+)
+@click.option("--domain", metavar="TEXT", help="What the documents are, for the LLM.")
+def init(
+    docs: str | None, output: Path, preset: str, base: str | None, revision: str | None, **given: Any
+) -> None:
     """Write a commented configuration file.
 
-    Edit the file at PATH (default: embedtune.yaml), then pass it to the other commands with --config.
+    It is for the documents in DOCS. On a terminal it asks for what is not given; an empty answer leaves a setting
+    open. It looks at the documents and ends with the command to run next.
     """
-    with reporting(verbose=False):
-        if path.exists():
-            raise ConfigError(f"{path} already exists", fix="choose another name; the file was not changed")
-        path.write_text(preset_text(preset) if base is None else _own_config(preset, base, revision))
-    out.print(f"wrote {path}; next: embedtune run DOCS --config {path}", soft_wrap=True)
+    from embedtune.local.first_config import Answers, look_at, next_steps, with_answers
+
+    with reporting(verbose=False) as progress:
+        if output.exists():
+            raise ConfigError(
+                f"{output} already exists", fix="name another file with --output; nothing was changed"
+            )
+        if docs is not None and Path(docs).suffix in (".yaml", ".yml"):
+            raise ConfigError(
+                "DOCS is the folder of documents", got=docs, fix=f"embedtune init DOCS --output {docs}"
+            )
+        text = preset_text(preset) if base is None else _own_config(preset, base, revision)
+        docs, answers = _asked(docs, Answers(**given)) if sys.stdin.isatty() else (docs, Answers(**given))
+        if docs is not None and not docs.startswith("s3://"):
+            err.print(look_at(Path(docs), progress), soft_wrap=True)
+        output.write_text(with_answers(text, answers), encoding="utf-8")
+    out.print(f"wrote {output}; next:", soft_wrap=True)
+    for step in next_steps(docs, output, answers, os.environ):
+        out.print(f"  {step}", soft_wrap=True, markup=False)
+
+
+def _asked(docs: str | None, given: Any) -> tuple[str | None, Any]:
+    """Ask for what was not given; an empty answer is none."""
+
+    def ask(question: str, known: str | None) -> str | None:
+        return known or click.prompt(question, default="", show_default=False, err=True).strip() or None
+
+    docs = ask("Folder of documents", docs)
+    answers = replace(
+        given,
+        llm_url=ask("LLM endpoint, such as http://127.0.0.1:8080/v1", given.llm_url),
+        llm_model=ask("Name of the model there", given.llm_model),
+        domain=ask("What the documents are, such as 'rental contracts'", given.domain),
+    )
+    return docs, answers
 
 
 def _own_config(preset: str, base: str, revision: str | None) -> str:

@@ -1,5 +1,6 @@
 """Renders results as tables, lines and JSON; the commands print what these functions return."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from embedtune.cli.console import table
 from embedtune.core.artifacts import StageReport
+from embedtune.core.config.origins import DEFAULT
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
@@ -18,6 +20,7 @@ from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.metric_rows import verdict_sentences
 
 if TYPE_CHECKING:
+    from embedtune.core.config.origins import Setting
     from embedtune.core.retrieval.side_by_side import Hit
     from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
@@ -112,6 +115,17 @@ def findings_table(findings: "Sequence[Finding]") -> Table:
         out.add_column(header)
     for finding in findings:
         out.add_row(marks[finding.status], finding.checked, Text(finding.found), Text(finding.fix))
+    return out
+
+
+def settings_table(settings: "Sequence[Setting]") -> Table:
+    """Return the settings of `embedtune config show`."""
+    out = Table(box=None, header_style="bold")
+    for header in ("setting", "value", "from"):
+        out.add_column(header, overflow="fold")
+    for entry in settings:
+        value = Text(json.dumps(entry.value, ensure_ascii=False))
+        out.add_row(entry.key, value, Text(entry.origin, style="dim" if entry.origin == DEFAULT else ""))
     return out
 
 

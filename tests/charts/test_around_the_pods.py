@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from embedtune.serve.pod import open_addresses
-from tests.charts.conftest import Render, containers, environment, find_tool, template
+from tests.charts.conftest import Render, containers, environment, find_tool, pod_spec, template
 
 SELECTOR = {
     "app.kubernetes.io/name": "triton",
@@ -15,6 +15,14 @@ SELECTOR = {
 EVERYTHING = (
     "autoscaling.enabled=true",
     "serviceMonitor.enabled=true",
+    "prometheusRule.enabled=true",
+    "storage.caSecret=ca",
+    "extraVolumes[0].name=mine",
+    "extraVolumes[0].emptyDir.sizeLimit=1Gi",
+    "extraVolumeMounts[0].name=mine",
+    "extraVolumeMounts[0].mountPath=/mine",
+    "extraEnv[0].name=HTTPS_PROXY",
+    "extraEnv[0].value=http://proxy:3128",
     "triton.open={grpc,http}",
     "gateway.apiKeySecret=endpoint",
     "networkPolicy.clients[0].namespaceSelector.matchLabels.team=search",
@@ -67,20 +75,68 @@ def test_only_one_of_autoscaler_and_deployment_sets_the_number_of_pods(render: R
         ("auto", (), "ContainerResource"),
         ("auto", ("custom.metrics.k8s.io/v1beta1",), "Pods"),
         ("cpu", ("custom.metrics.k8s.io/v1beta1",), "ContainerResource"),
-        ("queue", (), "Pods"),
+        ("load", (), "Pods"),
     ],
 )
-def test_the_autoscaler_uses_queue_time_or_if_that_is_unknown_cpu(
+def test_the_autoscaler_uses_the_load_or_if_that_is_unknown_cpu(
     render: Render, metric: str, apis: tuple[str, ...], chosen: str
 ) -> None:
     objects = render("autoscaling.enabled=true", f"autoscaling.metric={metric}", apis=apis)
     (found,) = objects["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert found["type"] == chosen
     if chosen == "Pods":
-        assert found["pods"]["metric"] == {"name": "triton_queue_ms"}
-        assert found["pods"]["target"] == {"type": "AverageValue", "averageValue": "20"}
+        assert found["pods"]["metric"] == {"name": "embedtune_gateway_pending_tokens"}
+        assert found["pods"]["target"] == {"type": "AverageValue", "averageValue": "32768"}
     else:
         assert found["containerResource"]["container"] == "triton"
+
+
+def test_turning_the_autoscaler_on_removes_no_pod(render: Render) -> None:
+    four = ("replicas=4", "autoscaling.enabled=true")
+    assert render(*four)["HorizontalPodAutoscaler"]["spec"]["minReplicas"] == 4
+    assert render(*four, "autoscaling.min=1")["HorizontalPodAutoscaler"]["spec"]["minReplicas"] == 1
+    with pytest.raises(ValueError, match=r"autoscaling\.max: 8 is less than the fewest pods, 9"):
+        render("replicas=9", "autoscaling.enabled=true")
+
+
+def test_keda_scales_on_a_query_that_is_0_and_never_nan_without_load(render: Render) -> None:
+    keda = (
+        "autoscaling.enabled=true",
+        "autoscaling.by=keda",
+        "autoscaling.keda.prometheus=http://prometheus:9090",
+    )
+    objects = render(*keda)
+    assert "HorizontalPodAutoscaler" not in objects
+    spec = objects["ScaledObject"]["spec"]
+    assert spec["scaleTargetRef"] == {"name": "embedtune-triton"}
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 8)
+    (load,) = spec["triggers"]
+    where = '{namespace="serving",service="embedtune-triton"}'
+    assert load["metadata"] == {
+        "serverAddress": "http://prometheus:9090",
+        "query": f"sum(embedtune_gateway_pending_tokens{where}) or vector(0)",
+        "threshold": "32768",
+    }
+    assert "replicas" not in objects["Deployment"]["spec"]
+    woken = render(*keda, "autoscaling.min=0", "autoscaling.keda.wake=rate(asked[1m])")["ScaledObject"]["spec"]
+    assert woken["minReplicaCount"] == 0
+    assert woken["triggers"][1]["metadata"]["query"] == "clamp_max(max(rate(asked[1m])), 1) or vector(0)"
+
+
+@pytest.mark.parametrize("settings", [(), ("autoscaling.by=keda", "autoscaling.keda.prometheus=http://p:9090")])
+def test_scaling_to_zero_needs_something_that_counts_requests_without_pods(
+    render: Render, settings: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"autoscaling\.min: 0 needs"):
+        render("autoscaling.enabled=true", "autoscaling.min=0", *settings)
+
+
+def test_pods_are_spread_over_nodes_and_zones(render: Render) -> None:
+    spread = pod_spec(render("topologySpread=DoNotSchedule"))["topologySpreadConstraints"]
+    assert [item["topologyKey"] for item in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    for item in spread:
+        assert item["whenUnsatisfiable"] == "DoNotSchedule"
+        assert item["labelSelector"]["matchLabels"] == SELECTOR
 
 
 def test_the_disruption_budget_allows_draining_a_node_even_with_one_pod(render: Render) -> None:
@@ -214,6 +270,6 @@ def test_manifests_are_valid_kubernetes(helm: str, settings: tuple[str, ...], fi
     if kubeconform is None:
         pytest.skip("kubeconform is not installed")
     manifests = template(helm, *settings, files=files)
-    command = [kubeconform, "-strict", "-skip", "ServiceMonitor"]
+    command = [kubeconform, "-strict", "-skip", "ServiceMonitor,PrometheusRule"]
     done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -44,6 +44,44 @@ def test_the_replica_gets_the_variables_it_reads(render: Render) -> None:
     assert given["EMBEDTUNE_TARGET"] == "python-cpu"
     assert given["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "access-key"}}
     assert given["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "secret-key"}}
+    token = {"secretKeyRef": {"name": "embedtune-storage", "key": "session-token", "optional": True}}
+    assert given["AWS_SESSION_TOKEN"] == token
+
+
+def test_with_workload_identity_there_are_no_keys(render: Render) -> None:
+    annotation = r"serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::1:role/serving"
+    objects = render("storage.secret=", annotation)
+    assert not [name for name in environment(containers(objects)["triton"]) if name.startswith("AWS_")]
+    account = objects["ServiceAccount"]["metadata"]
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/serving"}
+    assert pod_spec(objects)["serviceAccountName"] == account["name"]
+    own = render("serviceAccount.create=false", "serviceAccount.name=mine")
+    assert "ServiceAccount" not in own
+    assert pod_spec(own)["serviceAccountName"] == "mine"
+
+
+def test_a_private_ca_is_mounted_where_the_store_is_read(render: Render) -> None:
+    objects = render("storage.caSecret=store-ca")
+    download = containers(objects)["triton"]
+    assert environment(download)["AWS_CA_BUNDLE"] == "/etc/embedtune/storage-ca/ca.crt"
+    mount = {"name": "storage-ca", "mountPath": "/etc/embedtune/storage-ca", "readOnly": True}
+    assert mount in download["volumeMounts"]
+    assert {"name": "storage-ca", "secret": {"secretName": "store-ca"}} in pod_spec(objects)["volumes"]
+
+
+def test_extra_variables_and_volumes_reach_every_container(render: Render) -> None:
+    objects = render(
+        "extraEnv[0].name=HTTPS_PROXY",
+        "extraEnv[0].value=http://proxy:3128",
+        "extraVolumes[0].name=mine",
+        "extraVolumes[0].emptyDir.sizeLimit=1Gi",
+        "extraVolumeMounts[0].name=mine",
+        "extraVolumeMounts[0].mountPath=/mine",
+    )
+    assert {"name": "mine", "emptyDir": {"sizeLimit": "1Gi"}} in pod_spec(objects)["volumes"]
+    for item in containers(objects).values():
+        assert environment(item)["HTTPS_PROXY"] == "http://proxy:3128"
+        assert {"name": "mine", "mountPath": "/mine"} in item["volumeMounts"]
 
 
 def test_the_gateway_understands_its_options(render: Render) -> None:

@@ -1,6 +1,8 @@
 """Misspelt or impossible values are refused, and every value has an effect."""
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +27,8 @@ FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # passed 
         ("image.tag=latest", "'not' failed"),
         ("deployers[0].name=a", "additional properties 'deployers' not allowed"),
         ("replicas=two", "got string, want integer"),
+        ("autoscaling.metric=queue", "value must be one of 'auto', 'load', 'cpu'"),
+        ("extraEnv[0].value=x", "missing property 'name'"),
         ("triton.open={metrics}", "value must be one of 'grpc', 'http'"),
     ],
 )
@@ -42,16 +46,30 @@ def test_a_value_without_a_sensible_default_is_required(render: Render, setting:
         render(setting)
 
 
+def test_the_chart_passes_lint_without_any_value(helm: str) -> None:
+    done = subprocess.run([helm, "lint", str(CHART), "--strict"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_schema_knows_every_value(render: Render) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
+        below = schema
+        for name in path:
+            below = below["properties"][name]
+        assert below, path
+
+
 def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, value in values.items():
         below = (*path, name)
-        whole = name in FREE or name == "resources"
+        whole = name in (*FREE, "resources", "labels")
         yield from leaves(value, below) if isinstance(value, dict) and value and not whole else [below]
 
 
 def test_every_value_is_used_by_a_template() -> None:
     templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*") if file.is_file())
-    used = set(re.findall(r"(?:\.Values|\$values)\.([A-Za-z.]+)", templates))
+    used = set(re.findall(r"(?:\.Values|\$values)\.([A-Za-z0-9.]+)", templates))
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert {".".join(path) for path in leaves(values)} - used == set()
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from embedtune.cli import cli
 from embedtune.cli.stages import STAGE_COMMANDS
 from embedtune.cli.views import Summary
-from embedtune.core.config.load import load_config, preset_text
+from embedtune.core.config.load import load_config
 from embedtune.core.progress import rate_text
 from embedtune.core.stage import STAGES
 from tests.support.evaluation_records import make_verdict
@@ -48,22 +48,34 @@ def test_every_stage_has_a_command_with_its_inputs_and_output():
         assert {*stage.inputs, "output", "cache"} <= options
 
 
-def test_init_writes_a_commented_configuration_and_never_overwrites_one(invoke, tmp_path):
-    path = tmp_path / "mine.yaml"
-    assert invoke("init", str(path), "--preset", "minilm").exit_code == 0
-    assert path.read_text() == preset_text("minilm")
-    assert load_config(str(path)) == load_config("minilm")
-    again = invoke("init", str(path))
+def test_init_looks_at_the_documents_and_ends_with_the_next_command(invoke, tmp_path):
+    documents, path = write_documents(tmp_path / "documents"), tmp_path / "mine.yaml"
+    endpoint = ["--llm-url", "http://127.0.0.1:9/v1", "--llm-model", "qwen", "--domain", "machines of a plant"]
+    done = invoke("init", str(documents), "--output", str(path), *endpoint)
+    assert done.exit_code == 0, done.output
+    assert "12 documents: 12 .md" in done.output
+    assert done.output.rstrip().endswith(f"embedtune run {documents} --config {path}")
+    assert load_config(path).generate.domain == "machines of a plant"
+    again = invoke("init", str(documents), "--output", str(path))
     assert again.exit_code == 2 and "already exists" in again.output
+    assert load_config(path).generate.llm.model == "qwen"
+
+
+def test_init_refuses_documents_that_are_not_there_and_writes_nothing(invoke, tmp_path):
+    path = tmp_path / "mine.yaml"
+    assert invoke("init", str(tmp_path / "documents"), "--output", str(path)).exit_code == 2
+    mistaken = invoke("init", str(path))
+    assert mistaken.exit_code == 2 and f"init DOCS --output {path}" in " ".join(mistaken.output.split())
+    assert not path.exists()
 
 
 def test_a_base_goes_with_a_preset_but_not_with_a_file(invoke, tmp_path):
     path = tmp_path / "mine.yaml"
-    assert invoke("init", str(path), "--base", "gte-small", "--revision", "a" * 40).exit_code == 0
+    assert invoke("init", "--output", str(path), "--base", "gte-small", "--revision", "a" * 40).exit_code == 0
     pinned = load_config("minilm+gte-small", [f"contract.revision={'a' * 40}"])
     assert load_config(str(path)) == pinned
     both = invoke("doctor", "--config", str(path), "--base", "gte-small")
-    assert both.exit_code == 2 and "embedtune init FILE --base gte-small" in " ".join(both.output.split())
+    assert both.exit_code == 2 and "embedtune init DOCS --base gte-small" in " ".join(both.output.split())
     unpinned = invoke("ingest", str(tmp_path), "--output", str(tmp_path / "chunks"), "--base", "gte-small")
     assert unpinned.exit_code == 1 and "revision is not pinned" in unpinned.output
 

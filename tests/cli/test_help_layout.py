@@ -14,9 +14,9 @@ from embedtune.core.config.load import load_config
 from embedtune.core.stage import STAGE_NAMES
 
 SECTIONS = {
-    "Start": ["demo", "init", "local-llm", "doctor", "estimate", "run", "report"],
+    "Start": ["demo", "init", "config", "local-llm", "doctor", "estimate", "run", "report"],
     "Stages": list(STAGE_NAMES),
-    "Serve": ["release", "serve", "search", "reindex"],
+    "Serve": ["release", "serve", "gateway", "search", "reindex"],
     "Data": ["eval-set", "record", "forget"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "rollback", "prune", "delete", "stop"]

@@ -12,12 +12,21 @@
 {{- end }}
 - name: EMBEDTUNE_TARGET
   value: {{ .Values.target }}
+{{- with .Values.storage.secret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
-    secretKeyRef: {name: {{ .Values.storage.secret }}, key: access-key}
+    secretKeyRef: {name: {{ . }}, key: access-key}
 - name: AWS_SECRET_ACCESS_KEY
   valueFrom:
-    secretKeyRef: {name: {{ .Values.storage.secret }}, key: secret-key}
+    secretKeyRef: {name: {{ . }}, key: secret-key}
+- name: AWS_SESSION_TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: session-token, optional: true}
+{{- end }}
+{{- if .Values.storage.caSecret }}
+- name: AWS_CA_BUNDLE
+  value: /etc/embedtune/storage-ca/ca.crt
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -43,6 +52,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
     {{- include "triton.storeEnvironment" . | nindent 4 }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   startupProbe:
     exec: {command: {{ include "triton.probe" "ready" }}}
     periodSeconds: 2
@@ -66,6 +78,12 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - {name: release, mountPath: /release}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
+    {{- if .Values.storage.caSecret }}
+    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
+    {{- end }}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- define "triton.gatewayContainer" -}}
@@ -83,11 +101,16 @@ the gateway. It is ready without a release; whether a release answers is the gat
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
-  {{- with .Values.gateway.apiKeySecret }}
+  {{- if or .Values.gateway.apiKeySecret .Values.extraEnv }}
   env:
+    {{- with .Values.gateway.apiKeySecret }}
     - name: EMBEDTUNE_API_KEY
       valueFrom:
         secretKeyRef: {name: {{ . }}, key: api-key}
+    {{- end }}
+    {{- with .Values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   {{- end }}
   ports:
     - containerPort: 8080
@@ -113,4 +136,7 @@ the gateway. It is ready without a release; whether a release answers is the gat
   volumeMounts:
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}

@@ -27,15 +27,47 @@ app.kubernetes.io/component: server
 {{- end -}}
 
 {{- define "triton.image" -}}
-{{ .Values.image.repository }}:{{ required "image.tag: set it to the tag that `make images` printed" .Values.image.tag }}
+{{ printf "%s:%s" .Values.image.repository (required "image.tag: set it to the tag that `make images` printed" .Values.image.tag) | quote }}
 {{- end -}}
 
-{{/* The metric of the autoscaler: queue or cpu. */}}
+{{- define "triton.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "triton.fullname" .) }}
+{{- end -}}
+
+{{/*
+The number of pods in the Deployment. With an autoscaler it is whatever runs now: a field that is left out would be set
+to 1 when an upgrade turns the autoscaler on. Without a look at the cluster (helm template, Argo CD) it is left out.
+*/}}
+{{- define "triton.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+replicas: {{ .Values.replicas }}
+{{- else -}}
+{{- $running := lookup "apps/v1" "Deployment" .Release.Namespace (include "triton.fullname" .) | default dict -}}
+{{- if hasKey ($running.spec | default dict) "replicas" -}}
+replicas: {{ $running.spec.replicas }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The fewest pods of the autoscaler. */}}
+{{- define "triton.minReplicas" -}}
+{{- $min := .Values.autoscaling.min -}}
+{{- if kindIs "invalid" $min }}{{ $min = .Values.replicas }}{{ end -}}
+{{- if gt (int $min) (int .Values.autoscaling.max) -}}
+{{- fail (printf "autoscaling.max: %d is less than the fewest pods, %d (autoscaling.min, or else replicas)" (int .Values.autoscaling.max) (int $min)) -}}
+{{- end -}}
+{{- if and (eq (int $min) 0) (not (and (eq .Values.autoscaling.by "keda") .Values.autoscaling.keda.wake)) -}}
+{{- fail "autoscaling.min: 0 needs autoscaling.by=keda and autoscaling.keda.wake: without pods nobody counts requests" -}}
+{{- end -}}
+{{- $min -}}
+{{- end -}}
+
+{{/* The metric of the autoscaler: load or cpu. */}}
 {{- define "triton.metric" -}}
 {{- if ne .Values.autoscaling.metric "auto" -}}
 {{- .Values.autoscaling.metric -}}
 {{- else if .Capabilities.APIVersions.Has "custom.metrics.k8s.io/v1beta1" -}}
-queue
+load
 {{- else -}}
 cpu
 {{- end -}}

@@ -51,6 +51,21 @@ def preset_text(name: str) -> str:
     return PLACE.sub(lambda _: part, text)
 
 
+def layers(source: str | Path) -> list[tuple[str, str]]:
+    """Return the parts of a configuration, each with its name and YAML; none says what another does.
+
+    Args:
+        source: Name of a preset, PRESET+BASE, or path to a YAML file.
+    """
+    preset, plus, base = str(source).partition("+")
+    if preset not in preset_names():
+        return [(str(source), Path(source).read_text(encoding="utf-8"))]
+    text = _shipped(PRESETS, preset, "preset")
+    own = PLACE.search(text)
+    name = base if plus or own is None else own[1]
+    return [(f"base {name}", _shipped(BASES, name, "base model")), (f"preset {preset}", PLACE.sub("", text))]
+
+
 def _names(folder: Traversable) -> list[str]:
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
 

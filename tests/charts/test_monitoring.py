@@ -1,0 +1,97 @@
+"""Alerts and dashboard use metrics that exist, and every alert has a runbook."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+
+from embedtune.serve.gateway.metrics import Metrics
+from tests.charts.conftest import CHART, Render
+from tests.support.triton_server import Triton
+
+RUNBOOKS = CHART.parents[1] / "docs" / "runbooks.md"
+METRIC = re.compile(r"\b(?:embedtune|nv|process)_\w+")
+SUFFIX = re.compile(r"_(?:total|bucket|sum|count)$")
+
+
+@pytest.fixture(scope="module")
+def rules(render: Render) -> list[dict[str, Any]]:
+    objects = render("prometheusRule.enabled=true", "prometheusRule.labels.release=prometheus")
+    assert objects["PrometheusRule"]["metadata"]["labels"]["release"] == "prometheus"
+    (group,) = objects["PrometheusRule"]["spec"]["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    board: dict[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text())
+    return board
+
+
+def queries(rules: list[dict[str, Any]], dashboard: dict[str, Any]) -> Iterator[str]:
+    yield from (rule["expr"] for rule in rules)
+    yield from (target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    yield yaml.safe_load((CHART / "values.yaml").read_text())["autoscaling"]["loadMetric"]
+
+
+def names_of(exposition: str) -> set[str]:
+    """Return the names of the metrics in Prometheus' text format, without the suffixes of their series."""
+    return {SUFFIX.sub("", line.split()[2]) for line in exposition.splitlines() if line.startswith("# TYPE")}
+
+
+def used(rules: list[dict[str, Any]], dashboard: dict[str, Any]) -> set[str]:
+    return {SUFFIX.sub("", name) for query in queries(rules, dashboard) for name in METRIC.findall(query)}
+
+
+def test_every_metric_of_the_gateway_exists(rules: list[dict[str, Any]], dashboard: dict[str, Any]) -> None:
+    known = names_of(Metrics().render().decode())
+    asked = {name for name in used(rules, dashboard) if not name.startswith("nv_")}
+    assert len(asked) > 5
+    assert asked - known == set()
+
+
+def test_every_metric_of_triton_exists(
+    rules: list[dict[str, Any]], dashboard: dict[str, Any], triton: Triton
+) -> None:
+    reply = urllib3.request(
+        "GET", f"http://127.0.0.1:{triton.metrics_port}/metrics", headers={"Connection": "close"}
+    )
+    known = names_of(reply.data.decode())
+    asked = {name for name in used(rules, dashboard) if name.startswith("nv_")}
+    assert len(asked) > 3
+    assert asked - known == set()
+
+
+def test_every_query_is_about_this_installation(rules: list[dict[str, Any]], dashboard: dict[str, Any]) -> None:
+    for rule in rules:
+        assert rule["expr"].count("{") == rule["expr"].count('{namespace="serving",service="embedtune-triton"')
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            assert target["expr"].count("{") == target["expr"].count('{namespace="$namespace",service="$service"')
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert(rules: list[dict[str, Any]]) -> None:
+    headings = [
+        line.removeprefix("## ") for line in RUNBOOKS.read_text().splitlines() if line.startswith("## Emb")
+    ]
+    assert [rule["alert"] for rule in rules] == headings
+    for rule in rules:
+        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+
+
+def test_without_load_or_with_scaling_to_zero_no_alert_fires_because_nothing_is_asked(render: Render) -> None:
+    zero = ("autoscaling.enabled=true", "autoscaling.by=keda", "autoscaling.min=0", "autoscaling.keda.wake=up")
+    objects = render("prometheusRule.enabled=true", *zero, "autoscaling.keda.prometheus=http://p:9090")
+    (group,) = objects["PrometheusRule"]["spec"]["groups"]
+    assert "EmbedtuneDown" not in {rule["alert"] for rule in group["rules"]}
+
+
+def test_grafana_gets_the_dashboard_unchanged(render: Render, dashboard: dict[str, Any]) -> None:
+    board = render("dashboard.enabled=true")["ConfigMap"]
+    assert json.loads(board["data"]["embedtune.json"]) == dashboard
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
