@@ -12,14 +12,14 @@ from embedtune.cli.releases import release
 from embedtune.cli.reporting import EXIT_CODES
 from embedtune.cli.run import demo, run
 from embedtune.cli.search import search
-from embedtune.cli.serve import serve
+from embedtune.cli.serve import gateway, serve
 from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
 
 SECTIONS = {
     "Start": (demo, init, config, local_llm, doctor, estimate, run, report),
     "Stages": STAGE_COMMANDS,
-    "Serve": (release, serve, search, reindex),
+    "Serve": (release, serve, gateway, search, reindex),
     "Data": (eval_set, record, forget),
 }
 EPILOG = "\n\n".join(

@@ -1,4 +1,4 @@
-"""The command `embedtune serve`."""
+"""The commands `embedtune serve` and `embedtune gateway`."""
 
 import os
 import signal
@@ -12,6 +12,16 @@ from embedtune.cli.help_layout import examples
 from embedtune.cli.options import build_config, config_options, work_option
 from embedtune.cli.reporting import err, reporting
 from embedtune.core.secrets import secrets_of
+from embedtune.serve.gateway.__main__ import main as gateway_main
+
+gateway = click.Command(
+    "gateway",
+    context_settings=gateway_main.context_settings,
+    callback=gateway_main.callback,
+    params=gateway_main.params,
+    help=gateway_main.help,
+    epilog=examples("embedtune gateway", "embedtune gateway --port 9080 --keys keys.txt --playground play"),
+)
 
 if TYPE_CHECKING:
     from embedtune.serve.triton.server import Ports

@@ -16,7 +16,7 @@ from embedtune.core.stage import STAGE_NAMES
 SECTIONS = {
     "Start": ["demo", "init", "config", "local-llm", "doctor", "estimate", "run", "report"],
     "Stages": list(STAGE_NAMES),
-    "Serve": ["release", "serve", "search", "reindex"],
+    "Serve": ["release", "serve", "gateway", "search", "reindex"],
     "Data": ["eval-set", "record", "forget"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "rollback", "prune", "delete", "stop"]

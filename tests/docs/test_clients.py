@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.support.gateway_server import key as stored
 from tests.support.gateway_server import serving
 from tests.support.markdown import ROOT, blocks, documents
 from tests.support.triton_server import Triton, options
@@ -19,7 +20,7 @@ def test_a_python_block_runs(block, triton: Triton, capsys: pytest.CaptureFixtur
     pytest.importorskip("openai")
     key = re.search(r'api_key="(\w+)"', block.text)
     assert key is not None
-    with serving(options(triton, api_key=key[1])) as url:
+    with serving(options(triton, api_key=stored(key[1]))) as url:
         code, count = re.subn(r"http://127\.0\.0\.1:\d+", url, block.text)
         assert count == 1
         exec(compile(code, block.place, "exec"), {"__name__": "example"})

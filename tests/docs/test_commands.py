@@ -99,7 +99,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
-    "python -m embedtune.serve.gateway": Covered("tests/serve/gateway/test_operations.py", "environment"),
+    "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "subcommand"),
     "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
     ".venv/bin/python -m pytest": NotRun("runs tests"),
     "curl -s": Covered("tests/serve/gateway/test_documented_clients.py", "curl"),

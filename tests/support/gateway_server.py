@@ -5,16 +5,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from embedtune.serve.gateway.app import GatewayOptions, create_app
+from embedtune.serve.gateway.connections import ConnectionLimits
+from embedtune.serve.gateway.keys import Key, key_hash
+from embedtune.serve.gateway.server import http_server
+
+
+def key(text: str, name: str = "default", quota: int | None = None) -> Key:
+    """Return a key as the gateway keeps it."""
+    return Key(name, key_hash(text), quota)
 
 
 @contextmanager
-def serving(options: GatewayOptions) -> Iterator[str]:
+def serving(options: GatewayOptions, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """Serve while the block runs; yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(options), log_config=None, access_log=False))
+        server = http_server(create_app(options), limits or ConnectionLimits(256))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

@@ -74,7 +74,7 @@ CREDENTIALS = (
     Variable(
         "EMBEDTUNE_API_KEY",
         "the gateway; deploy, evaluate, reindex, helm test",
-        "The gateway demands this key from its clients; the commands send it to the endpoint.",
+        "The gateway demands this key from its clients, and refuses an empty one; commands send it.",
     ),
 )
 SERVING = (

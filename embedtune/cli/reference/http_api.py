@@ -6,10 +6,10 @@ from typing import Any
 
 from embedtune.cli.reference.markdown import page, table
 from embedtune.serve.gateway.app import GatewayOptions, create_app
-from embedtune.serve.gateway.auth_and_body_size import OPEN
+from embedtune.serve.gateway.guard import OPEN
 from embedtune.serve.gateway.http_errors import REFUSAL_CODES
 
-INTRODUCTION = """The gateway (`python -m embedtune.serve.gateway`) speaks OpenAI's embeddings API.
+INTRODUCTION = """The gateway (`embedtune gateway`) speaks OpenAI's embeddings API.
 `/openapi.json` contains the schema this page is generated from, and `/docs` shows it in a browser.
 [serving.md](../serving.md) has examples for the usual clients."""
 ERRORS = """Every error has the body `{"error": {"message", "type", "param", "code"}}`, as OpenAI's clients expect:
@@ -29,8 +29,9 @@ def render() -> str:
     open_paths = ", ".join(f"`{path}`" for path in OPEN)
     parts += [
         "## API key",
-        "When the gateway has a key (`EMBEDTUNE_API_KEY`), clients send it as `Authorization: Bearer KEY`. "
-        f"These paths need none: {open_paths}.",
+        "When the gateway has keys (`EMBEDTUNE_API_KEY`, `--keys`), clients send one as "
+        "`Authorization: Bearer KEY`. "
+        f"Reading these paths needs none: {open_paths}.",
         "## Errors",
         ERRORS,
         table(

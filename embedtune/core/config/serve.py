@@ -47,7 +47,7 @@ class ServeSettings(Section):
         default="truncate", description="What happens to a text with more tokens than contract.max_length."
     )
     max_inputs: int = Field(
-        default=256, ge=1, description="Maximum number of texts in one request to the gateway."
+        default=2048, ge=1, description="Maximum number of texts in one request to the gateway."
     )
     max_body_bytes: int = Field(
         default=4_000_000, ge=1024, description="Largest body of a request to the gateway, in bytes."

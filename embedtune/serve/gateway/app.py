@@ -1,58 +1,50 @@
 """The application: OpenAI's embeddings API in front of Triton."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.serve.gateway.auth_and_body_size import Guard
-from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
+from embedtune.serve.gateway.bodies import Bodies, while_connected
+from embedtune.serve.gateway.error_handlers import REFUSALS, add_refusals
+from embedtune.serve.gateway.guard import STATE, Account, Guard
+from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.inputs import InputLimits, read_texts
+from embedtune.serve.gateway.json_body import decode
+from embedtune.serve.gateway.keys import Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.other_dialects import add_nim, add_tei
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
     EmbeddingRequest,
-    ErrorBody,
     Model,
     ModelList,
     answer_body,
+    body_schema,
     input_type_of,
+    vector_type_of,
 )
-from embedtune.serve.gateway.routes import Routes
-from embedtune.serve.gateway.token_ids import TokenIds, texts_of
-from embedtune.serve.gateway.triton_client import TritonEndpoint
+from embedtune.serve.gateway.routes import RELEASE_HEADER, Route, Routes
+from embedtune.serve.gateway.token_ids import TokenIds
+from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
+from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import ServingReader
 
 log = logging.getLogger(__name__)
-RELEASE_HEADER = "x-embedtune-release"
-REFUSALS: dict[int | str, dict[str, object]] = {
-    400: {"model": ErrorBody, "description": "The request is invalid; the message says where."},
-    401: {"model": ErrorBody, "description": "The API key is wrong or missing."},
-    404: {"model": ErrorBody, "description": "There is no such model."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    429: {"model": ErrorBody, "description": "Too many requests are waiting; Retry-After says when to try again."},
-    503: {"model": ErrorBody, "description": "The model is not available at the moment; see Retry-After."},
-    504: {"model": ErrorBody, "description": "The model did not answer in time; see Retry-After."},
-    "default": {
-        "model": ErrorBody,
-        "description": "Any other error.",
-    },  # otherwise FastAPI documents its own 422
-}
-HTTP_ERRORS = {
-    400: "the body cannot be read as JSON",
-    404: "there is no such path",
-    405: "this path does not support that method",
-}
+TEXT_SHARE = 4  # a text may be a quarter of the largest body
+PLAYGROUND = "playground"  # as a client
+INLINE_NUMBERS = 20_000  # a smaller answer is written faster than a thread is woken
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,9 @@ class GatewayOptions:
         triton: host:port of Triton's gRPC.
         serving: The file in which the replica says what it answers with.
         serve: Name of the model, and limits.
-        api_key: The key that clients must send; None: none is needed.
+        api_key: A key that clients may send.
+        keys_file: File with more of them. Without either, none is needed.
+        body_s: Seconds in which a body must arrive.
         timeout_s: Seconds to wait for Triton's answer.
         token_ids: File to decode OpenAI's token ids with; None: they are refused.
         playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
@@ -72,8 +66,10 @@ class GatewayOptions:
     triton: str
     serving: Path
     serve: ServeSettings = field(default_factory=ServeSettings)
-    api_key: str | None = field(default=None, repr=False)
-    timeout_s: float = 30.0
+    api_key: Key | None = None
+    keys_file: Path | None = None
+    body_s: float = 30.0
+    timeout_s: float = 60.0
     token_ids: Path | None = None
     playground: Path | None = None
 
@@ -88,6 +84,7 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         self.options = options
         self.metrics = Metrics()
+        self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
         self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
@@ -104,50 +101,96 @@ class Gateway:
     @asynccontextmanager
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
-        self._endpoint = TritonEndpoint(self.options.triton, self.options.timeout_s)
+        turns = Turns(self.options.timeout_s)
+        self._endpoint = TritonEndpoint(self.options.triton, turns)
+        self.metrics.watch(turns)
         try:
             yield
         finally:
             await self._endpoint.close()
 
-    async def embed(self, request: EmbeddingRequest) -> Response:
+    async def embed(self, request: EmbeddingRequest, account: Account) -> Response:
         """Return the answer to a request, which comes from one release and names it.
+
+        Args:
+            request: The request.
+            account: Updated with what was embedded.
 
         Raises:
             RefusedError: The request is refused.
         """
-        serve = self.options.serve
+        vector_type_of(request)  # refused before there is any work
         route = self.routes.find(request.model)
         input_type = input_type_of(request, route.input_type)
-        texts = texts_of(request.input, self.token_ids)
-        if len(texts) > serve.max_inputs:
-            raise RefusedError(
-                400,
-                f"input has {len(texts)} texts; the limit is {serve.max_inputs}",
-                code="too_many_inputs",
-                param="input",
-            )
         if input_type is None:
             input_type = "passage"
             self._warn()
-        with self.metrics.pending(texts):
-            embedded = await self.endpoint.embed(route.model, texts, input_type, request.dimensions)
-        self.metrics.texts.labels(input_type).inc(len(texts))
-        self.metrics.tokens.inc(embedded.tokens)
-        headers = {RELEASE_HEADER: route.release}
-        return Response(answer_body(embedded, request, route.name), 200, headers, "application/json")
+        texts = self.texts(request.input, "input")
+        form = Form(input_type, request.dimensions, request.truncate)
+        embedded = await self.embed_texts(route, texts, form, account)
+        if embedded.vectors.size < INLINE_NUMBERS:
+            body = answer_body(embedded, request, route.name)
+        else:
+            body = await asyncio.to_thread(answer_body, embedded, request, route.name)
+        return Response(body, 200, {RELEASE_HEADER: route.release}, "application/json")
 
-    async def ready(self) -> str | None:
+    def texts(self, given: msgspec.Raw, name: str) -> list[bytes]:
+        """Return the texts of a request in UTF-8.
+
+        Args:
+            given: The field that has them.
+            name: Its name.
+
+        Raises:
+            RefusedError: It is not a string, a list of strings, or token ids that can be decoded.
+        """
+        serve = self.options.serve
+        limits = InputLimits(serve.max_inputs, serve.max_body_bytes // TEXT_SHARE)
+        return read_texts(bytes(given), limits, self.token_ids, name)
+
+    async def not_ready(self) -> str | None:
         """Return why no request can be answered now; None: requests can."""
+        if self.draining:
+            return "draining"
         try:
-            route = self.routes.find(self.options.serve.model_name)
+            route = self.live()
         except RefusedError as error:
             return error.what
         return None if await self.endpoint.ready(route.model) else "the model is not ready"
 
+    def live(self) -> Route:
+        """Return the route of requests that name no release.
+
+        Raises:
+            RefusedError: None is live now.
+        """
+        return self.routes.find(self.options.serve.model_name)
+
+    async def embed_texts(self, route: Route, texts: list[bytes], form: Form, account: Account) -> Embedded:
+        """Embed the texts of a request, and count them.
+
+        Args:
+            route: The release that answers.
+            texts: In UTF-8.
+            form: What they are, and what is wanted.
+            account: Updated with what was embedded.
+
+        Raises:
+            RefusedError: The key's quota is used up, Triton refuses the texts, or it does not answer.
+        """
+        self.keys.require_quota(account.key)
+        account.release = route.release
+        embedded = await self.endpoint.embed(route.model, texts, form, account.client)
+        account.texts, account.tokens = len(texts), embedded.tokens
+        self.metrics.texts.labels(form.input_type).inc(len(texts))
+        self.metrics.tokens.inc(embedded.tokens)
+        return embedded
+
     async def _vectors(self, texts: list[str], input_type: str) -> tuple[Vectors, str]:
-        route = self.routes.find(self.options.serve.model_name)
-        return (await self.endpoint.embed(route.model, texts, input_type, None)).vectors, route.release
+        route = self.live()
+        encoded = [text.encode() for text in texts]
+        embedded = await self.endpoint.embed(route.model, encoded, Form(input_type), PLAYGROUND)
+        return embedded.vectors, route.release
 
     def _warn(self) -> None:
         if not self._warned:
@@ -180,14 +223,16 @@ def create_app(options: GatewayOptions) -> FastAPI:
     app.state.gateway = gateway
     _add_api(app, gateway)
     _add_operations(app, gateway)
+    add_nim(app, gateway)
+    add_tei(app, gateway)
     add_playground(app, gateway.playground)
-    _add_refusals(app)
+    add_refusals(app)
     app.add_middleware(
         Guard,
         metrics=gateway.metrics,
-        max_body_bytes=options.serve.max_body_bytes,
+        bodies=Bodies(options.serve.max_body_bytes, options.body_s),
+        keys=gateway.keys,
         draining=lambda: gateway.draining,
-        api_key=options.api_key,
     )
     return app
 
@@ -199,9 +244,11 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         responses=REFUSALS,
         summary="Embed texts",
         response_description="The vectors.",
+        openapi_extra=body_schema(EmbeddingRequest),
     )
-    async def embeddings(request: EmbeddingRequest) -> Response:
-        return await gateway.embed(request)
+    async def embeddings(request: Request) -> Response:
+        given = decode(await request.body(), request.headers.get("content-type", ""), EmbeddingRequest)
+        return await while_connected(request.receive, gateway.embed(given, request.scope[STATE]))
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
@@ -226,9 +273,7 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
         responses={503: {"description": "Not ready."}},
     )
     async def health() -> Response:
-        if gateway.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        reason = await gateway.ready()
+        reason = await gateway.not_ready()
         return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
 
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
@@ -238,21 +283,3 @@ def _add_operations(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
     async def metrics() -> Response:
         return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _add_refusals(app: FastAPI) -> None:
-    @app.exception_handler(RefusedError)
-    async def refused(_: Request, error: RefusedError) -> Response:
-        return error.response()
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response()
-
-    @app.exception_handler(Exception)  # a bug in the gateway: the server logs it with its traceback
-    async def failed(_: Request, __: Exception) -> Response:
-        return RefusedError(500, "the gateway failed", code="internal_error").response()
-
-    @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> Response:
-        return RefusedError(error.status_code, HTTP_ERRORS.get(error.status_code) or str(error.detail)).response()

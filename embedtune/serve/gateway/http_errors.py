@@ -1,5 +1,6 @@
 """Refusals of requests: an HTTP status, and an error body in OpenAI's format."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +10,11 @@ from tritonclient.utils import InferenceServerException
 
 from embedtune.core.errors import EmbedtuneError
 
-RETRY_AFTER_S = 1
+SOON_S = 1
+TEI_PATHS = ("/", "/embed", "/info", "/tokenize")  # routes of Hugging Face's text-embeddings-inference
 INVALID = re.compile(r"INVALID: (?P<what>.*)", re.DOTALL)
 POSITION = re.compile(r"^TEXT\[(\d+)\]")
+EXPIRED = "Request timeout expired"  # of a request that Triton dropped from its queue
 QUEUE_FULL = "maximum queue size"  # from Triton's error message, whose status is UNAVAILABLE
 FIELD_ERRORS = {"extra_forbidden": "there is no such field", "missing": "is missing"}
 # Every `code` of a refusal: its status, and when it is sent. docs/reference/http-api.md is generated from it.
@@ -19,7 +22,7 @@ REFUSAL_CODES = {
     "invalid_json": (400, "the body is not a JSON object, or is not sent as `application/json`"),
     "invalid_request": (
         400,
-        "a field is missing, unknown or of the wrong type, or two fields contradict each other",
+        "a field is missing or of the wrong type, or two fields contradict each other",
     ),
     "invalid_input": (
         400,
@@ -27,16 +30,20 @@ REFUSAL_CODES = {
         "contains a null byte or a lone surrogate",
     ),
     "invalid_dimensions": (400, "the model does not offer vectors of this size"),
-    "too_many_inputs": (400, "more texts than `--max-inputs` (256)"),
+    "too_many_inputs": (400, "more texts than `--max-inputs` (2,048)"),
     "token_ids": (400, "`input` contains token ids, and the gateway was started without `--token-ids`"),
     "invalid_api_key": (401, "the API key is wrong or missing"),
     "model_not_found": (404, "no model with this name is served"),
     "no_playground": (404, "the gateway was started without `--playground`"),
     "other_model": (409, "the playground was written for a model other than the one being served"),
+    "body_timeout": (408, "the body did not arrive within `--body-timeout` (30 seconds)"),
     "body_too_large": (413, "the body is larger than `--max-body-bytes` (4,000,000)"),
     "rate_limit_exceeded": (429, "Triton's queue is full (`serve.max_queue_size`, 256 requests)"),
+    "quota_exceeded": (429, "the API key has used its tokens per minute"),
     "internal_error": (500, "the model or the gateway failed"),
     "unavailable": (503, "Triton does not answer, or does not serve the model"),
+    "too_many_bodies": (503, "too many large bodies are arriving at once"),
+    "too_many_connections": (503, "more than `--max-connections` (1,024) are open"),
     "timeout": (504, "no answer within `--timeout` (30 seconds)"),
 }
 
@@ -49,26 +56,38 @@ class RefusedError(EmbedtuneError):
         message: What is wrong and what would be right.
         code: One of `REFUSAL_CODES`, for programs.
         param: The field of the request that is wrong.
-        retry: Whether the client may try again in a second.
+        retry_after_s: Seconds after which the client may try again; None: it need not.
     """
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None, retry: bool = False
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
-        self.retry = retry
+        self.retry_after_s = retry_after_s
 
-    def response(self) -> JSONResponse:
-        """Return the error body that OpenAI's clients expect."""
+    def response(self, path: str) -> JSONResponse:
+        """Return the error body that the clients of a route expect.
+
+        Args:
+            path: The route: TEI's have TEI's body, all others have OpenAI's.
+        """
         error = {"message": self.what, "type": _kind(self.status), "param": self.param, "code": self.code}
         headers: dict[str, str] = {}
-        if self.retry:
-            headers["Retry-After"] = str(RETRY_AFTER_S)
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        if path in TEI_PATHS:
+            return JSONResponse({"error": self.what, "error_type": _tei_kind(self.status)}, self.status, headers)
         return JSONResponse({"error": error}, self.status, headers)
 
 
@@ -87,12 +106,16 @@ def refusal_of(error: InferenceServerException, first: int) -> RefusedError:
     message, status = str(error.message()), str(error.status())
     if match := INVALID.search(message):
         return _invalid(match["what"], first)
+    if EXPIRED in message:
+        return RefusedError(504, "the model did not answer in time", code="timeout", retry_after_s=SOON_S)
     if QUEUE_FULL in message:
-        return RefusedError(429, "too many requests are waiting", code="rate_limit_exceeded", retry=True)
+        return RefusedError(429, "too many requests are waiting", code="rate_limit_exceeded", retry_after_s=SOON_S)
     if "DEADLINE_EXCEEDED" in status:
-        return RefusedError(504, "the model did not answer in time", code="timeout", retry=True)
+        return RefusedError(504, "the model did not answer in time", code="timeout", retry_after_s=SOON_S)
     if "UNAVAILABLE" in status or "NOT_FOUND" in status:
-        return RefusedError(503, "the model is not available at the moment", code="unavailable", retry=True)
+        return RefusedError(
+            503, "the model is not available at the moment", code="unavailable", retry_after_s=SOON_S
+        )
     return RefusedError(500, "the model failed", code="internal_error")
 
 
@@ -107,7 +130,7 @@ def _invalid(what: str, first: int) -> RefusedError:
 
 
 def validation_refusal(errors: Sequence[Any], content_type: str) -> RefusedError:
-    """Return the refusal of a body that is not an embeddings request.
+    """Return the refusal of a body of the playground.
 
     Args:
         errors: Errors in pydantic's format. Their copies of the input are left out: they may not be valid Unicode.
@@ -117,17 +140,18 @@ def validation_refusal(errors: Sequence[Any], content_type: str) -> RefusedError
     if "json" not in content_type:
         what = "the body must be JSON, with Content-Type: application/json"
         return RefusedError(400, what, code="invalid_json")
-    if error["type"] == "json_invalid":
-        return RefusedError(400, f"the body is not JSON: {error['ctx']['error']}", code="invalid_json")
     where = [part for part in error["loc"] if part != "body"]
-    if not where:
-        kinds = {"string_unicode": "the name of a field is not valid Unicode"}
-        return RefusedError(400, kinds.get(error["type"], "the body is not a JSON object"), code="invalid_json")
+    if not where or error["type"] == "json_invalid":
+        return RefusedError(400, "the body is not a JSON object", code="invalid_json")
     param = str(where[0])[:40]
     what = FIELD_ERRORS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
-    if param == "input" and error["type"] != "missing":
-        what = "must be a string or a list of strings"
     return RefusedError(400, f"{param}: {what}", code="invalid_request", param=param)
+
+
+def _tei_kind(status: int) -> str:
+    if status == 429:
+        return "overloaded"
+    return "validation" if status < 500 else "backend"
 
 
 def _kind(status: int) -> str:

@@ -1,12 +1,10 @@
 """The gateway's Prometheus metrics. Each application has its own registry."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from embedtune.serve.gateway.turns import Turns
+
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-CHARACTERS_PER_TOKEN = 4  # of English text, by a rule of thumb: the autoscaler's target is no more exact
 
 
 class Metrics:
@@ -38,20 +36,36 @@ class Metrics:
             "Number of tokens, estimated, that wait or are being embedded now.",
             registry=self._registry,
         )
+        self.rate = Gauge(
+            "embedtune_gateway_tokens_per_second",
+            "Tokens per second that the model reads under load, as measured.",
+            registry=self._registry,
+        )
         self.texts = Counter(
             "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
         )
+        self.key_requests = Counter(
+            "embedtune_gateway_key_requests",
+            "Number of requests answered, by API key.",
+            ["key", "status"],
+            registry=self._registry,
+        )
+        self.key_tokens = Counter(
+            "embedtune_gateway_key_tokens",
+            "Number of tokens embedded, by API key.",
+            ["key"],
+            registry=self._registry,
+        )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
 
-    @contextmanager
-    def pending(self, texts: Sequence[str]) -> Iterator[None]:
-        """Count texts as waiting or being embedded for as long as this context lasts."""
-        tokens = sum(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts)
-        self.pending_tokens.inc(tokens)
-        try:
-            yield
-        finally:
-            self.pending_tokens.dec(tokens)
+    def watch(self, turns: Turns) -> None:
+        """Add what is known about the work that is waiting.
+
+        Args:
+            turns: Whose turn it is.
+        """
+        self.pending_tokens.set_function(lambda: turns.pending_tokens)
+        self.rate.set_function(lambda: turns.rate.tokens_per_s)
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""

@@ -10,6 +10,7 @@ from embedtune.serve.replica.serving import Serving, ServingReader, silent
 InputType = Literal["query", "passage"]
 INPUT_TYPES: tuple[InputType, ...] = ("query", "passage")
 CANDIDATE = "candidate"
+RELEASE_HEADER = "x-embedtune-release"
 SHORTEST = 8  # characters of an id that name a release
 
 
@@ -59,7 +60,7 @@ class Routes:
         if release is None or silent(serving, now):
             if pin and not silent(serving, now):
                 raise self._unknown(f"release {pin[:80]!a} is not loaded")
-            raise RefusedError(503, _reason(serving, now), code="unavailable", retry=True)
+            raise RefusedError(503, _reason(serving, now), code="unavailable", retry_after_s=1)
         kind = plain[len(self.model) + 1 :]
         return Route(
             release,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.core.errors import InputError
-from embedtune.serve.gateway.http_errors import RefusedError, wrong_input
+from embedtune.serve.gateway.http_errors import wrong_input
 
 NOT_CONFIGURED = (
     "input contains token ids of OpenAI's tokenizer, which mean nothing to this model: send strings "
@@ -50,27 +50,3 @@ class TokenIds:
             raise wrong_input(f"input contains an unknown token id, {error}") from error
         except UnicodeDecodeError as error:
             raise wrong_input("input contains token ids that do not decode to valid UTF-8") from error
-
-
-def texts_of(given: str | list[str] | list[int] | list[list[int]], table: TokenIds | None) -> list[str]:
-    """Return the texts of a request.
-
-    Args:
-        given: The `input` of the request.
-        table: Decodes token ids; None: they are refused.
-
-    Raises:
-        RefusedError: `input` is empty, or contains token ids that cannot be decoded.
-    """
-    if isinstance(given, str):
-        return [given]
-    if not given:
-        raise wrong_input("input is an empty list")
-    texts = [item for item in given if isinstance(item, str)]
-    if texts:
-        return texts
-    if table is None:
-        raise RefusedError(400, NOT_CONFIGURED, code="token_ids", param="input")
-    if numbers := [item for item in given if isinstance(item, int)]:
-        return [table.decode(numbers)]
-    return [table.decode(item) for item in given if isinstance(item, list)]

@@ -4,13 +4,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import tritonclient.grpc.aio as grpc
 from tritonclient.utils import InferenceServerException
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
+from embedtune.serve.gateway.rate import Lengths
+from embedtune.serve.gateway.turns import Flow, Turns
 
 log = logging.getLogger(__name__)
 # Reconnect soon after Triton has restarted: by default gRPC waits up to two minutes.
@@ -22,13 +26,30 @@ CHANNEL = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 READY_S = 2.0
+SHORTEST_S = 0.001  # gRPC accepts no deadline in the past
 REMEMBERED = 8  # models whose limits are known
+Truncate = Literal["NONE", "END"]
 
 
 @dataclass(frozen=True)
 class _Limits:
     texts: int  # per request
     text_bytes: int  # per text, in UTF-8
+
+
+@dataclass(frozen=True)
+class Form:
+    """What texts are, and what is wanted.
+
+    Args:
+        input_type: query or passage.
+        dimensions: Size of the vectors; None: the full size.
+        truncate: What happens to texts that are too long; None: what the release says.
+    """
+
+    input_type: str
+    dimensions: int | None = None
+    truncate: Truncate | None = None
 
 
 @dataclass(frozen=True)
@@ -39,16 +60,40 @@ class Embedded:
     tokens: int
 
 
+@dataclass(frozen=True)
+class _Job:
+    """The texts of a request, about how many tokens each has, and until when they must be answered."""
+
+    model: str
+    texts: Sequence[bytes]
+    form: Form
+    sizes: Sequence[int]
+    flow: Flow
+    until: float  # in the event loop's time
+
+    def parts(self, most_texts: int, most_tokens: int) -> list[slice]:
+        """Return the parts to send one by one; a part of one text may have more tokens."""
+        found: list[slice] = []
+        start = tokens = 0
+        for place, size in enumerate(self.sizes):
+            if place > start and (tokens + size > most_tokens or place - start == most_texts):
+                found.append(slice(start, place))
+                start, tokens = place, 0
+            tokens += size
+        return [*found, slice(start, len(self.sizes))]
+
+
 class TritonEndpoint:
     """The endpoint models of a Triton server. Create it inside a running event loop.
 
     Args:
         url: host:port of Triton's gRPC.
-        timeout_s: Seconds to wait for an answer.
+        turns: Whose turn it is.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, url: str, turns: Turns) -> None:
+        self.turns = turns
+        self._lengths = Lengths()
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
         # A name never means another model, so its limits never change.
         self._limits: dict[str, _Limits] = {}
@@ -64,42 +109,46 @@ class TritonEndpoint:
         except InferenceServerException:
             return False
 
-    async def embed(self, model: str, texts: Sequence[str], input_type: str, dimensions: int | None) -> Embedded:
-        """Embed texts, in several requests if Triton does not accept them in one.
+    async def embed(self, model: str, texts: Sequence[bytes], form: Form, client: str) -> Embedded:
+        """Embed texts, in several requests to Triton.
 
         Args:
             model: The endpoint model, of one release.
-            texts: At least one.
-            input_type: query or passage.
-            dimensions: Size of the vectors; None: the full size.
+            texts: At least one, in UTF-8.
+            form: What they are, and what is wanted.
+            client: Who asks; clients share the model.
 
         Raises:
-            RefusedError: Triton refuses the texts, or does not answer.
+            RefusedError: Triton refuses the texts or does not answer, or the work does not fit the deadline.
         """
-        limits = await self._read_limits(model)
-        # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
-        data = [_utf8(text, place, limits.text_bytes) for place, text in enumerate(texts)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                starts = range(0, len(data), limits.texts)
-                tasks = [
-                    group.create_task(
-                        self._infer(model, data[start : start + limits.texts], input_type, dimensions, start)
-                    )
-                    for start in starts
-                ]
-        except* RefusedError as failed:
-            # Report the first one; the others were cancelled or failed for the same reason.
-            raise failed.exceptions[0] from None
-        parts = [task.result() for task in tasks]
+        until = asyncio.get_running_loop().time() + self.turns.deadline_s
+        sizes = [self._lengths.estimate(text) for text in texts]
+        job = _Job(model, texts, form, sizes, self.turns.flow(client, sum(sizes)), until)
+        with self.turns.admitted(job.flow, sum(sizes)):
+            parts = await self._embed_in_parts(job)
         if len(parts) == 1:
             return parts[0]
         return Embedded(np.concatenate([part.vectors for part in parts]), sum(part.tokens for part in parts))
 
+    async def _embed_in_parts(self, job: _Job) -> list[Embedded]:
+        limits = await self._read_limits(job.model)
+        # Refuse oversized texts here: Triton would copy them to shared memory, which it never frees.
+        for place, text in enumerate(job.texts):
+            if len(text) > limits.text_bytes:
+                raise wrong_input(f"input[{place}] has {len(text)} bytes; the limit is {limits.text_bytes}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = job.parts(limits.texts, self.turns.part_tokens())
+                tasks = [group.create_task(self._infer(job, part)) for part in parts]
+        except* RefusedError as failed:
+            # Report the first one; the others were cancelled or failed for the same reason.
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
     async def _read_limits(self, model: str) -> _Limits:
         if model not in self._limits:
             try:
-                answer = await self._client.get_model_config(model, client_timeout=self._timeout_s)
+                answer = await self._client.get_model_config(model, client_timeout=self.turns.deadline_s)
             except InferenceServerException as error:
                 raise _logged(error, 0) from error
             config = answer.config
@@ -109,33 +158,32 @@ class TritonEndpoint:
             self._limits[model] = _Limits(int(config.max_batch_size), longest)
         return self._limits[model]
 
-    async def _infer(
-        self, model: str, texts: Sequence[bytes], input_type: str, dimensions: int | None, first: int
-    ) -> Embedded:
+    async def _infer(self, job: _Job, part: slice) -> Embedded:
+        async with self.turns.turn(job.flow, sum(job.sizes[part]), job.until):
+            vectors, tokens = await self._ask(job, part)
+            self.turns.answered(int(tokens.sum()))
+        self._lengths.learn(job.texts[part], tokens.ravel().tolist())
+        return Embedded(vectors, int(tokens.sum()))
+
+    async def _ask(self, job: _Job, part: slice) -> tuple[Vectors, npt.NDArray[np.int32]]:
+        """Return the vectors and token counts of a part."""
+        texts, form = job.texts[part], job.form
         rows = len(texts)
-        inputs = [
-            _strings("TEXT", texts),
-            _strings("INPUT_TYPE", [input_type.encode()] * rows),
-        ]
-        if dimensions is not None:
+        inputs = [_strings("TEXT", texts), _strings("INPUT_TYPE", [form.input_type.encode()] * rows)]
+        if form.dimensions is not None:
             size = grpc.InferInput("DIMENSIONS", [rows, 1], "INT32")
-            inputs.append(size.set_data_from_numpy(np.full((rows, 1), dimensions, dtype=np.int32)))
+            inputs.append(size.set_data_from_numpy(np.full((rows, 1), form.dimensions, dtype=np.int32)))
+        if form.truncate is not None:
+            inputs.append(_strings("TRUNCATE", [form.truncate.encode()] * rows))
         try:
-            answer = await self._client.infer(model, inputs, client_timeout=self._timeout_s)
+            left = job.until - asyncio.get_running_loop().time()
+            # Triton drops a request from its queue when this time is over, so that nobody computes what is late.
+            answer = await self._client.infer(
+                job.model, inputs, timeout=max(1, int(left * 1e6)), client_timeout=max(left, SHORTEST_S)
+            )
         except InferenceServerException as error:
-            raise _logged(error, first) from error
-        return Embedded(answer.as_numpy("EMBEDDING"), int(answer.as_numpy("TOKENS").sum()))
-
-
-def _utf8(text: str, place: int, longest: int) -> bytes:
-    try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        # JSON can encode half of a surrogate pair, which valid Unicode text never contains.
-        raise wrong_input(f"input[{place}] contains a lone surrogate, which is not valid Unicode") from error
-    if len(data) > longest:
-        raise wrong_input(f"input[{place}] has {len(data)} bytes; the limit is {longest}")
-    return data
+            raise _logged(error, part.start) from error
+        return answer.as_numpy("EMBEDDING"), answer.as_numpy("TOKENS")
 
 
 def _strings(name: str, values: Sequence[bytes]) -> grpc.InferInput:

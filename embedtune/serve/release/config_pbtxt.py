@@ -26,10 +26,12 @@ ENCODER_KINDS: dict[Target, Kind] = {"onnxruntime": Kind.KIND_AUTO, "tensorrt": 
 # or 8 tokens in fp32, 1 ms or 9 tokens in int8; padding is expensive there.
 CALL_COSTS: dict[Target, int] = {"python-cpu": 8, "onnxruntime": 512, "tensorrt": 4096}
 WARMUP_FILE = "text"
+LONGEST_WAIT_US = 600_000_000  # in Triton's queue; the deadlines of requests are shorter
 ENDPOINT_INPUT = (
     ModelInput("TEXT", DataType.TYPE_STRING, (1,)),
     ModelInput("INPUT_TYPE", DataType.TYPE_STRING, (1,), optional=True),
     ModelInput("DIMENSIONS", DataType.TYPE_INT32, (1,), optional=True),
+    ModelInput("TRUNCATE", DataType.TYPE_STRING, (1,), optional=True),
 )
 ENDPOINT_OUTPUT = (
     ModelOutput("EMBEDDING", DataType.TYPE_FP32, (-1,)),
@@ -72,7 +74,9 @@ def endpoint_config(target: Target, settings: ServeSettings, name: str, cache: b
         # One more instance than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
         # Also, if no instance is free, Triton's batcher can delay a request by half a second after an answer.
         instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
-        dynamic_batching=DynamicBatching(settings.max_queue_delay_us, QueuePolicy(settings.max_queue_size)),
+        dynamic_batching=DynamicBatching(
+            settings.max_queue_delay_us, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)
+        ),
         model_warmup=_endpoint_warmup() if inside else (),
         response_cache=ResponseCache(enable=True) if cache else None,
         parameters={key: Parameter(value) for key, value in parameters.items()},
@@ -94,7 +98,7 @@ def live_config(settings: ServeSettings, serving: Path) -> ModelConfig:
         output=ENDPOINT_OUTPUT,
         # One passes requests on while the other waits for the answers.
         instance_group=(InstanceGroup(2, Kind.KIND_CPU),),
-        dynamic_batching=DynamicBatching(0, QueuePolicy(settings.max_queue_size)),
+        dynamic_batching=DynamicBatching(0, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)),
         parameters={"serving": Parameter(str(serving.resolve()))},
     )
 

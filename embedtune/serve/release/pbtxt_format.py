@@ -53,8 +53,13 @@ class InstanceGroup:
 
 @dataclass(frozen=True)
 class QueuePolicy:
-    """The handling of waiting requests; more than `max_queue_size` are refused."""
+    """The handling of waiting requests; more than `max_queue_size` are refused.
 
+    A request may set a shorter time than the default, after which it is dropped.
+    """
+
+    default_timeout_microseconds: int
+    allow_timeout_override: bool
     max_queue_size: int
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-INPUTS, OUTPUTS = ("TEXT", "INPUT_TYPE", "DIMENSIONS"), ("EMBEDDING", "TOKENS")
+INPUTS, OUTPUTS = ("TEXT", "INPUT_TYPE", "DIMENSIONS", "TRUNCATE"), ("EMBEDDING", "TOKENS")
 SILENT_S = 30.0  # see embedtune.serve.replica.serving
 
 

@@ -1,7 +1,6 @@
 """The endpoint model: texts to vectors inside Triton's Python backend. A release carries a copy as model.py.
 
-It is self-contained: it imports only Triton's module (untyped, hence `Any`), numpy, tokenizers and onnxruntime. So
-it reads Triton's configuration and the contract's `embedtune.json` without pydantic.
+It imports only Triton's module (untyped, hence `Any`), numpy, tokenizers and onnxruntime, no pydantic.
 """
 
 import fcntl
@@ -22,7 +21,10 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 # The encoder: ids, mask and dimensions of a batch in; out one unit vector per text, 0 beyond its dimensions.
 Run = Callable[[Ints, Ints, Ints], Floats]
+Bytes = Sequence[bytes]
+Sizes = Sequence[int]
 TYPES = ("query", "passage")
+CUTS = ("NONE", "END")
 # On a CPU this fusion makes the graph slower: ONNX Runtime 1.32 adds and normalises faster in two steps.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
@@ -39,41 +41,35 @@ class Limits:
     dimensions: tuple[int, ...]  # vector sizes that are offered, the full one first
     max_length: int  # in tokens, as the encoder reads
     max_text_bytes: int  # in UTF-8
+    cut: str  # of CUTS: what happens to long texts where a request does not say
 
 
 @dataclass(frozen=True)
 class Request:
-    """A valid request: its texts with their prefixes, and the size of each vector."""
+    """A valid request: its texts with their prefixes, the size of each vector, and what happens to long texts."""
 
     texts: list[str]
     dimensions: list[int]
+    cuts: list[str]
 
 
-def read_request(
-    texts: Sequence[bytes], types: Sequence[bytes] | None, sizes: Sequence[int] | None, limits: Limits
-) -> Request:
-    """Check a request.
-
-    Args:
-        texts: UTF-8 bytes, as Triton passes them.
-        types: "query" or "passage" as bytes, one per text; None: all are passages.
-        sizes: Dimensions, one per text; None: all full.
-        limits: What is allowed.
+def read_request(limits: Limits, texts: Bytes, types: Bytes = (), sizes: Sizes = (), cuts: Bytes = ()) -> Request:
+    """Return a request whose inputs are as Triton passes them: one value per text, or none for the default.
 
     Raises:
         InvalidError: A text is not allowed; the message names the first one and the reason.
     """
     prefixed = []
     for number, raw in enumerate(texts):
-        kind = "passage" if types is None else _read_type(number, types[number])
+        kind = "passage" if not types else _one_of(TYPES, f"INPUT_TYPE[{number}]", types[number])
         prefixed.append(limits.prefixes[kind] + _read_text(number, raw, limits.max_text_bytes))
-    dimensions = [limits.dimensions[0]] * len(prefixed) if sizes is None else [int(size) for size in sizes]
+    dimensions = [limits.dimensions[0]] * len(prefixed) if not sizes else [int(size) for size in sizes]
+    offered = ", ".join(map(str, limits.dimensions))
     for number, size in enumerate(dimensions):
         if size not in limits.dimensions:
-            raise InvalidError(
-                f"DIMENSIONS[{number}] is {size}; this model offers {', '.join(map(str, limits.dimensions))}"
-            )
-    return Request(prefixed, dimensions)
+            raise InvalidError(f"DIMENSIONS[{number}] is {size}; this model offers {offered}")
+    named = [_one_of(CUTS, f"TRUNCATE[{number}]", data) for number, data in enumerate(cuts)]
+    return Request(prefixed, dimensions, named or [limits.cut] * len(texts))
 
 
 def _read_text(number: int, data: bytes, longest: int) -> str:
@@ -89,15 +85,15 @@ def _read_text(number: int, data: bytes, longest: int) -> str:
         raise InvalidError(f"TEXT[{number}] is not valid UTF-8 (byte {error.start}: {error.reason})") from error
 
 
-def _read_type(number: int, data: bytes) -> str:
-    kind = data.decode(errors="replace")
-    if kind not in TYPES:
-        raise InvalidError(f"INPUT_TYPE[{number}] is {kind[:40]!r}; expected query or passage")
-    return kind
+def _one_of(values: tuple[str, str], name: str, data: bytes) -> str:
+    value = data.decode(errors="replace")
+    if value not in values:
+        raise InvalidError(f"{name} is {value[:40]!r}; expected {' or '.join(values)}")
+    return value
 
 
 def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError | None:
-    """Return why the texts are refused: one has no token, or too many where long texts are not truncated."""
+    """Return why texts are refused."""
     for number, tokens in enumerate(len(encoding.ids) for encoding in encodings):
         if not tokens:
             return InvalidError(f"TEXT[{number}] has no token")
@@ -193,14 +189,14 @@ class Endpoint:
     """Answers the requests of one batch together."""
 
     limits: Limits
-    tokenizer: Tokenizer  # without padding; truncates texts unless long ones are refused
+    tokenizers: dict[str, Tokenizer]  # by what happens to long texts; without padding
     pad_id: int  # fills up short rows
     call_cost: int  # see `groups_of_similar_length`
     run: Run
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | InvalidError]:
         """Return the answer to each request, or why it is refused; all texts are encoded together."""
-        encodings = self.tokenizer.encode_batch_fast([text for request in requests for text in request.texts])
+        encodings = self._tokenize(requests)
         sizes = [size for request in requests for size in request.dimensions]
         ends = np.cumsum([len(request.texts) for request in requests]).tolist()
         spans = [slice(end - len(request.texts), end) for end, request in zip(ends, requests, strict=True)]
@@ -212,6 +208,12 @@ class Endpoint:
             error or Answer(vectors[span, : max(sizes[span])], [len(encoding.ids) for encoding in encodings[span]])
             for span, error in zip(spans, refused, strict=True)
         ]
+
+    def _tokenize(self, requests: Sequence[Request]) -> list[Encoding]:
+        texts = [pair for request in requests for pair in zip(request.texts, request.cuts, strict=True)]
+        together = {cut: [text for text, own in texts if own == cut] for cut in self.tokenizers}
+        encoded = {cut: iter(self.tokenizers[cut].encode_batch_fast(group)) for cut, group in together.items()}
+        return [next(encoded[cut]) for _, cut in texts]
 
     def _encode(self, encodings: Sequence[Encoding], sizes: Sequence[int], wanted: Sequence[int]) -> Floats:
         """Return one row per text; those that are not wanted stay 0."""
@@ -237,16 +239,16 @@ class TritonPythonModel:
             dimensions=tuple(contract["dimensions"]),
             max_length=contract["max_length"],
             max_text_bytes=int(parameters["max_text_bytes"]),
+            cut="END" if parameters["on_long_text"] == "truncate" else "NONE",
         )
-        cut = parameters["on_long_text"] == "truncate"
-        tokenizer, pad_id = load_tokenizer(version / "tokenizer.json", cut=cut)
+        tokenizers, pad_id = load_tokenizers(version / "tokenizer.json")
         if encoder := parameters.get("encoder"):
             run = model_runner(encoder)
         else:
             # Triton starts one more instance than these copies: the first and the last take turns.
             copies, number = int(parameters["instances"]), int(args["model_instance_name"].rpartition("_")[2])
             run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // copies), number % copies)
-        self.endpoint = Endpoint(limits, tokenizer, pad_id, int(parameters["call_cost"]), run)
+        self.endpoint = Endpoint(limits, tokenizers, pad_id, int(parameters["call_cost"]), run)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests that Triton merged into one batch."""
@@ -255,25 +257,23 @@ class TritonPythonModel:
         return [_response(item if isinstance(item, InvalidError) else next(answers)) for item in understood]
 
     def _read(self, request: Any) -> Request | InvalidError:
-        texts, types, sizes = (_values(request, name) for name in ("TEXT", "INPUT_TYPE", "DIMENSIONS"))
-        if texts is None:  # Triton does not check the other inputs of a model that has optional ones
+        texts, *others = (_values(request, name) for name in ("TEXT", "INPUT_TYPE", "DIMENSIONS", "TRUNCATE"))
+        if not texts:  # Triton does not check the other inputs of a model that has optional ones
             return InvalidError("TEXT is missing")
         try:
-            return read_request(texts, types, sizes, self.endpoint.limits)
+            return read_request(self.endpoint.limits, texts, *others)
         except InvalidError as error:
             return error
 
 
-def load_tokenizer(path: Path, *, cut: bool) -> tuple[Tokenizer, int]:
-    """Return the tokenizer, without padding, and the id to pad with; `cut`: truncate as its file says."""
-    tokenizer = Tokenizer.from_file(str(path))
-    if tokenizer.padding is None:
-        raise ValueError(f"{path} has no padding settings")
-    pad_id = int(tokenizer.padding["pad_id"])
-    tokenizer.no_padding()
-    if not cut:
-        tokenizer.no_truncation()
-    return tokenizer, pad_id
+def load_tokenizers(path: Path) -> tuple[dict[str, Tokenizer], int]:
+    """Return the tokenizer without padding, as it truncates and whole, and the id to pad with."""
+    cutting, whole = Tokenizer.from_file(str(path)), Tokenizer.from_file(str(path))
+    pad_id = int((cutting.padding or {})["pad_id"])  # an engine's tokenizer has padding settings
+    cutting.no_padding()
+    whole.no_padding()
+    whole.no_truncation()
+    return {"END": cutting, "NONE": whole}, pad_id
 
 
 def usable_cpus() -> int:
@@ -285,9 +285,9 @@ def usable_cpus() -> int:
     return cpus
 
 
-def _values(request: Any, name: str) -> list[Any] | None:
+def _values(request: Any, name: str) -> list[Any]:
     tensor = pb_utils.get_input_tensor_by_name(request, name)
-    return None if tensor is None else tensor.as_numpy().ravel().tolist()
+    return [] if tensor is None else tensor.as_numpy().ravel().tolist()
 
 
 def _response(answer: Answer | InvalidError) -> Any:

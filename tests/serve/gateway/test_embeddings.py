@@ -89,7 +89,7 @@ def test_query_and_passage_vectors_of_a_prefixed_model_differ(http: httpx.Client
 def test_texts_without_a_type_are_passages_and_that_is_logged_once(
     triton: Triton, direct: InferenceServerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "embedtune")
+    caplog.set_level(logging.WARNING, "embedtune")
     with (
         serving(options(triton)) as url,
         httpx.Client(base_url=url, timeout=30) as http,

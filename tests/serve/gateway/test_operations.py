@@ -1,12 +1,12 @@
 """The gateway's other routes (models, health, metrics, OpenAPI), its start and its shutdown."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,10 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from embedtune.cli import cli
+from embedtune.serve.gateway.keys import key_hash
 from embedtune.serve.triton.server import free_ports
-from tests.support.gateway_server import serving
+from tests.support.gateway_server import key, serving
 from tests.support.triton_server import Triton, options
 
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
@@ -43,20 +46,32 @@ def test_health_says_whether_the_model_answers(http: httpx.Client) -> None:
 def test_the_openapi_document_describes_the_request_and_every_refusal(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     operation = document["paths"]["/v1/embeddings"]["post"]
-    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "429", "503", "504", "default"}
-    request = document["components"]["schemas"]["EmbeddingRequest"]
+    assert set(operation["responses"]) == {
+        "200",
+        "400",
+        "401",
+        "404",
+        "408",
+        "413",
+        "429",
+        "503",
+        "504",
+        "default",
+    }
+    request = operation["requestBody"]["content"]["application/json"]["schema"]
     assert request["required"] == ["input", "model"]
     assert set(request["properties"]) == {
         "input",
         "model",
         "encoding_format",
+        "embedding_type",
         "dimensions",
         "input_type",
-        "user",
+        "truncate",
     }
-    assert request["additionalProperties"] is False
-    paths = {"/v1/embeddings", "/v1/models", "/v1/models/{name}", "/health", "/health/live", "/metrics"}
-    assert set(document["paths"]) == paths
+    openai = {"/v1/embeddings", "/v1/models", "/v1/models/{name}"}
+    others = {"/embed", "/info", "/v1/health/live", "/v1/health/ready", "/v1/metadata"}
+    assert set(document["paths"]) == openai | others | {"/health", "/health/live", "/metrics"}
 
 
 def test_an_answer_matches_the_openapi_document(http: httpx.Client) -> None:
@@ -80,7 +95,7 @@ def samples(url: str) -> dict[tuple[str, ...], float]:
 
 
 def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None:
-    with serving(options(triton, api_key="k")) as url:
+    with serving(options(triton, api_key=key("k"))) as url:
         tokens = 0
         for number in range(3):
             request = {"model": "embedtune", "input": ["press"] * (number + 1)}
@@ -209,7 +224,10 @@ def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(tr
         assert reply.status_code == 200
         running.terminate()
         printed, _ = running.communicate(timeout=20)
-    assert f"Uvicorn running on {url}" in printed
+    assert f"listening on {url}" in printed
+    assert "key=default method=POST route=/v1/embeddings status=200" in printed
+    assert "key=anybody method=POST route=other status=401" in printed
+    assert "press" not in printed
     assert "s3cret" not in printed
 
 
@@ -220,7 +238,8 @@ def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(tr
         (["--model=No Name"], 2, "model_name: String should match pattern"),
         (["--token-ids={}/nowhere"], 2, "nowhere is not a table of token ids"),
         (["--playground={}"], 2, "is not a playground"),
-        (["--port={port}"], 1, "address already in use"),
+        (["--port={port}"], 2, "the gateway cannot listen on 127.0.0.1:{port}"),
+        (["--keys={}/nowhere"], 2, "nowhere cannot be read"),
     ],
 )
 def test_a_failure_to_start_is_one_line_on_stderr(
@@ -230,5 +249,50 @@ def test_a_failure_to_start_is_one_line_on_stderr(
     command = [sys.executable, "-m", "embedtune.serve.gateway", *given]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == status
-    assert re.search(re.escape(message), done.stderr), done.stderr
+    assert message.format(tmp_path, port=triton.http_port) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n"])
+def test_a_blank_key_is_refused_at_start(key: str) -> None:
+    command = [sys.executable, "-m", "embedtune.serve.gateway", "--port=0"]
+    environment = {**os.environ, "EMBEDTUNE_API_KEY": key}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 2
+    assert "the API key is empty" in done.stderr
+
+
+def test_a_key_with_a_trailing_newline_is_the_key_without_it(triton: Triton) -> None:
+    with process("--drain=0", f"--triton=127.0.0.1:{triton.grpc_port}", EMBEDTUNE_API_KEY="s3cret\n") as (_, url):
+        reply = httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer s3cret"})
+        assert reply.status_code == 200
+
+
+def test_requests_and_tokens_are_counted_by_key(triton: Triton, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("".join(f"{name} sha256:{key_hash(name).hex()}\n" for name in ("search", "index")))
+    with serving(options(triton, keys_file=file)) as url:
+        tokens = Counter[str]()
+        for name, count in (("search", 1), ("index", 3), ("index", 2)):
+            request = {"model": "embedtune", "input": ["press"] * count}
+            reply = httpx.post(f"{url}/v1/embeddings", json=request, headers={"Authorization": f"Bearer {name}"})
+            tokens[name] += reply.json()["usage"]["total_tokens"]
+        found = samples(url)
+    for name, requests in (("search", 1), ("index", 2)):
+        assert found["embedtune_gateway_key_requests_total", name, "200"] == requests
+        assert found["embedtune_gateway_key_tokens_total", name] == tokens[name] > 0
+
+
+def test_an_answer_carries_the_clients_request_id_or_a_new_one(http: httpx.Client) -> None:
+    assert http.get("/health", headers={"X-Request-Id": "trace-7"}).headers["X-Request-Id"] == "trace-7"
+    given = ("", "a b", "x" * 99)
+    made = [http.get("/health", headers={"X-Request-Id": wrong}).headers["X-Request-Id"] for wrong in given]
+    assert len({*made}) == 3
+    assert all(len(number) == 16 for number in made)
+
+
+def test_the_subcommand_of_embedtune_is_the_same_gateway(triton: Triton) -> None:
+    done = CliRunner().invoke(cli, ["gateway", f"--port={triton.http_port}"])
+    assert done.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{triton.http_port}" in done.output
+    assert "the port is taken by another process" in done.output

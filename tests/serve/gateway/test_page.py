@@ -15,7 +15,7 @@ from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.local.search_index import SearchIndex, open_index, write_playground
-from tests.support.gateway_server import serving
+from tests.support.gateway_server import key, serving
 from tests.support.searchable_work import make_searchable_work
 from tests.support.tiny_model import tiny_contract
 from tests.support.triton_server import Triton, options
@@ -178,7 +178,7 @@ def test_markup_in_documents_is_shown_as_text_and_a_click_opens_a_passage(page: 
 
 
 def test_the_page_asks_for_the_api_key_if_one_is_needed(page: Page, triton: Triton, playground: Path) -> None:
-    given = options(triton, api_key="s3cret", playground=playground)
+    given = options(triton, api_key=key("s3cret"), playground=playground)
     with serving(given) as url:
         page.page.goto(url)
         page.page.wait_for_selector("#key-form", state="visible")

@@ -47,13 +47,13 @@ class TestFullQueue:
                     for item, good in zip(reply.json()["data"], expected, strict=True):
                         np.testing.assert_allclose(item["embedding"], good["embedding"], atol=1e-6)
                 else:
-                    assert reply.headers["Retry-After"] == "1"
-                    assert reply.json()["error"] == {
-                        "message": "too many requests are waiting",
-                        "type": "requests",
-                        "param": None,
-                        "code": "rate_limit_exceeded",
-                    }
+                    assert int(reply.headers["Retry-After"]) >= 1
+                    error = reply.json()["error"]
+                    assert (error["type"], error["param"], error["code"]) == (
+                        "requests",
+                        None,
+                        "rate_limit_exceeded",
+                    )
                 return reply.status_code
 
             statuses = Counter(pool.map(send, range(480)))

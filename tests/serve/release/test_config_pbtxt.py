@@ -26,6 +26,7 @@ def test_the_endpoint_takes_strings_of_one_shape_and_merges_requests() -> None:
         ("TEXT", "TYPE_STRING", [1], False),
         ("INPUT_TYPE", "TYPE_STRING", [1], True),
         ("DIMENSIONS", "TYPE_INT32", [1], True),
+        ("TRUNCATE", "TYPE_STRING", [1], True),
     ]
     assert [(o.name, proto.DataType.Name(o.data_type), list(o.dims)) for o in config.output] == [
         ("EMBEDDING", "TYPE_FP32", [-1]),

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,14 +21,14 @@ from embedtune.serve.release.triton_model import (
     Limits,
     Request,
     groups_of_similar_length,
-    load_tokenizer,
+    load_tokenizers,
     onnx_runner,
     padded,
     read_request,
 )
 from tests.support.tiny_model import wordpiece_tokenizer
 
-LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100)
+LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100, cut="END")
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +42,20 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refusal(
-    texts: Sequence[bytes], types: Sequence[bytes] | None = None, sizes: Sequence[int] | None = None
+    texts: Sequence[bytes], types: Sequence[bytes] = (), sizes: Sequence[int] = (), cuts: Sequence[bytes] = ()
 ) -> str:
     with pytest.raises(InvalidError) as error:
-        read_request(texts, types, sizes, LIMITS)
+        read_request(LIMITS, texts, types, sizes, cuts)
     return str(error.value)
 
 
 def test_prefixes_come_from_the_contract_and_dimensions_are_full() -> None:
-    request = read_request([b"press", "Öl".encode()], [b"query", b"passage"], None, LIMITS)
-    assert request == Request(["query: press", "passage: Öl"], [8, 8])
+    request = read_request(LIMITS, [b"press", "Öl".encode()], [b"query", b"passage"])
+    assert request == Request(["query: press", "passage: Öl"], [8, 8], ["END", "END"])
 
 
 def test_without_input_type_all_are_passages() -> None:
-    assert read_request([b"press"], None, [4], LIMITS) == Request(["passage: press"], [4])
+    assert read_request(LIMITS, [b"press"], (), [4]) == Request(["passage: press"], [4], ["END"])
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_an_invalid_text_is_named(text: bytes, words: str) -> None:
 
 
 def test_a_text_at_the_limit_is_accepted() -> None:
-    assert read_request([b"x" * 100], None, None, LIMITS).texts == ["passage: " + "x" * 100]
+    assert read_request(LIMITS, [b"x" * 100]).texts == ["passage: " + "x" * 100]
 
 
 def test_other_types_and_sizes_are_refused() -> None:
@@ -111,18 +112,18 @@ def test_groups_contain_every_text_once_and_waste_less_than_a_call(lengths: list
 
 
 def test_rows_are_padded_with_the_tokenizers_own_id(tokenizer_file: Path) -> None:
-    tokenizer, pad_id = load_tokenizer(tokenizer_file, cut=True)
+    tokenizers, pad_id = load_tokenizers(tokenizer_file)
     assert pad_id == 7
-    long, short = tokenizer.encode_batch_fast(["press the valve", "press"])
+    long, short = tokenizers["END"].encode_batch_fast(["press the valve", "press"])
     ids, mask = padded([long, short], pad_id)
     assert ids.tolist() == [long.ids, [*short.ids, 7, 7]]
     assert mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
 
 
 def test_a_tokenizer_truncates_as_its_file_says_or_not_at_all(tokenizer_file: Path) -> None:
-    for cut, tokens in ((True, 12), (False, 52)):
-        tokenizer, _ = load_tokenizer(tokenizer_file, cut=cut)
-        assert len(tokenizer.encode("press " * 50).ids) == tokens
+    tokenizers, _ = load_tokenizers(tokenizer_file)
+    lengths = {cut: len(tokenizer.encode("press " * 50).ids) for cut, tokenizer in tokenizers.items()}
+    assert lengths == {"END": 12, "NONE": 52}
 
 
 class CountingEncoder:
@@ -139,19 +140,23 @@ class CountingEncoder:
         return vectors
 
 
-def endpoint(file: Path, *, cut: bool = True, call_cost: int = 0) -> tuple[Endpoint, CountingEncoder]:
+def endpoint(file: Path, *, call_cost: int = 0) -> tuple[Endpoint, CountingEncoder]:
     encoder = CountingEncoder()
-    return Endpoint(LIMITS, *load_tokenizer(file, cut=cut), call_cost, encoder), encoder
+    return Endpoint(LIMITS, *load_tokenizers(file), call_cost, encoder), encoder
+
+
+def request(texts: list[str], dimensions: list[int], cut: str = "END") -> Request:
+    return Request(texts, dimensions, [cut] * len(texts))
 
 
 def test_requests_are_encoded_together_by_length_and_each_gets_its_own_rows(tokenizer_file: Path) -> None:
     model, encoder = endpoint(tokenizer_file)
-    requests = [Request(["press", "press the valve"], [8, 4]), Request(["kiln"], [4])]
+    requests = [request(["press", "press the valve"], [8, 4]), request(["kiln"], [4])]
     first, second = model.answer(requests)
     assert encoder.shapes == [(2, 3), (1, 5)]
     assert isinstance(first, Answer)
     assert isinstance(second, Answer)
-    sums = [sum(model.tokenizer.encode(text).ids) for text in ("press", "press the valve", "kiln")]
+    sums = [sum(model.tokenizers["END"].encode(text).ids) for text in ("press", "press the valve", "kiln")]
     assert first.vectors[:, :2].tolist() == [[sums[0], 8], [sums[1], 4]]
     assert second.vectors[:, :2].tolist() == [[sums[2], 4]]
     assert (first.vectors.shape, second.vectors.shape) == ((2, 8), (1, 4))
@@ -159,8 +164,9 @@ def test_requests_are_encoded_together_by_length_and_each_gets_its_own_rows(toke
 
 
 def test_a_refused_request_is_not_encoded_and_the_others_are(tokenizer_file: Path) -> None:
-    model, encoder = endpoint(tokenizer_file, cut=False)
-    refused, answered = model.answer([Request(["press", "press " * 20], [8, 8]), Request(["press"], [8])])
+    model, encoder = endpoint(tokenizer_file)
+    long = request(["press", "press " * 20], [8, 8], "NONE")
+    refused, answered = model.answer([long, request(["press"], [8], "NONE")])
     assert str(refused) == "TEXT[1] has 22 tokens with its prefix; the limit is 12"
     assert isinstance(answered, Answer)
     assert encoder.shapes == [(1, 3)]
@@ -168,9 +174,9 @@ def test_a_refused_request_is_not_encoded_and_the_others_are(tokenizer_file: Pat
 
 def test_a_text_without_a_token_is_refused(tokenizer_file: Path) -> None:
     model, encoder = endpoint(tokenizer_file)
-    bare = model.tokenizer.from_str(model.tokenizer.to_str())
+    bare = model.tokenizers["END"]
     bare.post_processor = None
-    (refused,) = Endpoint(LIMITS, bare, 0, 0, encoder).answer([Request([" "], [8])])
+    (refused,) = model.answer([request([" "], [8])])
     assert str(refused) == "TEXT[0] has no token"
     assert encoder.shapes == []
 
@@ -194,3 +200,24 @@ def test_copies_in_one_place_do_not_compute_at_the_same_time(engine: Path) -> No
             waiting.result(0.5)
         fcntl.flock(other, fcntl.LOCK_UN)
         assert waiting.result(60).shape == (1, 32)
+
+
+def test_each_text_of_a_batch_is_cut_or_refused_as_its_request_says(tokenizer_file: Path) -> None:
+    model, encoder = endpoint(tokenizer_file)
+    long = "press " * 20
+    whole, cut, mixed = model.answer(
+        [request([long], [8], "NONE"), request([long], [8]), Request(["kiln", long], [8, 8], ["NONE", "END"])]
+    )
+    assert str(whole) == "TEXT[0] has 22 tokens with its prefix; the limit is 12"
+    assert isinstance(cut, Answer)
+    assert isinstance(mixed, Answer)
+    assert (cut.tokens, mixed.tokens) == ([12], [3, 12])
+    assert cut.vectors[0].tolist() == mixed.vectors[1].tolist()
+    assert encoder.shapes == [(1, 3), (2, 12)]
+
+
+def test_without_truncate_the_release_decides() -> None:
+    kept = replace(LIMITS, cut="NONE")
+    assert read_request(kept, [b"press"]).cuts == ["NONE"]
+    assert read_request(kept, [b"press"], cuts=[b"END"]).cuts == ["END"]
+    assert refusal([b"press", b"kiln"], cuts=[b"END", b"START"]) == "TRUNCATE[1] is 'START'; expected NONE or END"

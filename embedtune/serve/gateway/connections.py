@@ -1,0 +1,144 @@
+"""Limits on connections: how many there are, and how long one may send no request or not read its answer.
+
+Uvicorn closes a connection that is idle after an answer, but neither one that never sends a complete request nor
+one that does not read. Each connection of uvicorn is wrapped here; what the wrapper does not limit it passes on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from embedtune.serve.gateway.http_errors import RefusedError
+
+REQUEST_S = 20.0  # until the headers of a request are complete
+READ_S = 60.0  # for which a client may leave its answer unread
+MAX_HEAD_BYTES = 65_536  # of the headers of a request
+FULL = RefusedError(503, "too many connections are open", code="too_many_connections", retry_after_s=1)
+
+
+@dataclass
+class ConnectionLimits:
+    """The limits.
+
+    Args:
+        connections: How many may be open.
+        request_s: Seconds until the headers of a request must be complete.
+        read_s: Seconds for which a client may leave its answer unread.
+    """
+
+    connections: int
+    request_s: float = REQUEST_S
+    read_s: float = READ_S
+    open: int = 0
+
+
+def limited(
+    protocol: Callable[..., asyncio.Protocol], limits: ConnectionLimits
+) -> Callable[..., asyncio.Protocol]:
+    """Return a factory of limited connections, for uvicorn's `http`.
+
+    Args:
+        protocol: Uvicorn's own factory.
+        limits: Shared by all connections.
+    """
+
+    def make(**given: Any) -> asyncio.Protocol:  # Any: uvicorn's arguments, passed on
+        return LimitedConnection(protocol(**given), limits)
+
+    return make
+
+
+class LimitedConnection(asyncio.Protocol):
+    """A connection within the limits.
+
+    Args:
+        inner: Uvicorn's connection.
+        limits: Shared by all connections.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, limits: ConnectionLimits) -> None:
+        self._inner = inner
+        self._limits = limits
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._head = 0
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, and refuse it if there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._limits.open >= self._limits.connections:
+            self._refused = True
+            self._transport.write(_written(FULL))
+            self._transport.close()
+            return
+        self._limits.open += 1
+        self._inner.connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Stop counting it."""
+        for timer in (self._waiting, self._unread):
+            if timer:
+                timer.cancel()
+        if not self._refused:
+            self._limits.open -= 1
+            self._inner.connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass data on, and watch whether a request comes of it."""
+        if self._refused:
+            return
+        self._inner.data_received(data)
+        if self._answering():
+            self._head = 0
+        elif (size := self._head + len(data)) > MAX_HEAD_BYTES:
+            self._abort()
+        else:
+            self._head = size
+        self._watch()
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return None if self._refused else self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than the answer is written."""
+        self._inner.pause_writing()
+        self._unread = asyncio.get_running_loop().call_later(self._limits.read_s, self._abort)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        if self._unread:
+            self._unread.cancel()
+        self._inner.resume_writing()
+
+    def _answering(self) -> bool:
+        cycle = getattr(self._inner, "cycle", None)  # uvicorn's request in progress
+        return cycle is not None and not cycle.response_complete
+
+    def _watch(self) -> None:
+        if self._answering():
+            if self._waiting:
+                self._waiting.cancel()
+                self._waiting = None
+        elif self._waiting is None:
+            self._waiting = asyncio.get_running_loop().call_later(self._limits.request_s, self._expire)
+
+    def _expire(self) -> None:
+        self._waiting = None
+        if not self._answering():
+            self._abort()
+
+    def _abort(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+
+def _written(refused: RefusedError) -> bytes:
+    response = refused.response("")
+    headers = {**response.headers, "connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {refused.status} Service Unavailable\r\n{head}\r\n".encode() + bytes(response.body)

@@ -1,0 +1,156 @@
+"""Middleware for every request: API key, body, metrics, and a line in the access log, never with a text in it."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from embedtune.serve.gateway.bodies import Bodies, ClientGoneError
+from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.keys import ANYBODY, Key, Keys
+from embedtune.serve.gateway.metrics import Metrics
+
+access = logging.getLogger("embedtune.access")
+# What needs no key: probes, metrics, the bare page and the documentation.
+OPEN = (
+    "/",
+    "/docs",
+    "/health",
+    "/health/live",
+    "/metrics",
+    "/openapi.json",
+    "/v1/health/live",
+    "/v1/health/ready",
+)
+QUIET = ("/health", "/health/live", "/metrics", "/v1/health/live", "/v1/health/ready")  # not in the access log
+READING = ("GET", "HEAD")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+CLIENT_GONE = 499  # nginx's status for it; nobody receives it
+STATE = "embedtune"  # where `Account` is in the ASGI scope
+
+
+@dataclass
+class Account:
+    """What is known about a request when it ends.
+
+    Args:
+        request_id: The client's own id, or a new one.
+        key: The API key that was sent; None: none is needed.
+        texts: How many were embedded.
+        tokens: How many the model read.
+        release: Which release answered; None: none did.
+    """
+
+    request_id: str
+    key: Key | None = None
+    texts: int = 0
+    tokens: int = 0
+    release: str | None = None
+
+    @property
+    def client(self) -> str:
+        """The name of the key."""
+        return self.key.name if self.key else ANYBODY
+
+
+@dataclass(frozen=True)
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: The application behind it.
+        metrics: Updated once per request.
+        bodies: Reads the bodies.
+        keys: Who may send requests.
+        draining: Returns whether the gateway is about to stop.
+    """
+
+    app: ASGIApp
+    metrics: Metrics
+    bodies: Bodies
+    keys: Keys
+    draining: Callable[[], bool]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        account = scope[STATE] = Account(_request_id(headers.get(b"x-request-id", b"")))
+        status = 500
+
+        async def answering(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *self._headers(account, status)]
+            await send(message)
+
+        started = time.perf_counter()
+        with self.metrics.in_progress.track_inprogress():
+            try:
+                if not (scope["path"] in OPEN and scope["method"] in READING):
+                    account.key = self.keys.find(headers.get(b"authorization", b""))
+                body = await self.bodies.read(receive)
+                started = time.perf_counter()
+                await self.app(scope, _replaying(body, receive), answering)
+            except RefusedError as refused:
+                await refused.response(scope["path"])(scope, receive, answering)
+            except ClientGoneError:
+                status = CLIENT_GONE
+            finally:
+                self._count(scope, account, status, time.perf_counter() - started)
+
+    def _headers(self, account: Account, status: int) -> list[tuple[bytes, bytes]]:
+        headers = [(b"x-request-id", account.request_id.encode())]
+        # Draining: make the client open a new connection, to a server that keeps running. 408: its body is unread.
+        if self.draining() or status == 408:
+            headers.append((b"connection", b"close"))
+        return headers
+
+    def _count(self, scope: Scope, account: Account, status: int, seconds: float) -> None:
+        # FastAPI puts the matched route into the ASGI scope; raw paths would let anyone create endless series.
+        route: Any = scope.get("route")
+        path = getattr(route, "path", "other")
+        self.metrics.requests.labels(path, str(status)).inc()
+        self.metrics.seconds.labels(path).observe(seconds)
+        self.keys.spend(account.key, account.tokens)
+        if account.key:
+            self.metrics.key_requests.labels(account.key.name, str(status)).inc()
+            self.metrics.key_tokens.labels(account.key.name).inc(account.tokens)
+        if path not in QUIET:
+            access.info(
+                "request=%s key=%s method=%s route=%s status=%d ms=%.1f texts=%d tokens=%d release=%s",
+                account.request_id,
+                account.client,
+                scope["method"],
+                path,
+                status,
+                seconds * 1000,
+                account.texts,
+                account.tokens,
+                account.release or "-",
+            )
+
+
+def _request_id(given: bytes) -> str:
+    return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,152 @@
+"""Connections that send no request, half a request, or do not read: each is closed, and others are answered."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from embedtune.core.config.serve import ServeSettings
+from embedtune.serve.gateway.app import GatewayOptions
+from embedtune.serve.gateway.connections import ConnectionLimits
+from embedtune.serve.triton.server import free_ports
+from tests.support.gateway_server import serving
+
+HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gateway without Triton that waits half a second for headers and bodies, and has room for eight."""
+    serving_file = tmp_path_factory.mktemp("replica") / "serving.json"
+    serve = ServeSettings(max_body_bytes=100_000)
+    options = GatewayOptions(f"127.0.0.1:{free_ports(1)[0]}", serving_file, serve, body_s=0.5)
+    with serving(options, ConnectionLimits(8, request_s=0.5, read_s=0.5)) as url:
+        yield url
+
+
+def connect(url: str, data: bytes = b"") -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(data)
+    return connection
+
+
+def reply(connection: socket.socket) -> bytes:
+    """Return everything that the gateway sends until it closes the connection."""
+    with connection:
+        parts = []
+        try:
+            while part := connection.recv(65_536):
+                parts.append(part)
+        except ConnectionResetError:
+            pass
+        return b"".join(parts)
+
+
+def statuses(url: str) -> dict[str, float]:
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    return {
+        sample.labels["status"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "embedtune_gateway_requests_total" and sample.labels["route"] == "other"
+    }
+
+
+def test_a_connection_that_sends_nothing_is_closed(url: str) -> None:
+    assert reply(connect(url)) == b""
+
+
+@pytest.mark.parametrize("data", [b"POST /v1/emb", HEAD, HEAD + b"Content-Length: 5\r\n"])
+def test_half_of_a_head_is_closed(url: str, data: bytes) -> None:
+    assert reply(connect(url, data)) == b""
+
+
+def test_half_of_a_head_after_an_answer_is_closed(url: str) -> None:
+    connection = connect(url, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    connection.sendall(b"GET /health/li")
+    assert reply(connection) == b""
+
+
+def test_an_endless_head_is_closed(url: str) -> None:
+    connection = connect(url, HEAD)
+    with pytest.raises(OSError):
+        for number in range(10_000):
+            connection.sendall(b"X-%d: %s\r\n" % (number, b"a" * 1000))
+
+
+def test_a_body_that_does_not_arrive_in_time_is_a_408_and_the_connection_is_closed(url: str) -> None:
+    head, _, body = reply(connect(url, HEAD + b'Content-Length: 50\r\n\r\n{"mo')).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head
+    assert json.loads(body)["error"]["code"] == "body_timeout"
+
+
+def test_a_body_that_is_cut_off_is_not_parsed(url: str) -> None:
+    before = statuses(url).get("499", 0)
+    connect(url, HEAD + b"Content-Length: 50\r\n\r\n[").close()
+    for _ in range(100):
+        if statuses(url).get("499", 0) == before + 1:
+            break
+        time.sleep(0.05)
+    assert statuses(url)["499"] == before + 1
+
+
+def test_a_body_in_many_small_parts_is_complete(url: str) -> None:
+    data = json.dumps({"model": "other", "input": "a" * 1000}).encode()
+    connection = connect(url, HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(data))
+    for place in range(0, len(data), 100):
+        connection.sendall(data[place : place + 100])
+    assert reply(connection).startswith(b"HTTP/1.1 404 ")
+
+
+def test_more_connections_than_allowed_are_refused_and_room_is_made_again(url: str) -> None:
+    time.sleep(1)  # what other tests left open is closed by now
+    held = [connect(url) for _ in range(8)]
+    head, _, body = reply(connect(url, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1" in head
+    assert json.loads(body)["error"]["code"] == "too_many_connections"
+    for connection in held:
+        connection.close()
+    time.sleep(0.2)
+    assert httpx.get(f"{url}/health/live").status_code == 200
+
+
+def test_a_client_that_does_not_read_its_answer_is_disconnected(url: str) -> None:
+    connection = connect(url)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    connection.settimeout(20)
+    with pytest.raises(OSError):
+        for _ in range(100_000):
+            connection.sendall(request)
+    assert httpx.get(f"{url}/health/live").status_code == 200
+
+
+def test_many_large_bodies_at_once_are_refused_but_small_ones_are_answered(url: str) -> None:
+    """A body over 64 KB counts with what is above that: 36 KB of each here, and 1.6 MB may be held."""
+    from embedtune.serve.gateway.bodies import Bodies
+    from embedtune.serve.gateway.http_errors import RefusedError
+
+    bodies = Bodies(100_000, 10)
+    bodies.buffered = 1_600_000 - 10_000
+
+    async def large() -> dict[str, object]:
+        return {"type": "http.request", "body": b"x" * 90_000, "more_body": False}
+
+    async def small() -> dict[str, object]:
+        return {"type": "http.request", "body": b"x" * 60_000, "more_body": False}
+
+    import asyncio
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(bodies.read(large))
+    assert (refused.value.status, refused.value.code) == (503, "too_many_bodies")
+    assert len(asyncio.run(bodies.read(small))) == 60_000
+    assert bodies.buffered == 1_590_000
