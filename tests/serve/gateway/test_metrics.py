@@ -3,6 +3,7 @@
 import pytest
 
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.turns import Turns
 
 
 def value(metrics: Metrics) -> str:
@@ -12,16 +13,23 @@ def value(metrics: Metrics) -> str:
     return line.split()[1]
 
 
-def test_the_load_is_counted_as_long_as_a_request_lasts_and_is_0_otherwise() -> None:
-    metrics = Metrics()
+@pytest.fixture
+def watched() -> tuple[Metrics, Turns]:
+    metrics, turns = Metrics(), Turns(deadline_s=30)
+    metrics.watch(turns)
+    return metrics, turns
+
+
+def test_the_load_is_counted_as_long_as_a_request_lasts_and_is_0_otherwise(watched: tuple[Metrics, Turns]) -> None:
+    metrics, turns = watched
     assert value(metrics) == "0.0"
-    with metrics.pending(["a" * 8, ""]), metrics.pending(["a" * 4]):
-        assert value(metrics) == "6.0"  # 8 // 4 + 1, 0 // 4 + 1, 4 // 4 + 1
+    with turns.admitted(("a", True), 5), turns.admitted(("b", False), 6):
+        assert value(metrics) == "11.0"
     assert value(metrics) == "0.0"
 
 
-def test_a_request_that_fails_leaves_no_load_behind() -> None:
-    metrics = Metrics()
-    with pytest.raises(RuntimeError), metrics.pending(["a press"]):
+def test_a_request_that_fails_leaves_no_load_behind(watched: tuple[Metrics, Turns]) -> None:
+    metrics, turns = watched
+    with pytest.raises(RuntimeError), turns.admitted(("a", True), 5):
         raise RuntimeError
     assert value(metrics) == "0.0"
