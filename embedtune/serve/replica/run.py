@@ -13,7 +13,7 @@ from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.models import Models
-from embedtune.serve.triton.server import Ports, TritonServer
+from embedtune.serve.triton.server import Ports, TritonServer, wait_for_ports
 
 log = logging.getLogger(__name__)
 REPOSITORY = "models"  # folder of Triton's model repository
@@ -70,6 +70,9 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         _remove_drafts(options.folder / DOWNLOADS)
         server = TritonServer(repository, installation, options.ports, options.log, options.tls, options.cache_mb)
         with server:
+            # One whose follower was killed is told to end, but answers the requests in progress first.
+            if not wait_for_ports(options.ports):
+                log.warning("another process listens on the ports of Triton")
             server.start()
             _follow(options, server, stop)
         if not stop.is_set():

@@ -42,7 +42,6 @@ class Models:
             try:
                 self._post(f"repository/models/{name}/load", {}, None)
             except GateError:
-                # A model that failed keeps the whole server from being ready.
                 self.unload(names[: number + 1])
                 raise
 

@@ -100,6 +100,8 @@ def server_command(
         f"--metrics-port={ports.metrics}",
         # A release answers only after its proof: nothing is loaded at startup, or because a file appears.
         "--model-control-mode=explicit",
+        # Otherwise it is not ready while a model loads, and never again after one has failed to.
+        "--strict-readiness=false",
         f"--exit-timeout-secs={int(STOP_S)}",
         *restriction_flags(key),
         *(tls.flags() if tls else ()),
@@ -128,7 +130,7 @@ def require_runnable(release: Release, installation: Installation) -> None:
 
 
 def is_ready(port: int, address: str = LOOPBACK) -> bool:
-    """Return whether a Triton answers on its HTTP port and all loaded models are warmed up.
+    """Return whether a Triton answers on its HTTP port and can load models.
 
     Args:
         port: HTTP.
@@ -140,6 +142,33 @@ def is_ready(port: int, address: str = LOOPBACK) -> bool:
         return urllib3.request("GET", url, headers={"Connection": "close"}, retries=False, timeout=2).status == 200
     except urllib3.exceptions.HTTPError:
         return False
+
+
+def wait_for_ports(ports: Ports, timeout_s: float = STOP_S + 5) -> bool:
+    """Wait until nothing listens on the ports; return whether that happened. A server may still be ending.
+
+    Args:
+        ports: The ports.
+        timeout_s: Longest time to wait, in seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not _free(ports):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _free(ports: Ports) -> bool:
+    with ExitStack() as stack:
+        for port in (ports.http, ports.grpc, ports.metrics):
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not matter
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError:
+                return False
+    return True
 
 
 class TritonServer:
@@ -211,7 +240,7 @@ class TritonServer:
             time.sleep(POLL_S)
 
     def ready(self) -> bool:
-        """Return whether it answers and all loaded models are warmed up."""
+        """Return whether it answers and can load models."""
         return is_ready(self.ports.http, self.ports.http_address)
 
     def running(self) -> bool:

@@ -50,6 +50,7 @@ def test_the_command_names_repository_backends_and_ports(
         "--metrics-address=127.0.0.3",
         "--metrics-port=18002",
         "--model-control-mode=explicit",
+        "--strict-readiness=false",
     }
     assert not [option for option in command if "cache" in option]
 

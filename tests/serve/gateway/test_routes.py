@@ -1,0 +1,101 @@
+"""The names that clients may send, and which release they mean at the moment."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.routes import Routes
+from embedtune.serve.replica.serving import ProvenRelease, Serving, ServingReader, write_serving
+
+A, B = ProvenRelease(id="a1" * 32, model="m@a.1"), ProvenRelease(id="b2" * 32, model="m@b.2")
+SHORT_A, SHORT_B = "a1" * 8, "b2" * 8
+NAMES = f"m, m-query, m-passage, m@{SHORT_A}, m@{SHORT_B}, m@candidate"
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> Callable[..., Routes]:
+    def make(**values: object) -> Routes:
+        given = {"written": 100.0, "proven": (A, B), "live": A.id, "candidate": B.id} | values
+        write_serving(tmp_path / "serving.json", Serving.model_validate(given))
+        return Routes(ServingReader(tmp_path / "serving.json", clock=lambda: 100.0), "m")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "answers_as", "kind"),
+    [
+        ("m", A, f"m@{SHORT_A}", None),
+        ("m-query", A, f"m-query@{SHORT_A}", "query"),
+        ("m-passage", A, f"m-passage@{SHORT_A}", "passage"),
+        (f"m@{SHORT_A}", A, f"m@{SHORT_A}", None),
+        (f"m@{B.id}", B, f"m@{SHORT_B}", None),
+        (f"m-query@{SHORT_B[:8]}", B, f"m-query@{SHORT_B}", "query"),
+        ("m-passage@candidate", B, f"m-passage@{SHORT_B}", "passage"),
+    ],
+)
+def test_a_name_means_one_release(
+    routes: Callable[..., Routes], name: str, release: ProvenRelease, answers_as: str, kind: str | None
+) -> None:
+    found = routes().find(name)
+    assert (found.release, found.model) == (release.id, release.model)
+    assert (found.name, found.input_type) == (answers_as, kind)
+    assert routes().find(found.name) == found
+
+
+@pytest.mark.parametrize("name", ["other", "m-other", "m@", "m-query-passage", "", f"other@{SHORT_A}"])
+def test_an_unknown_name_is_refused_with_what_is_there(routes: Callable[..., Routes], name: str) -> None:
+    with pytest.raises(RefusedError, match="there is no model") as error:
+        routes().find(name)
+    assert error.value.status == 404
+    assert str(error.value).endswith(f"this gateway serves {NAMES}")
+
+
+@pytest.mark.parametrize("pin", ["c3" * 8, SHORT_A[:7], "candidate"])
+def test_a_pinned_release_that_is_gone_is_refused_with_what_is_there(
+    routes: Callable[..., Routes], pin: str
+) -> None:
+    with pytest.raises(
+        RefusedError, match=f"release '{pin}' is not loaded; this gateway serves m, m-query"
+    ) as error:
+        routes(candidate=None).find(f"m@{pin}")
+    assert (error.value.status, error.value.code) == (404, "model_not_found")
+
+
+def test_two_releases_whose_ids_begin_alike_are_not_confused(routes: Callable[..., Routes]) -> None:
+    twin = ProvenRelease(id=A.id[:32] + "0" * 32, model="m@twin.3")
+    found = routes(proven=(A, twin))
+    with pytest.raises(RefusedError, match="is not loaded"):
+        found.find(f"m@{SHORT_A}")
+    assert found.find(f"m@{twin.id}").model == "m@twin.3"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"live": None}, "no release is live: waiting for the first one"),
+        ({"live": None, "doing": "downloading"}, "no release is live: downloading"),
+        ({"live": "c3" * 32}, "the live release is not ready on this replica"),
+        ({"fence_at": 99.0}, "the live release is not ready on this replica: a switch is in progress"),
+        ({"written": 69.0}, "the server does not report what it serves"),
+    ],
+)
+def test_when_none_may_answer_the_client_is_told_to_come_again(
+    routes: Callable[..., Routes], values: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(RefusedError) as error:
+        routes(**values).find("m")
+    assert (error.value.status, error.value.code, error.value.retry_after_s) == (503, "unavailable", 1)
+    assert reason in str(error.value)
+    routes(**values).require("m")  # the name is right
+
+
+def test_pinned_releases_answer_behind_the_fence_too(routes: Callable[..., Routes]) -> None:
+    assert routes(fence_at=99.0).find(f"m@{SHORT_A}").release == A.id
+
+
+def test_the_list_has_what_is_loaded(routes: Callable[..., Routes]) -> None:
+    assert routes().names() == NAMES.split(", ")
+    assert routes(proven=(A,)).names() == ["m", "m-query", "m-passage", f"m@{SHORT_A}"]

@@ -1,0 +1,70 @@
+"""Which release answers at a moment, by the file that a follower writes; Triton's live model agrees."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedtune.core.errors import ArtifactError
+from embedtune.core.records.base import render_record
+from embedtune.serve.release import triton_live
+from embedtune.serve.replica import serving as module
+from embedtune.serve.replica.serving import SILENT_S, ProvenRelease, Serving, ServingReader, write_serving
+from embedtune.serve.store.replicas import GONE_S
+
+A, B = ProvenRelease(id="a" * 64, model="m@a.1"), ProvenRelease(id="b" * 64, model="m@b.2")
+
+
+def test_the_live_release_answers_until_the_moment_of_the_switch_and_then_the_next_one() -> None:
+    serving = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, switch_at=105.0)
+    assert [serving.live_at(moment) for moment in (100.0, 104.999, 105.0, 110.0)] == [A.id, A.id, B.id, B.id]
+
+
+def test_a_release_that_is_not_proven_here_does_not_answer() -> None:
+    serving = Serving(written=100.0, proven=(A,), live=A.id, next=B.id, switch_at=105.0)
+    assert serving.live_at(104.0) == A.id
+    assert serving.live_at(105.0) is None
+
+
+def test_from_the_fence_on_nothing_answers() -> None:
+    serving = Serving(written=100.0, proven=(A,), live=A.id, fence_at=105.0)
+    assert [serving.live_at(moment) for moment in (105.0, 105.001)] == [A.id, None]
+
+
+def test_the_word_of_a_follower_that_has_stopped_does_not_count_for_long() -> None:
+    serving = Serving(written=100.0, proven=(A,), live=A.id)
+    assert [serving.live_at(100 + SILENT_S), serving.live_at(100.001 + SILENT_S)] == [A.id, None]
+    # By then nobody that deploys has given up waiting for it.
+    assert SILENT_S < GONE_S / 2
+
+
+names = st.sampled_from([None, A.id, B.id])
+moments = st.integers(95, 145)
+
+
+@given(st.sets(st.sampled_from([A, B])), names, names, st.none() | moments, st.none() | moments, moments)
+def test_the_live_model_in_triton_follows_the_same_rules(proven, live, later, switch_at, fence_at, now) -> None:
+    serving = Serving(
+        written=100.0, proven=tuple(proven), live=live, next=later, switch_at=switch_at, fence_at=fence_at
+    )
+    expected = serving.live_at(now)
+    found = triton_live.live_model(json.loads(render_record(serving)), now)
+    assert found == (serving.model_of(expected) if expected else None)
+    assert triton_live.SILENT_S == module.SILENT_S
+
+
+def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
+    reader = ServingReader(tmp_path / "serving.json", clock=lambda: 7.0)
+    assert reader.read() == Serving(written=7.0, doing="the server has not started yet")
+    for live in (A.id, B.id):
+        write_serving(tmp_path / "serving.json", Serving(written=1.0, proven=(A, B), live=live))
+        assert reader.read().live == live
+        assert reader.read() is reader.read()
+
+
+def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "serving.json").write_text("{}")
+    with pytest.raises(ArtifactError, match="serving version 0"):
+        ServingReader(tmp_path / "serving.json").read()
