@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 DEMO ?= demo
 
-.PHONY: help install demo test lint unit test-cluster images lock compile reference clean
+.PHONY: help install demo test lint unit test-cluster images rebuild lock compile reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -38,14 +38,17 @@ compile: $(VENV)/.dev ## Recompile the pipelines
 reference: $(VENV)/.dev ## Regenerate docs/reference/
 	$(BIN)/python -m embedtune.cli.reference
 
-LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --no-emit-package embedtune
+LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate --generate-hashes --no-emit-package embedtune
 lock: $(VENV)/.uv ## Update the pinned requirements
-	for name in dev demo triton cpu; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
+	for name in dev demo triton cpu build; do $(LOCK) requirements/$$name.in -o requirements/$$name.txt; done
 	$(LOCK) requirements/gpu.in --no-emit-package faiss-cpu -o requirements/gpu.txt
-	grep -vE '^(numpy|ml-dtypes)==' requirements/dev.txt | $(LOCK) requirements/serve.in -c - -o requirements/serve.txt
+	sed -n 's/ \\$$//; /^[a-z]/p' requirements/dev.txt | grep -vE '^(numpy|ml-dtypes)==' | $(LOCK) requirements/serve.in -c - -o requirements/serve.txt
 
-images: ## Build the images cpu, gpu and triton (options: see images/build)
+images: ## Build the images cpu, gpu and triton, each with its SBOM (options: see images/build)
 	images/build
+
+rebuild: ## The same from fresh bases and packages of the distribution, for a weekly job; the tag ends with the date
+	REBUILD=$$(date -u +%Y%m%d) images/build
 
 clean: ## Remove the virtual environment and the demo
 	rm -rf $(VENV) $(DEMO)

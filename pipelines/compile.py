@@ -16,18 +16,18 @@ KINDS: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
 COMPILED = Path(__file__).resolve().parent / "compiled"
 
 
-def targets(registry: str, cache_claim: str | None = None) -> tuple[Target, Target]:
+def targets(registry: str, cache_claim: str | None = None, base: str = "") -> tuple[Target, Target]:
     """Return the kinds of cluster that pipelines are compiled for."""
-    tag = image_tag()
+    tag = image_tag(base=base)
     gpu, cpu = (Target(kind, tag, registry, cache_claim=cache_claim) for kind in KINDS)
     return gpu, cpu
 
 
-def compile_all(folder: Path, registry: str, cache_claim: str | None = None) -> list[Path]:
+def compile_all(folder: Path, registry: str, cache_claim: str | None = None, base: str = "") -> list[Path]:
     """Write one YAML file per target into a folder and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for target in targets(registry, cache_claim):
+    for target in targets(registry, cache_claim, base):
         path = folder / f"{target.name}.yaml"
         compiler.Compiler().compile(finetune(target), str(path))
         paths.append(path)
@@ -53,16 +53,21 @@ def stale(folder: Path, registry: str) -> list[str]:
     help="PersistentVolumeClaim for the cache from which a retry resumes. [default: none]",
 )
 @click.option(
+    "--base-image",
+    default="",
+    help="BASE_IMAGE with its digest, if the images were built on one: it is part of their tag.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=COMPILED,
     show_default="pipelines/compiled",
     help="Directory to write the files to.",
 )
-def main(check: bool, registry: str, cache_claim: str | None, output: Path) -> None:
+def main(check: bool, registry: str, cache_claim: str | None, base_image: str, output: Path) -> None:
     """Compile the pipelines. The tag of their images is a hash of the sources."""
     if not check:
-        for path in compile_all(output, registry, cache_claim):
+        for path in compile_all(output, registry, cache_claim, base_image):
             click.echo(f"wrote {path}")
     elif names := stale(output, registry):
         click.echo(

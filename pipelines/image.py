@@ -10,17 +10,19 @@ CONTEXT = ("components", "embedtune", "images", "pipelines", "requirements", "py
 IGNORED = {"compiled", "__pycache__"}
 
 
-def image_tag(root: Path = ROOT) -> str:
-    """Return 12 hex digits that change whenever a file that goes into an image does.
+def image_tag(root: Path = ROOT, base: str = "") -> str:
+    """Return 12 hex digits that change whenever a file that goes into an image does, and 8 more for another base.
 
     Args:
         root: A checkout of the repository.
+        base: Name of the base image with its digest; empty: the default, which can change under its name.
     """
     digest = hashlib.sha256()
     for path in _files(root):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    tag = digest.hexdigest()[:12]
+    return f"{tag}-{hashlib.sha256(base.encode()).hexdigest()[:8]}" if base else tag
 
 
 def _files(root: Path) -> Iterator[Path]:

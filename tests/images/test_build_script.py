@@ -1,10 +1,13 @@
 """images/build with a builder and a debootstrap that only record how they were called."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from pipelines.image import image_tag
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = (
@@ -15,6 +18,8 @@ VARIABLES = (
     "TENSORRT_INDEX",
     "TENSORRT_VERSION",
     "DEBIAN_MIRROR",
+    "REBUILD",
+    "TORCH_SHA256",
 )
 
 
@@ -50,10 +55,43 @@ def test_another_mirror_of_debian_can_be_named(tools: Path) -> None:
     assert call[4] == "http://debian.test/debian"
 
 
+DIGEST = "nvcr.io/nvidia/tritonserver@sha256:" + "0" * 64
+
+
+def tag(calls: str) -> str:
+    (found,) = re.findall(r"-t embedtune/[\w-]+:(\S+)", calls)
+    return str(found)
+
+
+def test_a_triton_of_nvidias_must_carry_its_digest(tools: Path) -> None:
+    for name in ("", "nvcr.io/nvidia/tritonserver:26.10-py3"):
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            build(tools, "triton-gpu", TRITON_IMAGE=name)
+        assert "needs TRITON_IMAGE with its digest" in error.value.stderr
+    assert f"--build-arg TRITON_IMAGE={DIGEST}" in build(tools, "triton-gpu", TRITON_IMAGE=DIGEST)
+
+
+def test_the_tag_includes_a_base_with_a_digest(tools: Path) -> None:
+    plain = image_tag()
+    base = f"debian@sha256:{'0' * 64}"
+    assert tag(build(tools, "triton")) == plain
+    (tools / "calls").unlink()
+    assert tag(build(tools, "triton", BASE_IMAGE="debian:bookworm")) == plain
+    (tools / "calls").unlink()
+    assert tag(build(tools, "triton", BASE_IMAGE=base)) == image_tag(base=base) != plain
+
+
+def test_a_rebuild_pulls_its_bases_again_and_has_a_tag_of_its_own(tools: Path) -> None:
+    calls = build(tools, "cpu", REBUILD="20261129")
+    assert tag(calls) == f"{image_tag()}-20261129"
+    assert "--no-cache --pull" in calls
+
+
 @pytest.mark.parametrize("image", ["cpu", "gpu", "triton", "triton-gpu"])
 def test_no_index_is_passed_unless_one_is_named(tools: Path, image: str) -> None:
-    assert "_INDEX" not in build(tools, image, PACKAGE_INDEX="", TENSORRT_INDEX="")
-    assert "--build-arg PACKAGE_INDEX=http://index.test" in build(tools, image, PACKAGE_INDEX="http://index.test")
+    assert "_INDEX" not in build(tools, image, PACKAGE_INDEX="", TENSORRT_INDEX="", TRITON_IMAGE=DIGEST)
+    calls = build(tools, image, PACKAGE_INDEX="http://index.test", TRITON_IMAGE=DIGEST)
+    assert "--build-arg PACKAGE_INDEX=http://index.test" in calls
 
 
 @pytest.mark.parametrize("value", ["", "http://torch.test"])

@@ -49,7 +49,7 @@ def last_stage(image: str) -> list[Instruction]:
 
 def requirements(name: str) -> list[str]:
     lines = (ROOT / "requirements" / name).read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line.removesuffix(" \\") for line in lines if line and not line.startswith(("#", "    --hash="))]
 
 
 @pytest.mark.parametrize("image", FILES)
@@ -128,7 +128,7 @@ def test_without_an_index_of_its_own_torch_comes_from_that_of_the_packages(
 ) -> None:
     (text,) = [item.text for item in read("cpu") if item.name == "RUN" and "TORCH_INDEX" in item.text]
     (assignment,) = [part for part in text.split(" && ") if part.startswith("index=")]
-    assert ' && $install ${index:+--index-url "$index"} "$(grep -o \'^torch==' in text
+    assert ' && $install ${index:+--index-url "$index"} -r torch.txt' in text
     script = f'{assignment}; echo ${{index:+--index-url "$index"}}'
     environment = {"PATH": os.environ["PATH"], "TORCH_INDEX": torch, "PACKAGE_INDEX": package}
     run = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -140,21 +140,54 @@ def test_packages_are_installed_from_a_lock_and_nothing_else(image: str) -> None
     for item in read(image):
         for install in re.findall(r"uv pip install[^&;]*", item.text):
             assert "--no-deps" in install, install
+        if "/opt/uv/bin/pip install" in item.text:
+            assert "--require-hashes" in item.text
     for text in (item.text for item in read(image) if item.name == "COPY" and "requirements/" in item.text):
         for path in text.split()[:-1]:
             assert (ROOT / path).is_file(), path
 
 
-@pytest.mark.parametrize("lock", ["cpu", "gpu", "serve", "triton"])
-def test_a_lock_pins_every_package(lock: str) -> None:
+@pytest.mark.parametrize("lock", ["cpu", "gpu", "serve", "triton", "build", "demo", "dev"])
+def test_a_lock_pins_every_package_and_its_files(lock: str) -> None:
     for line in requirements(f"{lock}.txt"):
         assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.+!]+( ;|$)", line), line
+    lines = (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if not line.startswith("    --hash="):
+            assert following.startswith("    --hash=sha256:"), line
+
+
+def test_images_are_built_with_the_uv_of_the_makefile() -> None:
+    (version,) = re.findall(r"^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f"uv=={version}" in requirements("build.txt")
+
+
+@pytest.mark.parametrize(
+    ("image", "lock"), [("cpu", "cpu"), ("gpu", "gpu"), ("triton", "serve"), ("triton-gpu", "serve")]
+)
+def test_every_image_contains_its_sbom_which_is_checked_against_its_lock(image: str, lock: str) -> None:
+    (run,) = [item.text for item in read(image) if "cyclonedx-py environment" in item.text]
+    sbom = "/opt/embedtune/sbom.cdx.json"
+    assert f"-o {sbom} /opt/embedtune/bin/python" in run
+    assert run.endswith(f"python3 images/check_sbom.py {sbom} requirements/{lock}.txt")
+    assert any(item.text == "--from=build /opt/embedtune /opt/embedtune" for item in last_stage(image))
+
+
+def test_one_package_of_a_lock_is_installed_with_its_hashes() -> None:
+    (text,) = [item.text for item in read("triton") if "pytriton.txt" in item.text and item.name == "RUN"]
+    (program,) = re.findall(r"awk ('[^']+') requirements/triton.txt", text)
+    found = subprocess.run(
+        f"awk {program} {ROOT}/requirements/triton.txt", shell=True, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert found[0].startswith("nvidia-pytriton==")
+    assert len(found) > 1
+    assert all(line.startswith("    --hash=sha256:") for line in found[1:])
 
 
 @pytest.mark.parametrize("image", FILES)
 def test_base_image_and_package_index_can_be_chosen(image: str) -> None:
     arguments = {item.text.partition("=")[0] for item in read(image) if item.name == "ARG"}
-    assert {"PACKAGE_INDEX", "UV_VERSION", "VERSION"} <= arguments
+    assert {"PACKAGE_INDEX", "VERSION"} <= arguments
     assert arguments & {"BASE_IMAGE", "TRITON_IMAGE"}
     assert ("TORCH_INDEX" in arguments) == (image == "cpu")
     # An argument is valid only in the stage that declares it.

@@ -53,7 +53,7 @@ class Compiled:
 def tag() -> Iterator[None]:
     # Sources that change while the tests run must not make them fail.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.compile.image_tag", lambda: TAG)
+        patch.setattr("pipelines.compile.image_tag", lambda base: TAG)
         yield
 
 
@@ -274,7 +274,7 @@ def test_the_check_names_changed_and_missing_files_and_writes_nothing(folder: Pa
 
 
 def test_a_changed_source_makes_the_files_stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.compile.image_tag", lambda: "f" * 12)
+    monkeypatch.setattr("pipelines.compile.image_tag", lambda base: "f" * 12)
     assert stale(folder, REGISTRY) == ["finetune-gpu.yaml", "finetune-cpu.yaml"]
 
 

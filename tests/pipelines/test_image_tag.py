@@ -58,3 +58,9 @@ def test_what_is_not_in_the_image_does_not_change_it(checkout: Path, name: str) 
     (checkout / name).parent.mkdir(parents=True, exist_ok=True)
     (checkout / name).write_text("new")
     assert image_tag(checkout) == before
+
+
+def test_a_base_with_a_digest_is_part_of_the_tag(checkout: Path) -> None:
+    plain, base = image_tag(checkout), f"debian@sha256:{'0' * 64}"
+    assert image_tag(checkout, base).startswith(f"{plain}-")
+    assert image_tag(checkout, base) != image_tag(checkout, base.replace("0", "1"))

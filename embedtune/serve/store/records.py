@@ -18,6 +18,7 @@ class Published(JsonRecord):
         size: Bytes of all files.
         release: The content of its release.json.
         model: Fingerprint of the model artifact it was made from.
+        signature: Ed25519 signature of its id in base64; None: it is not signed.
     """
 
     NAME: ClassVar[str] = "published_release"
@@ -29,6 +30,7 @@ class Published(JsonRecord):
     size: int
     release: ReleaseRecord
     model: str
+    signature: str | None = None
 
     @property
     def id(self) -> str:
