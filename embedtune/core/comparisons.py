@@ -8,6 +8,9 @@ from embedtune.core.errors import ConfigError
 
 SYNTHETIC = "synthetic"  # the evaluation set that is the dataset's own test split
 
+# Input of an evaluation: the fingerprint of the model artifact that it compared with as the champion.
+CHAMPION_MODEL = "champion_model"
+
 
 @dataclass(frozen=True)
 class Comparisons:

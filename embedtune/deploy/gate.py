@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.artifacts import Artifact
+from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import read_record
@@ -53,6 +54,11 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         return Decision(
             False, "another model is live, and the evaluation did not compare with it (evaluate with --champion)"
         )
+    compared = evaluation.manifest.inputs.get(CHAMPION_MODEL)
+    if live_model is not None and compared != live_model:
+        other = f"model {compared[:16]}" if compared else "a model directory without a manifest"
+        reason = f"the evaluation compared with {other}, but model {live_model[:16]} is live"
+        return Decision(False, f"{reason} (evaluate with that one as --champion)")
     if promotion.verdict in ACCEPTED[settings.accept]:
         return Decision(True, _reason(promotion))
     return Decision(False, f"{_reason(promotion)}, and deploy.accept is {settings.accept}")

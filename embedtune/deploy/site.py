@@ -7,9 +7,11 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.deploy import DeploySettings, ReleaseSettings
 from embedtune.core.config.export import ExportSettings
 from embedtune.core.config.machine import StorageSettings
+from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import Secrets
 from embedtune.deploy.local_replica import LocalReplica
 from embedtune.serve.pod import store_environment
+from embedtune.serve.release.signature import Signing
 from embedtune.serve.store.store import ReleaseStore
 
 BUILT, STORE = "releases", "store"  # folders of the cache
@@ -46,7 +48,7 @@ class ServingSite:
             uri = self.store.objects.uri
             options = ("--response-cache-mb", str(self.response_cache_mb))
             replica = LocalReplica(self.deploy.port, self.deploy.timeout_s)
-            replica.ensure(uri, store_environment(uri, self.storage), options)
+            replica.ensure(uri, store_environment(uri, self.storage, self.store.signing.public), options)
 
     def how_to_start(self) -> str:
         """Return what to do if no replica reports."""
@@ -77,9 +79,16 @@ def open_store(release: ReleaseSettings, storage: StorageSettings, secrets: Secr
         cache: The cache of the work directory.
 
     Raises:
-        ConfigError: The object store is not configured.
+        ConfigError: The object store is not configured, or a key cannot be read.
     """
-    return ReleaseStore(release.uri or str(cache / STORE), storage, secrets)
+    public = None
+    if release.public_key is not None:
+        try:
+            public = release.public_key.read_text()
+        except (OSError, ValueError) as error:
+            raise ConfigError("release.public_key cannot be read", got=str(error)) from error
+    signing = Signing(release.signing_key, public)
+    return ReleaseStore(release.uri or str(cache / STORE), storage, secrets, signing=signing)
 
 
 def open_site(config: Config, secrets: Secrets, cache: Path) -> ServingSite:

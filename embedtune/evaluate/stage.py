@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedtune.core.artifacts import Artifact, StageReport
-from embedtune.core.comparisons import SYNTHETIC, Comparisons
+from embedtune.core.artifacts import MANIFEST, Artifact, StageReport, read_manifest
+from embedtune.core.comparisons import CHAMPION_MODEL, SYNTHETIC, Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract, load_contract, require_same
 from embedtune.core.encoders.base_model import resolve_base
@@ -109,6 +109,8 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
     if comparisons.champion is not None:
         champion = comparisons.champion
         inputs["champion"] = TorchEncoder(champion, load_contract(champion), config.runtime).fingerprint
+        if (champion / MANIFEST).is_file():
+            inputs[CHAMPION_MODEL] = read_manifest(champion, "model").fingerprint
     if comparisons.endpoint is not None:
         # The identity of the served model, not its address, which may serve another release tomorrow.
         inputs["endpoint"] = _endpoint(comparisons.endpoint, config, secrets).fingerprint

@@ -2,9 +2,9 @@
 
 The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, or a directory),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION and the credentials of
-`embedtune.core.secrets`; EMBEDTUNE_TARGET is the only target that may be loaded. Triton listens on loopback, and
-on
-all addresses only for what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
+`embedtune.core.secrets`. EMBEDTUNE_TARGET is the only target that may be loaded, EMBEDTUNE_RELEASE_KEY the public
+key (Ed25519, PEM) with which a release must be signed. Triton listens on loopback, and on all addresses only for
+what EMBEDTUNE_TRITON_OPEN lists: http, grpc, metrics, separated by commas.
 """
 
 import logging
@@ -21,6 +21,7 @@ import click
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
+from embedtune.serve.release.signature import Signing
 from embedtune.serve.replica.run import ReplicaOptions, run_replica
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import grpc_tls
@@ -72,9 +73,10 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         region=environment.get("EMBEDTUNE_S3_REGION") or None,
     )
     secrets = secrets_from(environment, llm_key_name="", judge_key_name="")
+    signing = Signing(public=environment.get("EMBEDTUNE_RELEASE_KEY") or None)
     ports = (given["http_port"], given["grpc_port"], given["metrics_port"])
     return ReplicaOptions(
-        store=ReleaseStore(uri, storage, secrets),
+        store=ReleaseStore(uri, storage, secrets, signing=signing),
         folder=folder.resolve(),
         ports=Ports(*ports, *open_addresses(environment)),
         target=environment.get("EMBEDTUNE_TARGET") or None,
@@ -104,13 +106,20 @@ def open_addresses(environment: Mapping[str, str]) -> tuple[str, str, str]:
     return http, grpc, metrics
 
 
-def store_environment(uri: str, storage: StorageSettings) -> dict[str, str]:
-    """Return the variables by which `replica_options` finds a store; its credentials are not among them."""
+def store_environment(uri: str, storage: StorageSettings, public_key: str | None) -> dict[str, str]:
+    """Return the variables by which `replica_options` finds a store; its credentials are not among them.
+
+    Args:
+        uri: Address of the store.
+        storage: The object store of an s3:// address.
+        public_key: PEM text of the key that releases must be signed with; None: none.
+    """
     values = {
         "EMBEDTUNE_RELEASES": uri,
         "EMBEDTUNE_S3_ENDPOINT": storage.endpoint or "",
         "EMBEDTUNE_S3_SECURE": "true" if storage.secure else "false",
         "EMBEDTUNE_S3_REGION": storage.region or "",
+        "EMBEDTUNE_RELEASE_KEY": public_key or "",
     }
     return {name: value for name, value in values.items() if value}
 

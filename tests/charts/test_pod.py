@@ -17,6 +17,8 @@ from embedtune.serve.gateway.__main__ import main as gateway
 from embedtune.serve.gateway.server import FINISH_S
 from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
 
+KEY = "-----BEGIN PUBLIC KEY-----"
+
 
 def test_triton_starts_and_then_the_gateway(render: Render) -> None:
     spec = pod_spec(render())
@@ -35,13 +37,14 @@ def test_every_container_runs_a_module_that_exists(render: Render) -> None:
 
 
 def test_the_replica_gets_the_variables_it_reads(render: Render) -> None:
-    given = environment(containers(render("storage.region=eu-1"))["triton"])
+    given = environment(containers(render("storage.region=eu-1", f"release.publicKey={KEY}"))["triton"])
     read = set(re.findall(r'"(EMBEDTUNE_\w+)"', Path(pod.__file__).read_text()))
     assert {name for name in given if name.startswith("EMBEDTUNE_")} == read
     assert given["EMBEDTUNE_RELEASES"] == "s3://embedtune/releases"
     assert given["EMBEDTUNE_S3_ENDPOINT"] == "minio.store:9000"
     assert given["EMBEDTUNE_S3_SECURE"] == "true"
     assert given["EMBEDTUNE_TARGET"] == "python-cpu"
+    assert given["EMBEDTUNE_RELEASE_KEY"] == KEY
     assert given["AWS_ACCESS_KEY_ID"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "access-key"}}
     assert given["AWS_SECRET_ACCESS_KEY"] == {"secretKeyRef": {"name": "embedtune-storage", "key": "secret-key"}}
     token = {"secretKeyRef": {"name": "embedtune-storage", "key": "session-token", "optional": True}}

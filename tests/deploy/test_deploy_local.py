@@ -14,8 +14,10 @@ from click.testing import CliRunner
 
 from embedtune.cli import cli
 from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
+from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.contract import load_contract
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
@@ -26,6 +28,7 @@ from embedtune.core.retrieval.beir import Record, write_records
 from embedtune.deploy import stage
 from embedtune.deploy.local_replica import LocalReplica
 from embedtune.serve.release import build, record
+from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
 from tests.support.context import context, provenance
@@ -101,7 +104,9 @@ class Place:
             "metrics.json": "{}",
             "per_query.parquet": "",
         }
-        with write_artifact(self.work / "evaluation", "evaluation", provenance(inputs={"model": model})) as draft:
+        live = ReleaseStore(self.uri, StorageSettings(endpoint=ENDPOINT, secure=False), SECRETS).live_release()
+        inputs = {"model": model} | ({CHAMPION_MODEL: live.model} if live else {})
+        with write_artifact(self.work / "evaluation", "evaluation", provenance(inputs=inputs)) as draft:
             for file, text in files.items():
                 (draft.path / file).write_text(text)
         return self.work / "evaluation"

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from embedtune.core.artifacts import Artifact, read_artifact, write_artifact
+from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
 from embedtune.core.records.base import render_record
@@ -14,8 +15,8 @@ from tests.support.context import provenance
 from tests.support.evaluation_records import make_verdict
 
 
-def artifact(path: Path, name: str, files: dict[str, str], model: str) -> Artifact:
-    with write_artifact(path / name, name, provenance(inputs={"model": model})) as draft:
+def artifact(path: Path, name: str, files: dict[str, str], **inputs: str) -> Artifact:
+    with write_artifact(path / name, name, provenance(inputs=inputs)) as draft:
         for file, text in files.items():
             (draft.path / file).parent.mkdir(parents=True, exist_ok=True)
             (draft.path / file).write_text(text)
@@ -24,16 +25,20 @@ def artifact(path: Path, name: str, files: dict[str, str], model: str) -> Artifa
 
 def engine(path: Path, model: str = "new") -> Artifact:
     files = ("embedtune.json", "engine.json", "parity.json", "reference.parquet", "model.onnx", "tokenizer.json")
-    return artifact(path, "engine", dict.fromkeys(files, "{}"), model)
+    return artifact(path, "engine", dict.fromkeys(files, "{}"), model=model)
 
 
 def evaluation(
-    path: Path, verdict: str, against: Literal["base", "champion"] = "base", model: str = "new"
+    path: Path,
+    verdict: str,
+    against: Literal["base", "champion"] = "base",
+    model: str = "new",
+    champion: str | None = "old",
 ) -> Artifact:
     record = render_record(make_verdict(verdict, against))
-    return artifact(
-        path, "evaluation", {"verdict.json": record, "metrics.json": "{}", "per_query.parquet": ""}, model
-    )
+    files = {"verdict.json": record, "metrics.json": "{}", "per_query.parquet": ""}
+    inputs = {"model": model, CHAMPION_MODEL: champion if against == "champion" else None}
+    return artifact(path, "evaluation", files, **{name: value for name, value in inputs.items() if value})
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,18 @@ def test_better_than_the_base_is_not_better_than_another_live_model(tmp_path: Pa
     decision = decide(engine(tmp_path), evaluation(tmp_path, "WIN", "base"), "old", DeploySettings())
     assert not decision.deploy
     assert "--champion" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("champion", "said"), [("older", "compared with model older"), (None, "without a manifest")]
+)
+def test_better_than_a_model_that_is_no_longer_live_is_not_enough(
+    tmp_path: Path, champion: str | None, said: str
+) -> None:
+    compared = evaluation(tmp_path, "WIN", "champion", champion=champion)
+    decision = decide(engine(tmp_path), compared, "old", DeploySettings())
+    assert not decision.deploy
+    assert said in decision.reason and "model old is live" in decision.reason
 
 
 def test_the_model_that_is_already_live_may_be_deployed_again(tmp_path: Path) -> None:

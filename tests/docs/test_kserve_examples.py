@@ -1,4 +1,4 @@
-"""The example for KServe: consistent with itself and the code, and valid against KServe's CRDs if they are at hand.
+"""The example for KServe: consistent with itself and the code, and valid against the CRDs if they are at hand.
 
 EMBEDTUNE_TEST_KSERVE_CRDS names a folder with serving.kserve.io_*.yaml (config/crd/full of KServe's repository).
 """

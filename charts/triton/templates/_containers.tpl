@@ -12,6 +12,10 @@
 {{- end }}
 - name: EMBEDTUNE_TARGET
   value: {{ .Values.target }}
+{{- with .Values.release.publicKey }}
+- name: EMBEDTUNE_RELEASE_KEY
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.storage.secret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:

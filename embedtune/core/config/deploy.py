@@ -1,5 +1,6 @@
 """Settings of the deploy stage and of releases."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +15,15 @@ class ReleaseSettings(Section):
         default=None,
         description="s3://bucket/prefix, or a directory of this machine, for the releases of one service; None: a "
         "folder of the cache.",
+    )
+    signing_key: Path | None = Field(
+        default=None,
+        description="PEM file with the Ed25519 private key that signs what is published.",
+    )
+    public_key: Path | None = Field(
+        default=None,
+        description="PEM file with the Ed25519 public key: releases without its signature are not loaded; None: "
+        "no signature is needed.",
     )
 
 

@@ -19,15 +19,18 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
-from embedtune.serve.release.record import Release, read_release, require_id, short
+from embedtune.serve.release.record import Release, read_release, short
+from embedtune.serve.release.signature import Signing
 from embedtune.serve.store.directory import DirectoryObjects
+from embedtune.serve.store.keys import parse_published, plan_key, published_key
 from embedtune.serve.store.lease import LIFE_S, Lease, acquire
 from embedtune.serve.store.leftovers import clean, delete_files, lease_key
-from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects, Small
+from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects
 from embedtune.serve.store.pointer import locked, read_pointer, stop_if_unreadable, timestamp
 from embedtune.serve.store.records import Pointer, Published
 
 log = logging.getLogger(__name__)
+UNSIGNED = Signing()
 SHORTEST, WHOLE = 8, 64  # characters of an id that name a release, and of a complete one
 
 
@@ -39,13 +42,22 @@ class ReleaseStore:
         storage: Which store.
         secrets: Its credentials.
         life_s: Seconds without a sign of life after which an upload or a change is presumed dead.
+        signing: Keys that sign what is published, and that what is downloaded must be signed with.
     """
 
-    def __init__(self, uri: str, storage: StorageSettings, secrets: Secrets, life_s: float = LIFE_S) -> None:
+    def __init__(
+        self,
+        uri: str,
+        storage: StorageSettings,
+        secrets: Secrets,
+        life_s: float = LIFE_S,
+        signing: Signing = UNSIGNED,
+    ) -> None:
         self.objects: Objects = (
             S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
         )
         self._life_s = life_s
+        self.signing = signing
 
     def publish(self, release: Release, model: str) -> Published:
         """Upload a release, verify the uploaded files, and publish it. One that is already published is kept.
@@ -59,11 +71,14 @@ class ReleaseStore:
             InputError: The store refuses or does not answer.
         """
         self.clean()
-        condition = ABSENT
-        if there := self.objects.read(_published(release.id)):
+        condition, signature = ABSENT, self.signing.sign(release.id)
+        if there := self.objects.read(published_key(release.id)):
             try:
-                found = _parse(there, release.id)
+                found = parse_published(there, release.id)
                 log.info("release %s is already published", short(release.id))
+                if signature not in (None, found.signature):
+                    found = found.model_copy(update={"signature": signature})
+                    self.objects.write(published_key(release.id), found, there.etag)
                 return found
             except ArtifactError as error:
                 log.warning("republishing release %s: %s", short(release.id), error.what)
@@ -76,11 +91,18 @@ class ReleaseStore:
         with lease.kept():
             self._upload_files(release.path, data, hashes)
             size = sum((release.path / path).stat().st_size for path in hashes)
-            record = Published(published=timestamp(), data=data, size=size, release=release.record, model=model)
+            record = Published(
+                published=timestamp(),
+                data=data,
+                size=size,
+                release=release.record,
+                model=model,
+                signature=signature,
+            )
             # A process that presumes this upload dead takes its lease first: then this renewal fails.
             lease.renew()
             try:
-                self.objects.write(_published(release.id), record, condition)
+                self.objects.write(published_key(release.id), record, condition)
             except ConflictError:
                 log.info("release %s was published by another process in the meantime", release.id)
                 self.objects.delete([data + path for path in hashes])
@@ -99,11 +121,11 @@ class ReleaseStore:
 
     def add_plan(self, name: str, plan: ReindexPlan) -> None:
         """Store the re-index plan of a release next to it."""
-        self.objects.write(_plan(name), plan)
+        self.objects.write(plan_key(name), plan)
 
     def plan(self, name: str) -> ReindexPlan | None:
         """Return the re-index plan of a release, or None if there is none."""
-        found = self.objects.read(_plan(name))
+        found = self.objects.read(plan_key(name))
         return found.parse(ReindexPlan) if found else None
 
     def show(self, name: str) -> Published:
@@ -150,6 +172,7 @@ class ReleaseStore:
         """
         published = self.show(name)
         name = published.id
+        self.signing.require(name, published.signature)
         target, draft = into / name, into / f".{name}.draft"
         if target.is_dir():
             try:
@@ -259,26 +282,12 @@ class ReleaseStore:
         if lease is None:
             return
         with lease.kept():
-            self.objects.delete([_published(release.id), _plan(release.id)])
+            self.objects.delete([published_key(release.id), plan_key(release.id)])
             delete_files(self.objects, release.data, files)
 
     def _find(self, name: str) -> Published | None:
-        found = self.objects.read(_published(name))
-        return _parse(found, name) if found else None
+        found = self.objects.read(published_key(name))
+        return parse_published(found, name) if found else None
 
     def _ids(self) -> list[str]:
         return [key.removeprefix("releases/").removesuffix(".json") for key in self.objects.keys("releases/")]
-
-
-def _parse(found: Small, name: str) -> Published:
-    published = found.parse(Published)
-    require_id(published.release, name, found.address)
-    return published
-
-
-def _published(name: str) -> str:
-    return f"releases/{name}.json"
-
-
-def _plan(name: str) -> str:
-    return f"plans/{name}.json"

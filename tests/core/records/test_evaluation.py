@@ -39,7 +39,11 @@ ONE_SLICE = Slice(
 RECORDS = [
     Metrics(sets={"hand": SetMetrics(queries=6, units=3, systems=MEANS, delta={"ndcg@10": DELTA})}),
     make_verdict("MARGINAL", "champion"),
-    Slices(metric="ndcg@10", small_below=10, sets={"hand": SetSlices(bm25_rank1_share=0.5, slices=(ONE_SLICE,))}),
+    Slices(
+        metric="ndcg@10",
+        small_below=10,
+        sets={"hand": SetSlices(bm25_rank1_share=0.5, word_overlap=0.3, slices=(ONE_SLICE,))},
+    ),
     Examples(sets={"hand": SetExamples(wins=(EXAMPLE,), losses=())}),
 ]
 

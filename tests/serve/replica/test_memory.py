@@ -42,7 +42,7 @@ def test_a_second_release_is_refused_with_both_figures_and_a_first_one_is_tried(
     needed = needed_bytes(release)
     monkeypatch.setattr(memory, "left_bytes", lambda: needed - 1)
     require_memory(release, [])
-    with pytest.raises(GateError, match=r"no memory for release(.|\n)*210 MB are left(.|\n)*turns"):
+    with pytest.raises(GateError, match=r"no memory for release(.|\n)*134 MB are left(.|\n)*turns"):
         require_memory(release, [release])
     monkeypatch.setattr(memory, "left_bytes", lambda: needed)
     require_memory(release, [release])
