@@ -32,7 +32,7 @@ from embedtune.serve.triton.server import free_ports
 MODEL = "embedtune"
 BULK_TEXTS, BULK_WORDS, QUERY_WORDS = 64, 150, 8
 QUERY_SHARE = 0.1  # of the requests
-WARM_CLIENTS = 3  # enough to keep the model busy, too few to be refused
+WARM_CLIENTS = 3  # enough to keep the model busy
 WORDS = ("the", "press", "kiln", "drum", "valve", "pump", "seal", "is", "stuck", "and", "has", "a", "leak", "at")
 DELIVERED, PERCENTILE = 0.9, 99
 KEYS = ("bulk", "search")
@@ -70,11 +70,14 @@ async def capacity(client: httpx.AsyncClient, seconds: float) -> float:
 
     async def wait_and_repeat() -> None:
         while time.perf_counter() < end:
+            answered = len(outcome.seconds)
             await ask(client, "bulk", [text(source, BULK_WORDS) for _ in range(BULK_TEXTS)], outcome)
+            if len(outcome.seconds) == answered:  # refused: at first the gateway does not know the model's rate
+                await asyncio.sleep(1)
 
     begin = time.perf_counter()
     await asyncio.gather(*(wait_and_repeat() for _ in range(WARM_CLIENTS)))
-    if set(outcome.statuses) != {200}:
+    if set(outcome.statuses) - {200, 429} or not outcome.tokens:
         sys.exit(f"the capacity could not be measured: {dict(outcome.statuses)}")
     return outcome.tokens / (time.perf_counter() - begin)
 

@@ -1,27 +1,31 @@
-"""The load that the autoscaler follows: tokens that wait or are being embedded, and 0 when there are none."""
+"""The gauges of work, which the chart's autoscaler and dashboard read."""
 
 import pytest
 
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.turns import Turns
 
 
-def value(metrics: Metrics) -> str:
-    (line,) = [
-        row for row in metrics.render().decode().splitlines() if row.startswith("embedtune_gateway_pending")
-    ]
-    return line.split()[1]
+def value(metrics: Metrics, name: str) -> float:
+    (line,) = [line for line in metrics.render().decode().splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
 
 
-def test_the_load_is_counted_as_long_as_a_request_lasts_and_is_0_otherwise() -> None:
-    metrics = Metrics()
-    assert value(metrics) == "0.0"
-    with metrics.pending(["a" * 8, ""]), metrics.pending(["a" * 4]):
-        assert value(metrics) == "6.0"  # 8 // 4 + 1, 0 // 4 + 1, 4 // 4 + 1
-    assert value(metrics) == "0.0"
-
-
-def test_a_request_that_fails_leaves_no_load_behind() -> None:
-    metrics = Metrics()
-    with pytest.raises(RuntimeError), metrics.pending(["a press"]):
+def test_pending_tokens_are_those_of_admitted_requests_and_0_when_idle() -> None:
+    metrics, turns = Metrics(), Turns(60)
+    name = "embedtune_gateway_pending_tokens"
+    assert value(metrics, name) == 0  # before the first request, never missing
+    metrics.watch(turns)
+    assert value(metrics, name) == 0
+    with turns.admitted(("a", False), 300), turns.admitted(("b", True), 20):
+        assert value(metrics, name) == 320
+    assert value(metrics, name) == 0
+    with pytest.raises(RuntimeError), turns.admitted(("a", False), 300):
         raise RuntimeError
-    assert value(metrics) == "0.0"
+    assert value(metrics, name) == 0
+
+
+def test_the_measured_rate_is_shown() -> None:
+    metrics, turns = Metrics(), Turns(60)
+    metrics.watch(turns)
+    assert value(metrics, "embedtune_gateway_tokens_per_second") == 1000

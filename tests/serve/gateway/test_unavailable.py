@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from embedtune.core.config.serve import ServeSettings
 from embedtune.serve.gateway.app import GatewayOptions
@@ -17,7 +18,8 @@ from embedtune.serve.replica.serving import ProvenRelease, Serving, write_servin
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import serving
-from tests.support.triton_server import Triton, options, running
+from tests.support.triton_endpoint import inputs
+from tests.support.triton_server import Triton, asking, options, running
 
 
 class TestFullQueue:
@@ -95,3 +97,40 @@ def test_a_slow_answer_of_triton_is_a_504(triton: Triton) -> None:
     with serving(options(triton, timeout_s=0.0001)) as url:
         reply = httpx.post(f"{url}/v1/embeddings", json={"model": "embedtune", "input": "a"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (504, "timeout")
+
+
+def pending(url: str) -> float:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("embedtune_gateway_pending_tokens "))
+
+
+def test_the_work_of_a_client_that_has_left_is_dropped(triton: Triton) -> None:
+    request = {"model": "embedtune", "input": ["the seal of the pump " * 40] * 2048}
+    with serving(options(triton)) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/v1/embeddings", json=request, timeout=0.3)
+        for _ in range(100):
+            if not pending(url):
+                break
+            time.sleep(0.02)
+        assert pending(url) == 0
+        # It was not answered: 499 is what the log and the metrics call it.
+        metrics = httpx.get(f"{url}/metrics").text
+        assert 'embedtune_gateway_requests_total{route="/v1/embeddings",status="499"} 1.0' in metrics
+        assert 'route="/v1/embeddings",status="200"' not in metrics
+
+
+def test_triton_drops_a_request_from_its_queue_when_its_time_is_over(triton: Triton) -> None:
+    def ask(timeout_us: int | None) -> str:
+        """Return the error of a request, empty if it was answered."""
+        with asking(triton) as client:
+            try:
+                client.infer(triton.model, inputs(["the seal of the pump " * 40] * 32), timeout=timeout_us)
+            except InferenceServerException as error:
+                return str(error.message())
+            return ""
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, [None] * 12 + [1000] * 4))
+    assert set(found[:12]) == {""}
+    assert any("Request timeout expired" in message for message in found[12:]), found[12:]
