@@ -181,7 +181,7 @@ def _wait(
         GateError: A replica failed, or none of those that are not done has made progress for `deploy.timeout_s`.
         InputError: There is no replica.
     """
-    seen, since = None, time.monotonic()
+    seen, since, extended = None, time.monotonic(), time.monotonic()
     with progress.task(f"release {short(name)}", None, "replicas") as task:
         counted = 0
         while True:
@@ -192,6 +192,9 @@ def _wait(
             task.advance(len(replicas) - len(missing) - counted)
             counted = len(replicas) - len(missing)
             _require_no_failure(missing, token)
+            if token is not None and time.monotonic() - extended > pointer.OPEN_S / 4:
+                pointer.extend(site.store.objects, token)
+                extended = time.monotonic()
             steps = [(replica.name, replica.record.instance, replica.record.progress) for replica in missing]
             if steps != seen:
                 seen, since = steps, time.monotonic()

@@ -67,6 +67,7 @@ class Follower:
         self._instance = secrets.token_hex(8)
         self._state = State()
         self._lock = threading.Lock()
+        self._reporting = threading.Lock()
         self._changed = threading.Event()
         self._told: ReplicaRecord | None = None
         self._told_at = 0.0
@@ -91,6 +92,10 @@ class Follower:
 
     def report(self) -> None:
         """Tell gateways what may answer, and the store, if there is something to tell."""
+        with self._reporting:  # both threads report
+            self._report()
+
+    def _report(self) -> None:
         serving, record = self._describe()
         write_serving(self._file, serving)
         news = self._told is None or record.model_copy(update={"beats": self._told.beats}) != self._told
@@ -205,7 +210,8 @@ class Follower:
                 live=live,
                 next=pointer.live if later else None,
                 switch_at=pointer.switch_at - state.ahead if later else None,
-                fence_at=state.read_at + FENCE_S if switching(pointer, store_now) else None,
+                # By what was known then: only a newer reading can say that no switch has come.
+                fence_at=state.read_at + FENCE_S if switching(pointer, state.read_at + state.ahead) else None,
                 candidate=candidate.id if candidate else None,
                 doing=doing,
             )

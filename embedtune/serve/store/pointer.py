@@ -17,6 +17,7 @@ FENCE_S = 5.0
 # … and a switch is announced this long ahead, so that each replica knows it or has stopped answering by then. The
 # margin covers clocks that count whole seconds.
 AHEAD_S = FENCE_S + 2.0
+OPEN_S = 120.0  # a candidate can be switched to for this long after it was proposed or extended
 
 
 def read_pointer(objects: Objects) -> Pointer:
@@ -63,7 +64,8 @@ def answering(pointer: Pointer, now: float) -> str | None:
 
 def switching(pointer: Pointer, now: float) -> bool:
     """Return whether the answering release may change at any moment, so that old knowledge must not be trusted."""
-    return now < pointer.switch_at or (pointer.candidate is not None and not pointer.candidate.hold)
+    candidate = pointer.candidate
+    return now < pointer.switch_at or (candidate is not None and not candidate.hold and now < candidate.until)
 
 
 def wanted(pointer: Pointer, now: float) -> list[str]:
@@ -84,7 +86,20 @@ def propose(objects: Objects, candidate: Candidate) -> None:
         ArtifactError: The pointer is damaged or has another format.
     """
     now, etag = _read(objects)
-    objects.write(POINTER, now.model_copy(update={"candidate": candidate}), etag)
+    open_candidate = candidate.model_copy(update={"until": objects.now() + OPEN_S})
+    objects.write(POINTER, now.model_copy(update={"candidate": open_candidate}), etag)
+
+
+def extend(objects: Objects, token: str) -> None:
+    """Leave the candidate of one attempt open for longer; to be called while `locked`.
+
+    Raises:
+        ConflictError: Another process changed the pointer in the meantime.
+    """
+    candidate = _read(objects)[0].candidate
+    if candidate is None or candidate.token != token:
+        raise ConflictError(f"{objects.uri}{POINTER} was changed by another process")
+    propose(objects, candidate)
 
 
 def withdraw(objects: Objects, token: str) -> None:
@@ -108,6 +123,9 @@ def switch(objects: Objects, token: str) -> Pointer:
     candidate = now.candidate
     if candidate is None or candidate.token != token:
         raise ConflictError(f"{objects.uri}{POINTER} was changed by another process")
+    moment = objects.now()
+    if moment >= candidate.until:
+        raise ConflictError(f"the candidate in {objects.uri}{POINTER} was left alone for too long")
     before = [*now.before, now.live] if now.live else []
     if candidate.back and candidate.id in before:
         before = before[: len(before) - 1 - before[::-1].index(candidate.id)]
@@ -115,7 +133,7 @@ def switch(objects: Objects, token: str) -> Pointer:
         live=candidate.id,
         since=timestamp(),
         # Where nothing has answered meanwhile, nothing can be mixed.
-        switch_at=objects.now() + AHEAD_S if now.live not in (None, candidate.id) and not candidate.alone else 0.0,
+        switch_at=moment + AHEAD_S if now.live not in (None, candidate.id) and not candidate.alone else 0.0,
         kept=None if candidate.alone else now.live,
         before=tuple(before[-REMEMBERED:]),
     )

@@ -48,6 +48,8 @@ class Candidate(Part):
         alone: Whether there is no memory for two: the live release is unloaded first, and nothing answers
             meanwhile.
         back: It was live before; those that were live since then are forgotten at the switch.
+        until: Unless the deployment extends it, no switch follows after this, in seconds since 1970 by the store's
+            clock: one that was killed must not keep replicas on their guard forever.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Candidate(Part):
     hold: bool
     alone: bool = False
     back: bool = False
+    until: float = 0.0
 
 
 class Pointer(JsonRecord):

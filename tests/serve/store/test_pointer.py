@@ -85,6 +85,21 @@ def test_without_memory_for_two_only_the_candidate_is_loaded_and_the_switch_is_i
     assert (switched.switch_at, switched.kept, switched.before) == (0.0, None, ("one",))
 
 
+def test_a_candidate_that_its_deployment_left_alone_cannot_be_switched_to_any_more(store: ReleaseStore) -> None:
+    go_live(store, "one")
+    token = propose(store, "two")
+    until = store.pointer().candidate.until  # type: ignore[union-attr]
+    assert [pointer.switching(store.pointer(), now) for now in (until - 1, until)] == [True, False]
+    stale = store.pointer().candidate.model_copy(update={"until": 1.0})  # type: ignore[union-attr]
+    store.objects.write("pointer.json", store.pointer().model_copy(update={"candidate": stale}))
+    with pytest.raises(ConflictError, match="left alone"):
+        pointer.switch(store.objects, token)
+    pointer.extend(store.objects, token)
+    assert pointer.switch(store.objects, token).live == "two"
+    with pytest.raises(ConflictError, match="another process"):
+        pointer.extend(store.objects, token)
+
+
 def test_only_the_attempt_that_is_the_candidate_can_switch(store: ReleaseStore) -> None:
     go_live(store, "one")
     old = propose(store, "two")
