@@ -13,8 +13,8 @@ import pytest
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.deploy.site import GATEWAY_PORT
 from embedtune.serve import pod
-from embedtune.serve.gateway.__main__ import FINISH_S
 from embedtune.serve.gateway.__main__ import main as gateway
+from embedtune.serve.gateway.server import FINISH_S
 from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
 
 KEY = "-----BEGIN PUBLIC KEY-----"
