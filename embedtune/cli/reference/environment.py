@@ -80,9 +80,6 @@ CREDENTIALS = (
 SERVING = (
     Variable("EMBEDTUNE_TRITON", "the gateway", "host:port of Triton's gRPC; the same as `--triton`."),
     Variable(
-        "EMBEDTUNE_SERVING", "the gateway", "Folder of the replica that runs its Triton; the same as `--serving`."
-    ),
-    Variable(
         "TRT_VERSION",
         "Triton's start, for releases with target tensorrt",
         "TensorRT version of this Triton. NVIDIA's images and `triton-gpu` set it.",
