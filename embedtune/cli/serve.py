@@ -63,14 +63,12 @@ def serve(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Serve the live release with Triton on this machine.
+    """Serve the live release with Triton.
 
-    Follows the release store: what `embedtune deploy` makes live is loaded, proven and served, without a restart.
-    Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else the one from the package nvidia-
-    pytriton,
-    which gets a virtual environment of its own at first use. EMBEDTUNE_TRITON_TLS_CERT and
-    EMBEDTUNE_TRITON_TLS_KEY
-    (PEM files) turn on TLS for gRPC.
+    Follows the release store: what `embedtune deploy` makes live is loaded, proven and served on this machine,
+    without a restart. Runs until Ctrl-C or SIGTERM. Uses the tritonserver on the PATH, or else the one from the
+    package nvidia-pytriton, which gets a virtual environment of its own at first use. EMBEDTUNE_TRITON_TLS_CERT
+    and EMBEDTUNE_TRITON_TLS_KEY (PEM files) turn on TLS for gRPC.
     """
     from embedtune.serve.triton.server import Ports
 

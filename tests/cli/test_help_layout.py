@@ -19,7 +19,7 @@ SECTIONS = {
     "Serve": ["release", "serve", "gateway", "search", "reindex"],
     "Data": ["eval-set", "record", "forget"],
 }
-RELEASE_COMMANDS = ["list", "show", "promote", "rollback", "prune", "delete", "stop"]
+RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
 
 
 def invoke(*arguments: str) -> Result:

@@ -65,6 +65,12 @@ def run_in_a_folder(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_in_a_folder_with_a_key(command: str, folder: Path) -> None:
+    made = ["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(folder / "key.pem")]
+    subprocess.run(made, check=True, capture_output=True)
+    run_in_a_folder(command, folder)
+
+
 def print_completion(command: str, folder: Path) -> None:
     (shell,) = re.findall(r"_EMBEDTUNE_COMPLETE=(\w+)_source embedtune", command)
     program = Path(sys.executable).with_name("embedtune")
@@ -97,6 +103,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),
     "embedtune deploy": Covered("tests/deploy/test_deploy_local.py", "better_model"),
     "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),
+    "embedtune release flip": Covered("tests/deploy/test_deploy_local.py", "flipping"),
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
     "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "subcommand"),
@@ -108,6 +115,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "kubectl": NotRun("needs a cluster; the cluster tests create the same objects"),
     "helm install": CLUSTER,
     "helm test": Covered("tests/cluster/test_rollout.py", "helm_test"),
+    "openssl ": Run(run_in_a_folder_with_a_key),
     "export ": NotRun("sets variables for the next command"),
 }
 
