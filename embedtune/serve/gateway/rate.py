@@ -16,8 +16,13 @@ STEP = 0.1  # weight of the newest request's ratio
 
 @dataclass
 class Rate:
-    """Tokens per second while there is enough work to keep the model busy; times without do not count."""
+    """Tokens per second while there is enough work to keep the model busy; times without do not count.
 
+    Args:
+        measured_s: How long it has been measured.
+    """
+
+    measured_s: float = 0.0
     _tokens: float = START_RATE * PRIOR_S
     _seconds: float = PRIOR_S
 
@@ -28,6 +33,7 @@ class Rate:
 
     def add(self, tokens: int, busy_s: float) -> None:
         """Add what was answered, and the time under load since the last call."""
+        self.measured_s += busy_s
         kept = math.exp(-busy_s / MEMORY_S)
         self._tokens = self._tokens * kept + tokens
         self._seconds = self._seconds * kept + busy_s

@@ -81,7 +81,9 @@ class Turns:
         rate = self.rate.tokens_per_s
         share = rate * self.deadline_s * USABLE / (others + 2)
         if self._pending and own + tokens > share:
-            wait = min(self.deadline_s, (own + tokens - share) * (others + 1) / rate)
+            # After a start the rate is a guess, so nobody is sent away for longer than it has been measured.
+            longest = min(self.deadline_s, 1 + self.rate.measured_s)
+            wait = min(longest, (own + tokens - share) * (others + 1) / rate)
             what = (
                 f"too much work is waiting: this request has about {tokens} tokens, {self.pending_tokens} are "
                 f"before it, and the model reads {rate:.0f} per second"

@@ -128,6 +128,7 @@ def admitted(turns: Turns, stack: contextlib.ExitStack, flow: Flow, tokens: int)
 
 def test_work_is_admitted_up_to_half_of_what_fits_the_deadline() -> None:
     turns = Turns(60)  # 1,000 tokens per second, of which 85 % are planned: 51,000 fit, 25,500 of one flow
+    turns.rate.add(60_000, 60.0)
     with contextlib.ExitStack() as stack:
         assert admitted(turns, stack, BULK, 20_000) is None
         assert admitted(turns, stack, BULK, 5_000) is None
@@ -139,6 +140,19 @@ def test_work_is_admitted_up_to_half_of_what_fits_the_deadline() -> None:
         assert admitted(turns, stack, QUERY, 100) is None
         assert turns.pending_tokens == 42_100
     assert turns.pending_tokens == 0
+
+
+def test_before_the_rate_is_measured_clients_are_told_to_come_back_soon() -> None:
+    turns = Turns(60)
+    with contextlib.ExitStack() as stack:
+        assert admitted(turns, stack, BULK, 100_000) is None
+        refused = admitted(turns, stack, BULK, 10_000)
+        assert refused is not None
+        assert refused.retry_after_s == 1
+        turns.rate.add(5_000, 4.0)
+        refused = admitted(turns, stack, BULK, 10_000)
+        assert refused is not None
+        assert refused.retry_after_s == 5
 
 
 def test_an_idle_model_admits_a_request_of_any_size() -> None:
