@@ -86,7 +86,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
             storage_endpoint: host:port of the object store behind s3:// addresses; empty: Amazon S3.
             storage_tls: Whether the object store is called over TLS.
             release_uri: s3://bucket/prefix of the releases; empty: nothing is deployed.
-            endpoint_url: Address of the served endpoint that the smoke test calls; empty: as configured.
+            endpoint_url: Address of the served endpoint, for the deployment's record; empty: as configured.
             deploy_if: Worst verdict that is still deployed.
             champion: s3://bucket/prefix of the model that is live now; empty if there is none.
             eval_sets: Additional evaluation sets, a list of NAME=s3://bucket/prefix; the first one decides.

@@ -36,14 +36,14 @@ class Deployment(JsonRecord):
 
 
 class CosineRange(Part):
-    """Cosine similarities of the smoke test's texts."""
+    """Cosine similarities of the texts of a proof."""
 
     min: float
     mean: float
 
 
 class DriftedText(Part):
-    """One text of the smoke test, with the cosine similarity of its two vectors."""
+    """One text of a proof, with the cosine similarity of its two vectors."""
 
     cosine: float
     kind: Literal["query", "passage"]

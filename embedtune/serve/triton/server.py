@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -227,6 +227,7 @@ class TritonServer:
                 stdout=log,
                 stderr=log,
                 preexec_fn=_end_with_parent,
+                process_group=0,
             )
         deadline = time.monotonic() + timeout_s
         while not self.ready():
@@ -254,14 +255,15 @@ class TritonServer:
 
     def stop(self) -> None:
         """Stop the server; requests in progress are answered first."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             return
-        self._process.terminate()
-        try:
+        self._process.terminate()  # does nothing if it has ended
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S + 5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # If it was killed, the processes of its Python models have not noticed, and keep their memory.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def _last_words(self) -> str:
         if self.log is None:

@@ -106,6 +106,17 @@ def test_a_server_that_ends_reports_the_reason(installed: Callable[..., Installa
     assert not server.running()
 
 
+def test_what_a_killed_server_leaves_running_is_ended_with_it(
+    installed: Callable[..., Installation], tmp_path: Path
+) -> None:
+    # As the processes of its Python models after a SIGKILL.
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; exit 1"
+    with pytest.raises(InputError, match="did not start"):
+        TritonServer(tmp_path, installed("python", script=script), Ports(http=1), tmp_path / "log").start(20)
+    state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
 def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installation], tmp_path: Path) -> None:
     server = TritonServer(tmp_path, installed("python", script="exec sleep 60"), Ports(http=1), tmp_path / "log")
     with pytest.raises(InputError, match="did not start"):
