@@ -17,6 +17,7 @@ from embedtune.core.secrets import Secrets, secrets_of
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 # The sections that can change what a stage writes, including those of the stages before it. mine and train check
 # each other's number of negatives, so each gets both sections.
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -47,7 +48,7 @@ def prepared(
         ConfigError: A field is not valid.
         InputError: There is nothing at an address.
     """
-    config = run_config(form)
+    config = run_config(form, in_cluster=IN_CLUSTER in environment)
     secrets = secrets_of(config.generate, environment)
     where, live = address("documents", documents), address("champion", champion)
     sets = eval_set_lines(eval_sets)
@@ -86,12 +87,12 @@ def worst_deployed(config: Config, deploy_if: str, environment: Mapping[str, str
     """
     if config.release.uri is None or deploy_if == NEVER:
         return NEVER
-    if config.deploy.target == "local" and "KUBERNETES_SERVICE_HOST" in environment:
+    if config.deploy.target == "local" and IN_CLUSTER in environment:
         raise ConfigError(
             "a pipeline that runs in a cluster can deploy only to a cluster",
             got="deploy.target=local",
             expected="deploy.target=kubernetes",
-            fix='set overrides to {"deploy": {"target": "kubernetes", "namespace": …, "deployment": …}}',
+            fix="leave deploy.target out of the overrides",
         )
     return config.deploy.accept
 

@@ -49,8 +49,12 @@ class Form:
     overrides: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-def run_config(form: Form) -> Config:
+def run_config(form: Form, *, in_cluster: bool = False) -> Config:
     """Return the configuration of a run.
+
+    Args:
+        form: The fields.
+        in_cluster: Whether the run is in a cluster, where releases are served unless the overrides say otherwise.
 
     Raises:
         ConfigError: A field holds two values, contradicts the overrides, or is not valid.
@@ -72,6 +76,8 @@ def run_config(form: Form) -> Config:
                 fix="leave one of them out",
             )
         given[key] = value
+    if in_cluster:
+        given.setdefault("deploy.target", "kubernetes")
     base = word("base_model", form.base_model)
     source = word("preset", form.preset) + (f"+{base}" if base else "")
     return load_config(source, [f"{key}={json.dumps(value)}" for key, value in given.items()])

@@ -65,13 +65,17 @@ def test_what_is_deployed(release_uri: str, deploy_if: str, wanted: str) -> None
     assert worst_deployed(config, deploy_if, {}) == wanted
 
 
-def test_a_pod_does_not_start_a_local_triton() -> None:
+def test_a_run_in_a_cluster_deploys_there_and_starts_no_local_triton() -> None:
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
-    local = {"release__uri": "s3://b/r"}
-    with pytest.raises(ConfigError, match=r'"target": "kubernetes"'):
-        worst_deployed(configured(**local), "win", pod)
-    assert worst_deployed(configured(**local, deploy__target="kubernetes"), "win", pod) == "win"
+    fields = {"release_uri": "s3://b/r"}
+    inside = run_config(Form("minilm", fields=fields), in_cluster=True)
+    assert inside.deploy.target == "kubernetes"
+    assert worst_deployed(inside, "win", pod) == "win"
+    local = run_config(Form("minilm", fields=fields, overrides={"deploy.target": "local"}), in_cluster=True)
+    with pytest.raises(ConfigError, match=r"leave deploy\.target out"):
+        worst_deployed(local, "win", pod)
     assert worst_deployed(configured(), "win", pod) == "never"
+    assert run_config(Form("minilm", fields=fields)).deploy.target == "local"
 
 
 def test_the_text_of_a_stage_is_short_and_means_the_same() -> None:
