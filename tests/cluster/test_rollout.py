@@ -96,6 +96,7 @@ def test_helm_finds_nothing_changed_and_upgrades_and_rolls_back(world: World, on
     go_live(world.site, world.good[1].id, SilentProgress())
     world.helm("rollback", "embedtune", "1", "--wait")
     wait(lambda: set(world.live().values()) == {world.good[1].id})
+    assert world.site.store.pointer().live == world.good[1].id
 
 
 def test_ten_pods_are_deleted_under_load_and_patient_clients_get_no_wrong_answer(world: World, one: str) -> None:

@@ -12,8 +12,7 @@ from embedtune.core.records.base import JsonRecord, Part, read_record, render_re
 
 SERVING_FILE = "serving.json"
 # A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py,
-# after
-# which a deployment no longer waits for it.
+# after which a deployment no longer waits for it.
 SILENT_S = 30.0
 
 
