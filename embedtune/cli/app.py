@@ -3,6 +3,7 @@
 import click
 
 from embedtune import __version__
+from embedtune.cli.bases import bases
 from embedtune.cli.config import config
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.forget import forget
@@ -17,7 +18,7 @@ from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
 
 SECTIONS = {
-    "Start": (demo, init, config, local_llm, doctor, estimate, run, report),
+    "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, report),
     "Stages": STAGE_COMMANDS,
     "Serve": (release, serve, gateway, search, reindex),
     "Data": (eval_set, record, forget),

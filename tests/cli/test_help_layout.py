@@ -14,7 +14,7 @@ from embedtune.core.config.load import load_config
 from embedtune.core.stage import STAGE_NAMES
 
 SECTIONS = {
-    "Start": ["demo", "init", "config", "local-llm", "doctor", "estimate", "run", "report"],
+    "Start": ["demo", "init", "config", "local-llm", "doctor", "estimate", "bases", "run", "report"],
     "Stages": list(STAGE_NAMES),
     "Serve": ["release", "serve", "gateway", "search", "reindex"],
     "Data": ["eval-set", "record", "forget"],

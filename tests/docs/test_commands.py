@@ -101,6 +101,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune run": Covered("tests/e2e/test_interrupted_run.py", "run"),
     "embedtune demo": NotRun("takes a quarter of an hour; the figures in the README come from it"),
     "embedtune estimate": Covered("tests/cli/test_cli.py", "estimate"),
+    "embedtune bases": Covered("tests/cli/test_bases_command.py", "own_set"),
     "embedtune doctor": Covered("tests/cli/test_cli.py", "doctor"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
     "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),
