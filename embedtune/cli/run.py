@@ -80,7 +80,7 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
         config = build_config(options, os.environ)
         job = build_job(docs, work, config, options, os.environ)
         _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
-    if not options["base"] and not options["config_file"] and len(job.stages()) > 1:
+    if not options["base"] and not options["config_file"] and (work / "dataset").is_dir():
         own = config.contract.base_model + (f"@{config.contract.revision}" if config.contract.revision else "")
         compare = f"embedtune bases {shlex.quote(str(work))} --base {own} --base OTHER"
         err.print(f"to compare other base models on the same questions: {compare}", soft_wrap=True, markup=False)
