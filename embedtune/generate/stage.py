@@ -38,7 +38,13 @@ from embedtune.generate.passages import Passage, read_passages, require_evaluabl
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
-from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
+from embedtune.generate.questions_to_ask import (
+    QuestionCall,
+    chosen_passages,
+    multi_hop_calls,
+    single_hop_calls,
+    unasked_notes,
+)
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.repeated_questions import with_shared_answers, without_leaks
 from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
@@ -120,7 +126,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     if settings.mask:
         write_masked(path, masking)
     outcome = _outcome(questions, usage, source, prompts, masking)
-    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+    return replace(outcome, notes=(*outcome.notes, *unasked_notes(passages, calls), *_spent_before(before_usd)))
 
 
 def _spent_before(usd: float) -> list[str]:
