@@ -196,7 +196,10 @@ def _licence(path: Path) -> str | None:
 
     try:
         licence = ModelCard.load(card, ignore_metadata_errors=True).data.license
-    except ValueError as error:  # metadata that is not YAML: the model is none the worse for it
+    except (
+        ValueError,
+        yaml.YAMLError,
+    ) as error:  # the model is none the worse for it
         log.warning("%s: its metadata cannot be read: %s", card, error)
         return None
     return licence if isinstance(licence, str) else None

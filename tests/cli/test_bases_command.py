@@ -46,5 +46,5 @@ def test_the_questions_of_a_run_are_used_with_those_of_an_own_set(tmp_path, base
 
 def test_nothing_to_compare_on_is_said(tmp_path, bases):
     result = call("--work", str(tmp_path / "work"), *bases)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no questions to compare on" in result.output

@@ -1,16 +1,20 @@
 """Base models are compared untuned, on the same questions."""
 
 import pytest
+import yaml
 
 from embedtune.core.config.config import Config
+from embedtune.core.config.load import parse_config
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.weights import parameters
 from embedtune.core.errors import ConfigError, ContractError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import read_retrieval_set
+from embedtune.core.secrets import Secrets
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.retrieve import dense_run
 from embedtune.local.bases import compare_bases
+from embedtune.local.own_contract import config_text
 from tests.support.context import context
 from tests.support.evaluation_site import beir_set
 from tests.support.public_forms import write_library_files
@@ -38,7 +42,8 @@ def test_each_base_gets_the_scores_of_its_own_rankings(site):
     assert [one.name for one in found.scores] == ["bm25", first, second]
     data = read_retrieval_set(ours, "test")
     for one in found.scores[1:]:
-        encoder = TorchEncoder(root / one.name, tiny_contract(root / one.name), its_context.config.runtime)
+        contract = parse_config(yaml.safe_load(config_text("minilm", one.name, None, Secrets()))).contract
+        encoder = TorchEncoder(root / one.name, contract, its_context.config.runtime)
         run = dense_run(encoder, data, 10, "cpu", SilentProgress())
         expected = SetResult("ours", data, {"x": run}, (10,)).means("x")
         assert one.sets["ours"].metrics == pytest.approx(expected)
