@@ -66,8 +66,8 @@ def _reindex(work: Work) -> list[str]:
     took = _seconds(work, passages)
     how_long = f"about {duration(took)} at the speed of this machine" if took else "time not measured"
     return [
-        f"Switching means embedding all {passages:,} passages again ({how_long}; {size:,.1f} MB of vectors): an "
-        "index made with one model cannot be searched with another."
+        f"Switching means rebuilding the search index: all {passages:,} passages are embedded again ({how_long}; "
+        f"{size:,.1f} MB of vectors), since an index made with one model cannot be searched with another."
     ]
 
 

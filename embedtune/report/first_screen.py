@@ -25,7 +25,7 @@ MONTHS = (
 class Decision(StrEnum):
     """What to do with the tuned model; the value is the headline."""
 
-    LIVE = "Better, and live already. Embed your passages with it."
+    LIVE = "Better, and live already. Rebuild the search index with it."
     LIVE_UNPROVEN = "No proven gain, but the tuned model is live."
     SWITCH = "Better. Switch to the tuned model."
     CONFIRM = "Better on a language model's questions. Check with real ones, then switch."
@@ -190,8 +190,9 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
     passages = work.count("chunks", "chunks.parquet")
     every = f"all {passages:,} passages" if passages else "all passages"
     reindex = (
-        f"Embed {every} again with the tuned model into a new index (`embedtune reindex`), and send queries to "
-        "the new model and the new index from the same moment on. Keep the old index until you are content."
+        f"Rebuild the search index: embed {every} again with the tuned model (`embedtune reindex`). Send "
+        "queries to the new model and the new index from the same moment on, and keep the old index until you "
+        "are content."
     )
     deploy = "Deploy it: repeat the command of this run with `--to deploy`."
     if decision is Decision.LIVE:
@@ -217,16 +218,14 @@ def _hold(evaluation: Evaluation, decision: Decision) -> str:
         figures = f"{signed(delta.mean, 3)}, {signed(delta.low, 3)} … {signed(delta.high, 3)}"
         return (
             "Change nothing in production: the comparison with the live model does not show a gain "
-            f"({promotion.verdict.value}, {figures}). Nothing has to be embedded again."
+            f"({promotion.verdict.value}, {figures}). The search index stays as it is."
         )
     if promotion.against == "champion" and promotion.better:
         return (
             "Do not deploy it. It does score higher than the live model, but the untuned base model is at least "
             "as good: consider that one."
         )
-    return (
-        "Change nothing in production: keep searching with the model you have. Nothing has to be embedded again."
-    )
+    return "Change nothing in production: keep searching with the model you have. The search index stays as it is."
 
 
 def _next(found: list[Reason]) -> list[str]:

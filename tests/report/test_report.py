@@ -211,13 +211,25 @@ def test_artifacts_that_do_not_belong_together_are_named(whole, tmp_path):
 
 def test_the_model_card_gets_the_figures(whole):
     card = complete_model_card(whole[0]).read_text()
-    assert card.startswith("# tiny, tuned") and card.endswith("## Training\n\nby hand\n")
+    assert card.startswith("# tiny, tuned") and "## Training\n\nby hand\n\n## Questions\n" in card
     assert "<!-- evaluation -->" not in card
     assert "**WIN.** On 134 hand-written questions" in card
     assert "### hand-written: 134 questions about 134 families of documents, the deciding set" in card
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {8}  # metric, four systems, difference, interval
     assert (whole[0] / "model/README.md").read_text().count("<!-- evaluation -->") == 1
+
+
+def test_the_model_card_says_whose_words_it_learned_from(whole, tmp_path):
+    asked = "The training questions were written by the language model `qwen`, and `judge` judged them."
+    assert f"{asked} embedtune does not know the licence" in complete_model_card(whole[0]).read_text()
+    shutil.copytree(whole[0], tmp_path / "work")
+    manifest = tmp_path / "work/questions/manifest.json"
+    record = json.loads(manifest.read_text())
+    record["report"]["metrics"] |= {"generator_licence": "Apache-2.0", "judge": "qwen"}
+    manifest.write_text(json.dumps(record))
+    card = complete_model_card(tmp_path / "work").read_text()
+    assert "which judged them too. Licence of the model that wrote them: Apache-2.0.\n" in card
 
 
 def test_a_card_before_the_evaluation_says_so(whole, tmp_path):

@@ -89,7 +89,11 @@ def _questions(work: Path, config: Config) -> None:
         _table(draft.path / "rejected.parquet", [{"reason": reason} for reason in reasons])
         draft.counts = {"kept": 612, "rejected": 218}
         draft.report = StageReport(
-            "generate", {"generator": "qwen", "calls": 402, "prompt_tokens": 812_345}, (), 1840.0, 1.37
+            "generate",
+            {"generator": "qwen", "judge": "judge", "calls": 402, "prompt_tokens": 812_345},
+            (),
+            1840.0,
+            1.37,
         )
 
 
