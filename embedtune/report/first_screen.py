@@ -112,10 +112,8 @@ def date_of(work: Work) -> str:
 def _lead(evaluation: Evaluation, asked: QuestionSet) -> str:
     """Say what people notice: how often the right passage comes first."""
     before, after = evaluation.changes.base.first, evaluation.changes.tuned.first
-    start = f"Of {asked.asked}, the search found a right passage at the very first place for"
-    if after == before:
-        return f"{start} {before:,} before tuning and as many after."
-    return f"{start} {before:,} before tuning and {after:,} after."
+    start = f"Of {asked.asked}, the search put a right passage first for {before:,} before tuning"
+    return f"{start} and for as many after." if after == before else f"{start} and for {after:,} after."
 
 
 def _tested(work: Work, asked: QuestionSet) -> list[str]:

@@ -77,8 +77,7 @@ def test_a_win_says_what_was_tested_how_sure_it_is_and_what_to_do(work):
     screen, answers = _text(work, make_evaluation(UP))
     assert screen.headline == "Better. Switch to the tuned model."
     assert screen.lead == (
-        "Of 100 “hand” questions, the search found a right passage at the very first place for 40 before tuning "
-        "and 45 after."
+        "Of 100 “hand” questions, the search put a right passage first for 40 before tuning and for 45 after."
     )
     assert screen.steps[0].startswith("Deploy it: ")
     assert "all 264 passages" in screen.steps[1] and "`embedtune reindex`" in screen.steps[1]
