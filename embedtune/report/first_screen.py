@@ -32,6 +32,7 @@ class Decision(StrEnum):
     KEEP_LIVE = "Not better than the model that is live. Keep that one."
     KEEP = "No proven gain. Keep the model you have."
     REJECT = "Worse. Do not use the tuned model."
+    REJECT_IN_PART = "Worse on one set of questions. Do not use the tuned model."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def decide(work: Work, evaluation: Evaluation, asked: QuestionSet) -> Decision:
     if deployment is not None and deployment.deployed:
         return Decision.LIVE if verdict is Verdict.WIN else Decision.LIVE_UNPROVEN
     if verdict is Verdict.REGRESSION:
-        return Decision.REJECT
+        return Decision.REJECT if evaluation.verdict.delta.direction == "down" else Decision.REJECT_IN_PART
     if promotion.against == "champion" and not promotion.better:
         return Decision.KEEP_LIVE
     if verdict is Verdict.MARGINAL:

@@ -125,6 +125,24 @@ def _more_questions(facts: Facts) -> str:
     return f"add some to the set “{facts.asked.name}” (`embedtune eval-set`)"
 
 
+def _other_set(facts: Facts) -> Reason | None:
+    sets, decided_on = facts.evaluation.metrics.sets, facts.evaluation.decided_on
+    fallen = [
+        name
+        for name, entry in sets.items()
+        if name != decided_on and entry.delta[DECIDING_METRIC].direction == "down"
+    ]
+    if not fallen or facts.delta.direction == "down":
+        return None
+    named = " and ".join(f"“{name}”" for name in fallen)
+    return Reason(
+        f"The questions that decide did not get worse, but those of the set {named} did: the model forgot "
+        "something while it learned.",
+        "Look at the losses of that set under Examples. A lower `train.learning_rate` or fewer `train.epochs` "
+        "change the model less.",
+    )
+
+
 def _leak(facts: Facts) -> Reason | None:
     if not facts.evaluation.verdict.caution:
         return None
@@ -252,6 +270,7 @@ def _another_base(facts: Facts) -> Reason:
 
 Check = Callable[[Facts], Reason | None]
 CHECKS: tuple[Check, ...] = (
+    _other_set,
     _too_few_documents,
     _leak,
     _ceiling,

@@ -59,6 +59,11 @@ def test_the_decision_follows_from_verdict_live_model_and_whose_questions_decide
     assert decide(NOTHING, evaluation, asked) is decision
 
 
+def test_a_gain_here_and_a_loss_there_is_said_so(work):
+    evaluation = make_evaluation(UP, verdict="REGRESSION")
+    assert decide(NOTHING, evaluation, GIVEN) is Decision.REJECT_IN_PART
+
+
 def test_a_deployed_model_is_not_to_be_deployed_again(work, tmp_path):
     (tmp_path / "deployment").mkdir()
     deployed = Deployment(deployed=True, reason="", target="local", endpoint="e", releases=None, release="r")

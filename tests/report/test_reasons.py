@@ -1,10 +1,12 @@
 """Reasons for a verdict other than WIN: from a run's figures, each with a setting that exists."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from embedtune.core.config.config import Config
+from embedtune.core.records.evaluation import Metrics
 from embedtune.core.records.training import DevPoint, KeptStep, Training
 from embedtune.report.question_sets import Author, QuestionSet
 from embedtune.report.reasons import CHECKS, Facts, reasons
@@ -103,6 +105,15 @@ def test_training_that_improved_nothing_and_training_that_ended_early():
 def test_further_reasons(change, words):
     assert words in _findings(_facts(**change))
     assert words.split(" ", 3)[-1] not in _findings(_facts())
+
+
+def test_a_fall_on_another_set_is_a_reason_of_its_own():
+    facts = _facts(interval(0.05, 0.02, 0.08), verdict="REGRESSION")
+    entry = facts.evaluation.deciding.model_copy(update={"delta": {"ndcg@10": interval(-0.05, -0.09, -0.01)}})
+    sets = facts.evaluation.metrics.sets | {"other": entry}
+    worse = replace(facts.evaluation, metrics=Metrics(sets=sets))
+    assert "those of the set “other” did" in _findings(replace(facts, evaluation=worse))
+    assert "those of the set" not in _findings(facts)
 
 
 def test_every_setting_that_is_named_exists():
