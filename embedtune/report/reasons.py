@@ -211,7 +211,7 @@ def _few_rows(facts: Facts) -> Reason | None:
     if facts.training is None or facts.training.rows >= FEW_ROWS:
         return None
     return Reason(
-        f"There were only {facts.training.rows:,} training rows. So few hardly change a model.",
+        f"There were only {facts.training.rows:,} training rows. So few change a model only a little.",
         "Raise `generate.max_chunks` or `generate.questions_per_chunk`, or add documents.",
     )
 
