@@ -179,7 +179,10 @@ def test_artifacts_of_another_version_are_left_out_with_a_warning(whole, tmp_pat
         if name == "model":
             text = render_report(tmp_path).read_text()
             assert "<b>264</b> chunks" in text
-            assert "model was written by a different version of embedtune" in text and "`embedtune train`" in text
+            assert (
+                "model was written by a different version of embedtune" in text
+                and "<code>embedtune train</code>" in text
+            )
     with pytest.raises(ArtifactError, match=r"(?s)manifest format 1.*`embedtune ingest`"):
         render_report(str(tmp_path))
 
@@ -206,7 +209,7 @@ def test_artifacts_that_do_not_belong_together_are_named(whole, tmp_path):
     manifest.write_text(json.dumps(record))
     text = render_report(tmp_path / "work").read_text()
     assert "evaluation was not made from the model artifact in this directory" in text
-    assert "run `embedtune evaluate` again" in text
+    assert "run <code>embedtune evaluate</code> again" in text
 
 
 def test_the_model_card_gets_the_figures(whole):
