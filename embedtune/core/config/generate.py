@@ -152,8 +152,7 @@ class GenerateSettings(Section):
     )
     prompts: dict[PromptName, str] = Field(
         default={},
-        description="Your own prompt files, by name; for the others the shipped ones are used. `sample`: as the "
-        "recording `sample` was made.",
+        description="Your own prompt files, by name; for the others the shipped ones are used.",
     )
     questions_per_chunk: int = Field(
         default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
