@@ -192,6 +192,7 @@ VOLATILE: dict[str, IncEx] = {
         "llm": set(VOLATILE_LLM),
         "judge": set(VOLATILE_LLM),
         "max_cost": True,
+        "reviews": True,  # what is in them counts, not where they are
         "confirm_above": True,
     },
     "train": {"checkpoint_steps": True},

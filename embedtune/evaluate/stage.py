@@ -68,7 +68,7 @@ def run(
     artifacts = this.read(dataset=dataset, model=model)
     require_same_precision("evaluate", config, artifacts)
     require_same(config.contract, load_contract(model), str(model))
-    inputs: dict[str, Artifact | str] = {**artifacts, **_further_inputs(config, against, context.secrets)}
+    inputs: dict[str, Artifact | str] = {**artifacts, **further_inputs(config, against, context.secrets)}
     return this.write(inputs, lambda path: _evaluate(dataset, model, path, context, against, decided_on))
 
 
@@ -108,7 +108,17 @@ def _measured(config: Config) -> Measured:
     )
 
 
-def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
+def further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
+    """Return a fingerprint of each input of evaluate in addition to dataset and model, by name.
+
+    Args:
+        config: The whole configuration.
+        comparisons: Additional sets, the champion and a live endpoint.
+        secrets: Credentials for the endpoint.
+
+    Raises:
+        EndpointError: The live endpoint does not answer.
+    """
     inputs = {}
     for position, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The position is part of the key, since the first set decides.

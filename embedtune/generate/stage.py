@@ -2,14 +2,13 @@
 
 import asyncio
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
+from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, read_manifest
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.encoders.base_model import resolve_base
@@ -34,6 +33,7 @@ from embedtune.generate.filters import (
     without_duplicates,
     without_same_words,
 )
+from embedtune.generate.further_inputs import further_inputs, reviews_of
 from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.prompts import Prompts, prompts_of
@@ -42,7 +42,8 @@ from embedtune.generate.questions import Question, write_tables
 from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.repeated_questions import with_shared_answers, without_leaks
-from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
+from embedtune.generate.reply_source import ReplySource, open_reply_source, require_reply_source
+from embedtune.generate.reviewed import review_counts, with_reviews
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.client import LLMClient
 from embedtune.llm.ledger import Ledger
@@ -68,22 +69,9 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
             calls failed.
     """
     this = StageRun("generate", output, context)
-    settings = context.config.generate
-    require_known_labels(settings)
-    recording = recording_path(settings)
-    replayed = {} if recording is None else {"recording": file_sha256(recording)}
-    # The rule by which the stage split would refuse the questions is part of what generate does.
-    limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **_own_files(settings), **limit}
+    require_known_labels(context.config.generate)
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **further_inputs(context.config)}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
-
-
-def _own_files(settings: GenerateSettings) -> dict[str, str]:
-    """Return what the user's prompt files and example queries contain: other content makes other questions."""
-    prompts = prompts_of(settings)
-    found = {f"prompt.{name}": prompts.versions[name] for name in sorted(settings.prompts)}
-    queries = "\n".join(prompts.queries)
-    return found | ({"example_queries": hashlib.sha256(queries.encode()).hexdigest()} if queries else {})
 
 
 def _unanswered(questions: Path) -> int:
@@ -116,12 +104,19 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     with closing(Budget(settings.max_cost, ledger)) as budget:
         questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context, budget))
         before_usd = budget.spent_usd - usage.cost_usd
+    reviews = reviews_of(settings)
+    questions = with_reviews(questions, reviews)
     questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
     outcome = _outcome(questions, usage, source, prompts, masking)
-    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+    figures = review_counts(questions, reviews) if reviews else {}
+    return replace(
+        outcome,
+        metrics=outcome.metrics | figures,
+        notes=(*outcome.notes, *_spent_before(before_usd)),
+    )
 
 
 def _spent_before(usd: float) -> list[str]:

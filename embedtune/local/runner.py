@@ -16,6 +16,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight import check_before_start
+from embedtune.local.reviews import with_reviews
 
 LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
@@ -91,7 +92,7 @@ def run(
         raise InputError("the work directory is not a directory", got=job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
-        context = Context(job.config, job.secrets, progress, job.work / "cache")
+        context = Context(with_reviews(job.config, job.work), job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 

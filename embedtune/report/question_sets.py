@@ -16,6 +16,7 @@ class Author(Enum):
 
     MODEL = auto()  # the LLM of this run
     GIVEN = auto()  # a set that the user evaluates on
+    CHECKED = auto()  # such a set, of an LLM's questions that a person accepted or edited
     LABELLED = auto()  # the test part of the user's own labelled data
 
 
@@ -50,7 +51,9 @@ def question_set(work: Work, evaluation: Evaluation, name: str) -> QuestionSet:
     """Return a set with its author."""
     queries = evaluation.metrics.sets[name].queries
     if name != SYNTHETIC:
-        return QuestionSet(name, queries, Author.GIVEN)
+        # Only an LLM's questions have a type: it was told which one to ask.
+        typed = any(part.dimension == "query_type" for part in evaluation.slices.sets[name].slices)
+        return QuestionSet(name, queries, Author.CHECKED if typed else Author.GIVEN)
     dataset = work.manifests.get("dataset")
     written = "questions" in dataset.inputs if dataset else "questions" in work.manifests
     if not written:
@@ -73,6 +76,11 @@ def whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
         return [
             "They are from the labelled data that this run was started with, and were kept out of training. "
             "If people really asked them, this is the figure to trust."
+        ]
+    if asked.author is Author.CHECKED:
+        return [
+            f"A language model wrote them, and a person checked them (the set “{asked.name}”). They are good "
+            "questions, but closer to the documents' words than those that people ask by themselves."
         ]
     return [
         f"You supplied them as the set “{asked.name}”; this run's language model did not write them. "

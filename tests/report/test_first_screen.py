@@ -162,6 +162,13 @@ def test_questions_about_documents_that_training_saw_are_counted(work):
     )
 
 
+def test_checked_questions_of_a_language_model_are_not_called_peoples(work):
+    typed = [make_slice("query_type", "structural", UP)]
+    screen, answers = _text(work, make_evaluation(UP, name="reviewed", slices=typed))
+    assert screen.headline == "Better. Switch to the tuned model."
+    assert answers["Whose questions?"].startswith("A language model wrote them, and a person checked them")
+
+
 def test_other_sets_are_reported_with_their_authors(work):
     evaluation = read_evaluation(work)
     _, answers = _text(work, evaluation)

@@ -144,6 +144,11 @@ class GenerateSettings(Section):
         description="Text file of real queries, one per line: the LLM sees a few per call, for their style. No "
         "evaluation set may contain one of them.",
     )
+    reviews: str | None = Field(
+        default=None,
+        description="What people decided about the questions: a file of `embedtune questions --import`. Default: "
+        "`reviews.jsonl` in the work directory, if there is one. No LLM call depends on it.",
+    )
     context_words: int = Field(
         default=0,
         ge=0,
