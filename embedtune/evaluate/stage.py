@@ -95,7 +95,7 @@ def _evaluate(
     log.info("evaluate: %s, decided on %s", verdict.verdict, decided_on)
     return Outcome(
         {f"queries.{result.name}": len(result.data.queries) for result in results},
-        report_metrics(results, against_base, verdict) | speed,
+        {**report_metrics(results, against_base, verdict), **speed},
         (*seen_notes(results, settings, seed), *remarks, *seed_notes(results), *size_notes(results, sizes)),
     )
 
