@@ -45,7 +45,7 @@ def kinds_sentences(evaluation: Evaluation) -> list[str]:
     better = sorted((part for part in kinds if part.delta.direction == "up"), key=lambda part: -part.delta.mean)
     worse = sorted((part for part in kinds if part.delta.direction == "down"), key=lambda part: part.delta.mean)
     if not better and not worse:
-        return [f"None stands out: of {len(kinds)} kinds compared, none is certainly better or worse."]
+        return [f"No kind differs clearly: of {len(kinds)} kinds compared, none is certainly better or worse."]
     said = [f"{word} for {_named(parts)}." for word, parts in (("Better", better), ("Worse", worse)) if parts]
     rest = len(kinds) - len(better) - len(worse)
     if rest:

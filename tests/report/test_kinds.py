@@ -36,7 +36,7 @@ def test_the_largest_changes_are_named_first_and_the_others_counted():
 
 def test_nothing_certain_is_said_so():
     slices = [make_slice("style", value, UNSURE) for value in ("a", "b")]
-    assert _said(*slices) == ["None stands out: of 2 kinds compared, none is certainly better or worse."]
+    assert _said(*slices) == ["No kind differs clearly: of 2 kinds compared, none is certainly better or worse."]
 
 
 def test_few_questions_and_dimensions_that_mislead_are_not_counted():
