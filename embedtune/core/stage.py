@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic.main import IncEx
@@ -151,7 +152,12 @@ class StageRun:
             outcome = work(draft.path)
             draft.counts = outcome.counts
             draft.report = StageReport(
-                self.stage, outcome.metrics, outcome.notes, time.monotonic() - self._started, outcome.cost_usd
+                self.stage,
+                outcome.metrics,
+                outcome.notes,
+                time.monotonic() - self._started,
+                outcome.cost_usd,
+                datetime.now(UTC).isoformat(timespec="seconds"),
             )
         return draft.report
 

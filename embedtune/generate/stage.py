@@ -17,6 +17,7 @@ from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
+from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.rejections import Rejection, rejection_code
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.ask_llm import Writers, write_questions
@@ -224,6 +225,8 @@ def _outcome(
         "generator": source.generator.model,
         "judge": source.judge.model,
     }
+    if source.licence:
+        metrics[LICENCE] = source.licence
     metrics |= {f"rejected_{reason}": count for reason, count in sorted(reasons.items())}
     metrics |= {f"share_{reason}": round(count / written, 4) for reason, count in sorted(reasons.items())}
     metrics |= {

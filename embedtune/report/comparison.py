@@ -9,7 +9,7 @@ from markupsafe import Markup
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import Interval
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
-from embedtune.report.charts import Row, forest
+from embedtune.report.plots import Row, forest
 
 NOT_KNOWN = "-"
 
