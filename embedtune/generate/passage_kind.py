@@ -7,7 +7,7 @@ contents: a passage whose kind is in doubt is prose.
 import re
 from pathlib import PurePosixPath
 
-from embedtune.core.config.generate import PassageKind
+from embedtune.core.config.asked_shares import PassageKind
 
 _LICENCE_FILE = re.compile(
     r"^(?:licen[cs]es?|copying|notice|copyright|third[-_ ]?party[-_ ]?(?:licen[cs]es|notices))\b"

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pyarrow.parquet as pq
 
-from embedtune.core.config.generate import PassageKind
+from embedtune.core.config.asked_shares import PassageKind
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import GateError

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from embedtune.core.config.asked_shares import AskedShares
 from embedtune.core.config.masking import MaskSettings
 from embedtune.core.config.section import Section, Share, Shares
 
@@ -15,24 +16,8 @@ OF_ADDRESS = ("api_key_env", "api_key_header", "headers", "query", "extra", "bat
 OF_MODEL = ("price_in", "price_out")
 
 
-# What a passage is, as far as that tells how often people ask about it.
-PassageKind = Literal["prose", "licence", "changelog", "contents", "reference"]
 # The prompt files; a user's own file replaces one of them.
 PromptName = Literal["generate_single", "generate_multi", "judge", "judge_multi"]
-
-
-class AskedShares(Section):
-    """Share of the passages of a kind that questions are asked about; of prose, all."""
-
-    licence: Share = Field(default=0.0, description="Licences of software.")
-    contents: Share = Field(default=0.0, description="Tables of contents and indexes.")
-    changelog: Share = Field(default=0.1, description="Changelogs and release notes.")
-    reference: Share = Field(default=0.2, description="Generated reference pages: few sentences.")
-
-    def of(self, kind: PassageKind) -> float:
-        """Return the share of a kind."""
-        shares = {"licence": self.licence, "contents": self.contents, "changelog": self.changelog}
-        return {**shares, "reference": self.reference, "prose": 1.0}[kind]
 
 
 class LLMEndpointSettings(Section):
