@@ -142,7 +142,7 @@ def _better(work: Work, evaluation: Evaluation) -> list[str]:
         f"{yes} A right passage was among the first {TOP} for {changes.base.top:,} of {queries:,} questions "
         f"before and for {changes.tuned.top:,} after. {changes.better:,} questions got better results, "
         f"{changes.worse:,} worse ones, {changes.same:,} the same. What decides is a score that also counts how "
-        f"high on the list it stands ({metric_title(DECIDING_METRIC)}; 1 would be perfect): it "
+        f"high on the list it comes ({metric_title(DECIDING_METRIC)}; 1 would be perfect): it "
         f"{score_words(evaluation.deciding)}."
     ]
     for name in evaluation.deciding_first(evaluation.metrics.sets)[1:]:

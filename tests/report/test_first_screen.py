@@ -99,7 +99,7 @@ def test_a_win_says_what_was_tested_how_sure_it_is_and_what_to_do(work):
     assert answers["Did it get better?"].startswith(
         "Yes. A right passage was among the first 10 for 70 of 100 questions before and for 74 after. 20 "
         "questions got better results, 12 worse ones, 68 the same. What decides is a score that also counts how "
-        "high on the list it stands (nDCG@10; 1 would be perfect): it rose from"
+        "high on the list it comes (nDCG@10; 1 would be perfect): it rose from"
     )
     assert "between +0.01 and +0.11 with 95% confidence" in answers["How sure is that?"]
     assert "You supplied them as the set “hand”" in answers["Whose questions?"]
