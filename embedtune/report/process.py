@@ -35,7 +35,8 @@ def tiles(work: Work) -> list[tuple[str, str]]:
     reports = [manifest.report for manifest in work.manifests.values()]
     cost = sum(report.cost_usd for report in reports)
     shown.append((duration(sum(report.seconds for report in reports)), "in all stages"))
-    return [*shown, (f"${cost:,.2f}", "for LLM calls")]
+    # Without prices the cost is 0, which is not what was paid.
+    return [*shown, (f"${cost:,.2f}", "for LLM calls")] if cost else shown
 
 
 @dataclass(frozen=True)
