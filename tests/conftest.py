@@ -5,6 +5,7 @@ import pytest
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
+from tests.support.browser import browser  # noqa: F401 - the fixture of a real browser
 from tests.support.triton_server import engine, installation, triton  # noqa: F401 - fixtures of a real Triton
 
 

@@ -3,10 +3,13 @@
 import click
 
 from embedtune import __version__
+from embedtune.cli.bases import bases
+from embedtune.cli.compare import compare
 from embedtune.cli.config import config
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.forget import forget
 from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
+from embedtune.cli.questions import questions
 from embedtune.cli.reindex import reindex
 from embedtune.cli.releases import release
 from embedtune.cli.reporting import EXIT_CODES
@@ -15,12 +18,13 @@ from embedtune.cli.search import search
 from embedtune.cli.serve import gateway, serve
 from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
+from embedtune.cli.status import status
 
 SECTIONS = {
-    "Start": (demo, init, config, local_llm, doctor, estimate, run, report),
+    "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare),
     "Stages": STAGE_COMMANDS,
     "Serve": (release, serve, gateway, search, reindex),
-    "Data": (eval_set, record, forget),
+    "Data": (questions, eval_set, record, forget),
 }
 EPILOG = "\n\n".join(
     (

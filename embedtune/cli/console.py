@@ -94,7 +94,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
     """Return a table: its first column is text, the others are figures."""
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, header in enumerate(headers):
-        out.add_column(header, justify="left" if number == 0 else "right")
+        out.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*row)
     return out

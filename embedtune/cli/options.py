@@ -42,6 +42,30 @@ BASE = OneOf(base_names())
 
 def config_options(command: Command) -> Command:
     """Add --preset, --base, --config and --set."""
+    base = click.option(
+        "--base",
+        type=BASE,
+        metavar="NAME",
+        help=f"Base model in place of the preset's: {', '.join(base_names())}. For others: embedtune init --base.",
+    )
+    return _preset_option(base(_file_options(command)))
+
+
+def settings_options(command: Command) -> Command:
+    """Add --preset, --config and --set."""
+    return _preset_option(_file_options(command))
+
+
+def _preset_option(command: Command) -> Command:
+    return click.option(
+        "--preset",
+        type=PRESET,
+        metavar="NAME",
+        help=f"Shipped configuration: {', '.join(preset_names())}. [default: {DEFAULT_PRESET}]",
+    )(command)
+
+
+def _file_options(command: Command) -> Command:
     for option in (
         click.option(
             "--set",
@@ -55,19 +79,6 @@ def config_options(command: Command) -> Command:
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Configuration file (YAML).",
-        ),
-        click.option(
-            "--base",
-            type=BASE,
-            metavar="NAME",
-            help=f"Base model in place of the preset's: {', '.join(base_names())}. "
-            "For others: embedtune init --base.",
-        ),
-        click.option(
-            "--preset",
-            type=PRESET,
-            metavar="NAME",
-            help=f"Shipped configuration: {', '.join(preset_names())}. [default: {DEFAULT_PRESET}]",
         ),
     ):
         command = option(command)

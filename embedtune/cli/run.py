@@ -1,6 +1,7 @@
 """Commands that run several stages: `run` and `demo`."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import load_config
 from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.progress import Progress
+from embedtune.core.records.last_run import LastRun
 from embedtune.core.stage import STAGE_NAMES, Context, StageSpec
+from embedtune.local.last_run import last_run, write_last_run
 from embedtune.local.runner import LAST, Job
 from embedtune.local.runner import run as run_job
 
@@ -78,7 +81,12 @@ def run(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: A
             )
         config = build_config(options, os.environ)
         job = build_job(docs, work, config, options, os.environ)
-        _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"])
+        asked = last_run("run", docs, options)
+        _execute(job, progress, as_json, fail_on=options["fail_on"], yes=options["yes"], asked=asked)
+    if not options["base"] and not options["config_file"] and (work / "dataset").is_dir():
+        own = config.contract.base_model + (f"@{config.contract.revision}" if config.contract.revision else "")
+        compare = f"embedtune bases {shlex.quote(str(work))} --base {own} --base OTHER"
+        err.print(f"to compare other base models on the same questions: {compare}", soft_wrap=True, markup=False)
 
 
 @click.command(epilog=examples("embedtune demo", "embedtune demo --work demo --to deploy"))
@@ -102,7 +110,9 @@ def demo(work: Path, overrides: tuple[str, ...], last: str, as_json: bool, verbo
             )
             build_handwritten_set(work)
             options = {"last": last, "eval_sets": (f"handwritten={work / 'handwritten'}",)}
-        _execute(build_job(str(HANDBOOK), work, config, options, os.environ), progress, as_json, yes=True)
+        job = build_job(str(HANDBOOK), work, config, options, os.environ)
+        asked = last_run("demo", str(HANDBOOK), {**options, "preset": "demo-cpu", "overrides": overrides})
+        _execute(job, progress, as_json, yes=True, asked=asked)
 
 
 def _execute(
@@ -113,10 +123,13 @@ def _execute(
     fail_on: str | None = None,
     yes: bool = False,
     quiet: bool = False,
+    asked: LastRun | None = None,
 ) -> None:
     """Run a job, show one line per stage and then the verdict; exit if --fail-on refuses the verdict."""
 
     def before(stage: StageSpec, progress: Progress) -> None:
+        if asked is not None:  # known to `embedtune status` even if the first stage fails
+            write_last_run(job.work, asked)
         if stage.name == "generate" and not yes:
             confirm_cost(job.work / "chunks", Context(job.config, job.secrets, progress, job.work / "cache"))
 

@@ -54,13 +54,17 @@ SCHEMAS: dict[str, Schema] = {
 
 @dataclass(frozen=True)
 class StageReport:
-    """The figures and remarks of one run of a stage; stored in the manifest, shown in the report."""
+    """The figures and remarks of one run of a stage; stored in the manifest, shown in the report.
+
+    `finished` is the time in UTC, ISO 8601 to the second; "" in manifests from before it was recorded.
+    """
 
     stage: str
     metrics: dict[str, Figure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     cost_usd: float = 0.0
+    finished: str = ""
 
 
 class FileRecord(Part):

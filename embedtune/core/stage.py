@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic.main import IncEx
@@ -151,7 +152,12 @@ class StageRun:
             outcome = work(draft.path)
             draft.counts = outcome.counts
             draft.report = StageReport(
-                self.stage, outcome.metrics, outcome.notes, time.monotonic() - self._started, outcome.cost_usd
+                self.stage,
+                outcome.metrics,
+                outcome.notes,
+                time.monotonic() - self._started,
+                outcome.cost_usd,
+                datetime.now(UTC).isoformat(timespec="seconds"),
             )
         return draft.report
 
@@ -186,6 +192,7 @@ VOLATILE: dict[str, IncEx] = {
         "llm": set(VOLATILE_LLM),
         "judge": set(VOLATILE_LLM),
         "max_cost": True,
+        "reviews": True,  # what is in them counts, not where they are
         "confirm_above": True,
     },
     "train": {"checkpoint_steps": True},

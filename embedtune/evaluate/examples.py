@@ -1,4 +1,10 @@
-"""The biggest wins and losses, with the details needed to understand them."""
+"""Examples of wins and losses, chosen at random, with the details needed to understand them.
+
+The largest changes would make a better show, but say nothing about what usually happens.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
 
 from embedtune.core.records.evaluation import (
     Example,
@@ -16,12 +22,18 @@ from embedtune.evaluate.result import SetResult
 SHOWN = 3  # passages shown of each system's ranking
 
 
-def examples_record(results: list[SetResult], wanted: int) -> Examples:
-    """Return for each set the `wanted` queries that gained most nDCG@10 and the `wanted` that lost most."""
-    return Examples(sets={result.name: _examples_of(result, wanted) for result in results})
+def examples_record(results: list[SetResult], wanted: int, seed: int) -> Examples:
+    """Return for each set `wanted` queries that gained nDCG@10 and `wanted` that lost, chosen at random.
+
+    Args:
+        results: One per set.
+        wanted: Number of wins and of losses per set; fewer if there are not so many.
+        seed: Seed of the choice. The same query is chosen whatever else the set contains is ordered by.
+    """
+    return Examples(seed=seed, sets={result.name: _examples_of(result, wanted, seed) for result in results})
 
 
-def _examples_of(result: SetResult, wanted: int) -> SetExamples:
+def _examples_of(result: SetResult, wanted: int, seed: int) -> SetExamples:
     base, tuned = result.per_query["base"], result.per_query["tuned"]
     change = {
         query.id: tuned[query.id][DECIDING_METRIC] - base[query.id][DECIDING_METRIC]
@@ -29,37 +41,50 @@ def _examples_of(result: SetResult, wanted: int) -> SetExamples:
     }
     queries = {query.id: query for query in result.data.queries}
     passages = {passage.id: passage for passage in result.data.corpus}
-    wins = sorted((-value, query_id) for query_id, value in change.items() if value > 0)
-    losses = sorted((value, query_id) for query_id, value in change.items() if value < 0)
+    gained = [query_id for query_id, value in change.items() if value > 0]
+    lost = [query_id for query_id, value in change.items() if value < 0]
     return SetExamples(
-        wins=tuple(_example(result, queries[query_id], passages) for _, query_id in wins[:wanted]),
-        losses=tuple(_example(result, queries[query_id], passages) for _, query_id in losses[:wanted]),
+        wins=tuple(_example(result, queries[one], passages) for one in _shuffled(gained, seed)[:wanted]),
+        losses=tuple(_example(result, queries[one], passages) for one in _shuffled(lost, seed)[:wanted]),
+        gained=len(gained),
+        lost=len(lost),
     )
 
 
-def _example(result: SetResult, query: Record, passages: dict[str, Record]) -> Example:
+def _shuffled(query_ids: Iterable[str], seed: int) -> list[str]:
+    """Return ids in an order that depends on the seed and on nothing else."""
+    return sorted(query_ids, key=lambda one: (hashlib.sha256(f"example {seed} {one}".encode()).digest(), one))
+
+
+def _example(result: SetResult, query: Record, passages: Mapping[str, Record]) -> Example:
     return Example(
         query_id=query.id,
         query=query.text,
         relevant=tuple(
-            RelevantPassage(id=passage_id, text=passages[passage_id].text)
-            for passage_id in sorted(result.data.qrels[query.id])
+            RelevantPassage(id=one, text=passages[one].text, source=_source(passages[one]))
+            for one in sorted(result.data.qrels[query.id])
         ),
         systems={system: _ranking(result, query.id, system, passages) for system in ("base", "tuned")},
     )
 
 
-def _ranking(result: SetResult, query_id: str, system: str, passages: dict[str, Record]) -> Ranking:
+def _source(passage: Record) -> str:
+    path = passage.metadata.get("path")
+    return path if isinstance(path, str) else ""
+
+
+def _ranking(result: SetResult, query_id: str, system: str, passages: Mapping[str, Record]) -> Ranking:
     return Ranking(
         ndcg_at_10=round(result.per_query[system][query_id][DECIDING_METRIC], DECIMALS),
         first_relevant_rank=result.first_rank(system, query_id),
         top=tuple(
             RankedPassage(
-                id=passage_id,
-                score=round(result.runs[system][query_id][passage_id], DECIMALS),
-                relevant=result.answers(query_id, passage_id),
-                text=passages[passage_id].text,
+                id=one,
+                score=round(result.runs[system][query_id][one], DECIMALS),
+                relevant=result.answers(query_id, one),
+                text=passages[one].text,
+                source=_source(passages[one]),
             )
-            for passage_id in result.ranking(system, query_id)[:SHOWN]
+            for one in result.ranking(system, query_id)[:SHOWN]
         ),
     )

@@ -43,10 +43,15 @@ class SetResult:
         return grouped_qrels(self.data.qrels, self.groups)
 
     @cached_property
-    def units(self) -> Units:
+    def families(self) -> list[list[str]]:
         """The document families of each query: those of the passages that answer it, in the order of their ids."""
         families = family_of(self.data.corpus)
-        return Units([[families[p] for p in sorted(self.data.qrels[query.id])] for query in self.data.queries])
+        return [[families[p] for p in sorted(self.data.qrels[query.id])] for query in self.data.queries]
+
+    @cached_property
+    def units(self) -> Units:
+        """The families as the units of intervals."""
+        return Units(self.families)
 
     @cached_property
     def per_query(self) -> dict[str, PerQuery]:

@@ -15,7 +15,14 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE, Measured
+from embedtune.core.records.evaluation import (
+    EXAMPLES_FILE,
+    METRICS_FILE,
+    SLICES_FILE,
+    SPEED,
+    VERDICT_FILE,
+    Measured,
+)
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
@@ -61,7 +68,7 @@ def run(
     artifacts = this.read(dataset=dataset, model=model)
     require_same_precision("evaluate", config, artifacts)
     require_same(config.contract, load_contract(model), str(model))
-    inputs: dict[str, Artifact | str] = {**artifacts, **_further_inputs(config, against, context.secrets)}
+    inputs: dict[str, Artifact | str] = {**artifacts, **further_inputs(config, against, context.secrets)}
     return this.write(inputs, lambda path: _evaluate(dataset, model, path, context, against, decided_on))
 
 
@@ -70,7 +77,7 @@ def _evaluate(
 ) -> Outcome:
     settings, seed = context.config.evaluate, context.config.seed
     sampling = Sampling.of(settings, seed)
-    results = _measure(dataset, model, context, comparisons)
+    results, speed = _measure(dataset, model, context, comparisons)
     against_base = with_spread(differences(results, "base", sampling), results, sampling.confidence)
     against_champion = None
     if comparisons.champion:
@@ -82,13 +89,13 @@ def _evaluate(
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
     write_record(path / VERDICT_FILE, verdict)
     write_record(path / SLICES_FILE, slices_record(results, settings, seed))
-    write_record(path / EXAMPLES_FILE, examples_record(results, settings.examples))
+    write_record(path / EXAMPLES_FILE, examples_record(results, settings.examples, seed))
     write_per_query(path / "per_query.parquet", results)
     remarks = notes(results, against_base, _champion_differs(context.config.contract, comparisons.champion))
     log.info("evaluate: %s, decided on %s", verdict.verdict, decided_on)
     return Outcome(
         {f"queries.{result.name}": len(result.data.queries) for result in results},
-        report_metrics(results, against_base, verdict),
+        {**report_metrics(results, against_base, verdict), **speed},
         (*seen_notes(results, settings, seed), *remarks, *seed_notes(results), *size_notes(results, sizes)),
     )
 
@@ -101,7 +108,17 @@ def _measured(config: Config) -> Measured:
     )
 
 
-def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
+def further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -> dict[str, str]:
+    """Return a fingerprint of each input of evaluate in addition to dataset and model, by name.
+
+    Args:
+        config: The whole configuration.
+        comparisons: Additional sets, the champion and a live endpoint.
+        secrets: Credentials for the endpoint.
+
+    Raises:
+        EndpointError: The live endpoint does not answer.
+    """
     inputs = {}
     for position, (name, directory) in enumerate(comparisons.eval_sets.items(), 1):
         # The position is part of the key, since the first set decides.
@@ -117,8 +134,15 @@ def _further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) 
     return inputs
 
 
-def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparisons) -> list[SetResult]:
-    """Run every system on every set, with one model in memory at a time."""
+def _measure(
+    dataset: Path, model: Path, context: Context, comparisons: Comparisons
+) -> tuple[list[SetResult], dict[str, float]]:
+    """Run every system on every set, with one model in memory at a time.
+
+    Returns:
+        The results, and the speed of the tuned model as a figure for the report: what re-indexing takes. It is
+        missing if its vectors were in the cache.
+    """
     config = context.config
     cuts = tuple(sorted({*config.evaluate.k, 10}))
     device = device_of(config.runtime)
@@ -131,6 +155,7 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
     }
     for name, data in sets.items():
         runs[name][None]["bm25"] = lexical_run(data, depths[name])
+    speed: dict[str, float] = {}
     for system, encoder, offered in _encoders(model, context, comparisons):
         smaller = [size for size in sizes if size in offered]
         for name, data in sets.items():
@@ -141,7 +166,9 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
                 raise named(name, system, error) from error
             for size, run in found.items():
                 runs[name][size][system] = run
-    return [
+        if system == "tuned" and isinstance(encoder, TorchEncoder) and encoder.passages_per_second:
+            speed = {SPEED: round(encoder.passages_per_second, 2)}
+    results = [
         SetResult(
             name,
             data,
@@ -151,6 +178,7 @@ def _measure(dataset: Path, model: Path, context: Context, comparisons: Comparis
         )
         for name, data in sets.items()
     ]
+    return results, speed
 
 
 def _encoders(

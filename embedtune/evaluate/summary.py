@@ -134,7 +134,10 @@ def _change_of(result: SetResult, unseen: list[int], settings: EvaluateSettings,
 
 
 def write_per_query(path: Path, results: list[SetResult]) -> None:
-    """Write one row per set, query and system: every metric and the rank of the first relevant passage."""
+    """Write one row per set, query and system: every metric, the rank of the first relevant passage, the families.
+
+    With the families, two evaluations can be compared question by question without their passages.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,15 +149,16 @@ def write_per_query(path: Path, results: list[SetResult]) -> None:
             "system": system,
             **result.per_query[system][query.id],
             "first_relevant_rank": result.first_rank(system, query.id),
+            "families": families,
         }
         for result in results
         for system in result.runs
-        for query in result.data.queries
+        for query, families in zip(result.data.queries, result.families, strict=True)
     ]
     text, number = pa.string(), pa.float64()
     schema = pa.schema(
         [(name, text) for name in ("set", "query_id", "query", "system")]
         + [(name, number) for name in metric_names(results[0].k)]
-        + [("first_relevant_rank", pa.int32())]
+        + [("first_relevant_rank", pa.int32()), ("families", pa.list_(text))]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)

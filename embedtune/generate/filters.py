@@ -19,7 +19,7 @@ from embedtune.generate.requests import ASPECTS
 
 MAX_WORDS = 60
 # Names invented for the examples in the prompts; small LLMs copy them.
-EXAMPLE_NAMES = frozenset({"ormsgate", "velarin", "4471", "brixa", "norvo", "tallo"})
+EXAMPLE_NAMES = frozenset({"ormsgate", "velarin", "4471"})
 SPLIT_ORDER = ("test", "dev", "train")  # of two duplicates, the one in the earlier split is kept
 # Only what is said of a text: "reject the document" and "this section of the pipe" are about things at work. For
 # English, to which small LLMs fall back; in other languages the judge's clarity has to find such questions.
@@ -130,7 +130,7 @@ def without_same_words(questions: Sequence[Question], corpus: Mapping[str, str],
 def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: float) -> list[Question]:
     """Reject questions that are nearly the same as a better one, across the whole set.
 
-    Greedy: test before dev before train, then by overall score, then by id.
+    Greedy: test before dev before train, then what a person accepted, then by overall score, then by id.
 
     Args:
         questions: Kept and rejected questions; rejected ones have no influence and do not change.
@@ -155,8 +155,8 @@ def without_duplicates(questions: Sequence[Question], vectors: Vectors, limit: f
     return result
 
 
-def _priority(question: Question) -> tuple[int, float, str]:
-    return SPLIT_ORDER.index(question.split), -question.overall, question.question_id
+def _priority(question: Question) -> tuple[int, bool, float, str]:
+    return SPLIT_ORDER.index(question.split), not question.accepted, -question.overall, question.question_id
 
 
 def _any_alike(block: Vectors, kept: Vectors, limit: float) -> npt.NDArray[np.bool_]:

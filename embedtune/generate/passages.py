@@ -8,9 +8,11 @@ from typing import TypedDict
 
 import pyarrow.parquet as pq
 
+from embedtune.core.config.asked_shares import PassageKind
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import GateError
+from embedtune.generate.passage_kind import passage_kind
 
 FEWEST = {"train": 1, "dev": 3, "test": 3}  # usable passages; with fewer, the figures of a split are an accident
 
@@ -37,6 +39,7 @@ class Passage:
         text: The embedded string, heading path included.
         before: The end of the text before it in its document, as much as the LLM is to see.
         after: The beginning of the text after it.
+        kind: What kind of text it is.
     """
 
     chunk_id: str
@@ -48,6 +51,7 @@ class Passage:
     border: bool = False
     before: str = ""
     after: str = ""
+    kind: PassageKind = "prose"
 
     @property
     def usable(self) -> bool:
@@ -72,6 +76,7 @@ def read_passages(chunks: Path, contract: EncoderContract, context_words: int = 
     """
     table = pq.read_table(chunks / "chunks.parquet", columns=list(ChunkRow.__annotations__))
     rows: list[ChunkRow] = table.to_pylist()
+    paths = _paths(chunks)
     texts = {(row["doc_id"], row["position"]): row["text"] for row in rows} if context_words else {}
     found: dict[str, Passage] = {}
     for row in rows:
@@ -86,9 +91,16 @@ def read_passages(chunks: Path, contract: EncoderContract, context_words: int = 
             border=row["border"],
             before=" ".join(texts.get((doc, place - 1), "").split()[-context_words:]) if context_words else "",
             after=" ".join(texts.get((doc, place + 1), "").split()[:context_words]) if context_words else "",
+            kind=passage_kind(paths.get(doc, ""), row["heading_path"], row["text"]),
         )
         found.setdefault(passage.chunk_id, passage)
     return [found[chunk_id] for chunk_id in sorted(found)]
+
+
+def _paths(chunks: Path) -> dict[str, str]:
+    """Return the path of each document."""
+    table = pq.read_table(chunks / "documents.parquet", columns=["doc_id", "path"])
+    return dict(zip(table["doc_id"].to_pylist(), table["path"].to_pylist(), strict=True))
 
 
 def require_evaluable(passages: Iterable[Passage], settings: IngestSettings) -> None:

@@ -19,7 +19,6 @@ from embedtune.llm.schema import Message
 PROMPTS: tuple[PromptName, ...] = ("generate_single", "generate_multi", "judge", "judge_multi")
 # What a prompt file may ask to be filled in. The first two are the same in all calls of a run.
 PLACEHOLDERS = ("background", "language", "passages", "queries", "slots", "searches")
-SAMPLE = "sample"  # the prompts of the recording that embedtune ships
 SHOWN_QUERIES = 4  # per call: enough to show the style, few enough to stay cheap
 CONTEXT = "Text marked (before: …) or (after: …) is from around a passage: it explains, ask nothing about it."
 _ROLE = re.compile(r"^<!-- (system|user|assistant) -->\n", re.MULTILINE)
@@ -165,17 +164,11 @@ def load_prompt(name: PromptName) -> Prompt:
 
 
 def own_prompt(name: PromptName, path: str) -> Prompt:
-    """Read a prompt file of the user's, or for `sample` the one that the sample's recording was made with.
+    """Read a prompt file of the user's.
 
     Raises:
         ConfigError: The file does not exist, does not end with a user message, or has an unknown placeholder.
     """
-    if path == SAMPLE:
-        # One judge for questions about one passage and about several, then.
-        file = "judge" if name == "judge_multi" else name
-        return _prompt(
-            name, (resources.files("embedtune") / "sample" / "prompts" / f"{file}.md").read_text("utf-8")
-        )
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -14,12 +14,14 @@ from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot
 from embedtune.generate.requests import ASPECTS, Judgement, WrittenQuestion
 
 UNRANKED = 0
+REPETITIONS = (Rejection.DUPLICATE, Rejection.LEAK)  # rejected even if a person accepted the question
 
 
 @dataclass(frozen=True)
 class Question:
     """A written question; `reason` says why it was rejected and is empty if it was not.
 
+    `accepted`: a person accepted it, which overrules the filters except those that find repetitions.
     `same_as` and `similar_to` are the passages of rejected questions that were the same as this one, or similar.
     """
 
@@ -38,6 +40,7 @@ class Question:
     reason: str = ""
     same_as: tuple[str, ...] = ()
     similar_to: tuple[str, ...] = ()
+    accepted: bool = False
 
     @property
     def overall(self) -> float:
@@ -54,7 +57,9 @@ class Question:
 
     def rejected(self, reason: str) -> "Question":
         """Return the question with the reason for its rejection; an earlier reason is kept."""
-        return self if self.reason else replace(self, reason=reason)
+        if self.reason or (self.accepted and reason not in REPETITIONS):
+            return self
+        return replace(self, reason=reason)
 
 
 def question_of(call: QuestionCall, place: int, written: WrittenQuestion, models: tuple[str, str]) -> Question:

@@ -5,6 +5,7 @@ documents change no question call about other passages, and the replies to those
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,6 +16,12 @@ from embedtune.generate.passages import Passage
 Label = TypeVar("Label", str, int)
 MULTI_HOP = "multi_hop"
 HARDEST = 5
+KIND_NAMES = {
+    "licence": "licence",
+    "changelog": "changelog",
+    "contents": "table-of-contents",
+    "reference": "generated-reference",
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,29 @@ def choose(shares: Mapping[Label, float], at: float) -> Label:
 
 
 def chosen_passages(passages: Iterable[Passage], settings: GenerateSettings, seed: int) -> list[Passage]:
-    """Return the usable passages to write questions about, at most `max_chunks`, chosen by hash."""
-    usable = [passage for passage in passages if passage.usable]
+    """Return the usable passages to write questions about, at most `max_chunks`, chosen by hash.
+
+    Of kinds that people rarely ask about, only a share takes part.
+    """
+    usable = [passage for passage in passages if passage.usable and _worth_asking(passage, settings, seed)]
     usable.sort(key=lambda passage: draw(seed, "chosen", passage.chunk_id))
     return sorted(usable[: settings.max_chunks], key=lambda passage: passage.chunk_id)
+
+
+def _worth_asking(passage: Passage, settings: GenerateSettings, seed: int) -> bool:
+    share = settings.asked_shares.of(passage.kind)
+    return share >= 1.0 or draw(seed, "kind", passage.chunk_id) < share
+
+
+def unasked_notes(passages: Sequence[Passage], calls: Sequence[QuestionCall]) -> list[str]:
+    """Say how many passages of the kinds that people rarely ask about get questions."""
+    asked = {passage.chunk_id for call in calls for passage in call.passages}
+    found = Counter(passage.kind for passage in passages if passage.usable and passage.kind != "prose")
+    chosen = Counter(passage.kind for passage in passages if passage.chunk_id in asked)
+    if not found:
+        return []
+    parts = ", ".join(f"{chosen[kind]} of {found[kind]} {KIND_NAMES[kind]}" for kind in sorted(found))
+    return [f"questions are asked about {parts} passages (generate.asked_shares)"]
 
 
 def single_hop_calls(passages: Sequence[Passage], settings: GenerateSettings, seed: int) -> list[QuestionCall]:

@@ -30,6 +30,7 @@ class ReplySource:
         bundles: Chunk ids of the bundles that earlier runs or the recording used.
         note: A remark for the report, or "".
         unanswered: Keys of requests that got no usable reply when they were recorded.
+        licence: Licence of the recorded LLM; "" if replies are not replayed: an LLM endpoint does not tell.
     """
 
     generator: LLMEndpointSettings
@@ -39,6 +40,7 @@ class ReplySource:
     bundles: Sequence[Sequence[str]]
     note: str = ""
     unanswered: frozenset[str] = frozenset()
+    licence: str = ""
 
 
 def judge_settings(settings: GenerateSettings) -> LLMEndpointSettings:
@@ -108,6 +110,7 @@ def _recorded(path: Path, cache: Path) -> ReplySource:
         replay=True,
         bundles=header.bundles,
         note=_note(header),
+        licence=header.licence,
         unanswered=frozenset(header.unanswered),
     )
 

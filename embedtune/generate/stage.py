@@ -2,14 +2,13 @@
 
 import asyncio
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, file_sha256, read_manifest
+from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, read_manifest
 from embedtune.core.config.config import Config
 from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
@@ -18,6 +17,7 @@ from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.rejections import Rejection, rejection_code
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.generate.ask_llm import Writers, write_questions
@@ -34,15 +34,23 @@ from embedtune.generate.filters import (
     without_same_words,
 )
 from embedtune.generate.first_call import FirstCall, patient_once
+from embedtune.generate.further_inputs import further_inputs, reviews_of
 from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages, require_evaluable
 from embedtune.generate.prompts import Prompts, prompts_of
 from embedtune.generate.question_slots import require_known_labels
 from embedtune.generate.questions import Question, write_tables
-from embedtune.generate.questions_to_ask import QuestionCall, chosen_passages, multi_hop_calls, single_hop_calls
+from embedtune.generate.questions_to_ask import (
+    QuestionCall,
+    chosen_passages,
+    multi_hop_calls,
+    single_hop_calls,
+    unasked_notes,
+)
 from embedtune.generate.recording import replayed_calls
 from embedtune.generate.repeated_questions import with_shared_answers, without_leaks
-from embedtune.generate.reply_source import ReplySource, open_reply_source, recording_path, require_reply_source
+from embedtune.generate.reply_source import ReplySource, open_reply_source, require_reply_source
+from embedtune.generate.reviewed import review_counts, with_reviews
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
@@ -69,22 +77,9 @@ def run(chunks: Path, output: Path, context: Context) -> StageReport:
             calls failed.
     """
     this = StageRun("generate", output, context)
-    settings = context.config.generate
-    require_known_labels(settings)
-    recording = recording_path(settings)
-    replayed = {} if recording is None else {"recording": file_sha256(recording)}
-    # The rule by which the stage split would refuse the questions is part of what generate does.
-    limit = {"split.duplicate_similarity": str(context.config.split.duplicate_similarity)}
-    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **replayed, **_own_files(settings), **limit}
+    require_known_labels(context.config.generate)
+    inputs: dict[str, Artifact | str] = {**this.read(chunks=chunks), **further_inputs(context.config)}
     return this.write(inputs, lambda path: _generate(chunks, path, context), reuse=not _unanswered(output))
-
-
-def _own_files(settings: GenerateSettings) -> dict[str, str]:
-    """Return what the user's prompt files and example queries contain: other content makes other questions."""
-    prompts = prompts_of(settings)
-    found = {f"prompt.{name}": prompts.versions[name] for name in sorted(settings.prompts)}
-    queries = "\n".join(prompts.queries)
-    return found | ({"example_queries": hashlib.sha256(queries.encode()).hexdigest()} if queries else {})
 
 
 def _unanswered(questions: Path) -> int:
@@ -119,12 +114,19 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
         masking = mask_calls(calls, settings.mask, progress)
         questions, usage = asyncio.run(asking.all(masking.calls, first))
         before_usd = budget.spent_usd - usage.cost_usd
+    reviews = reviews_of(settings)
+    questions = with_reviews(questions, reviews)
     questions = apply_filters(questions, passages, vectors, encoder, config, progress)
     write_tables(path, questions)
     if settings.mask:
         write_masked(path, masking)
     outcome = _outcome(questions, usage, source, prompts, masking)
-    return replace(outcome, notes=(*outcome.notes, *_spent_before(before_usd)))
+    figures = review_counts(questions, reviews) if reviews else {}
+    return replace(
+        outcome,
+        metrics=outcome.metrics | figures,
+        notes=(*outcome.notes, *unasked_notes(passages, calls), *_spent_before(before_usd)),
+    )
 
 
 def _spent_before(usd: float) -> list[str]:
@@ -256,6 +258,8 @@ def _outcome(
         "generator": source.generator.model,
         "judge": source.judge.model,
     }
+    if source.licence:
+        metrics[LICENCE] = source.licence
     metrics |= {f"rejected_{reason}": count for reason, count in sorted(reasons.items())}
     metrics |= {f"share_{reason}": round(count / written, 4) for reason, count in sorted(reasons.items())}
     metrics |= {

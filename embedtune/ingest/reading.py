@@ -31,6 +31,7 @@ Reader = Callable[[bytes, Remark], list[Block]]
 READERS: dict[str, Reader] = {
     ".md": markdown.read,
     ".markdown": markdown.read,
+    ".mdx": markdown.read,
     ".rst": rst.read,
     ".txt": plain.read,
     ".text": plain.read,

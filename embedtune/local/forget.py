@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from embedtune.core.records.reviews import REVIEWS_FILE, write_reviews
 from embedtune.core.stage import STAGES
 from embedtune.generate.reply_source import REPLIES
 from embedtune.llm.cache import ResponseCache
+from embedtune.local.checked_set import CHECKED_SET
+from embedtune.local.reviews import known_reviews
 from embedtune.local.search_index import INDEX
 from embedtune.local.withdrawn_text import WithdrawnText, read_withdrawn
 from embedtune.report.card import CARD_FILE
 from embedtune.report.page import REPORT_FILE
+from embedtune.report.questions_page import QUESTIONS_FILE
 from embedtune.serve.release.record import REFERENCE_FILE
 from embedtune.serve.store.records import Published
 from embedtune.serve.store.store import ReleaseStore
@@ -32,6 +36,7 @@ class Forgetting:
     Attributes:
         work: The work directory.
         text: The documents and their text.
+        reviews: Ids of the questions about them that people decided on.
         replies: Keys of the LLM replies about them, and of those that may be about any document.
         kept_replies: Number of the other replies.
         paths: Files and directories with their text, or with text of any documents.
@@ -41,6 +46,7 @@ class Forgetting:
 
     work: Path
     text: WithdrawnText
+    reviews: tuple[str, ...]
     replies: tuple[str, ...]
     kept_replies: int
     paths: tuple[Path, ...]
@@ -57,6 +63,8 @@ class Forgetting:
             f"{self.kept_replies}",
             f"deletes in {self.work}: {', '.join(paths) or 'nothing'}",
         ]
+        if self.reviews:
+            said.append(f"deletes {len(self.reviews)} decisions about questions on them; keeps the others")
         if self.releases:
             said.append(f"deletes releases whose reference texts quote them: {', '.join(self.releases)}")
         if self.still_live:
@@ -90,6 +98,7 @@ def what_to_forget(work: Path, names: Sequence[str], store: ReleaseStore) -> For
     return Forgetting(
         work=work,
         text=text,
+        reviews=tuple(_reviews(work, text)),
         replies=tuple(keys),
         kept_replies=total - len(keys),
         paths=tuple(_paths(work)),
@@ -105,6 +114,9 @@ def forget(found: Forgetting, store: ReleaseStore) -> None:
         found: What has to go.
         store: The release store.
     """
+    if found.reviews:
+        kept = [review for name, review in known_reviews(found.work).items() if name not in found.reviews]
+        write_reviews(found.work / REVIEWS_FILE, kept)
     if found.replies:
         with ResponseCache(found.work / "cache" / REPLIES) as cache:
             cache.delete(found.replies)
@@ -116,6 +128,17 @@ def forget(found: Forgetting, store: ReleaseStore) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _reviews(work: Path, text: WithdrawnText) -> list[str]:
+    """Return the ids of the reviewed questions about the documents."""
+    reviewed = known_reviews(work)
+    names: set[str] = set()
+    for file in ("questions.parquet", "rejected.parquet"):
+        if reviewed and (work / "questions" / file).is_file():
+            rows = pq.read_table(work / "questions" / file, columns=["question_id", "chunk_ids"]).to_pylist()
+            names |= {row["question_id"] for row in rows if not text.chunk_ids.isdisjoint(row["chunk_ids"])}
+    return sorted(names & {*reviewed})
 
 
 def _replies(cache: Path, text: WithdrawnText) -> tuple[list[str], int]:
@@ -136,7 +159,7 @@ def _paths(work: Path) -> list[Path]:
     """Return what a run writes, without what is kept. The user's own files in the directory are not in it."""
     names = [stage.artifact for stage in STAGES]
     drafts = [path for name in names for path in work.glob(f".{name}.*")]
-    files = [work / name for name in (*names, INDEX, REPORT_FILE, CARD_FILE)]
+    files = [work / name for name in (*names, INDEX, REPORT_FILE, CARD_FILE, QUESTIONS_FILE, CHECKED_SET)]
     cache = work / "cache"
     kept = {path for pattern in KEPT for path in cache.glob(pattern)}
     cached = sorted(set(cache.iterdir()) - kept) if cache.is_dir() else []

@@ -17,6 +17,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight.finding import IntendedRun
+from embedtune.local.reviews import with_reviews
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 8.0  # a reply that takes longer is not waited for before the run: a slow LLM is no error
@@ -121,7 +122,7 @@ def run(
     require_ready(job.intended())
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
-        context = Context(job.config, job.secrets, progress, job.work / "cache")
+        context = Context(with_reviews(job.config, job.work), job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 

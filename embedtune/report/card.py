@@ -5,6 +5,7 @@ from pathlib import Path
 from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.training import EVALUATION_MARK
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.metric_rows import (
@@ -16,7 +17,7 @@ from embedtune.report.metric_rows import (
     systems_of,
     verdict_sentences,
 )
-from embedtune.report.work import open_work
+from embedtune.report.work import Work, open_work
 
 CARD_FILE = "model_card.md"
 README = "README.md"
@@ -45,8 +46,29 @@ def complete_model_card(work: Path) -> Path:
     verdict = opened.record("evaluation", VERDICT_FILE, VerdictRecord)
     figures = _figures(metrics, verdict) if metrics and verdict else "Not evaluated yet."
     card = work / CARD_FILE
-    card.write_text(readme.replace(EVALUATION_MARK, figures, 1), encoding="utf-8")
+    text = readme.replace(EVALUATION_MARK, figures, 1) + _questions(opened)
+    card.write_text(text, encoding="utf-8")
     return card
+
+
+def _questions(work: Work) -> str:
+    """Return the section about who wrote the questions, and what has to be known before the model is passed on."""
+    questions = work.manifests.get("questions")
+    if questions is None:
+        return ""
+    said = questions.report.metrics
+    generator, judge = said.get("generator"), said.get("judge")
+    if not generator:
+        return ""
+    judged = "which judged them too" if judge == generator else f"and `{judge}` judged them"
+    licence = (
+        f"Licence of the model that wrote them: {said[LICENCE]}."
+        if LICENCE in said
+        else "embedtune does not know the licence or terms of that model: before you pass this model on, check "
+        "that they allow training with its output."
+    )
+    written = f"The training questions were written by the language model `{generator}`, {judged}."
+    return f"\n## Questions\n\n{written} {licence}\n"
 
 
 def _figures(metrics: Metrics, verdict: VerdictRecord) -> str:

@@ -68,20 +68,28 @@ def verdict_sentences(metrics: Metrics, verdict: VerdictRecord) -> list[str]:
 
 def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
     (row,) = metric_rows(entry, [DECIDING_METRIC])
-    delta = row.delta
-    decimals = next((d for d in (2, 3) if _adds_up(row, d)), 4)
-    base, tuned = (f"{row.systems[system]:.{decimals}f}" for system in ("base", "tuned"))
-    change = (
-        f"stayed at {base}" if base == tuned else f"{'rose' if delta.mean > 0 else 'fell'} from {base} to {tuned}"
-    )
+    delta, decimals = row.delta, _decimals(row)
     low, high = signed(delta.low, decimals), signed(delta.high, decimals)
     questions = "question" if entry.queries == 1 else "questions"
-    start = f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {change}"
+    start = f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {score_words(entry)}"
     families = f"{delta.units:,} {'family' if delta.units == 1 else 'families'} of documents"
     if delta.unbounded:
         return f"{start} ({signed(delta.mean, decimals)}). They are about {families}, too few for an interval."
     doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
     return f"{start} ({signed(delta.mean, decimals)}, {width} interval {low} … {high}, {families}).{doubt}"
+
+
+def score_words(entry: SetMetrics) -> str:
+    """Say how the deciding metric changed: rose from 0.49 to 0.52."""
+    (row,) = metric_rows(entry, [DECIDING_METRIC])
+    base, tuned = (f"{row.systems[system]:.{_decimals(row)}f}" for system in ("base", "tuned"))
+    if base == tuned:
+        return f"stayed at {base}"
+    return f"{'rose' if row.delta.mean > 0 else 'fell'} from {base} to {tuned}"
+
+
+def _decimals(row: MetricRow) -> int:
+    return next((number for number in (2, 3) if _adds_up(row, number)), 4)
 
 
 def _adds_up(row: MetricRow, decimals: int) -> bool:

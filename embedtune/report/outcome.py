@@ -1,46 +1,20 @@
-"""The part of the report on the evaluation: verdict, metrics, slices, examples."""
+"""The part of the report on the evaluation for specialists: metrics, slices, examples."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import (
-    EXAMPLES_FILE,
-    METRICS_FILE,
-    SLICES_FILE,
-    VERDICT_FILE,
-    Example,
-    Examples,
-    Metrics,
-    SizeMetrics,
-    Slice,
-    Slices,
-    Verdict,
-    VerdictRecord,
-)
+from embedtune.core.records.evaluation import SetExamples, SizeMetrics, Slice, Slices
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
-from embedtune.report.charts import Bar, Bins, Row, bars, forest, histogram
-from embedtune.report.metric_rows import (
-    HEADLINES,
-    SYSTEMS,
-    MetricRow,
-    measured_sentence,
-    metric_rows,
-    systems_of,
-    verdict_sentences,
-)
-from embedtune.report.work import Work
+from embedtune.report.charts import Bins, histogram
+from embedtune.report.evaluation import Evaluation
+from embedtune.report.metric_rows import HEADLINES, SYSTEMS, MetricRow, metric_rows, systems_of
+from embedtune.report.plots import Bar, Row, bars, forest
 
 GAIN_EDGES = np.round(np.arange(-1.0, 1.0001, 0.1), 1)
-MEANINGS = {
-    Verdict.WIN: "The tuned model retrieves better on the deciding set, by more than chance would explain.",
-    Verdict.MARGINAL: "Neither a gain nor a loss is proven on the deciding set.",
-    Verdict.REGRESSION: "The tuned model is worse on at least one set.",
-}
 DIMENSION_TITLES = {
     "hops": "Passages needed (hops)",
     "query_type": "Query type",
@@ -51,43 +25,6 @@ DIMENSION_TITLES = {
     "base_rank": "Rank in the base model when the question was generated",
     "answered_in": "Split of the documents that answer",
 }
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The records of an evaluation artifact."""
-
-    metrics: Metrics
-    verdict: VerdictRecord
-    slices: Slices
-    examples: Examples
-
-    def deciding_first(self, names: Iterable[str]) -> list[str]:
-        """Order names of sets: the deciding set first, the others as they are."""
-        return sorted(names, key=lambda name: name != self.verdict.decided_on)
-
-
-@dataclass(frozen=True)
-class Banner:
-    """The verdict and the sentences that explain it.
-
-    Args:
-        verdict: The verdict.
-        sentence: What happened on the deciding set.
-        further: One sentence for each other set that got worse, and why the deciding set says little, if it does.
-        meaning: What the verdict means.
-        champion: The comparison with the champion, if there is one.
-        rule: The rule that the verdict follows.
-        measured: Precision and size of the vectors, as a sentence.
-    """
-
-    verdict: Verdict
-    sentence: str
-    further: list[str]
-    meaning: str
-    champion: str | None
-    rule: str
-    measured: str
 
 
 @dataclass(frozen=True)
@@ -139,41 +76,21 @@ class SlicesOfSet:
 
 @dataclass(frozen=True)
 class ExamplesOfSet:
-    """The wins and losses of one set."""
+    """The wins and losses of one set, and how many there are of each."""
 
     name: str
-    wins: tuple[Example, ...]
-    losses: tuple[Example, ...]
+    found: SetExamples
 
 
-def read_evaluation(work: Work) -> Evaluation | None:
-    """Read the records of the evaluation; None before evaluate.
-
-    Raises:
-        ArtifactError: A record is missing, damaged, or of another version.
-    """
-    metrics = work.record("evaluation", METRICS_FILE, Metrics)
-    verdict = work.record("evaluation", VERDICT_FILE, VerdictRecord)
-    slices = work.record("evaluation", SLICES_FILE, Slices)
-    examples = work.record("evaluation", EXAMPLES_FILE, Examples)
-    if metrics is None or verdict is None or slices is None or examples is None:
+def champion_sentence(evaluation: Evaluation) -> str | None:
+    """Return the comparison with the champion in one sentence; None without one."""
+    promotion, delta = evaluation.verdict.promotion, evaluation.verdict.promotion.delta
+    if promotion.against != "champion":
         return None
-    return Evaluation(metrics, verdict, slices, examples)
-
-
-def banner(evaluation: Evaluation) -> Banner:
-    """Return the verdict and the sentences that explain it."""
-    verdict = evaluation.verdict
-    first, *further = verdict_sentences(evaluation.metrics, verdict)
-    promotion, delta = verdict.promotion, verdict.promotion.delta
-    champion = None
-    if promotion.against == "champion":
-        champion = (
-            f"Against the champion: {promotion.verdict}, {metric_title(DECIDING_METRIC)} {signed(delta.mean, 3)} "
-            f"({signed(delta.low, 3)} … {signed(delta.high, 3)})."
-        )
-    measured = measured_sentence(verdict.measured)
-    return Banner(verdict.verdict, first, further, MEANINGS[verdict.verdict], champion, verdict.rule, measured)
+    return (
+        f"Against the champion: {promotion.verdict}, {metric_title(DECIDING_METRIC)} {signed(delta.mean, 3)} "
+        f"({signed(delta.low, 3)} … {signed(delta.high, 3)})."
+    )
 
 
 def results(evaluation: Evaluation) -> Results:
@@ -222,36 +139,29 @@ def _differences_chart(sets: list[SetResults], width: str) -> Markup:
     return forest(shown, f"Difference tuned minus base with {width} intervals")
 
 
-def gains(work: Work, evaluation: Evaluation) -> Gains | None:
+def gains(evaluation: Evaluation) -> Gains:
     """Return how many questions gained and lost on the deciding set, and by how much."""
-    rows = work.rows("evaluation", "per_query.parquet", ("set", "query_id", "system", DECIDING_METRIC))
-    if not rows:
-        return None
-    name = evaluation.verdict.decided_on
-    by_system: dict[str, dict[str, float]] = {"base": {}, "tuned": {}}
-    for row in rows:
-        if row["set"] == name and row["system"] in by_system:
-            by_system[row["system"]][row["query_id"]] = row[DECIDING_METRIC]
-    changes = np.array([by_system["tuned"][query] - value for query, value in by_system["base"].items()])
-    lost, gained = changes[changes < 0], changes[changes > 0]
+    changes = evaluation.changes
     series = []
-    for title, kind, part in (("lost", "down", lost), ("gained", "up", gained)):
-        counts, _ = np.histogram(part, GAIN_EDGES)
+    for title, kind, sign in (("lost", "down", -1), ("gained", "up", 1)):
+        counts, _ = np.histogram(changes.values[np.sign(changes.values) == sign], GAIN_EDGES)
         series.append(Bins(title, kind, GAIN_EDGES.tolist(), counts.tolist()))
     axis = f"change of {metric_title(DECIDING_METRIC)}"
+    changed = changes.better or changes.worse
     return Gains(
-        name=name,
-        better=len(gained),
-        worse=len(lost),
-        same=len(changes) - len(gained) - len(lost),
-        chart=histogram(series, axis, "Questions by gain and loss") if len(gained) or len(lost) else None,
+        name=evaluation.decided_on,
+        better=changes.better,
+        worse=changes.worse,
+        same=changes.same,
+        chart=histogram(series, axis, "Questions by gain and loss") if changed else None,
     )
 
 
 def slices(evaluation: Evaluation) -> list[SlicesOfSet]:
     """Return one chart per set: the difference by kind of question."""
     shown = []
-    for name, entry in evaluation.slices.sets.items():
+    for name in evaluation.deciding_first(evaluation.slices.sets):
+        entry = evaluation.slices.sets[name]
         # A dimension with one value says the same as the whole set.
         values = Counter(one.dimension for one in entry.slices)
         several = [one for one in entry.slices if values[one.dimension] > 1]
@@ -280,7 +190,7 @@ def examples(evaluation: Evaluation) -> list[ExamplesOfSet]:
     """Return the wins and losses of each set, the deciding set first."""
     stored = evaluation.examples.sets
     return [
-        ExamplesOfSet(name, stored[name].wins, stored[name].losses)
+        ExamplesOfSet(name, stored[name])
         for name in evaluation.deciding_first(stored)
         if stored[name].wins or stored[name].losses
     ]

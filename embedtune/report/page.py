@@ -4,15 +4,34 @@ import json
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
+from embedtune import __version__
 from embedtune.core.formatting import signed
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
+from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
-from embedtune.report.metric_rows import SYSTEMS
+from embedtune.report.evaluation import read_evaluation
+from embedtune.report.first_screen import FirstScreen, date_of, first_screen
+from embedtune.report.metric_rows import SYSTEMS, measured_sentence
 from embedtune.report.work import Work, open_work
 
 REPORT_FILE = "report.html"
+CONTENTS = {  # the parts below the first screen by their anchor, in their order
+    "reasons": "Likely reasons, and what to change",
+    "warnings": "Caveats",
+    "results": "Results",
+    "gains": "Gains and losses, question by question",
+    "slices": "Where tuning helps and where it hurts",
+    "examples": "Examples of wins and losses",
+    "training": "Training",
+    "parity": "The exported engine",
+    "mining": "Hard negatives",
+    "questions": "Questions",
+    "documents": "Documents",
+    "stages": "Stages",
+    "provenance": "Provenance",
+}
 
 
 def render_report(work: str | Path) -> Path:
@@ -51,28 +70,57 @@ def _html(work: Work) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"metric_title": metric_title, "signed": signed, "excerpt": excerpt}
+    environment.filters |= {
+        "metric_title": metric_title,
+        "signed": signed,
+        "excerpt": excerpt,
+        "with_code": with_code,
+    }
     origin = process.provenance(work)
-    evaluation = outcome.read_evaluation(work)
+    evaluation = read_evaluation(work)
+    parts: dict[str, object] = {
+        "screen": first_screen(work, evaluation) if evaluation else None,
+        "warnings": process.warnings(work),
+        "results": outcome.results(evaluation) if evaluation else None,
+        "gains": outcome.gains(evaluation) if evaluation else None,
+        "slices": outcome.slices(evaluation) if evaluation else [],
+        "examples": outcome.examples(evaluation) if evaluation else [],
+        "training": process.training(work),
+        "parity": process.parity(work),
+        "mining": process.mining(work),
+        "questions": process.questions(work),
+        "documents": process.documents(work),
+        "stages": process.stages(work),
+        "provenance": origin,
+    }
+    present = {name for name, part in parts.items() if part} | ({"reasons"} if _has_reasons(parts) else set())
     return environment.get_template("report.html").render(
-        base_model=origin.contract.base_model,
-        metric=DECIDING_METRIC,
+        **parts,
+        contents=[(name, title) for name, title in CONTENTS.items() if name in present],
+        date=date_of(work),
+        version=__version__,
         systems=SYSTEMS,
-        banner=outcome.banner(evaluation) if evaluation else None,
+        evaluation=evaluation,
+        champion=outcome.champion_sentence(evaluation) if evaluation else None,
+        measured=measured_sentence(evaluation.verdict.measured) if evaluation else "",
         tiles=process.tiles(work),
-        warnings=process.warnings(work),
-        results=outcome.results(evaluation) if evaluation else None,
-        gains=outcome.gains(work, evaluation) if evaluation else None,
-        slices=outcome.slices(evaluation) if evaluation else [],
-        examples=outcome.examples(evaluation) if evaluation else [],
-        questions=process.questions(work),
-        mining=process.mining(work),
-        training=process.training(work),
-        parity=process.parity(work),
-        stages=process.stages(work),
-        provenance=origin,
         contract=origin.contract.model_dump(mode="json"),
         config_text=json.dumps(origin.config, indent=2, ensure_ascii=False),
+    )
+
+
+def _has_reasons(parts: dict[str, object]) -> bool:
+    screen = parts["screen"]
+    return isinstance(screen, FirstScreen) and bool(screen.reasons)
+
+
+def with_code(text: str) -> Markup:
+    """Return a text with what is in backquotes set as code; everything else is escaped."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # a backquote without its partner is only a character
+        parts[-2:] = ["`".join(parts[-2:])]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts)
     )
 
 

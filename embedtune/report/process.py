@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 from markupsafe import Markup
@@ -15,10 +16,13 @@ from embedtune.core.records.rejections import rejection_text
 from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.metrics import DECIDING_METRIC as METRIC
 from embedtune.core.retrieval.metrics import metric_title
-from embedtune.report.charts import Bins, Curve, curves, histogram, shares
+from embedtune.report.charts import Bins, Curve, curves, histogram
+from embedtune.report.costs import llm_cost
+from embedtune.report.plots import shares
 from embedtune.report.work import Work
 
 SCORE_BINS = 40
+DOCUMENTS = 200  # listed in the report
 TRAITS = ("style", "query_type", "reasoning_type", "hops", "complexity", "split")
 TILES = (
     ("documents", "chunks", "documents.parquet"),
@@ -33,10 +37,43 @@ def tiles(work: Work) -> list[tuple[str, str]]:
     counts = [(work.count(artifact, file), label) for label, artifact, file in TILES]
     shown = [(f"{count:,}", label) for count, label in counts if count is not None]
     reports = [manifest.report for manifest in work.manifests.values()]
-    cost = sum(report.cost_usd for report in reports)
     shown.append((duration(sum(report.seconds for report in reports)), "in all stages"))
-    # Without prices the cost is 0, which is not what was paid.
-    return [*shown, (f"${cost:,.2f}", "for LLM calls")] if cost else shown
+    return [*shown, (llm_cost(work), "paid for LLM calls")]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document that the run was made from."""
+
+    path: str
+    title: str
+    split: str
+    words: int
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents: how many, with how many words, of which kinds, and the first of them by path."""
+
+    count: int
+    words: int
+    kinds: list[tuple[str, int]]
+    shown: list[Document]
+
+
+def documents(work: Work) -> Documents | None:
+    """Return what the report says about the documents; None if none were ingested here."""
+    rows = work.rows("chunks", "documents.parquet", ("path", "title", "split", "n_words"))
+    if not rows:
+        return None
+    kinds = Counter(PurePosixPath(row["path"]).suffix.lower().lstrip(".") or "without extension" for row in rows)
+    first = sorted(rows, key=lambda row: str(row["path"]))[:DOCUMENTS]
+    return Documents(
+        count=len(rows),
+        words=sum(row["n_words"] for row in rows),
+        kinds=sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])),
+        shown=[Document(row["path"], row["title"], row["split"], row["n_words"]) for row in first],
+    )
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageR
         GateError: Something leaks between splits.
     """
     this = StageRun("split", output, context, module="labelled")
-    inputs = _fingerprints(dataset_dir, context.config.ingest)
+    inputs = labelled_inputs(dataset_dir, context.config.ingest)
     return this.write(inputs, lambda path: _import(dataset_dir, path, context))
 
 
@@ -81,7 +81,7 @@ def _import(dataset_dir: Path, path: Path, context: Context) -> Outcome:
     return outcome
 
 
-def _fingerprints(dataset_dir: Path, ingest: IngestSettings) -> dict[str, str]:
+def labelled_inputs(dataset_dir: Path, ingest: IngestSettings) -> dict[str, str]:
     """Return what the dataset depends on in addition to split's settings: the user's files, ingest's settings."""
     names = ("corpus.jsonl", "queries.jsonl", *(f"qrels/{split}.tsv" for split in SPLITS))
     found = {file for name in names for file in files_of(dataset_dir / name)}

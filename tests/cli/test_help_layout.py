@@ -14,10 +14,13 @@ from embedtune.core.config.load import load_config
 from embedtune.core.stage import STAGE_NAMES
 
 SECTIONS = {
-    "Start": ["demo", "init", "config", "local-llm", "doctor", "estimate", "run", "report"],
+    "Start": [
+        *["demo", "init", "config", "local-llm", "doctor", "estimate"],
+        *["bases", "run", "status", "report", "compare"],
+    ],
     "Stages": list(STAGE_NAMES),
     "Serve": ["release", "serve", "gateway", "search", "reindex"],
-    "Data": ["eval-set", "record", "forget"],
+    "Data": ["questions", "eval-set", "record", "forget"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
 

@@ -1,10 +1,12 @@
 """The steps around every stage: read and verify the inputs, skip what is up to date, write the artifact."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import SCHEMAS, StageReport, read_artifact, read_manifest, write_artifact
+from embedtune.core.artifacts import SCHEMAS, read_artifact, read_manifest, write_artifact
 from embedtune.core.code_version import code_version
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
@@ -48,13 +50,14 @@ def test_what_the_work_reports_is_in_the_manifest(tmp_path, config, work):
     assert manifest.report.notes == ("few rows",)
     assert manifest.report.cost_usd == 0.25
     assert manifest.report.stage == "mine" and report.seconds > 0
+    assert datetime.now(UTC) - datetime.fromisoformat(manifest.report.finished) < timedelta(hours=1)
 
 
 def test_a_stage_with_the_same_inputs_settings_and_code_is_skipped(tmp_path, config, work):
     first = mine(tmp_path, config).write({"dataset": "abc"}, work)
     again = mine(tmp_path, config).write({"dataset": "abc"}, work)
     assert work.calls == 1
-    assert again == StageReport("mine", first.metrics, first.notes, round(first.seconds, 3), first.cost_usd)
+    assert again == replace(first, seconds=round(first.seconds, 3))
 
 
 def test_a_change_of_another_stage_or_of_the_machine_skips_it_too(tmp_path, config, work):

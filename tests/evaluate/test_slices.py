@@ -120,23 +120,36 @@ def test_the_record_holds_the_slices_of_each_set(result):
     assert record.sets["s"].slices == slices_of(result, SETTINGS, seed=0)
 
 
-def _examples(result, wanted):
-    return examples_record([result], wanted).sets["s"]
+def _examples(result, wanted, seed=0):
+    return examples_record([result], wanted, seed).sets["s"]
 
 
-def test_examples_are_ordered_by_the_size_of_the_change(result):
+def test_examples_are_chosen_at_random_with_the_seed_and_not_by_the_size_of_the_change():
+    queries = [Record(f"q{n:02}", "x") for n in range(40)]
+    better = {query.id: 1 + number % 2 for number, query in enumerate(queries)}  # gains of two sizes
+    absent = dict.fromkeys(better)
+    runs = {"bm25": absent, "base": absent, "tuned": better}
+    drawn = [[one.query_id for one in _examples(_result(queries, runs), 10, seed).wins] for seed in range(20)]
+    assert drawn[0] == [one.query_id for one in _examples(_result(queries[::-1], runs), 10, 0).wins]
+    assert all(len(set(ids)) == 10 for ids in drawn) and len({tuple(ids) for ids in drawn}) == 20
+    larger = sum(better[one] == 1 for ids in drawn for one in ids)
+    assert 80 <= larger <= 120  # of 200 draws; all of them, if the largest came first
+
+
+def test_examples_say_how_many_they_were_chosen_from(result):
     examples = _examples(result, 5)
-    assert [example.query_id for example in examples.wins] == ["q3", "q2"]  # +0.63, +0.37
+    assert {example.query_id for example in examples.wins} == {"q3", "q2"}
     assert [example.query_id for example in examples.losses] == ["q1"]
+    assert (examples.gained, examples.lost) == (2, 1)
     one, none = _examples(result, 1), _examples(result, 0)
     assert (len(one.wins), len(one.losses)) == (1, 1)
     assert (len(none.wins), len(none.losses)) == (0, 0)
 
 
 def test_an_example_carries_what_a_reader_needs(result):
-    win = _examples(result, 1).wins[0]
+    win = next(one for one in _examples(result, 5).wins if one.query_id == "q3")
     base, tuned = win.systems["base"], win.systems["tuned"]
-    assert win.relevant == (RelevantPassage(id="a", text="text of a"),)
+    assert win.relevant == (RelevantPassage(id="a", text="text of a", source=""),)
     assert base.first_relevant_rank is None
     assert tuned.first_relevant_rank == 2
     assert tuned.ndcg_at_10 == pytest.approx(0.63093, abs=1e-5)
@@ -150,4 +163,4 @@ def test_an_example_carries_what_a_reader_needs(result):
 def test_a_query_that_did_not_change_is_not_an_example():
     queries = [Record("q", "x")]
     unchanged = _result(queries, {"bm25": {"q": 1}, "base": {"q": 2}, "tuned": {"q": 2}})
-    assert _examples(unchanged, 5) == SetExamples(wins=(), losses=())
+    assert _examples(unchanged, 5) == SetExamples(wins=(), losses=(), gained=0, lost=0)

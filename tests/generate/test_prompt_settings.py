@@ -175,10 +175,3 @@ def test_a_setting_that_a_prompt_file_has_no_place_for_is_refused(tmp_path, sett
     # A judge has no language to write in.
     if key == "language":
         prompts_of(GenerateSettings(prompts={"judge": str(path)}, **settings))
-
-
-def test_the_prompts_of_the_shipped_recording_are_chosen_by_the_word_sample():
-    names = ("generate_single", "generate_multi", "judge", "judge_multi")
-    sample = prompts_of(GenerateSettings(prompts=dict.fromkeys(names, "sample")))
-    assert sample.versions["judge"] == sample.versions["judge_multi"] != PROMPTS_OF_SETTINGS.versions["judge"]
-    assert "name the machine" in writing(CALL, sample).messages[0]["content"]

@@ -35,7 +35,7 @@ def test_a_recording_is_replayed_without_a_call_with_other_vectors(world, monkey
     report = world.run(output="replayed", cache=world.folder / "fresh", recording=str(path), round_trip_share=1.0)
     assert world.server.completions == paid
     assert (report.metrics["calls"], report.metrics["cached_calls"]) == (0, paid)
-    assert report.metrics["generator"] == "test"
+    assert (report.metrics["generator"], report.metrics["generator_licence"]) == ("test", "Apache-2.0")
     assert any("Apache-2.0" in note and "2026-01-02" in note and "test" in note for note in report.notes)
 
     def asked(output):

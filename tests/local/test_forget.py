@@ -35,13 +35,6 @@ def written(world: GenerateWorld) -> tuple[list[str], list[str]]:
     return [text for text, gone in texts if gone], [text for text, gone in texts if not gone]
 
 
-def list_documents(world: GenerateWorld) -> None:
-    """Write the documents of the chunks, as ingest does."""
-    ids = sorted({row[0] for row in ROWS})
-    table = pa.table({"doc_id": ids, "path": [f"{name}.md" for name in ids]})
-    pq.write_table(table, world.folder / "chunks/documents.parquet")
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerateWorld]:
     """A work directory in which generate ran on ten documents."""
@@ -50,7 +43,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerateWorld
     with OpenAIServer() as server:
         world = GenerateWorld(folder / "work", base, server)
         world.run(bundles_per_chunk=0.0)
-        list_documents(world)
         (world.folder / "notes.txt").write_text("mine")
         yield world
 
@@ -98,7 +90,6 @@ def test_replies_about_unknown_documents_go_too(world):
     assert what_to_forget(world.folder, [GONE], empty(world)).kept_replies == 0
     # A run that finds them says what they are about.
     world.run(output="again", bundles_per_chunk=0.0)
-    list_documents(world)
     assert what_to_forget(world.folder, [GONE], empty(world)).kept_replies == 2 * len(ROWS) - 4
 
 

@@ -6,12 +6,13 @@ import shutil
 
 import pytest
 
+from embedtune import __version__
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.formatting import signed
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import METRICS_FILE, Metrics
 from embedtune.report.card import complete_model_card
-from embedtune.report.page import excerpt, render_report
+from embedtune.report.page import excerpt, render_report, with_code
 from tests.support.parsed_html import HOSTILE, ParsedPage
 from tests.support.report_work import make_work
 
@@ -37,25 +38,44 @@ def page(whole) -> str:
 def test_the_page_is_one_file_without_any_address_or_script(page):
     parsed = ParsedPage(page)
     assert parsed.open == []
-    assert parsed.addresses == []
+    anchors = re.findall(r' id="(\w+)"', page)
+    assert parsed.addresses == [f"#{anchor}" for anchor in anchors]
     assert parsed.handlers == []
     assert not {"script", "link", "img", "iframe", "form"} & set(parsed.tags)
     assert "http://" not in page and "https://" not in page
     assert "url(" not in page and "@import" not in page
 
 
-def test_the_banner_says_it_in_one_sentence(page):
-    assert '<section class="banner win">' in page
-    assert re.search(
-        r"On 134 hand-written questions nDCG@10 rose from 0\.\d+ to 0\.\d+ "
-        r"\(\+0\.\d+, 95% interval \+0\.\d+ … \+0\.\d+, 134 families of documents\)\.",
-        page,
-    )
-    assert "Against the champion: " in page
+def test_the_first_screen_comes_before_everything_else(page):
+    first, rest = page.split("<nav", 1)
+    assert '<section class="banner win">' in first
+    assert "Better. Switch to the tuned model." in first
+    assert "The score that decides (nDCG@10; 1 would be perfect) rose from 0." in first
+    assert "Against the champion: " in rest
+
+
+def test_the_day_and_the_version_are_named(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "work")
+    for artifact, finished in (("model", "2026-11-30T23:59:59+00:00"), ("chunks", "2026-11-28T10:00:00+00:00")):
+        path = tmp_path / "work" / artifact / "manifest.json"
+        record = json.loads(path.read_text())
+        record["report"]["finished"] = finished
+        path.write_text(json.dumps(record))
+    page = render_report(tmp_path / "work").read_text()
+    assert f"30 November 2026 · version {__version__}" in page
+
+
+def test_the_documents_are_listed(page):
+    assert "72 documents with 36,000 words: 72 md." in page
+    assert "<code>area/d00.md</code>" in page
+
+
+def test_backquotes_are_code_and_the_rest_is_escaped():
+    assert with_code("set `a.b=1` <b> `c") == "set <code>a.b=1</code> &lt;b&gt; `c"
 
 
 def test_every_part_is_there(page):
-    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    headings = re.findall(r"<h2 id=\"\w+\">(.*?)</h2>", page)
     assert headings == [
         "Caveats",
         "Results",
@@ -66,11 +86,12 @@ def test_every_part_is_there(page):
         "The exported engine",
         "Hard negatives",
         "Questions",
+        "Documents",
         "Stages",
         "Provenance",
     ]
     assert "612 of 830 generated questions were kept" in page
-    assert "612 (73.7%)" in page and "121 (14.6%)" in page
+    assert "<b>612</b> (73.7%)" in page and "<b>121</b> (14.6%)" in page
     assert "30 min 40 s" in page and "$1.37" in page
 
 
@@ -125,7 +146,7 @@ def test_what_is_missing_is_left_out(whole, tmp_path, missing):
         "evaluation": "Results",
         "engine": "The exported engine",
     }
-    assert (f"<h2>{heading.get(missing)}</h2>" in text) is False
+    assert (f">{heading.get(missing)}</h2>" in text) is False
     assert ("No verdict yet" in text) == (missing == "evaluation")
 
 
@@ -158,7 +179,10 @@ def test_artifacts_of_another_version_are_left_out_with_a_warning(whole, tmp_pat
         if name == "model":
             text = render_report(tmp_path).read_text()
             assert "<b>264</b> chunks" in text
-            assert "model was written by a different version of embedtune" in text and "`embedtune train`" in text
+            assert (
+                "model was written by a different version of embedtune" in text
+                and "<code>embedtune train</code>" in text
+            )
     with pytest.raises(ArtifactError, match=r"(?s)manifest format 1.*`embedtune ingest`"):
         render_report(str(tmp_path))
 
@@ -185,18 +209,30 @@ def test_artifacts_that_do_not_belong_together_are_named(whole, tmp_path):
     manifest.write_text(json.dumps(record))
     text = render_report(tmp_path / "work").read_text()
     assert "evaluation was not made from the model artifact in this directory" in text
-    assert "run `embedtune evaluate` again" in text
+    assert "run <code>embedtune evaluate</code> again" in text
 
 
 def test_the_model_card_gets_the_figures(whole):
     card = complete_model_card(whole[0]).read_text()
-    assert card.startswith("# tiny, tuned") and card.endswith("## Training\n\nby hand\n")
+    assert card.startswith("# tiny, tuned") and "## Training\n\nby hand\n\n## Questions\n" in card
     assert "<!-- evaluation -->" not in card
     assert "**WIN.** On 134 hand-written questions" in card
     assert "### hand-written: 134 questions about 134 families of documents, the deciding set" in card
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {8}  # metric, four systems, difference, interval
     assert (whole[0] / "model/README.md").read_text().count("<!-- evaluation -->") == 1
+
+
+def test_the_model_card_says_whose_words_it_learned_from(whole, tmp_path):
+    asked = "The training questions were written by the language model `qwen`, and `judge` judged them."
+    assert f"{asked} embedtune does not know the licence" in complete_model_card(whole[0]).read_text()
+    shutil.copytree(whole[0], tmp_path / "work")
+    manifest = tmp_path / "work/questions/manifest.json"
+    record = json.loads(manifest.read_text())
+    record["report"]["metrics"] |= {"generator_licence": "Apache-2.0", "judge": "qwen"}
+    manifest.write_text(json.dumps(record))
+    card = complete_model_card(tmp_path / "work").read_text()
+    assert "which judged them too. Licence of the model that wrote them: Apache-2.0.\n" in card
 
 
 def test_a_card_before_the_evaluation_says_so(whole, tmp_path):

@@ -86,6 +86,8 @@ def write_chunks(folder: Path, rows: Sequence[tuple[str, str, str]], contract: E
         table.append({**row, "position": position, "group_id": chunk_id, "split": split, **NOT_SPECIAL})
     with write_artifact(folder, "chunks", provenance()) as draft:
         pq.write_table(pa.Table.from_pylist(table), draft.path / "chunks.parquet")
-        for name in ("documents", "skipped"):
-            pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / f"{name}.parquet")
+        ids = sorted({doc_id for doc_id, _, _ in rows})
+        documents = pa.table({"doc_id": ids, "path": [f"{name}.md" for name in ids]})
+        pq.write_table(documents, draft.path / "documents.parquet")
+        pq.write_table(pa.table({"path": pa.array([], pa.string())}), draft.path / "skipped.parquet")
     return folder

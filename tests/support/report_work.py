@@ -55,11 +55,18 @@ def _table(path: Path, rows: list[dict]) -> None:
 
 def _chunks(work: Path, config: Config) -> None:
     with write_artifact(work / "chunks", "chunks", _provenance(work, config, "ingest")) as draft:
-        _table(draft.path / "documents.parquet", [{"doc_id": f"d{n}"} for n in range(72)])
+        _table(draft.path / "documents.parquet", _documents())
         _table(draft.path / "chunks.parquet", [{"chunk_id": f"c{n}"} for n in range(264)])
         _table(draft.path / "skipped.parquet", [{"path": "scan.pdf", "reason": "no text"}])
         draft.counts = {"documents": 72, "chunks": 264, "skipped": 1}
         draft.report = StageReport("ingest", {"truncated_share": 0.0}, ("scan.pdf: no text",), 6.2)
+
+
+def _documents() -> list[dict]:
+    return [
+        {"doc_id": f"d{n}", "path": f"area/d{n:02}.md", "title": f"Hoist {n}", "split": "train", "n_words": 500}
+        for n in range(72)
+    ]
 
 
 def _questions(work: Path, config: Config) -> None:
@@ -81,7 +88,13 @@ def _questions(work: Path, config: Config) -> None:
         _table(draft.path / "questions.parquet", kept)
         _table(draft.path / "rejected.parquet", [{"reason": reason} for reason in reasons])
         draft.counts = {"kept": 612, "rejected": 218}
-        draft.report = StageReport("generate", {"llm_calls": 402, "prompt_tokens": 812_345}, (), 1840.0, 1.37)
+        draft.report = StageReport(
+            "generate",
+            {"generator": "qwen", "judge": "judge", "calls": 402, "prompt_tokens": 812_345},
+            (),
+            1840.0,
+            1.37,
+        )
 
 
 def _dataset(work: Path, config: Config) -> None:
@@ -173,7 +186,7 @@ def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str
         write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
         write_record(draft.path / VERDICT_FILE, verdict)
         write_record(draft.path / SLICES_FILE, slices_record(results, settings, seed))
-        write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3))
+        write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3, seed))
         write_per_query(draft.path / "per_query.parquet", results)
         figures = report_metrics(results, against_base, verdict)
         draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}

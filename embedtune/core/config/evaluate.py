@@ -27,4 +27,9 @@ class EvaluateSettings(Section):
         description="Metadata columns (`ingest.records.metadata`) by whose values results are shown too, for "
         "example [Priority]: a question has the value of the documents that answer it.",
     )
-    examples: int = Field(default=8, ge=0, le=100, description="Number of wins and of losses shown in the report.")
+    examples: int = Field(
+        default=10,
+        ge=0,
+        le=100,
+        description="Number of wins and of losses shown in the report, chosen at random with the seed.",
+    )

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from embedtune.core.config.asked_shares import AskedShares
 from embedtune.core.config.masking import MaskSettings
 from embedtune.core.config.section import Section, Share, Shares
 
@@ -144,6 +145,11 @@ class GenerateSettings(Section):
         description="Text file of real queries, one per line: the LLM sees a few per call, for their style. No "
         "evaluation set may contain one of them.",
     )
+    reviews: str | None = Field(
+        default=None,
+        description="What people decided about the questions: a file of `embedtune questions --import`. Default: "
+        "`reviews.jsonl` in the work directory, if there is one. No LLM call depends on it.",
+    )
     context_words: int = Field(
         default=0,
         ge=0,
@@ -152,8 +158,7 @@ class GenerateSettings(Section):
     )
     prompts: dict[PromptName, str] = Field(
         default={},
-        description="Your own prompt files, by name; for the others the shipped ones are used. `sample`: as the "
-        "recording `sample` was made.",
+        description="Your own prompt files, by name; for the others the shipped ones are used.",
     )
     questions_per_chunk: int = Field(
         default=3, ge=1, le=20, description="Number of questions per chunk, written in one call."
@@ -175,6 +180,10 @@ class GenerateSettings(Section):
     styles: Shares = Field(
         default={"question": 0.55, "keywords": 0.15, "symptom": 0.15, "howto": 0.15},
         description="Proportions of the styles in which people actually search.",
+    )
+    asked_shares: AskedShares = Field(
+        default_factory=AskedShares,
+        description="Share of the passages that questions are asked about, of kinds that people rarely ask about.",
     )
     query_types: Shares = Field(
         default={"structural": 0.5, "contextual": 0.5},

@@ -104,7 +104,7 @@ def _hub_model(contract: EncoderContract, *, weights: bool) -> Path:
             expected="contract.revision=<commit of the hub repository>",
             fix="pin the commit that you reviewed: --set contract.revision=… (in `embedtune init`: --revision …)",
         )
-    patterns = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json"]
+    patterns = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json", "README.md"]
     patterns += ["*.safetensors"] if weights else []
     patterns += ["*.py"] if contract.trust_remote_code else []
     try:

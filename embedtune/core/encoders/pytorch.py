@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BLOCK = 512  # texts per step of the progress bar and per commit of the cache
+MEASURABLE = 32  # passages below which their speed says little
 
 
 class TorchEncoder:
@@ -53,6 +55,8 @@ class TorchEncoder:
         self._fingerprint: str | None = None
         self._vectors: VectorCache | None = None
         self._model: SentenceTransformer | None = None
+        self._fresh = (0, 0.0)  # texts that were encoded, and in how many seconds
+        self._fresh_passages = (0, 0.0)
 
     @property
     def model(self) -> "SentenceTransformer":
@@ -79,7 +83,20 @@ class TorchEncoder:
 
     def encode_passages(self, texts: Sequence[str], progress: Progress) -> Vectors:
         """Encode passages, with the prefix."""
-        return self._encode(texts, self.contract.passage_prefix, "passages", progress)
+        texts_before, seconds_before = self._fresh
+        vectors = self._encode(texts, self.contract.passage_prefix, "passages", progress)
+        count, seconds = self._fresh_passages
+        self._fresh_passages = (
+            count + self._fresh[0] - texts_before,
+            seconds + self._fresh[1] - seconds_before,
+        )
+        return vectors
+
+    @property
+    def passages_per_second(self) -> float | None:
+        """Speed over the passages that no cache held, without loading; None if there were too few to say."""
+        count, seconds = self._fresh_passages
+        return count / seconds if count >= MEASURABLE and seconds > 0 else None
 
     def _encode(self, texts: Sequence[str], prefix: str, unit: str, progress: Progress) -> Vectors:
         out = np.empty((len(texts), self.contract.dimensions[0]), dtype=np.float32)
@@ -108,6 +125,7 @@ class TorchEncoder:
 
     def _encode_block(self, texts: list[str]) -> Vectors:
         model = self.model
+        began = time.perf_counter()
         with autocast(self.runtime):
             encoded = model.encode(
                 texts,
@@ -117,6 +135,7 @@ class TorchEncoder:
                 show_progress_bar=False,
             )
         vectors = np.asarray(encoded, dtype=np.float32)
+        self._fresh = (self._fresh[0] + len(texts), self._fresh[1] + time.perf_counter() - began)
         if compute_of(self.runtime) == "fp32":
             return vectors
         # Where the last module is a matrix product, its numbers have 8 bits, too few for a unit length.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
@@ -52,6 +53,21 @@ def tensor_names(path: Path) -> set[str]:
         except SafetensorError as error:
             raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
     return names
+
+
+def parameters(path: Path) -> int:
+    """Return the number of weights of a model, its Dense modules included; they are not loaded.
+
+    Raises:
+        InputError: The weights are missing or incomplete.
+    """
+    from safetensors import safe_open
+
+    total = 0
+    for file in weight_files(path):
+        with safe_open(file, framework="numpy") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return total
 
 
 def _transformer_files(path: Path) -> list[Path]:

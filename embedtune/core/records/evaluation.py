@@ -14,6 +14,7 @@ METRICS_FILE = "metrics.json"
 VERDICT_FILE = "verdict.json"
 SLICES_FILE = "slices.json"
 EXAMPLES_FILE = "examples.json"
+SPEED = "tuned.passages_per_second"  # a figure of the manifest: how fast the tuned model embedded the corpus
 _COMMAND = "embedtune evaluate"
 
 
@@ -217,19 +218,21 @@ class Slices(JsonRecord):
 
 
 class RelevantPassage(Part):
-    """A passage that answers a query."""
+    """A passage that answers a query; `source` is the path of its document, or "" if the set does not say."""
 
     id: str
     text: str
+    source: str
 
 
 class RankedPassage(Part):
-    """A passage that a system found."""
+    """A passage that a system found; `source` is the path of its document, or "" if the set does not say."""
 
     id: str
     score: float
     relevant: bool
     text: str
+    source: str
 
 
 class Ranking(Part):
@@ -263,17 +266,32 @@ class Example(Part):
 
 
 class SetExamples(Part):
-    """The queries of one set that gained and lost most, the largest change first."""
+    """Some of the queries of one set that gained and some that lost, chosen at random.
+
+    Args:
+        wins: Queries that gained, in random order.
+        losses: Queries that lost, in random order.
+        gained: Number of all queries that gained.
+        lost: Number of all queries that lost.
+    """
 
     wins: tuple[Example, ...]
     losses: tuple[Example, ...]
+    gained: int
+    lost: int
 
 
 class Examples(JsonRecord):
-    """The biggest wins and losses of each set."""
+    """Wins and losses of each set, chosen at random.
+
+    Args:
+        seed: Seed of the choice.
+        sets: The examples of each set.
+    """
 
     NAME: ClassVar[str] = "examples"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = _COMMAND
 
+    seed: int
     sets: dict[str, SetExamples]

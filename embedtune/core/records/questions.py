@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+LICENCE = "generator_licence"  # a figure of the manifest: the licence of the LLM whose replies were replayed
+
 
 class QuestionRow(TypedDict):
     """One row of questions.parquet.

@@ -24,6 +24,7 @@ class Rejection(StrEnum):
     LEAK = "leak"
     ROUND_TRIP = "round_trip"
     PLACEHOLDER = "placeholder"
+    REVIEWED = "reviewed"
     FAILED = "failed"
 
 
@@ -46,6 +47,7 @@ REJECTION_TEXTS = {
     Rejection.LEAK: "repeats a question of another split",
     Rejection.ROUND_TRIP: "neither search finds its passage",
     Rejection.PLACEHOLDER: "names masked personal data that is not in its passage",
+    Rejection.REVIEWED: "rejected by a person",
     Rejection.FAILED: "LLM call failed",
 }
 

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import yaml
@@ -12,15 +12,16 @@ from markdown_it.token import Token
 from embedtune.ingest.blocks import Block, table_block, with_title
 from embedtune.ingest.encodings import Remark, decode, ignore
 from embedtune.ingest.readers.directives import ARGUMENT_IS_NO_TEXT, CODE, DROPPED, LABELS, role_text
+from embedtune.ingest.readers.fences import lines_of
 from embedtune.ingest.readers.html import html_blocks
 from embedtune.ingest.readers.rst import rst_blocks
+from embedtune.ingest.readers.site_marks import without_site_marks
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _COLON_FENCE = re.compile(r"^( {0,3})(:{3,})[ \t]*(?:\{?([\w-]+)\}?(.*))?$")
 _TOML = re.compile(r"\A\+\+\+[ \t]*\n(.*?\n)\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
 _KEY = re.compile(r"(?:#.*\n\s*)*[\"']?[\w.-]+[\"']?[ \t]*:(?:\s|\Z)|[:\[{]")
-_CODE_FENCE = re.compile(r"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)*(`{3,}|~{3,})(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.+-]+)\}\s*(.*)$")
 _OPTIONS = re.compile(r"\A(?:---\n.*?\n---\n|(?:[ \t]*:[\w-]+:[^\n]*\n)+)", re.DOTALL)
 _TARGET = re.compile(r"^ {0,3}\([\w.:/ -]+\)=$")
@@ -78,6 +79,7 @@ def markdown_blocks(text: str, myst: bool | None = None) -> list[Block]:
         text: The text.
         myst: Whether lines that begin with % are comments; by default, whether the text uses what only MyST has.
     """
+    text = without_site_marks(text)
     myst = bool(_MYST.search(_outside_code(text))) if myst is None else myst
     page = _Page(myst)
     for token in _PARSER.parse(_plain_markdown(text, myst)):
@@ -88,7 +90,7 @@ def markdown_blocks(text: str, myst: bool | None = None) -> list[Block]:
 def _plain_markdown(text: str, myst: bool) -> str:
     """Rewrite fences of colons as fences of tildes, without MyST's comments and targets; code stays as it is."""
     lines = []
-    for line, is_code in _lines(text):
+    for line, is_code in lines_of(text):
         if is_code:
             lines.append(line)
         elif match := _COLON_FENCE.match(line):
@@ -101,21 +103,7 @@ def _plain_markdown(text: str, myst: bool) -> str:
 
 
 def _outside_code(text: str) -> str:
-    return "\n".join(line for line, is_code in _lines(text) if not is_code)
-
-
-def _lines(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield each line, and whether it is inside a fenced block; the lines of the fence itself are not."""
-    fence = ""
-    for line in text.split("\n"):
-        match = _CODE_FENCE.match(line)
-        if fence:
-            closes = match and match.group(1).startswith(fence) and not match.group(2).strip()
-            yield line, not closes
-            fence = "" if closes else fence
-        else:
-            yield line, False
-            fence = match.group(1) if match and not (match.group(1)[0] == "`" and "`" in match.group(2)) else ""
+    return "\n".join(line for line, is_code in lines_of(text) if not is_code)
 
 
 @dataclass

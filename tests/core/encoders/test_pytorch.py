@@ -48,6 +48,20 @@ def test_a_contract_that_the_model_cannot_keep_is_refused(tiny, progress, promis
         TorchEncoder(tiny, contract, CPU).encode_queries(["pump"], progress)
 
 
+def test_the_speed_is_that_of_passages_that_no_cache_held(tiny, tmp_path, progress):
+    passages = [f"pump {number}" for number in range(40)]
+    first = encoder(tiny, tmp_path)
+    first.encode_queries([f"seal {number}" for number in range(40)], progress)
+    assert first.passages_per_second is None
+    first.encode_passages(passages[:31], progress)
+    assert first.passages_per_second is None  # too few to say
+    first.encode_passages(passages, progress)
+    assert first.passages_per_second > 0
+    again = encoder(tiny, tmp_path)
+    again.encode_passages(passages, progress)
+    assert again.passages_per_second is None
+
+
 def test_no_texts_give_no_vectors(tiny, progress):
     assert encoder(tiny).encode_queries([], progress).shape == (0, 32)
 

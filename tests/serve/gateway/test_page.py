@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,19 +41,6 @@ def playground(index: SearchIndex, tmp_path_factory: pytest.TempPathFactory) -> 
 def site(triton: Triton, playground: Path) -> Iterator[str]:
     with serving(options(triton, playground=playground)) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not found:
-        pytest.skip("Chromium not found: install it, or set CHROMIUM to its path")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Page:

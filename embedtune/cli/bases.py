@@ -1,0 +1,133 @@
+"""The command `bases`: which base model finds most, before one of them is trained."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from embedtune.cli.console import table
+from embedtune.cli.cost import confirm_cost
+from embedtune.cli.help_layout import examples
+from embedtune.cli.options import (
+    build_config,
+    build_job,
+    limit_option,
+    output_options,
+    settings_options,
+    work_option,
+    yes_option,
+)
+from embedtune.cli.reporting import out, reporting, show
+from embedtune.core.comparisons import SYNTHETIC
+from embedtune.core.errors import InputError
+from embedtune.core.progress import Progress
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.stage import Context, StageSpec
+from embedtune.local.runner import Job, run
+
+if TYPE_CHECKING:
+    from embedtune.local.bases import BakeOff
+
+RECALL = "recall@10"
+
+
+@click.command(
+    epilog=examples(
+        "embedtune bases work --base all-minilm-l6 --base ./models/gte-small",
+        "embedtune bases --eval-set ours=ours --base all-minilm-l6 --base package:my_model",
+    )
+)
+@click.argument("source", required=False, metavar="[DOCS|WORK]")
+@click.option(
+    "--base",
+    "names",
+    multiple=True,
+    required=True,
+    metavar="MODEL",
+    help="Base model to compare, once for each: a name that --base of `run` knows, a hub id, a directory, "
+    "s3://… or package:NAME. For a model of the hub: NAME@COMMIT.",
+)
+@click.option(
+    "--eval-set", "eval_sets", multiple=True, metavar="NAME=DIR", help="Additional test set in BEIR format."
+)
+@settings_options
+@work_option()
+@limit_option
+@yes_option
+@output_options
+def bases(
+    source: str | None, names: tuple[str, ...], work: Path, as_json: bool, verbose: bool, **options: Any
+) -> None:
+    """Compare base models before training one.
+
+    Measures them as they are, on the same test questions: those of a run in WORK, those that are first generated
+    about DOCS, or only those of --eval-set. Nothing is trained.
+    """
+    from embedtune.local.bases import compare_bases
+
+    with reporting(verbose) as progress:
+        config = build_config(options, os.environ)
+        own = {}
+        if source is not None and (Path(source) / "dataset").is_dir():
+            work = Path(source)
+        job = build_job(source, work, config, {**options, "last": "split"}, os.environ)
+        context = Context(job.config, job.secrets, progress, work / "cache")
+        if source is not None:
+            own = {SYNTHETIC: work / "dataset"}
+            if work != Path(source):
+                _prepare(job, context, ask=not options["yes"])
+        sets = own | job.comparisons.eval_sets
+        if not sets:
+            raise InputError(
+                "there are no questions to compare on",
+                expected="a work directory, a folder of documents, or --eval-set NAME=DIR",
+            )
+        result = compare_bases(names, sets, context)
+    show(asdict(result), as_json, lambda: out.print(*tables(result), sep="\n", soft_wrap=True))
+
+
+def _prepare(job: Job, context: Context, *, ask: bool) -> None:
+    """Write questions about documents."""
+
+    def before(stage: StageSpec, progress: Progress) -> None:
+        if stage.name == "generate" and ask:
+            confirm_cost(job.work / "chunks", context)
+
+    run(job, context.progress, before)
+
+
+def tables(result: "BakeOff") -> list[Table]:
+    """Return one table about the models, and one for each set."""
+    facts = [
+        [
+            one.name,
+            f"{one.model.parameters / 1e6:,.1f} M",
+            f"{one.model.dimension} numbers",
+            f"{one.model.max_length} tokens",
+            f"{1000 * one.model.seconds_per_passage:,.1f} ms",
+            one.model.licence or "not stated",
+        ]
+        for one in result.scores
+        if one.model is not None
+    ]
+    headers = ["base model", "weights", "vector", "reads", "per passage", "licence"]
+    return [table(headers, facts), *(_set_table(name, result) for name in result.questions)]
+
+
+def _set_table(name: str, result: "BakeOff") -> Table:
+    rows = []
+    for one in result.scores:
+        score = one.sets[name]
+        gap = score.difference
+        shown = [f"{gap.mean:+.4f}", f"{gap.low:+.4f} … {gap.high:+.4f}"] if gap else ["", ""]
+        rows.append([one.name, *(f"{score.metrics[metric]:.4f}" for metric in (DECIDING_METRIC, RECALL)), *shown])
+    questions, families = result.questions[name], result.families[name]
+    first = result.scores[1].name
+    return table(
+        ["", DECIDING_METRIC, RECALL, f"- {first}", "interval"],
+        rows,
+        title=f"\n{name}: {questions} questions, {families} families of documents",
+    )

@@ -1,0 +1,186 @@
+"""Marks of site generators in Markdown: Hugo, MkDocs, Docusaurus, Jekyll and GitBook.
+
+A reader of the site never sees them. What they show is kept (a tab's label, a tooltip's text, the kind of a note);
+what they fetch from elsewhere (included files, values of variables) is not there to be read.
+"""
+
+import re
+from collections.abc import Callable
+
+from embedtune.ingest.readers.directives import LABELS
+from embedtune.ingest.readers.fences import lines_of, outside_code
+
+# Parameters of a shortcode that a reader sees, in the order of preference.
+_SHOWN = ("text", "title", "heading", "label", "caption", "alt", "summary", "name")
+# Those whose first value, without a name, is shown.
+_FIRST = "heading tab details expand badge button kbd"
+_CODE = "highlight code codeblock code-block mermaid terminal"
+_COMMENTS = "comment todo"
+_NOTES = "alert admonition callout notice hint"
+# Those that stand for a value which only the site knows.
+_VALUES = "param var version skew latest-version latest-semver env get site-param"
+_LIQUID = """
+include include_relative raw endraw if elsif else endif for endfor assign capture endcapture unless endunless case
+when endcase link post_url tabs endtabs tab endtab endhint content-ref endcontent-ref embed endembed file code
+endcode partial render endhighlight comment endcomment swagger endswagger stepper endstepper step endstep columns
+endcolumns column endcolumn
+"""
+_SHOW_FIRST, _ADMONITIONS, _UNKNOWN, _TAGS = (
+    frozenset(words.split()) for words in (_FIRST, _NOTES, _VALUES, _LIQUID)
+)
+
+_ESCAPED = re.compile(r"\{\{([<%])/\*(.*?)\*/([>%])\}\}", re.DOTALL)
+_LINK = re.compile(r"\]\(\s*\{\{[<%].*?[>%]\}\}[^)\s]*\s*\)", re.DOTALL)
+_SHORTCODE = re.compile(
+    r"\{\{[<%]\s*(/?)\s*([\w./-]+)((?:\s(?:\"[^\"]*\"|`[^`]*`|[^\"`]){0,1000}?)?)\s*/?\s*[>%]\}\}"
+)
+_PAIRED = r"\{\{[<%]\s*(?:NAMES)\b([^\n]*?)[>%]\}\}(.*?)\{\{[<%]\s*/\s*(?:NAMES)\s*[>%]\}\}"
+_CODE_PAIR = re.compile(_PAIRED.replace("NAMES", "|".join(_CODE.split())), re.DOTALL)
+_COMMENT_PAIR = re.compile(_PAIRED.replace("NAMES", "|".join(_COMMENTS.split())), re.DOTALL)
+_PARAMETER = re.compile(r"(?:([\w-]+)\s*=\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^']*)'|([^\s\"`]+))")
+
+_HIGHLIGHT = re.compile(r"\{%-?\s*highlight\s+(\w+)[^%]*%\}\n?(.*?)\{%-?\s*endhighlight\s*-?%\}", re.DOTALL)
+_HINT = re.compile(r"\{%-?\s*(?:hint|callout)\s+(?:style|type)=[\"'](\w+)[\"'][^%]*%\}")
+_TAB = re.compile(r"\{%-?\s*tab\s+title=[\"']([^\"']*)[\"'][^%]*%\}")
+_TAG = re.compile(r"\{%-?\s*(/?[\w-]+)[^%\n]*%\}")
+
+_IMPORT = re.compile(r"^import\s+(?:[\w{*][^;'\"`]*?\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$", re.MULTILINE)
+_EXPORT = re.compile(r"^export\s+(?:const|let|default|function)\s[^\n]*$", re.MULTILINE)
+_JSX_COMMENT = re.compile(r"\{/\*.*?\*/\}", re.DOTALL)
+_JSX_TAB = re.compile(r"<TabItem\b[^>]*?\blabel=[\"']([^\"']*)[\"'][^>]*>")
+_JSX = re.compile(
+    r"(?<!\w)</?[A-Z]\w*[a-z][\w.]*(?:\s+[\w-]+(?:=(?:\"[^\"]*\"|'[^']*'|\{(?:[^{}]|\{[^{}]*\})*\}))?)*\s*/?>"
+)
+
+_BLOCK = re.compile(r"^( *)(?:!!!|\?\?\?\+?)[ \t]+([\w -]+?)[ \t]*(?:\"([^\"]*)\")?[ \t]*$")
+_TABS = re.compile(r"^( *)===[!+]?[ \t]+\"([^\"]*)\"[ \t]*$")
+_AUTODOC = re.compile(r"^( {0,3}):::[ \t]+[A-Za-z_]\w*(?:\.\w+)+[ \t]*$")
+_DROPPED_LINE = re.compile(
+    r"^[ \t]*(?:(?:-+8<-+|;-+8<-+)(?:[ \t].*)?|\[TOC\]|\[\[_?TOC_?\]\]|\{:[^{}\n]*\})[ \t]*$", re.I | re.M
+)
+_ATTRIBUTES = re.compile(r"(?<=[)\]*_`])\{:?[ ]?[.#][^{}\n]*\}|[ \t]+\{:[ ]?[.#][^{}\n]*\}[ \t]*$", re.MULTILINE)
+_ICON = re.compile(r":(?:material|fontawesome|octicons|simple)-[\w-]+:(?:\{[^{}\n]*\})?")
+
+
+def without_site_marks(text: str) -> str:
+    """Return Markdown with what the marks of site generators show in their place; code stays as it is."""
+    if "!!!" in text or "???" in text or "===" in text or ":::" in text:
+        text = _without_indented_blocks(text)
+    if "{{" in text:
+        text = _CODE_PAIR.sub(_as_code, _COMMENT_PAIR.sub("", text))
+    if "{%" in text:
+        text = _HIGHLIGHT.sub(_as_code, text)
+    return outside_code(text, _shown)
+
+
+def _shown(text: str) -> str:
+    for mark, change in _CHANGES:
+        if mark in text:
+            text = change(text)
+    return _DROPPED_LINE.sub("", text)
+
+
+def _without_shortcodes(text: str) -> str:
+    text = _SHORTCODE.sub(_shortcode, _LINK.sub("](#)", text))
+    return _ESCAPED.sub(r"{{\1\2\3}}", text)
+
+
+def _shortcode(match: re.Match[str]) -> str:
+    """Return what a reader sees of one Hugo shortcode."""
+    closing, name, parameters = match.groups()
+    name = name.lower().rsplit("/", 1)[-1]
+    named, bare = _parameters(parameters)
+    kind = name
+    if name in _ADMONITIONS:
+        kind = (
+            named.get("type") or named.get("color") or named.get("icon") or (bare[0].lower() if bare else "note")
+        )
+    if closing:
+        return "\n\n" if kind in LABELS or name in _ADMONITIONS else ""
+    if kind in LABELS or name in _ADMONITIONS:
+        return f"\n\n{LABELS.get(kind, '')} {named.get('title', '')}".rstrip() + " "
+    if name in _UNKNOWN:
+        return "…"
+    if name == "glossary_tooltip":
+        return named.get("text") or named.get("term_id", "")
+    shown = next((named[key] for key in _SHOWN if named.get(key)), "")
+    shown = shown or (bare[0] if bare and name in _SHOW_FIRST else "")
+    return f"\n\n{shown}\n\n" if shown and name in ("tab", "details", "expand") else shown
+
+
+def _parameters(text: str) -> tuple[dict[str, str], list[str]]:
+    """Return the named and the bare parameters of a shortcode."""
+    named: dict[str, str] = {}
+    bare: list[str] = []
+    for name, *values in _PARAMETER.findall(text):
+        value = next((one for one in values if one), "").strip()
+        if name:
+            named[name.lower()] = value
+        elif value:
+            bare.append(value)
+    return named, bare
+
+
+def _as_code(match: re.Match[str]) -> str:
+    content = match.group(2).strip("\n")
+    return f"\n~~~~\n{content}\n~~~~\n"
+
+
+def _without_liquid(text: str) -> str:
+    text = _HINT.sub(lambda found: f"\n\n{LABELS.get(found.group(1).lower(), '')} ", text)
+    text = _TAB.sub(r"\n\n\1\n\n", text)
+    return _TAG.sub(lambda found: "" if found.group(1).lower().lstrip("/") in _TAGS else found.group(), text)
+
+
+def _without_jsx(text: str) -> str:
+    text = _JSX_COMMENT.sub("", text)
+    return _JSX.sub("", _JSX_TAB.sub(r"\n\n\1\n\n", text))
+
+
+def _without_modules(text: str) -> str:
+    return _EXPORT.sub("", _IMPORT.sub("", text))
+
+
+_CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("{{", _without_shortcodes),
+    ("{%", _without_liquid),
+    ("import ", _without_modules),
+    ("<", _without_jsx),
+    ("{/*", _without_jsx),
+    ("{", lambda text: _ATTRIBUTES.sub("", text)),
+    (":", lambda text: _ICON.sub("", text)),
+)
+
+
+def _without_indented_blocks(text: str) -> str:
+    """Rewrite the admonitions and tabs of MkDocs, whose content is indented, and drop its autodoc blocks."""
+    lines = list(lines_of(text))
+    out: list[str] = []
+    place = 0
+    while place < len(lines):
+        line, is_code = lines[place]
+        place += 1
+        match = None if is_code else _BLOCK.match(line) or _TABS.match(line) or _AUTODOC.match(line)
+        if match is None:
+            out.append(line)
+            continue
+        indent, end = len(match.group(1)), place
+        while end < len(lines) and (not lines[end][0].strip() or _indent(lines[end][0]) >= indent + 4):
+            end += 1
+        body = "\n".join(one[indent + 4 :] if one.strip() else "" for one, _ in lines[place:end])
+        place = end
+        if match.re is not _AUTODOC:
+            inner = f"{_label(match)}\n\n{_without_indented_blocks(body)}\n"
+            out += [(" " * indent + one if one else one) for one in inner.split("\n")]
+    return "\n".join(out)
+
+
+def _label(match: re.Match[str]) -> str:
+    if match.re is _TABS:
+        return match.group(2)
+    kind = LABELS.get(match.group(2).split()[0].lower(), "")
+    return f"{kind} {match.group(3) or ''}".strip()
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))

@@ -1,0 +1,70 @@
+"""For which kinds of question the tuned model is better or worse: the slices of the deciding set, in words."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import Slice
+from embedtune.report.evaluation import Evaluation
+
+NAMED = 3  # kinds named on each side; the others are in the chart
+STYLES = {
+    "question": "full questions",
+    "keywords": "searches with keywords",
+    "symptom": "descriptions of a symptom",
+    "howto": "how-to questions",
+}
+LEXICAL = {
+    "BM25 finds it first": "questions that a search by words answers too",
+    "BM25 does not": "questions that a search by words does not answer at once",
+}
+PHRASES: dict[str, Callable[[str], str]] = {
+    "hops": lambda value: (
+        "questions that one passage answers" if value == "1" else f"questions that need {value} passages"
+    ),
+    "query_type": lambda value: f"{value.replace('_', '-')} questions",
+    "style": lambda value: STYLES.get(value, f"{value} questions"),
+    "complexity": lambda value: f"questions of complexity {value}",
+    "length": lambda value: f"questions of {value.replace('-', '–')}",  # noqa: RUF001
+    "lexical_ease": lambda value: LEXICAL.get(value, value),
+}
+# A question at rank 1 in the base model can only fall, and one at a low rank nearly only rise.
+# Whether training saw the documents is said where it says whose questions these are.
+LEFT_OUT = {"base_rank", "answered_in"}
+
+
+def kinds_sentences(evaluation: Evaluation) -> list[str]:
+    """Say which kinds of question changed for certain, and how many did not."""
+    every = evaluation.slices.sets[evaluation.decided_on].slices
+    values = Counter(part.dimension for part in every)
+    kinds = [
+        part for part in every if values[part.dimension] > 1 and not part.small and part.dimension not in LEFT_OUT
+    ]
+    if not kinds:
+        return ["It cannot be said: there are too few questions of each kind."]
+    better = sorted((part for part in kinds if part.delta.direction == "up"), key=lambda part: -part.delta.mean)
+    worse = sorted((part for part in kinds if part.delta.direction == "down"), key=lambda part: part.delta.mean)
+    if not better and not worse:
+        return [f"No kind differs clearly: of {len(kinds)} kinds compared, none is certainly better or worse."]
+    said = [f"{word} for {_named(parts)}." for word, parts in (("Better", better), ("Worse", worse)) if parts]
+    rest = len(kinds) - len(better) - len(worse)
+    if rest:
+        are, kind = ("is", "kind") if rest == 1 else ("are", "kinds")
+        ends = "certainly better or worse" if better and worse else f"certainly {'worse' if worse else 'better'}"
+        said.append(f"The other {rest} {kind} compared {are} not {ends}.")
+    if not worse:
+        said.append("No kind is certainly worse.")
+    return said
+
+
+def _named(parts: Sequence[Slice]) -> str:
+    shown = [f"{phrase(part)} ({signed(part.delta.mean, 2)})" for part in parts[:NAMED]]
+    if len(parts) > NAMED:
+        shown.append(f"{len(parts) - NAMED} more")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def phrase(part: Slice) -> str:
+    """Return the questions of a slice in words."""
+    known = PHRASES.get(part.dimension)
+    return known(part.value) if known else f"questions with {part.dimension} = {part.value}"

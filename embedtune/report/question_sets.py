@@ -1,0 +1,106 @@
+"""Whose questions a set holds: what the report may conclude from it depends on who asked."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from embedtune.core.comparisons import SYNTHETIC
+from embedtune.core.formatting import signed
+from embedtune.report.evaluation import Evaluation
+from embedtune.report.work import Work
+
+UNSEEN = ("dev", "test")  # splits of the documents that training saw no question about
+
+
+class Author(Enum):
+    """Who wrote the questions of a set."""
+
+    MODEL = auto()  # the LLM of this run
+    GIVEN = auto()  # a set that the user evaluates on
+    CHECKED = auto()  # such a set, of an LLM's questions that a person accepted or edited
+    LABELLED = auto()  # the test part of the user's own labelled data
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """One set of questions, in words.
+
+    Args:
+        name: Its name.
+        queries: Number of questions.
+        author: Who wrote them.
+        generator: Name of the LLM; "" if none wrote them.
+    """
+
+    name: str
+    queries: int
+    author: Author
+    generator: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The questions as the object of a sentence: 246 “handwritten” questions."""
+        noun = "question" if self.queries == 1 else "questions"
+        if self.author is Author.MODEL:
+            return f"{self.queries:,} {noun} written by a language model"
+        if self.author is Author.LABELLED:
+            return f"{self.queries:,} {noun} of your labelled data"
+        return f"{self.queries:,} “{self.name}” {noun}"
+
+
+def question_set(work: Work, evaluation: Evaluation, name: str) -> QuestionSet:
+    """Return a set with its author."""
+    queries = evaluation.metrics.sets[name].queries
+    if name != SYNTHETIC:
+        # Only an LLM's questions have a type: it was told which one to ask.
+        typed = any(part.dimension == "query_type" for part in evaluation.slices.sets[name].slices)
+        return QuestionSet(name, queries, Author.CHECKED if typed else Author.GIVEN)
+    dataset = work.manifests.get("dataset")
+    written = "questions" in dataset.inputs if dataset else "questions" in work.manifests
+    if not written:
+        return QuestionSet(name, queries, Author.LABELLED)
+    questions = work.manifests.get("questions")
+    generator = questions.report.metrics.get("generator", "") if questions else ""
+    return QuestionSet(name, queries, Author.MODEL, str(generator))
+
+
+def whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
+    """Say who wrote the questions of the deciding set, and what follows from that."""
+    if asked.author is Author.MODEL:
+        by = f"A language model ({asked.generator})" if asked.generator else "A language model"
+        return [
+            f"{by} wrote them, not people. It saw the passage when it asked, so it uses the passage's words "
+            "more than people do. A gain on such questions is a good sign, not yet a proof that your users will "
+            "notice it.",
+        ]
+    if asked.author is Author.LABELLED:
+        return [
+            "They are from the labelled data that this run was started with, and were kept out of training. "
+            "If people really asked them, this is the figure to trust."
+        ]
+    if asked.author is Author.CHECKED:
+        return [
+            f"A language model wrote them, and a person checked them (the set “{asked.name}”). They are good "
+            "questions, but closer to the documents' words than those that people ask by themselves."
+        ]
+    return [
+        f"You supplied them as the set “{asked.name}”; this run's language model did not write them. "
+        "If your users really ask like this, this is the figure to trust.",
+        *_seen(asked, evaluation),
+    ]
+
+
+def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
+    """Say how many questions are about documents that training saw, if the set knows it."""
+    parts = [part for part in evaluation.slices.sets[asked.name].slices if part.dimension == "answered_in"]
+    unseen = [part for part in parts if part.value in UNSEEN]
+    new, known = (sum(part.queries for part in some) for some in (unseen, parts))
+    if not parts or new == known:
+        return []
+    start = (
+        "Training never saw these questions, but other questions about the same documents for "
+        f"{known - new:,} of them"
+    )
+    if not new:
+        return [f"{start}."]
+    mean = sum(part.delta.mean * part.queries for part in unseen) / new
+    return [f"{start}; for the other {new:,} the change is {signed(mean, 3)} (more under Caveats)."]

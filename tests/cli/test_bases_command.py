@@ -1,0 +1,50 @@
+"""`embedtune bases`, as it is typed."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from embedtune.cli.app import cli
+from tests.support.evaluation_site import beir_set, dataset_artifact
+from tests.support.public_forms import write_library_files
+from tests.support.tiny_model import make_tiny_model
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bases")
+    options = []
+    for name, seed in (("first", 0), ("second", 1)):
+        base = make_tiny_model(root / name, seed=seed)
+        write_library_files(base, pooling="mean", prompts={"query": "", "document": ""}, max_seq_length=48)
+        options += ["--base", str(base)]
+    return options
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(cli, ["bases", *arguments, "--set", "runtime.device=cpu"])
+
+
+def test_without_documents_the_own_questions_decide(tmp_path, bases):
+    ours = beir_set(tmp_path / "ours")
+    result = call("--eval-set", f"ours={ours}", "--work", str(tmp_path / "work"), "--json", *bases)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["questions"], [one["name"] for one in found["scores"]]) == ({"ours": 6}, ["bm25", *bases[1::2]])
+
+
+def test_the_questions_of_a_run_are_used_with_those_of_an_own_set(tmp_path, bases):
+    dataset_artifact(tmp_path / "work" / "dataset")
+    ours = beir_set(tmp_path / "ours")
+    result = call(str(tmp_path / "work"), "--eval-set", f"ours={ours}", *bases)
+    assert result.exit_code == 0, result.output
+    titles = [line for line in result.stdout.splitlines() if "families" in line]
+    assert titles == [f"{name}: 6 questions, 6 families of documents" for name in ("synthetic", "ours")]
+    assert "per passage" in result.stdout and "not stated" in result.stdout
+
+
+def test_nothing_to_compare_on_is_said(tmp_path, bases):
+    result = call("--work", str(tmp_path / "work"), *bases)
+    assert result.exit_code == 2
+    assert "no questions to compare on" in result.output
