@@ -1,7 +1,6 @@
 """The whole stage on a tiny random model."""
 
 import json
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from embedtune.core.errors import ConfigError, ContractError, GateError
 from embedtune.core.progress import SilentProgress
 from embedtune.train.dev import DevSet
 from embedtune.train.fit import newest_checkpoint
-from embedtune.train.interruption import interruptible
 from embedtune.train.probe import measure_step_seconds
 from tests.support.training_world import Interrupt, make_world, record_of, tiny_config, train, weights
 
@@ -80,30 +78,6 @@ def test_an_interrupted_run_continues_to_the_same_weights_to_the_bit(world, tmp_
         train(world, output, config)
         _assert_equal(weights(tmp_path / "whole"), weights(output))
         assert record_of(output) == whole
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_finishes_the_step_and_saves_it(world, tmp_path, number):
-    config = tiny_config(world)  # measured and saved after steps 3 and 6
-    handler = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        train(world, tmp_path / "cut", config, Interrupt(1, number))
-    assert signal.getsignal(number) is handler
-    (checkpoints,) = (tmp_path / "cache-cut" / "train").iterdir()
-    assert newest_checkpoint(checkpoints).name == "checkpoint-1"
-    if number == signal.SIGINT:
-        train(world, tmp_path / "whole", config)
-        train(world, tmp_path / "cut", config)
-        _assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
-        assert record_of(tmp_path / "cut") == record_of(tmp_path / "whole")
-
-
-def test_a_second_ctrl_c_stops_at_once():
-    with pytest.raises(KeyboardInterrupt), interruptible() as interruption:
-        signal.raise_signal(signal.SIGINT)
-        assert interruption.requested
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("it went on")
 
 
 def test_checkpoints_between_two_measurements_do_not_change_the_result(world, tmp_path):
