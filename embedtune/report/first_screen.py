@@ -121,10 +121,11 @@ def _tested(work: Work, asked: QuestionSet) -> list[str]:
     documents = work.count("chunks", "documents.parquet")
     passages = work.count("chunks", "chunks.parquet")
     corpus = f"{documents:,} documents ({passages:,} passages)" if documents and passages else "your documents"
-    base = list(work.manifests.values())[-1].contract.base_model
+    base = list(work.manifests.values())[-1].contract.base_model.removeprefix("package:")
     return [
-        f"Whether a search in {corpus} finds the right passage sooner with `{base}` after tuning it on them than "
-        f"before. Both versions answered the same {asked.asked}, which were not used in training."
+        f"Whether a search in {corpus} finds the right passage sooner after the search model `{base}` was tuned "
+        f"on these documents. The model before and after answered the same {asked.asked}, which were not used in "
+        "training."
     ]
 
 
@@ -140,8 +141,9 @@ def _better(work: Work, evaluation: Evaluation) -> list[str]:
     said = [
         f"{yes} A right passage was among the first {TOP} for {changes.base.top:,} of {queries:,} questions "
         f"before and for {changes.tuned.top:,} after. {changes.better:,} questions got better results, "
-        f"{changes.worse:,} worse ones, {changes.same:,} the same. The score that decides "
-        f"({metric_title(DECIDING_METRIC)}; 1 would be perfect) {score_words(evaluation.deciding)}."
+        f"{changes.worse:,} worse ones, {changes.same:,} the same. What decides is a score that also counts how "
+        f"high on the list it comes ({metric_title(DECIDING_METRIC)}; 1 would be perfect): it "
+        f"{score_words(evaluation.deciding)}."
     ]
     for name in evaluation.deciding_first(evaluation.metrics.sets)[1:]:
         entry = evaluation.metrics.sets[name]
@@ -190,8 +192,8 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
     every = f"all {passages:,} passages" if passages else "all passages"
     reindex = (
         f"Rebuild the search index: embed {every} again with the tuned model (`embedtune reindex`). Send "
-        "queries to the new model and the new index from the same moment on, and keep the old index until you "
-        "are content."
+        "queries to the new model and the new index from the same moment on, and keep the old index, which is the "
+        "way back, until the new one has proved itself."
     )
     deploy = "Deploy it: repeat the command of this run with `--to deploy`."
     if decision is Decision.LIVE:

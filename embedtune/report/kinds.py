@@ -15,8 +15,8 @@ STYLES = {
     "howto": "how-to questions",
 }
 LEXICAL = {
-    "BM25 finds it first": "questions that a search by words answers too",
-    "BM25 does not": "questions that a search by words does not answer at once",
+    "BM25 finds it first": "questions that a plain search for words answers too",
+    "BM25 does not": "questions that a plain search for words does not answer at once",
 }
 PHRASES: dict[str, Callable[[str], str]] = {
     "hops": lambda value: (
@@ -47,11 +47,13 @@ def kinds_sentences(evaluation: Evaluation) -> list[str]:
     if not better and not worse:
         return [f"No kind differs clearly: of {len(kinds)} kinds compared, none is certainly better or worse."]
     said = [f"{word} for {_named(parts)}." for word, parts in (("Better", better), ("Worse", worse)) if parts]
-    rest = len(kinds) - len(better) - len(worse)
-    if rest:
+    others = [part for part in kinds if part not in better and part not in worse]
+    if others:
+        rest = len(others)
         are, kind = ("is", "kind") if rest == 1 else ("are", "kinds")
         ends = "certainly better or worse" if better and worse else f"certainly {'worse' if worse else 'better'}"
-        said.append(f"The other {rest} {kind} compared {are} not {ends}.")
+        named = f" ({', '.join(phrase(part) for part in others)})" if rest <= NAMED else ""
+        said.append(f"The other {rest} {kind} compared{named} {are} not {ends}.")
     if not worse:
         said.append("No kind is certainly worse.")
     return said

@@ -97,10 +97,13 @@ def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
     if not parts or new == known:
         return []
     start = (
-        "Training never saw these questions, but other questions about the same documents for "
+        "None of these questions was used in training. It did use other questions about the documents that answer "
         f"{known - new:,} of them"
     )
     if not new:
         return [f"{start}."]
     mean = sum(part.delta.mean * part.queries for part in unseen) / new
-    return [f"{start}; for the other {new:,} the change is {signed(mean, 3)} (more under Caveats)."]
+    return [
+        f"{start}. The remaining {new:,} questions are about documents that were new to it, like those that "
+        f"you will add later: there the score changed by {signed(mean, 3)} (how sure that is: Caveats, below)."
+    ]

@@ -176,8 +176,9 @@ def _wrong_questions(facts: Facts) -> Reason | None:
     ):
         return None
     return Reason(
-        f"The model learned the questions that it was trained on (development questions {dev[0]:.2f} → "
-        f"{dev[1]:.2f}), but not yours: the language model asks differently from your users.",
+        f"The search model got better at questions like those that it was trained on (score {dev[0]:.2f} → "
+        f"{dev[1]:.2f} on those set aside to watch it), but not at yours: the language model that wrote them asks "
+        "differently from your users.",
         "Give it real queries as examples (`generate.example_queries`), say who asks (`generate.domain`, "
         "`generate.audience`), or use a stronger `generate.llm.model`.",
     )
@@ -188,9 +189,10 @@ def _did_not_learn(facts: Facts) -> Reason | None:
     if dev is None or dev[1] - dev[0] >= DEV_GAIN:
         return None
     return Reason(
-        f"Training did not even improve its own development questions ({dev[0]:.3f} → {dev[1]:.3f}).",
+        "Training hardly helped even with questions like those that it was trained on (score "
+        f"{dev[0]:.3f} → {dev[1]:.3f} on those set aside to watch it).",
         "Try two or three values of `train.learning_rate` (half and twice today's), and more `train.epochs` if "
-        "the loss was still falling.",
+        "the training curve below was still falling at its end.",
     )
 
 
@@ -201,8 +203,8 @@ def _still_rising(facts: Facts) -> Reason | None:
     if last.ndcg_at_10 - before.ndcg_at_10 < DEV_GAIN or facts.training.best.step != last.step:
         return None
     return Reason(
-        f"The score on development questions was still rising when training ended ({before.ndcg_at_10:.3f} → "
-        f"{last.ndcg_at_10:.3f}).",
+        "The score on the questions set aside to watch training was still rising when it ended "
+        f"({before.ndcg_at_10:.3f} → {last.ndcg_at_10:.3f}).",
         "Raise `train.epochs`.",
     )
 

@@ -23,6 +23,7 @@ from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
+from embedtune.train.interruption import interruptible
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
@@ -58,9 +59,10 @@ def fit(
 
     Raises:
         GateError: The loss or the gradient is not finite.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint of the last step was saved.
     """
     settings, contract = config.train, config.contract
-    with progress.task("train", plan.steps, "steps") as task:
+    with interruptible() as interruption, progress.task("train", plan.steps, "steps") as task:
         trainer = Trainer(
             model=model,
             args=_arguments(plan, bool(dev), settings, config.runtime, checkpoints),
@@ -70,7 +72,7 @@ def fit(
             evaluator=cast(Any, [dev] if dev else None),
             data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
-            callbacks=[Watch(task, settings.checkpoint_steps)],
+            callbacks=[Watch(task, settings.checkpoint_steps, interruption)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card

@@ -7,6 +7,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
+from embedtune.train.interruption import Interruption
 
 
 class Watch(TrainerCallback):
@@ -17,17 +18,21 @@ class Watch(TrainerCallback):
     Args:
         task: Updated once per step.
         checkpoint_steps: Steps between two checkpoints; None: the trainer saves at measurements only.
+        interruption: Says whether to stop after this step; None: nothing does.
     """
 
-    def __init__(self, task: Task, checkpoint_steps: int | None = None) -> None:
+    def __init__(
+        self, task: Task, checkpoint_steps: int | None = None, interruption: Interruption | None = None
+    ) -> None:
         self.task = task
+        self.interruption = interruption or Interruption()
         self.checkpoint_steps = checkpoint_steps
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count the steps that were finished before the run was interrupted."""
-        self.task.advance(state.global_step)
+        self.task.skip(state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -36,6 +41,8 @@ class Watch(TrainerCallback):
         if self.checkpoint_steps is not None and state.global_step % self.checkpoint_steps == 0:
             control.should_save = True
         self.task.advance(1)
+        if self.interruption.requested:
+            control.should_save = control.should_training_stop = True
 
     def on_log(
         self,

@@ -22,7 +22,8 @@ def test_what_is_certain_is_named_and_the_rest_is_counted():
     assert said == [
         "Better for searches with keywords (+0.06).",
         "Worse for how-to questions (\N{MINUS SIGN}0.05).",
-        "The other 2 kinds compared are not certainly better or worse.",
+        "The other 2 kinds compared (questions of 5\N{EN DASH}8 words, questions of 9\N{EN DASH}14 words) are not "
+        "certainly better or worse.",
     ]
 
 
@@ -55,7 +56,7 @@ def test_few_questions_and_dimensions_that_mislead_are_not_counted():
         ("hops", "1", "questions that one passage answers"),
         ("hops", "3", "questions that need 3 passages"),
         ("query_type", "multi_hop", "multi-hop questions"),
-        ("lexical_ease", "BM25 does not", "questions that a search by words does not answer at once"),
+        ("lexical_ease", "BM25 does not", "questions that a plain search for words does not answer at once"),
         ("Priority", "P1", "questions with Priority = P1"),
     ],
 )

@@ -50,7 +50,7 @@ def test_the_first_screen_comes_before_everything_else(page):
     first, rest = page.split("<nav", 1)
     assert '<section class="banner win">' in first
     assert "Better. Switch to the tuned model." in first
-    assert "The score that decides (nDCG@10; 1 would be perfect) rose from 0." in first
+    assert "(nDCG@10; 1 would be perfect): it rose from 0." in first
     assert "Against the champion: " in rest
 
 
