@@ -29,6 +29,7 @@ FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\
         ("docs/changes.md", ["How to ask for changes"], PROSE, "prose"),
         ("history/rome.md", ["The republic"], PROSE, "prose"),
         ("a.md", ["Manual", "Table of Contents"], "Pump\nKiln\nBelt", "contents"),
+        ("api.md", ["Model repository", "HTTP", "Index"], PROSE, "prose"),
         ("a.pdf", [], "Introduction ........ 3\nThe kiln ........... 14\nThe belt", "contents"),
         ("a.md", ["Contents of the first-aid box"], PROSE, "prose"),
         ("docs/reference/autoscaler.md", ["Fields"], FIELDS, "reference"),
