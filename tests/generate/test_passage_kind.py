@@ -4,8 +4,10 @@ import pytest
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.generate.passage_kind import passage_kind
-from embedtune.generate.passages import Passage
+from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.questions_to_ask import chosen_passages, single_hop_calls, unasked_notes
+from tests.support.context import CONTRACT
+from tests.support.passages_world import write_chunks
 
 PROSE = "The belt slips when more than forty bricks lie on it at the same time. Take some of them away."
 FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\nmetrics <list>"
@@ -41,6 +43,13 @@ FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\
 )
 def test_kinds(path, headings, text, kind):
     assert passage_kind(path, headings, text) == kind
+
+
+def test_the_kind_of_a_chunk_is_that_of_its_document(tmp_path):
+    rows = [("LICENSE", "train", PROSE), ("manual", "train", f"{PROSE} Then start it again.")]
+    chunks = write_chunks(tmp_path / "chunks", rows, CONTRACT)
+    found = {passage.doc_id: passage.kind for passage in read_passages(chunks, CONTRACT)}
+    assert found == {"LICENSE": "licence", "manual": "prose"}
 
 
 def passages(kind, number, start=0):
