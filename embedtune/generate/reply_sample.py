@@ -1,6 +1,5 @@
 """Measures what LLM calls need on a sample: the replies that are in the cache, or that are asked for now."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from embedtune.generate.requests import writing_request
 from embedtune.llm.budget import Budget
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.client import LLMClient, LLMRequest, identity_of
+from embedtune.llm.event_loop import run_to_end
 from embedtune.llm.ledger import Ledger
 from embedtune.llm.schema import Problem, read_as
 
@@ -115,7 +115,7 @@ def ask_sample(
                 await write_questions(calls, Writers(generator, judge, prompts_of(settings)), 1.0, progress)
 
     with ResponseCache(cache / REPLIES) as stored:
-        asyncio.run(ask())
+        run_to_end(ask())
 
 
 def _live(settings: LLMEndpointSettings) -> LLMEndpointSettings:

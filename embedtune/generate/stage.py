@@ -1,6 +1,5 @@
 """Stage generate: an LLM writes questions about the chunks and judges them; the good ones are kept."""
 
-import asyncio
 import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -54,6 +53,7 @@ from embedtune.generate.reviewed import review_counts, with_reviews
 from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
+from embedtune.llm.event_loop import run_to_end
 from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
@@ -103,7 +103,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     )
     with closing(Budget(settings.max_cost, ledger)) as budget:
         asking = _Asking(source, prompts, context, budget)
-        first = asyncio.run(asking.first(passages))
+        first = run_to_end(asking.first(passages))
         base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
         encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
         vectors = encoder.encode_passages([passage.text for passage in passages], progress)
@@ -112,7 +112,7 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
             made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
             write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
         masking = mask_calls(calls, settings.mask, progress)
-        questions, usage = asyncio.run(asking.all(masking.calls, first))
+        questions, usage = run_to_end(asking.all(masking.calls, first))
         before_usd = budget.spent_usd - usage.cost_usd
     reviews = reviews_of(settings)
     questions = with_reviews(questions, reviews)

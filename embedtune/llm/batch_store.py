@@ -50,7 +50,7 @@ class BatchStore:
     def __init__(self, path: Path, address: str) -> None:
         self._path = path
         self._address = address
-        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
         for table in TABLES:
             self._db.execute(table)
 

@@ -92,7 +92,8 @@ class ResponseCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._synced = time.monotonic()
         self._limits: tuple[int | None, ...] | None = None
-        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+        # In a notebook, calls run in another thread (event_loop.py), one thread at a time.
+        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
         try:
             # NORMAL: a commit is a write without a sync, which on a busy disk could delay all calls by a second.
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -56,7 +56,7 @@ class Ledger:
     def __init__(self, path: Path | None, scope: str, clock: Callable[[], float] = time.time) -> None:
         self._scope = scope
         self._clock = clock
-        self._db = sqlite3.connect(path or ":memory:", timeout=60.0, isolation_level=None)
+        self._db = sqlite3.connect(path or ":memory:", timeout=60.0, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = NORMAL")
         for table in TABLES:
             self._db.execute(table)

@@ -14,6 +14,7 @@ from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError, SlowReply
+from embedtune.llm.event_loop import run_to_end
 from embedtune.llm.schema import Message
 from embedtune.llm.wire import shown_url
 
@@ -104,7 +105,7 @@ def probe_llm_endpoint(
         ItemError: A request got no usable reply.
     """
     patience = min(patience_s or settings.timeout_s, settings.timeout_s)
-    return asyncio.run(_probe(_Trial(settings, api_key, section, patience), requests, test_schema=test_schema))
+    return run_to_end(_probe(_Trial(settings, api_key, section, patience), requests, test_schema=test_schema))
 
 
 async def _probe(

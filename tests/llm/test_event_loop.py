@@ -1,0 +1,76 @@
+"""A stage's calls run to their end, whether or not an event loop runs already, as in a notebook."""
+
+import asyncio
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from embedtune.llm.cache import ResponseCache
+from embedtune.llm.event_loop import run_to_end
+
+
+async def doubled(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+def test_the_result_is_returned() -> None:
+    assert run_to_end(doubled(21)) == 42
+
+
+def test_the_result_is_returned_inside_an_event_loop() -> None:
+    async def cell() -> int:
+        return run_to_end(doubled(21))
+
+    assert asyncio.run(cell()) == 42
+
+
+def test_an_error_is_raised_inside_an_event_loop() -> None:
+    async def fails() -> None:
+        raise ValueError("no")
+
+    async def cell() -> None:
+        run_to_end(fails())
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(cell())
+
+
+def test_an_interrupt_inside_an_event_loop_cancels_the_calls() -> None:
+    waiting, ended = threading.Event(), []
+
+    async def waits() -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def cell() -> None:
+        run_to_end(waits())
+
+    def interrupt() -> None:
+        waiting.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    loop = asyncio.new_event_loop()  # as a notebook's, without asyncio.run's own handler of the signal
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    assert ended == [True]
+
+
+def test_the_cache_of_replies_is_used_from_there(tmp_path: Path) -> None:
+    with ResponseCache(tmp_path / "replies.sqlite") as cache:
+
+        async def counts() -> int:
+            return len(cache)
+
+        async def cell() -> int:
+            return run_to_end(counts())
+
+        assert asyncio.run(cell()) == 0
