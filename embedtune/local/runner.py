@@ -121,7 +121,7 @@ def run(
 
     require_ready(job.intended())
     job.work.mkdir(parents=True, exist_ok=True)
-    with _locked(job.work):
+    with locked(job.work):
         context = Context(with_reviews(job.config, job.work), job.secrets, progress, job.work / "cache")
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
@@ -247,7 +247,7 @@ def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(work: Path) -> Iterator[None]:
+def locked(work: Path) -> Iterator[None]:
     """Lock the work directory for one run; the lock ends with the process, however it ends."""
     with (work / ".lock").open("w") as lock:
         try:

@@ -16,7 +16,7 @@ from embedtune.core.stage import STAGE_NAMES
 SECTIONS = {
     "Start": [
         *["demo", "init", "config", "local-llm", "doctor", "estimate"],
-        *["bases", "run", "status", "report", "compare"],
+        *["bases", "run", "status", "report", "compare", "curve"],
     ],
     "Stages": list(STAGE_NAMES),
     "Serve": ["release", "serve", "gateway", "search", "reindex"],

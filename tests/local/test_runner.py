@@ -10,7 +10,7 @@ from embedtune.core.errors import ConfigError, EmbedtuneError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES
-from embedtune.local.runner import Job, _forced, _locked, run
+from embedtune.local.runner import Job, _forced, locked, run
 
 ENDPOINT = {"generate": {"llm": {"base_url": "http://127.0.0.1:9/v1", "model": "test"}}}
 
@@ -87,9 +87,9 @@ def no_stage(*_: object) -> None:
 
 
 def test_two_runs_do_not_share_a_work_directory(tmp_path):
-    with _locked(tmp_path), pytest.raises(InputError, match="another run"), _locked(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="another run"), locked(tmp_path):
         pass
-    with _locked(tmp_path):
+    with locked(tmp_path):
         pass
 
 
