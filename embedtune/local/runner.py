@@ -207,8 +207,10 @@ def run_stage(
             return train.run(at["triplets"], at["dataset"], at["model"], context)
         case "evaluate":
             from embedtune.evaluate import stage as evaluate
+            from embedtune.local.champion import with_live_model
 
-            return evaluate.run(at["dataset"], at["model"], at["evaluation"], context, comparisons)
+            compared = with_live_model(comparisons or Comparisons(), at["model"], at["evaluation"], context)
+            return evaluate.run(at["dataset"], at["model"], at["evaluation"], context, compared)
         case "export":
             from embedtune.export import stage as export
 
@@ -216,7 +218,8 @@ def run_stage(
         case "deploy":
             from embedtune.deploy import stage as deploy
 
-            return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
+            read = at["engine"], at["evaluation"], at["dataset"], at["model"]
+            return deploy.run(*read, at["deployment"], context)
     raise _no_such_stage(name)
 
 
