@@ -12,7 +12,8 @@ from tests.support.tiny_model import make_tiny_model
 QUESTIONS = 100
 WORDS = (  # noqa: SIM905 - a list of literals is harder to read
     "press kiln drum valve pump seal hoist chain rope cutter knife pin belt brine water steam gas oil grease "
-    "alarm code limit torque pressure temperature speed time hour day shift grade lot tag store dry wash cut pack stop"
+    "alarm code limit torque pressure temperature speed time hour day shift grade lot tag store dry wash cut pack "
+    "stop"
 ).split()
 
 
