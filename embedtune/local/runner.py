@@ -17,6 +17,7 @@ from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight import check_before_start
 from embedtune.local.reviews import with_reviews
+from embedtune.local.track import tracking_of
 
 LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
@@ -86,13 +87,15 @@ def run(
         after: Called with each stage's report.
     """
     stages = job.stages()
+    tracking = tracking_of(job.config, job.work)
     asks_llm = job.force or not (job.work / "questions").exists()
     check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks_llm=asks_llm)
     if job.work.exists() and not job.work.is_dir():
         raise InputError("the work directory is not a directory", got=job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
-        context = Context(with_reviews(job.config, job.work), job.secrets, progress, job.work / "cache")
+        config = with_reviews(job.config, job.work)
+        context = Context(config, job.secrets, progress, job.work / "cache", tracking)
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 

@@ -1,0 +1,1 @@
+"""Experiment tracking by name: TensorBoard, MLflow, Weights & Biases."""
