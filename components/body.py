@@ -14,6 +14,7 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.formatting import duration, figure
+from embedtune.core.machine_errors import as_machine_error
 from embedtune.core.progress import LineProgress
 from embedtune.core.secrets import secrets_of
 from embedtune.core.signals import interrupt_on_sigterm
@@ -36,6 +37,11 @@ def plain_errors() -> Iterator[None]:
     except EmbedtuneError as error:
         log.error("%s: %s", type(error).__name__, error)
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        if (known := as_machine_error(error)) is None:
+            raise
+        log.error("%s", known)
+        raise SystemExit(known.exit_code) from None
 
 
 @contextmanager
@@ -84,8 +90,13 @@ def markdown(report: StageReport, remark: str = "") -> str:
         "",
     ]
     lines += [f"- {note}" for note in report.notes]
-    lines += ["", f"{duration(report.seconds)}, {report.cost_usd:.2f} USD"]
+    lines += ["", f"{duration(report.seconds)}{_cost(report)}"]
     return "\n".join(lines) + "\n"
+
+
+def _cost(report: StageReport) -> str:
+    """Return the cost, if there is a known one: without prices it would be 0, which is not what was paid."""
+    return f", {report.cost_usd:.2f} USD" if report.cost_usd else ""
 
 
 def _cell(value: float | int | str) -> str:

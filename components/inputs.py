@@ -9,6 +9,7 @@ import yaml
 from pydantic import JsonValue
 
 from components.parameters import NEVER, Form, address, eval_set_lines, run_config
+from components.readiness import require_good_end, secrets_named
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.machine import StorageSettings
@@ -47,19 +48,24 @@ def prepared(
     Raises:
         ConfigError: A field is not valid.
         InputError: There is nothing at an address.
+        EmbedtuneError: The LLM endpoint does not answer, or the release store cannot be written to.
     """
     config = run_config(form, in_cluster=IN_CLUSTER in environment)
     secrets = secrets_of(config.generate, environment)
     where, live = address("documents", documents), address("champion", champion)
     sets = eval_set_lines(eval_sets)
     compared = [*addresses(sets).values(), *([live] if live else [])]
+    accepted = worst_deployed(config, form.deploy_if, environment)
+    with secrets_named(secrets, environment):
+        versions = [version(found, config.storage, secrets) for found in ([where], compared)]
+        require_good_end(config, secrets, where, live, deploys=accepted != NEVER)
     return (
         where,
-        version([where], config.storage, secrets),
+        versions[0],
         sets,
         live,
-        version(compared, config.storage, secrets),
-        worst_deployed(config, form.deploy_if, environment),
+        versions[1],
+        accepted,
         *(stage_yaml(config, stage) for stage in SECTIONS),
     )
 

@@ -36,7 +36,7 @@ def outcome_figures(questions: Path, model: Path, evaluation: Path, deployment: 
     Returns:
         The verdict against the base and the promotion against the live model (1 WIN, 0 MARGINAL, -1 REGRESSION),
         whether the model was deployed, the deciding set's means by system, the difference with its interval, the
-        number of questions kept, the cost in USD and the seconds of the longest stages.
+        number of questions kept, the cost in USD if it is known, and the seconds of the longest stages.
 
     Raises:
         ArtifactError: An artifact is damaged or of another version.
@@ -65,7 +65,8 @@ def outcome_figures(questions: Path, model: Path, evaluation: Path, deployment: 
         "ndcg_at_10_difference_low": verdict.delta.low,
         "ndcg_at_10_difference_high": verdict.delta.high,
         "questions_kept": asked.counts["questions"],
-        "cost_usd": asked.report.cost_usd,
+        # Without prices it would be 0, which is not what was paid.
+        **({"cost_usd": asked.report.cost_usd} if asked.report.cost_usd else {}),
         **{f"seconds_{stage}": value for stage, value in seconds.items()},
     }
     return {name: float(value) for name, value in figures.items() if math.isfinite(value)}

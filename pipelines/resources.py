@@ -53,7 +53,7 @@ class Need:
 # cpu: for a model like all-MiniLM-L6-v2, on a node with two cores.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
-        "prepare": Need(0.5, 2, 1, secrets=("storage",)),
+        "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
         "ingest": Need(2, 4, 6, secrets=("storage", "hub"), cache=True),
         "generate": Need(4, 16, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(1, 4, 2),
@@ -66,7 +66,7 @@ NEEDS: dict[str, dict[str, Need]] = {
         "outcome": Need(0.25, 1, 1),
     },
     "cpu": {
-        "prepare": Need(0.25, 1, 1, secrets=("storage",)),
+        "prepare": Need(0.25, 1, 1, secrets=("storage", "llm")),
         "ingest": Need(0.5, 2, 6, secrets=("storage", "hub"), cache=True),
         "generate": Need(0.5, 3, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(0.5, 2, 2),

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.table import Table
 from rich.text import Text
 
-from embedtune.core.progress import Task, rate_text
+from embedtune.core.formatting import duration
+from embedtune.core.progress import Pace, Task, rate_text
 
 
 class _RateColumn(TextColumn):
@@ -21,16 +22,34 @@ class _RateColumn(TextColumn):
 
     def render(self, task: BarTask) -> Text:
         """Return the rate of a task."""
-        return Text(rate_text(task.speed, task.fields.get("unit", "")), style="cyan")
+        return Text(rate_text(task.fields["pace"].rate, task.fields["unit"]), style="cyan")
+
+
+class _LeftColumn(TextColumn):
+    """Remaining time; rich's own takes what an earlier run did for the work of this one."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: BarTask) -> Text:
+        """Return the remaining time of a task."""
+        left = task.fields["pace"].left_s
+        return Text("" if left is None else f"{duration(left)} left", style="cyan")
 
 
 class _BarTask:
-    def __init__(self, bars: Bars, task_id: TaskID) -> None:
+    def __init__(self, bars: Bars, task_id: TaskID, pace: Pace) -> None:
         self._bars = bars
         self._id = task_id
+        self._pace = pace
 
     def advance(self, n: int = 1) -> None:
+        self._pace.done += n
         self._bars.advance(self._id, n)
+
+    def skip(self, n: int = 1) -> None:
+        self._pace.skipped += n
+        self.advance(n)
 
     def note(self, text: str) -> None:
         self._bars.update(self._id, note=text)
@@ -47,7 +66,7 @@ class TerminalProgress:
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
             _RateColumn(),
-            TimeRemainingColumn(),
+            _LeftColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
             console=console,
             transient=True,
@@ -60,9 +79,10 @@ class TerminalProgress:
         if self._open == 0:
             self._bars.start()
         self._open += 1
-        task_id = self._bars.add_task(name, total=total, unit=unit, note="")
+        pace = Pace(total)
+        task_id = self._bars.add_task(name, total=total, unit=unit, note="", pace=pace)
         try:
-            yield _BarTask(self._bars, task_id)
+            yield _BarTask(self._bars, task_id, pace)
         finally:
             self._bars.remove_task(task_id)
             self._open -= 1

@@ -1,6 +1,5 @@
 """Shared by the commands: consoles to print to, and how errors and signals become messages and exit codes."""
 
-import errno
 import json
 import logging
 import sys
@@ -13,14 +12,15 @@ from rich.logging import RichHandler
 
 from embedtune.cli.console import TerminalProgress
 from embedtune.core.errors import ConfigError, EmbedtuneError, GateError
+from embedtune.core.machine_errors import as_machine_error
 from embedtune.core.progress import LineProgress, Progress
+from embedtune.core.repeats import Repeats
 from embedtune.core.signals import interrupt_on_sigterm
 
 out = Console()
 err = Console(stderr=True)
 log = logging.getLogger("embedtune")
 INTERRUPTED = 130
-MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 EXIT_CODES = {
     0: "done",
     EmbedtuneError.exit_code: "something failed, or doctor found a problem",
@@ -47,6 +47,10 @@ def reporting(verbose: bool) -> Iterator[Progress]:
         level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
     )
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    repeats = Repeats()
+    if not verbose:
+        handler.addFilter(repeats)
+        logging.captureWarnings(capture=True)
     if not verbose:  # it logs every retry; the error message gives the outcome
         logging.getLogger("urllib3").setLevel(logging.ERROR)
     interrupt_on_sigterm()
@@ -55,13 +59,15 @@ def reporting(verbose: bool) -> Iterator[Progress]:
     except EmbedtuneError as error:
         err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except OSError as error:  # no space, no permission, a read-only disk; anything else is a defect
-        if error.errno not in MACHINE_ERRORS:
+    except Exception as error:  # anything but the machine's own refusals is a defect
+        if (known := as_machine_error(error)) is None:
             raise
         log.debug("the error in detail", exc_info=True)
-        where = f": {error.filename}" if error.filename else ""
-        err.print(f"error: {error.strerror}{where}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(EmbedtuneError.exit_code)
+        err.print(f"error: {known}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(known.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted; run the same command again to resume")
         sys.exit(INTERRUPTED)
+    finally:
+        repeats.say(handler)
+        logging.captureWarnings(capture=False)

@@ -18,6 +18,8 @@ from embedtune.cli.options import (
     build_config,
     build_job,
     config_options,
+    evaluation_options,
+    last_stage_option,
     limit_option,
     output_options,
     work_option,
@@ -129,22 +131,29 @@ def local_llm(model: Path, port: int, parallel: int) -> None:
         serve(model, port, parallel, threading.Event())
 
 
-@click.command(epilog=examples("embedtune doctor --config embedtune.yaml", "embedtune doctor --json"))
+@click.command(
+    epilog=examples("embedtune doctor docs --config embedtune.yaml", "embedtune doctor docs --to deploy --json")
+)
+@click.argument("docs", required=False)
 @config_options
 @work_option()
+@last_stage_option
+@evaluation_options
 @output_options
-def doctor(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Check the model, LLM endpoint and hardware.
+def doctor(docs: str | None, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Check all that a run will need.
 
-    Checks the base model, the LLM endpoints, GPU, memory and disk, and says how to fix what is wrong. Exits
-    with code 1 if anything is wrong.
+    Checks what `embedtune run` with the same options would check, and more slowly: the work directory, DOCS, the
+    base model, the LLM endpoints by real calls, GPU, memory, disk, and with --to the software of export and the
+    place that deploy writes to. Says how to fix what is wrong, and exits with code 1 if anything is.
     """
-    from embedtune.local.doctor import examine
+    from embedtune.local.preflight.checks import examine
 
     with reporting(verbose):
-        config = build_config(options, os.environ)
-        findings = examine(config, secrets_of(config.generate, os.environ), work)
-    show([asdict(finding) for finding in findings], as_json, lambda: out.print(views.findings_table(findings)))
+        job = build_job(docs, work, build_config(options, os.environ), options, os.environ)
+        findings = examine(job.intended(thorough=True))
+    data = [finding.as_json() for finding in findings]
+    show(data, as_json, lambda: out.print(views.findings_table(findings)))
     if any(finding.status == "wrong" for finding in findings):
         sys.exit(1)
 

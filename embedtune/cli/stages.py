@@ -23,7 +23,7 @@ from embedtune.cli.options import (
 )
 from embedtune.cli.reporting import err, reporting, show
 from embedtune.core.stage import STAGES, Context, StageSpec
-from embedtune.local.runner import run_stage
+from embedtune.local.runner import check_stage, run_stage
 
 # The first line is what `embedtune --help` shows.
 STAGE_HELP = {
@@ -130,6 +130,7 @@ def _run(stage: StageSpec, options: Options) -> None:
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         cache = options["cache"] or output.parent / "cache"
         context = Context(job.config, job.secrets, progress, cache)
+        check_stage(stage.name, job, context)
         if stage.name == "generate" and not options["yes"]:
             confirm_cost(at["chunks"], context)
         done = run_stage(stage.name, at, context, job.source, job.comparisons)

@@ -22,8 +22,8 @@ from embedtune.report.metric_rows import verdict_sentences
 if TYPE_CHECKING:
     from embedtune.core.config.origins import Setting
     from embedtune.core.retrieval.side_by_side import Hit
-    from embedtune.local.doctor import Finding
     from embedtune.local.estimate import RunEstimate
+    from embedtune.local.preflight.finding import Finding
     from embedtune.serve.store.records import Pointer, Published
 
 VERDICT_STYLE = {"WIN": "bold green", "MARGINAL": "bold yellow", "REGRESSION": "bold red"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ CONTRACT_FILE = "embedtune.json"
 # version is raised when a field is added, removed or changed.
 NAME, VERSION = "contract", 1
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 Pooling = Literal["mean", "cls", "lasttoken"]
 
 
@@ -66,6 +68,11 @@ class EncoderContract(BaseModel):
             raise ValueError("dimensions must contain at least one positive size")
         if list(self.dimensions) != sorted(set(self.dimensions), reverse=True):
             raise ValueError("dimensions must be in strictly descending order, the full size first")
+        if self.trust_remote_code and self.revision is not None and not COMMIT.fullmatch(self.revision):
+            raise ValueError(
+                f"revision {self.revision!r} can become other code at any time: trust_remote_code needs a commit, "
+                "40 hexadecimal digits"
+            )
         return self
 
     @property

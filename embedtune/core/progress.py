@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from embedtune.core.formatting import duration
@@ -18,6 +19,9 @@ class Task(Protocol):
     def advance(self, n: int = 1) -> None:
         """Report that `n` more units are done."""
 
+    def skip(self, n: int = 1) -> None:
+        """Report that `n` units were done by an earlier run: they say nothing about the rate of this one."""
+
     def note(self, text: str) -> None:
         """Show a short remark next to the bar, such as the current loss or cost."""
 
@@ -29,8 +33,45 @@ class Progress(Protocol):
         """Open a task of `total` units (None: unknown) for use in a `with` statement."""
 
 
+@dataclass
+class Pace:
+    """How far a task is, how fast it is, and how long it will take.
+
+    Args:
+        total: Number of units; None: unknown.
+        clock: Returns the time in seconds.
+    """
+
+    total: int | None
+    clock: Callable[[], float] = time.monotonic
+    done: int = 0
+    skipped: int = 0
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the task began."""
+        return self.clock() - self._began
+
+    @property
+    def rate(self) -> float | None:
+        """Units per second in this run; None as long as none is done."""
+        own = self.done - self.skipped
+        return own / self.seconds if own and self.seconds else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest takes at this rate; None if that is not known."""
+        return None if self.total is None or self.rate is None else max(0, self.total - self.done) / self.rate
+
+
 class _SilentTask:
     def advance(self, n: int = 1) -> None:
+        """Do nothing."""
+
+    def skip(self, n: int = 1) -> None:
         """Do nothing."""
 
     def note(self, text: str) -> None:
@@ -47,36 +88,49 @@ class SilentProgress:
 
 
 class _LineTask:
-    def __init__(self, name: str, total: int | None, unit: str) -> None:
-        self._name, self._total, self._unit = name, total, unit
-        self._done, self._note = 0, ""
-        self._began = self._said = time.monotonic()
+    def __init__(self, name: str, unit: str, pace: Pace) -> None:
+        self._name, self._unit, self._note = name, unit, ""
+        self._pace = pace
+        self._said_s = 0.0
 
     def advance(self, n: int = 1) -> None:
-        self._done += n
-        now = time.monotonic()
-        if now - self._said >= LINE_EVERY_S:
-            self._said = now
-            log.info("%s", self._line(now - self._began))
+        self._pace.done += n
+        self._say()
+
+    def skip(self, n: int = 1) -> None:
+        self._pace.done += n
+        self._pace.skipped += n
 
     def note(self, text: str) -> None:
         self._note = text
+        self._say()  # work that waits makes notes, but does not advance
 
-    def _line(self, seconds: float) -> str:
-        speed = self._done / seconds
-        parts = [f"{self._name}: {self._done}/{self._total or '?'} {self._unit}", rate_text(speed, self._unit)]
-        if self._total and speed:
-            parts.append(f"{duration((self._total - self._done) / speed)} left")
+    def _say(self) -> None:
+        if self._pace.seconds - self._said_s >= LINE_EVERY_S:
+            self._said_s = self._pace.seconds
+            log.info("%s", self._line())
+
+    def _line(self) -> str:
+        pace = self._pace
+        parts = [f"{self._name}: {pace.done}/{pace.total or '?'} {self._unit}", rate_text(pace.rate, self._unit)]
+        parts += [] if pace.left_s is None else [f"{duration(pace.left_s)} left"]
         return ", ".join(part for part in [*parts, self._note] if part)
 
 
 class LineProgress:
-    """Logs a line every 15 seconds: for logs, pipes and containers."""
+    """Logs a line every 15 seconds: for logs, pipes and containers.
+
+    Args:
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
 
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
         """Yield a task that logs its progress."""
-        yield _LineTask(name, total, unit)
+        yield _LineTask(name, unit, Pace(total, self._clock))
 
 
 def rate_text(speed: float | None, unit: str) -> str:

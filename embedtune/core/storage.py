@@ -1,6 +1,7 @@
 """Reads an S3-compatible object store with the MinIO client: lists a prefix or downloads it to a local folder."""
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 300.0  # minio's default, to connect and between two reads
+# Amazon's rules (docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html), which MinIO follows.
+BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 INDEX = ".objects.json"  # kept next to downloaded files: the etag of each file's object; read only by this module
 _FIXES = {
     "NoSuchBucket": "check the bucket's name, or create it",
@@ -144,6 +147,14 @@ def split_uri(uri: str) -> tuple[str, str]:
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise InputError("not an object store address", got=uri, expected="s3://bucket/prefix")
+    if not BUCKET.fullmatch(bucket):
+        raise InputError(
+            "not the name of a bucket",
+            got=bucket,
+            expected="3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with one of the "
+            "first two",
+            fix=f"check the address {uri}",
+        )
     prefix = prefix.strip("/")
     return bucket, f"{prefix}/" if prefix else ""
 

@@ -85,7 +85,9 @@ def reindex(corpus: Sequence[Record], encoder: Encoder, output: Path, progress: 
                 _require_same(probe, _probe(encoder, corpus))
                 _write(file, block, vectors)
                 embedded += len(block)
-            task.advance(len(block))
+                task.advance(len(block))
+            else:
+                task.skip(len(block))
     draft = parts / "all.parquet"
     with pq.ParquetWriter(draft, pq.read_schema(parts / f"{0:09d}.parquet")) as writer:
         for start in starts:

@@ -86,7 +86,7 @@ async def _replies(
     }
     sent = [request for place, request in enumerate(requests) if place not in lost]
     replies = iter(await gather_replies(client, sent, task, max_failed_share))
-    task.advance(len(lost))
+    task.skip(len(lost))
     return [no_reply(request) if place in lost else next(replies) for place, request in enumerate(requests)]
 
 

@@ -3,20 +3,20 @@
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, read_manifest
 from embedtune.core.config.config import Config
-from embedtune.core.config.generate import GenerateSettings
+from embedtune.core.config.generate import GenerateSettings, LLMEndpointSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.precision import same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
-from embedtune.core.progress import Progress
+from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.rejections import Rejection, rejection_code
 from embedtune.core.stage import Context, Outcome, StageRun
@@ -33,6 +33,7 @@ from embedtune.generate.filters import (
     without_duplicates,
     without_same_words,
 )
+from embedtune.generate.first_call import FirstCall, patient_once
 from embedtune.generate.further_inputs import further_inputs, reviews_of
 from embedtune.generate.masking import Masking, mask_calls, write_masked
 from embedtune.generate.passages import Passage, read_passages, require_evaluable
@@ -51,6 +52,7 @@ from embedtune.generate.repeated_questions import with_shared_answers, without_l
 from embedtune.generate.reply_source import ReplySource, open_reply_source, require_reply_source
 from embedtune.generate.reviewed import review_counts, with_reviews
 from embedtune.llm.budget import Budget, Usage
+from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
 from embedtune.llm.ledger import Ledger
 
@@ -94,21 +96,23 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
     prompts = prompts_of(settings)
     passages = read_passages(chunks, config.contract, settings.context_words)
     require_evaluable(passages, config.ingest)
-    base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
-    encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
-    vectors = encoder.encode_passages([passage.text for passage in passages], progress)
     source = open_reply_source(config, cache)
-    calls = question_calls(passages, vectors, settings, config.seed, source)
-    if not source.replay:
-        made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
-        write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
-    masking = mask_calls(calls, settings.mask, progress)
     # A replay costs nothing, and its cache is a recording: nothing is booked there.
     ledger = (
         None if source.replay else Ledger(source.cache.path, scope=read_manifest(chunks, "chunks").fingerprint)
     )
     with closing(Budget(settings.max_cost, ledger)) as budget:
-        questions, usage = asyncio.run(_ask(masking.calls, source, prompts, context, budget))
+        asking = _Asking(source, prompts, context, budget)
+        first = asyncio.run(asking.first(passages))
+        base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
+        encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
+        vectors = encoder.encode_passages([passage.text for passage in passages], progress)
+        calls = question_calls(passages, vectors, settings, config.seed, source)
+        if not source.replay:
+            made = bundle_ids([call.passages for call in calls if len(call.passages) > 1])
+            write_bundles(bundle_file(config, cache), sorted({tuple(ids) for ids in (*source.bundles, *made)}))
+        masking = mask_calls(calls, settings.mask, progress)
+        questions, usage = asyncio.run(asking.all(masking.calls, first))
         before_usd = budget.spent_usd - usage.cost_usd
     reviews = reviews_of(settings)
     questions = with_reviews(questions, reviews)
@@ -151,26 +155,55 @@ def question_calls(
     return single_hop_calls(chosen, settings, seed) + multi_hop_calls(bundles, settings, seed)
 
 
-async def _ask(
-    calls: Sequence[QuestionCall],
-    source: ReplySource,
-    prompts: Prompts,
-    context: Context,
-    budget: Budget,
-) -> tuple[list[Question], Usage]:
-    settings, secrets, progress = context.config.generate, context.secrets, context.progress
-    # Never the generator's key for a judge of its own: it may go to another address.
-    judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
-    client = functools.partial(LLMClient, cache=source.cache, replay=source.replay, budget=budget)
-    judge_section = "generate.llm" if settings.judge is None else "generate.judge"
-    with source.cache:
+@dataclass(frozen=True)
+class _Asking:
+    """The LLM calls of one run."""
+
+    source: ReplySource
+    prompts: Prompts
+    context: Context
+    budget: Budget
+
+    @asynccontextmanager
+    async def _writers(
+        self, cache: ResponseCache, generator: LLMEndpointSettings, judge: LLMEndpointSettings
+    ) -> AsyncIterator[Writers]:
+        settings, secrets, source = self.context.config.generate, self.context.secrets, self.source
+        # Never the generator's key for a judge of its own: it may go to another address.
+        judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
+        client = functools.partial(LLMClient, cache=cache, replay=source.replay, budget=self.budget)
+        judge_section = "generate.llm" if settings.judge is None else "generate.judge"
         async with (
-            client(source.generator, secrets.llm_api_key) as generator,
-            client(source.judge, judge_key, section=judge_section) as judge,
+            client(generator, secrets.llm_api_key) as writing,
+            client(judge, judge_key, section=judge_section) as judging,
         ):
-            writers = Writers(generator, judge, prompts, source.unanswered)
-            questions = await write_questions(calls, writers, settings.max_failed_share, progress)
-            return questions, generator.usage + judge.usage
+            yield Writers(writing, judging, self.prompts, source.unanswered)
+
+    async def first(self, passages: Sequence[Passage]) -> FirstCall:
+        """Make the first call, unless the replies are recorded or come from files."""
+        config = self.context.config
+        settings = config.generate
+        if self.source.replay or "files" in (self.source.generator.batch, self.source.judge.batch):
+            return FirstCall()
+        calls = single_hop_calls(chosen_passages(passages, settings, config.seed), settings, config.seed)
+        generator, judge = patient_once(self.source.generator), patient_once(self.source.judge)
+        with ResponseCache(self.source.cache.path) as cache:
+            async with self._writers(cache, generator, judge) as writers:
+                return await FirstCall.of(_masked(calls, settings), writers)
+
+    async def all(self, calls: Sequence[QuestionCall], first: FirstCall) -> tuple[list[Question], Usage]:
+        """Have all questions written and judged."""
+        settings, source = self.context.config.generate, self.source
+        with source.cache:
+            async with self._writers(source.cache, source.generator, source.judge) as writers:
+                first.tell(writers.generator, writers.judge)
+                questions = await write_questions(calls, writers, settings.max_failed_share, self.context.progress)
+                return questions, first.usage + writers.generator.usage + writers.judge.usage
+
+
+def _masked(calls: Sequence[QuestionCall], settings: GenerateSettings) -> Sequence[QuestionCall]:
+    """Return the calls; with masks only the first, since finding personal data takes time."""
+    return calls if settings.mask is None else mask_calls(calls[:1], settings.mask, SilentProgress()).calls
 
 
 def apply_filters(

@@ -93,7 +93,7 @@ def read_corpus(
     """
     corpus = Corpus(chunks, skipped=list(listing.skipped))
     with progress.task("read documents", len(listing.sources), "files") as task:
-        for source, failed in _in_order(listing.sources, parser, workers):
+        for source, failed, fresh in _in_order(listing.sources, parser, workers):
             reported = len(corpus.skipped)
             if failed is None:
                 corpus.add(source, parser.results)
@@ -101,7 +101,10 @@ def read_corpus(
                 corpus.skipped.append(Skipped(source.name, failed.reason))
             _warn(source, corpus.skipped[reported:])
             task.note(f"{len(corpus.documents)} documents, {len(chunks)} chunks")
-            task.advance()
+            if fresh:
+                task.advance()
+            else:
+                task.skip()
     if not corpus.documents:
         reasons = Counter(item.reason for item in corpus.skipped).most_common(3)
         raise InputError(
@@ -114,13 +117,14 @@ def read_corpus(
 
 def _in_order(
     sources: list[Source], parser: Parser, workers: Workers[Source, None]
-) -> Iterator[tuple[Source, Failed | None]]:
-    """Yield each file, once it was read now or by an earlier run that was interrupted, with what went wrong."""
+) -> Iterator[tuple[Source, Failed | None, bool]]:
+    """Yield each file once it is read, what went wrong, and whether it was read now, not by an interrupted run."""
     unread = parser.results.missing(sources)
     if len(unread) < len(sources):
         log.info("%d of %d files were read by an earlier run", len(sources) - len(unread), len(sources))
     finished = workers.run(parser, unread)
-    waiting = {source.name for source in unread}
+    now = {source.name for source in unread}
+    waiting = set(now)
     failures: dict[str, Failed] = {}
     for source in sources:
         while source.name in waiting:
@@ -128,7 +132,7 @@ def _in_order(
             waiting.discard(unread[number].name)
             if failed is not None:
                 failures[unread[number].name] = failed
-        yield source, failures.get(source.name)
+        yield source, failures.get(source.name), source.name in now
 
 
 def _warn(source: Source, skipped: list[Skipped]) -> None:

@@ -31,6 +31,7 @@ from embedtune.llm.schema import (
     repair_messages,
     strict_schema,
 )
+from embedtune.llm.traffic import Traffic
 from embedtune.llm.wire import Completion
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,11 @@ class LLMClient:
     def works(self) -> bool:
         """Whether the LLM endpoint, the cache or the recording has answered anything yet."""
         return self._endpoint is None or self._endpoint.works
+
+    @property
+    def traffic(self) -> Traffic:
+        """What happens between this process and the LLM endpoint; nothing, if replies are not live."""
+        return self._endpoint.traffic if self._endpoint else Traffic()
 
     @property
     def dialect(self) -> Dialect | None:

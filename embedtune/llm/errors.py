@@ -31,6 +31,22 @@ class ItemError(EmbedtuneError):
         self.transient = transient
 
 
+class SlowReply(EmbedtuneError):
+    """An LLM endpoint has refused nothing, but not replied in the time that someone is ready to wait.
+
+    Args:
+        url: The LLM endpoint, safe to display.
+        waited_s: Seconds that were waited.
+    """
+
+    def __init__(self, url: str, waited_s: float) -> None:
+        super().__init__(
+            f"the LLM endpoint {url} has not replied within {waited_s:.0f} s",
+            fix="raise timeout_s of this LLM endpoint, or use a faster server or a smaller model",
+        )
+        self.waited_s = waited_s
+
+
 class ReplayMiss(EmbedtuneError):
     """The recording that is replayed has no reply to a request.
 

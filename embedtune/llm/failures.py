@@ -19,7 +19,7 @@ FATAL = {
 NO_QUOTA = "insufficient_quota"
 RETRIED = {408, 409, 425, 429}
 CONGESTED = {429, 503}
-CONNECTION = "connection"
+CONNECTION, TIMEOUT = "connection", "timeout"
 # By name: versions of the openai package use different HTTP libraries.
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
 TOO_LONG = "context too long"

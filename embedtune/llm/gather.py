@@ -2,28 +2,23 @@
 
 import asyncio
 import logging
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
 from embedtune.llm.batch import answer_in_batches
 from embedtune.llm.batch_exchange import exchange_files
-from embedtune.llm.budget import Usage
 from embedtune.llm.client import LLMClient, LLMRequest
 from embedtune.llm.errors import ItemError
+from embedtune.llm.tally import Tally
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=BaseModel)
 
-# With fewer finished items, the share of failures is not meaningful.
-MIN_FINISHED = 20
-SHOWN_REASONS = 3
+SHOWN_EVERY_S = 5.0
 
 
 async def gather_replies(
@@ -36,7 +31,7 @@ async def gather_replies(
     Args:
         client: Answers the requests; its `settings.concurrency` is the limit.
         requests: The requests.
-        task: Updated once per request, with counts, rate and cost as its note.
+        task: Updated once per request, and every few seconds with counts, rate and cost as its note.
         max_failed_share: The run stops when a larger share of the finished items failed, once 20 or all of them
             are finished.
 
@@ -54,23 +49,42 @@ async def gather_replies(
     elif client.batch_api is not None:
         await answer_in_batches(client, client.batch_api, requests, task)
     results: dict[int, T | ItemError] = {}
-    tally = _Tally(client, task, len(requests), max_failed_share)
-    await _send(client, list(enumerate(requests)), results, tally)
-    if tally.postponed:
-        again = [(place, requests[place]) for place in sorted(tally.postponed)]
-        log.warning("%d LLM calls failed for now (%s): sent again", len(again), tally.reasons())
-        tally.begin_second_pass()
-        await _send(client, again, results, tally)
+    tally = Tally(client, task, len(requests), max_failed_share)
+    async with _shown(tally):
+        await _send(client, list(enumerate(requests)), results, tally)
+        if tally.postponed:
+            again = [(place, requests[place]) for place in sorted(tally.postponed)]
+            log.warning("%d LLM calls failed for now (%s): sent again", len(again), tally.reasons())
+            tally.begin_second_pass()
+            await _send(client, again, results, tally)
     failures = [result for result in results.values() if isinstance(result, ItemError)]
     client.note_unanswered(sum(failure.transient for failure in failures))
     return [results[position] for position in range(len(requests))]
+
+
+@asynccontextmanager
+async def _shown(tally: Tally) -> AsyncIterator[None]:
+    """Show the state of the calls every few seconds, also while none of them ends."""
+
+    async def show() -> None:
+        while True:
+            await asyncio.sleep(SHOWN_EVERY_S)
+            tally.show()
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        showing.cancel()
+        with suppress(asyncio.CancelledError):
+            await showing
 
 
 async def _send(
     client: LLMClient,
     requests: Sequence[tuple[int, LLMRequest[T]]],
     results: dict[int, T | ItemError],
-    tally: "_Tally",
+    tally: "Tally",
 ) -> None:
     queue = iter(requests)
     try:
@@ -86,7 +100,7 @@ async def _work(
     client: LLMClient,
     queue: Iterator[tuple[int, LLMRequest[T]]],
     results: dict[int, T | ItemError],
-    tally: "_Tally",
+    tally: "Tally",
 ) -> None:
     for position, request in queue:
         # A cached reply never yields to the event loop: without this, Ctrl-C would wait for all of them.
@@ -98,82 +112,3 @@ async def _work(
             tally.failed_one(position, error)
         else:
             tally.finished_one()
-
-
-@dataclass
-class _Tally:
-    """Counts finished and failed items, and stops the run when too many failed.
-
-    Items that will be sent a second time count as failed only while the LLM endpoint has answered nothing at all.
-    """
-
-    client: LLMClient
-    task: Task
-    total: int
-    max_failed_share: float
-    finished: int = 0
-    failures: list[ItemError] = field(default_factory=list)
-    postponed: dict[int, ItemError] = field(default_factory=dict)
-    second_pass: bool = False
-    before: Usage = field(init=False)
-    started: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.before = self.client.usage
-
-    def begin_second_pass(self) -> None:
-        self.postponed, self.second_pass = {}, True
-
-    def failed_one(self, position: int, error: ItemError) -> None:
-        if error.transient and not self.second_pass:
-            self.postponed[position] = error
-            self.task.note(self._note())
-            self._check()
-            return
-        self.failures.append(error)
-        self.finished_one()
-
-    def finished_one(self) -> None:
-        self.finished += 1
-        self.task.advance()
-        self.task.note(self._note())
-        self._check()
-
-    def _check(self) -> None:
-        counted = [] if self.client.works else list(self.postponed.values())
-        failures = [*self.failures, *counted]
-        ended = self.finished + len(counted)
-        if ended >= min(MIN_FINISHED, self.total) and len(failures) > self.max_failed_share * ended:
-            raise self._too_many(failures, ended)
-
-    def _note(self) -> str:
-        usage = self.client.usage
-        tokens = usage.completion_tokens - self.before.completion_tokens
-        rate = tokens / max(time.monotonic() - self.started, 1e-9)
-        parts = [f"{usage.calls - self.before.calls} calls"]
-        cached = usage.cached_calls - self.before.cached_calls
-        parts += [f"{cached} cached"] if cached else []
-        parts += [f"{len(self.failures)} failed"] if self.failures else []
-        parts += [f"{len(self.postponed)} to be sent again"] if self.postponed else []
-        parts += [f"{rate:.0f} tokens/s"] if tokens else []
-        limit, most = self.client.limit, self.client.settings.concurrency
-        parts += [f"{limit} at once"] if limit < most else []
-        parts += [f"${usage.cost_usd:.2f}"] if usage.cost_usd else []
-        return ", ".join(parts)
-
-    def reasons(self) -> str:
-        counts = Counter(error.kind for error in self.postponed.values())
-        return ", ".join(f"{n} x {kind}" for kind, n in counts.most_common(SHOWN_REASONS))
-
-    def _too_many(self, failures: Sequence[ItemError], ended: int) -> GateError:
-        counts = Counter(error.kind for error in failures)
-        example = {error.kind: error.detail for error in reversed(failures)}
-        lines = [f"{n} x {kind}, for example: {example[kind]}" for kind, n in counts.most_common(SHOWN_REASONS)]
-        return GateError(
-            f"too many LLM items failed: {len(failures)} of the first {ended} "
-            f"(of {self.total} sent to {self.client.settings.model})",
-            got="; ".join(lines),
-            expected=f"at most {self.max_failed_share:.0%} (generate.max_failed_share)",
-            fix="fix the causes above (another model, more max_tokens, a slower pace) and run again: "
-            "all replies so far are kept",
-        )

@@ -98,6 +98,11 @@ class AdaptiveLimit:
             self._busy -= 1
             self._wake()
 
+    @property
+    def busy(self) -> int:
+        """Number of requests in flight now."""
+        return self._busy
+
     def succeeded(self) -> None:
         """Count a request that the LLM endpoint answered."""
         self._successes += 1
@@ -106,11 +111,20 @@ class AdaptiveLimit:
             self._successes = 0
             self._wake()
 
-    def congested(self, era: int) -> None:
-        """Halve the limit, unless the request was sent before the last halving."""
+    def is_new(self, era: int) -> bool:
+        """Return whether a request was sent after the last halving."""
+        return era == self._era
+
+    def congested(self, era: int, *, alone: bool = False) -> None:
+        """Halve the limit, unless the request was sent before the last halving.
+
+        Args:
+            era: When the request was sent.
+            alone: Whether to send one at a time instead.
+        """
         if era == self._era:
             self._era += 1
-            self._limit = max(1, self._limit // 2)
+            self._limit = 1 if alone else max(1, self._limit // 2)
             self._successes = 0
 
     def _wake(self) -> None:

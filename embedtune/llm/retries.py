@@ -14,11 +14,21 @@ from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.budget import Budget
 from embedtune.llm.dialect import Dialect, better_dialect, request_body
 from embedtune.llm.errors import WAYS_OUT, ItemError, printable
-from embedtune.llm.failures import CONNECTION, FATAL, NO_QUOTA, Failure, cost_of_error, failure_of, refusal_in
-from embedtune.llm.pacing import AdaptiveLimit, Pacing, retry_delay
+from embedtune.llm.failures import (
+    CONNECTION,
+    FATAL,
+    NO_QUOTA,
+    TIMEOUT,
+    Failure,
+    cost_of_error,
+    failure_of,
+    refusal_in,
+)
+from embedtune.llm.pacing import Pacing, retry_delay
 from embedtune.llm.prices import most_usd, usd
 from embedtune.llm.refusals import Refusal
 from embedtune.llm.schema import JsonSchema, Message
+from embedtune.llm.traffic import Pressure, Traffic
 from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
 
 log = logging.getLogger(__name__)
@@ -56,7 +66,7 @@ class LLMEndpoint:
         self._pacing = pacing
         self._key = checked_key(settings, api_key)
         self._client = connection(settings, self._key)
-        self._limit = AdaptiveLimit(settings.concurrency)
+        self._pressure = Pressure(settings, section)
         self._dialect = Dialect()
         self._valid = self._invalid = 0  # replies to requests with the schema as a parameter alone
         self._works = False
@@ -67,7 +77,12 @@ class LLMEndpoint:
     @property
     def limit(self) -> int:
         """Number of requests that may be in flight now."""
-        return self._limit.limit
+        return self._pressure.limit.limit
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts of this run."""
+        return self._pressure.traffic
 
     @property
     def dialect(self) -> Dialect:
@@ -116,6 +131,7 @@ class LLMEndpoint:
             more = attempt < self._settings.retries or self._is_out(outcome, failed_first)
             if not outcome.again or not more:
                 raise self._given_up(prompt, outcome, attempt + 1)
+            self._pressure.retried += 1
             await self._wait(attempt, outcome)
             attempt += 1
 
@@ -140,12 +156,16 @@ class LLMEndpoint:
         body = request_body(self._settings, messages, schema, dialect)
         headers = request_headers(self._settings, self._key)
         most = most_usd(self._settings, messages, schema, dialect)
-        valid_s = self._settings.timeout_s + MARGIN_S
-        async with self._limit.permit() as era, self._budget.reserve(most, valid_s) as reservation:
+        async with (
+            self._pressure.limit.permit() as era,
+            self._budget.reserve(most, self._pressure.time_limit_s + MARGIN_S) as reservation,
+        ):
+            limit_s = self._pressure.time_limit_s
+            send = self._client.chat.completions.create
             try:
                 # The client's own timeout applies between two bytes: a trickle of bytes would never end.
-                async with asyncio.timeout(self._settings.timeout_s):
-                    reply = await self._client.chat.completions.create(**body, extra_headers=headers)
+                async with asyncio.timeout(limit_s):
+                    reply = await send(**body, extra_headers=headers, timeout=limit_s)
                 outcome = self._read(reply)
                 if isinstance(outcome, Completion):
                     tokens = outcome.prompt_tokens, outcome.completion_tokens
@@ -155,14 +175,13 @@ class LLMEndpoint:
             except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
                 if (cost := cost_of_error(error, most)) is not None:
                     reservation.settle(cost)
-                outcome = self._failure(error)
+                outcome = self._failure(error, limit_s)
             if isinstance(outcome, Completion):
                 self._answered()
             elif outcome.congested:
-                self._limit.congested(era)
-                log.debug(
-                    "LLM endpoint congested (%s): now sending %d requests at once", outcome.kind, self._limit.limit
-                )
+                silent, timed_out = self._last_answer is None, outcome.kind == TIMEOUT
+                self._pressure.congested(era, limit_s, timed_out=timed_out, silent=silent)
+                log.debug("LLM endpoint congested (%s): now %d requests at once", outcome.kind, self.limit)
             return outcome
 
     def _answered(self) -> None:
@@ -170,7 +189,7 @@ class LLMEndpoint:
             log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
         self._works, self._out, self._denied = True, False, 0
         self._last_answer = time.monotonic()
-        self._limit.succeeded()
+        self._pressure.limit.succeeded()
 
     def _read(self, reply: object) -> Completion | Failure:
         try:
@@ -186,14 +205,13 @@ class LLMEndpoint:
             )
         return completion
 
-    def _failure(self, error: Exception) -> Failure:
+    def _failure(self, error: Exception, limit_s: float) -> Failure:
         if isinstance(error, openai.APIStatusError):
             refusal = refusal_in(error)
             after = error.response.headers.get("retry-after")
             return self._judged(failure_of(refusal, self._clean(refusal.words), after))
         if isinstance(error, TimeoutError | openai.APITimeoutError):
-            detail = f"no reply within {self._settings.timeout_s:g} s"
-            return Failure("timeout", detail, again=True, congested=True)
+            return Failure(TIMEOUT, f"no reply within {limit_s:g} s", again=True, congested=True)
         if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__ or error
             detail = self._clean(f"{type(cause).__name__}: {cause}")

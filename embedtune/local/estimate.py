@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
+from embedtune.core.config.generate import GenerateSettings
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
@@ -83,7 +84,7 @@ class RunEstimate:
     llm_calls: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None
     measured_replies: int
     train_rows: int
     train_steps: int
@@ -114,7 +115,7 @@ class RunEstimate:
         return f"measured on {self.measured_replies} replies" if self.measured_replies else "assumed length"
 
     def _price(self) -> str:
-        if self.cost_usd or not self.llm_calls:
+        if self.cost_usd is not None:
             return f"{self.cost_usd:.2f} USD"
         return "unknown: set generate.llm.price_in and generate.llm.price_out"
 
@@ -146,7 +147,7 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
         llm_calls=calls.calls,
         prompt_tokens=calls.prompt_tokens,
         completion_tokens=calls.completion_tokens,
-        cost_usd=calls.cost_usd,
+        cost_usd=calls.cost_usd if _has_price(config.generate) or not calls.calls else None,
         measured_replies=calls.measured,
         train_rows=rows,
         train_steps=steps,
@@ -156,6 +157,12 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
         passes=tuple(passes),
         device=device_of(config.runtime),
     )
+
+
+def _has_price(settings: GenerateSettings) -> bool:
+    """Return whether any price is set: 0 means free, and no price means that the cost is unknown."""
+    endpoints = (settings.llm, settings.judge or settings.llm)
+    return any(price is not None for one in endpoints for price in (one.price_in, one.price_out))
 
 
 def _seconds_per_passage(

@@ -1,6 +1,7 @@
 """The local runner: the stages in order on one machine, resumable at any point."""
 
 import fcntl
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
-from embedtune.local.preflight import check_before_start
+from embedtune.local.preflight.finding import IntendedRun
 from embedtune.local.reviews import with_reviews
 from embedtune.local.track import tracking_of
 
+log = logging.getLogger(__name__)
+PATIENCE_S = 8.0  # a reply that takes longer is not waited for before the run: a slow LLM is no error
 LAST = "evaluate"  # the default last stage, since deploy changes the live release
 
 
@@ -54,7 +57,14 @@ class Job:
         Raises:
             ConfigError: A stage does not exist, the range is empty, or it contains stages that the user's dataset
                 replaces.
+            InputError: Ingest is among them, and there are no documents.
         """
+        stages = self._range()
+        if stages[0] is STAGES[0] and self.source is None:
+            raise InputError("no documents were given", expected="a folder or s3://bucket/prefix")
+        return stages
+
+    def _range(self) -> tuple[StageSpec, ...]:
         for name in (self.first, self.last):
             if name not in STAGE_NAMES:
                 raise _no_such_stage(name)
@@ -67,9 +77,28 @@ class Job:
                 got=f"--from {self.first} --dataset",
                 fix="start with --from mine",
             )
-        if first == 0 and self.source is None:
-            raise InputError("no documents were given", expected="a folder or s3://bucket/prefix")
         return STAGES[first : last + 1]
+
+    def intended(self, *, thorough: bool = False) -> IntendedRun:
+        """Return what the checks before the first stage look at.
+
+        Args:
+            thorough: Whether someone waits for figures; a run waits a few seconds for the LLM.
+
+        Raises:
+            ConfigError: As for `stages`.
+        """
+        return IntendedRun(
+            self.config,
+            self.secrets,
+            frozenset(stage.name for stage in self._range()),
+            self.work,
+            documents=self.source,
+            comparisons=self.comparisons,
+            asks_llm=thorough or self.force or not (self.work / "questions").exists(),
+            patience_s=None if thorough else PATIENCE_S,
+            thorough=thorough,
+        )
 
 
 OnStage = Callable[[StageSpec, Progress], None]
@@ -88,10 +117,11 @@ def run(
     """
     stages = job.stages()
     tracking = tracking_of(job.config, job.work)
-    asks_llm = job.force or not (job.work / "questions").exists()
-    check_before_start(job.config, job.comparisons, {stage.name for stage in stages}, asks_llm=asks_llm)
-    if job.work.exists() and not job.work.is_dir():
-        raise InputError("the work directory is not a directory", got=job.work)
+    if job.source is not None and stages[0].name != "ingest":
+        log.warning("%s is not read: the run starts at %s, with what is in %s", job.source, job.first, job.work)
+    from embedtune.local.preflight.checks import require_ready  # here, since other commands need none of it
+
+    require_ready(job.intended())
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         config = with_reviews(job.config, job.work)
@@ -110,6 +140,34 @@ def run(
             if after:
                 after(reports[-1])
         return reports
+
+
+def check_stage(name: str, job: Job, context: Context) -> None:
+    """Check what one stage will need before it starts; generate itself finds out early whether its LLM answers.
+
+    Args:
+        name: The stage.
+        job: The documents, if the stage is ingest, and what to compare with.
+        context: What the stage runs with.
+
+    Raises:
+        EmbedtuneError: Something is wrong.
+    """
+    from embedtune.local.preflight.checks import require_ready
+
+    compared, documents = job.comparisons, job.source if name == STAGE_NAMES[0] else None
+    require_ready(
+        IntendedRun(
+            context.config,
+            context.secrets,
+            frozenset({name}),
+            job.work,
+            context.cache,
+            documents,
+            compared,
+            asks_llm=False,
+        )
+    )
 
 
 def run_stage(

@@ -22,6 +22,7 @@ from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.stage import Context
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
+from embedtune.train.interruption import interruptible
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
@@ -55,12 +56,14 @@ def fit(
 
     Raises:
         GateError: The loss or the gradient is not finite.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint of the last step was saved.
     """
     config, settings, contract = context.config, context.config.train, context.config.contract
     start = newest_checkpoint(checkpoints)
     name = checkpoints.relative_to(context.cache / "train").as_posix()
     tracked_as = context.tracking.training(name, None if start is None else _step(start))
-    with context.progress.task("train", plan.steps, "steps") as task, tracked_as as tracked:
+    shown = context.progress.task("train", plan.steps, "steps")
+    with interruptible() as interruption, shown as task, tracked_as as tracked:
         trainer = Trainer(
             model=model,
             args=_arguments(plan, bool(dev), settings, config.runtime, checkpoints),
@@ -70,7 +73,7 @@ def fit(
             evaluator=cast(Any, [dev] if dev else None),
             data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
-            callbacks=[Watch(task, tracked, settings.checkpoint_steps)],
+            callbacks=[Watch(task, tracked, settings.checkpoint_steps, interruption)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card

@@ -9,6 +9,7 @@ from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.tracking import TrackedTraining
+from embedtune.train.interruption import Interruption
 
 MEASURED = f"eval_{DECIDING_METRIC}"  # the trainer's name for it
 TRACKED = {"loss": "loss", "learning_rate": "learning_rate", MEASURED: "dev/ndcg_at_10"}  # its name: ours
@@ -23,18 +24,26 @@ class Watch(TrainerCallback):
         task: Updated once per step.
         tracked: Receives loss, learning rate and measurements.
         checkpoint_steps: Steps between two checkpoints; None: the trainer saves at measurements only.
+        interruption: Says whether to stop after this step; None: nothing does.
     """
 
-    def __init__(self, task: Task, tracked: TrackedTraining, checkpoint_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        tracked: TrackedTraining,
+        checkpoint_steps: int | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         self.task = task
         self.tracked = tracked
+        self.interruption = interruption or Interruption()
         self.checkpoint_steps = checkpoint_steps
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count the steps that were finished before the run was interrupted."""
-        self.task.advance(state.global_step)
+        self.task.skip(state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -43,6 +52,8 @@ class Watch(TrainerCallback):
         if self.checkpoint_steps is not None and state.global_step % self.checkpoint_steps == 0:
             control.should_save = True
         self.task.advance(1)
+        if self.interruption.requested:
+            control.should_save = control.should_training_stop = True
 
     def on_log(
         self,

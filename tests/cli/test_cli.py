@@ -157,7 +157,16 @@ def test_the_doctor_finds_a_good_endpoint_and_a_bad_one(invoke, tmp_path, tiny):
     findings = {finding["checked"]: finding for finding in json.loads(good.stdout)}
     assert findings["generator"]["status"] == "fine" and "JSON schema" in findings["generator"]["found"]
     assert findings["judge"]["status"] == "fine"
-    assert set(findings) == {"base model", "generator", "judge", "GPU", "precision", "memory", "disk"}
+    assert set(findings) == {
+        "work directory",
+        "base model",
+        "generator",
+        "judge",
+        "GPU",
+        "precision",
+        "memory",
+        "disk",
+    }
     bad = invoke("doctor", "--work", str(tmp_path), "--json", *tiny, *endpoint)
     assert bad.exit_code == 1
     finding = next(f for f in json.loads(bad.stdout) if f["checked"] == "generator")

@@ -81,7 +81,11 @@ def test_prepare_names_a_missing_folder_in_the_last_lines_of_its_log(caplog: pyt
 
 def test_prepare_passes_on_addresses_as_stages_read_them(run: Run) -> None:
     given = prepare.python_func(
-        **form(documents=f" {run.documents} ", eval_sets=[f"a={run.documents}", f"b={run.documents}"])
+        **form(
+            documents=f" {run.documents} ",
+            eval_sets=[f"a={run.documents}", f"b={run.documents}"],
+            overrides=run.overrides,
+        )
     )
     assert (given[0], given[2]) == (str(run.documents), f"a={run.documents}\nb={run.documents}")
 

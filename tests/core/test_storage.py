@@ -121,3 +121,9 @@ def test_an_unreadable_index_of_downloads_fetches_everything_again(
     (folder / "a.md").write_text("two")
     download_prefix(uri, tmp_path, STORAGE, SECRETS)
     assert (folder / "a.md").read_text() == "one"
+
+
+@pytest.mark.parametrize("bucket", ["My_Bucket", "ab", "-docs", "a..b", "x" * 64])
+def test_a_wrong_name_of_a_bucket_is_refused_before_the_client_sees_it(bucket: str) -> None:
+    with pytest.raises(InputError, match="not the name of a bucket"):
+        list_prefix(f"s3://{bucket}/docs", StorageSettings(endpoint="127.0.0.1:9", secure=False), Secrets())

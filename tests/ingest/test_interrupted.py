@@ -27,6 +27,9 @@ class SilentTask:
     def advance(self, n: int = 1) -> None:
         pass
 
+    def skip(self, n: int = 1) -> None:
+        pass
+
     def note(self, text: str) -> None:
         pass
 
@@ -43,6 +46,9 @@ class Interrupted:
 
     def note(self, text: str) -> None:
         pass
+
+    def skip(self, n: int = 1) -> None:
+        self.advance(n)
 
     def advance(self, n: int = 1) -> None:
         self.left -= 1

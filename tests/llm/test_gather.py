@@ -1,67 +1,21 @@
 """Many requests at once: order, limits, failures, cancellation."""
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
-from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import GateError, LLMEndpointError
 from embedtune.llm.budget import Budget
 from embedtune.llm.cache import ResponseCache
-from embedtune.llm.client import LLMClient, LLMRequest
+from embedtune.llm.client import LLMClient
 from embedtune.llm.errors import ItemError, ReplayMiss
 from embedtune.llm.gather import gather_replies
-from embedtune.llm.pacing import Pacing
+from tests.support.gathering import Echo, Recorded, client_for, echo, gather, requests
 from tests.support.openai_replies import Call, always, now_and_then
 from tests.support.openai_server import OpenAIServer
 
-QUICK = Pacing(base_s=0.001, cap_s=0.005)
 MIXED = ("429", "500", "503", "short_body", "invalid_json", "truncated", "wrong_schema", "fenced", "not_json")
-
-
-class Echo(BaseModel):
-    text: str
-
-
-@dataclass
-class Recorded:
-    """A progress task that records its updates."""
-
-    advanced: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def advance(self, n: int = 1) -> None:
-        self.advanced += n
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-def requests(number: int) -> list[LLMRequest[Echo]]:
-    return [LLMRequest("echo", [{"role": "user", "content": f"number {n}"}], Echo) for n in range(number)]
-
-
-def echo(call: Call) -> str:
-    return Echo(text=call.original[-1]["content"]).model_dump_json()
-
-
-def client_for(server: OpenAIServer | None, cache: ResponseCache, **changed: Any) -> LLMClient:
-    keywords = {key: changed.pop(key) for key in ("replay", "budget") if key in changed}
-    fields = {"base_url": server and server.url, "model": "tiny", "concurrency": 4, "timeout_s": 120, **changed}
-    return LLMClient(LLMEndpointSettings.model_validate(fields), None, cache, pacing=QUICK, **keywords)
-
-
-def gather(
-    client: LLMClient, number: int, share: float = 0.2, task: Recorded | None = None
-) -> list[Echo | ItemError]:
-    async def scenario() -> list[Echo | ItemError]:
-        async with client:
-            return await gather_replies(client, requests(number), task or Recorded(), share)
-
-    return asyncio.run(scenario())
 
 
 def test_replies_are_in_the_order_of_the_requests_whatever_fails_on_the_way(cache: ResponseCache) -> None:

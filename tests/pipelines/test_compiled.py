@@ -173,10 +173,11 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         secrets = each.kubernetes[f"exec-{name}"].get("secretAsEnv", [])
         from_secrets[name] = {entry["envVar"] for secret in secrets for entry in secret["keyToEnv"]}
     store, hub = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, {"HF_TOKEN"}
+    llm = {"OPENAI_API_KEY", "JUDGE_API_KEY"}
     assert from_secrets == {
-        "prepare": store,
+        "prepare": store | llm,
         "ingest": store | hub,
-        "generate": store | hub | {"OPENAI_API_KEY", "JUDGE_API_KEY"},
+        "generate": store | hub | llm,
         "split": set(),
         "mine": store | hub,
         "train": store | hub,

@@ -1,5 +1,6 @@
 """A tiny training set-up on disk: a random BERT, a dataset of facts about machines, and hand-made triplets."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,10 +102,10 @@ def weights(model: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 class Interrupt:
-    """A progress that interrupts the run at a training step, as Ctrl-C does."""
+    """A progress that interrupts the run at a training step: at once, or with a signal as Ctrl-C does."""
 
-    def __init__(self, step: int) -> None:
-        self.left = step
+    def __init__(self, step: int, number: signal.Signals | None = None) -> None:
+        self.left, self.number = step, number
 
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator["Interrupt"]:
@@ -114,8 +115,13 @@ class Interrupt:
     def advance(self, n: int = 1) -> None:
         if self.counts:
             self.left -= n
-            if self.left <= 0:
+            if self.left <= 0 and self.number is None:
                 raise KeyboardInterrupt
+            if self.left == 0 and self.number is not None:
+                signal.raise_signal(self.number)
+
+    def skip(self, n: int = 1) -> None:
+        self.advance(n)
 
     def note(self, text: str) -> None:
         pass

@@ -103,13 +103,15 @@ class TorchEncoder:
         with progress.task("embed", len(texts), unit) as task:
             for start in range(0, len(texts), BLOCK):
                 block = [prefix + text for text in texts[start : start + BLOCK]]
-                out[start : start + len(block)] = self._encode_cached(block)
-                task.advance(len(block))
+                out[start : start + len(block)], computed = self._encode_cached(block)
+                task.skip(len(block) - computed)
+                task.advance(computed)
         return out
 
-    def _encode_cached(self, texts: list[str]) -> Vectors:
+    def _encode_cached(self, texts: list[str]) -> tuple[Vectors, int]:
+        """Return the vectors, and how many of them were not in the cache."""
         if self.cache is None:
-            return self._encode_block(texts)
+            return self._encode_block(texts), len(texts)
         if self._vectors is None:
             self._vectors = VectorCache(self.cache, self.runtime.vector_cache_gb * 1e9)
         keys = [vector_key(self.fingerprint, text) for text in texts]
@@ -119,7 +121,7 @@ class TorchEncoder:
             fresh = self._encode_block([texts[number] for number in missing])
             self._vectors.put([keys[number] for number in missing], fresh)
             known.update((keys[number], vector) for number, vector in zip(missing, fresh, strict=True))
-        return np.stack([known[key] for key in keys])
+        return np.stack([known[key] for key in keys]), len(missing)
 
     def _encode_block(self, texts: list[str]) -> Vectors:
         model = self.model

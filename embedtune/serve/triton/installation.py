@@ -74,10 +74,8 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
     Raises:
         InputError: It cannot be installed.
     """
-    requirements = resources.files(__package__) / REQUIREMENTS
-    text = requirements.read_text()
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {text}".encode()).hexdigest()[:12]
-    home = cache / f"triton-{digest}"
+    text = _requirements()
+    home = _home(cache, text)
     if not (home / COMPLETE).is_file():  # an image already contains it and is read-only
         cache.mkdir(parents=True, exist_ok=True)
         with home.with_suffix(".lock").open("w") as lock:
@@ -93,6 +91,20 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
         "VIRTUAL_ENV": str(home),
     }
     return Installation(server / "bin" / "tritonserver", home / "backends", server / "caches", environment)
+
+
+def is_installed(cache: Path = CACHE) -> bool:
+    """Return whether `find_installation` would find a tritonserver without installing one."""
+    return shutil.which("tritonserver") is not None or (_home(cache, _requirements()) / COMPLETE).is_file()
+
+
+def _requirements() -> str:
+    return (resources.files(__package__) / REQUIREMENTS).read_text()
+
+
+def _home(cache: Path, requirements: str) -> Path:
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {requirements}".encode()).hexdigest()[:12]
+    return cache / f"triton-{digest}"
 
 
 def _install(home: Path, requirements: str) -> None:

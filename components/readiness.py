@@ -1,0 +1,89 @@
+"""Refuses a run that cannot end well, in its first component, before anything is spent."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedtune.core.config.config import Config
+from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.secrets import Secrets
+from embedtune.deploy.site import open_store
+from embedtune.local.preflight.checks import CHECKS, require_ready
+from embedtune.local.preflight.finding import IntendedRun
+
+CHECKED = {"settings", "documents", "LLM endpoint", "release store"}  # what a pod of another task will need
+PATIENCE_S = 30.0
+NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+# The keys of the Secrets, as pipelines/resources.py mounts them; the prefix of their names is the pipeline's.
+STORAGE_SECRET = "embedtune-storage with the keys access-key and secret-key"  # noqa: S105 - a name
+LLM_SECRET = "embedtune-llm with the key api-key"  # noqa: S105
+
+
+def require_good_end(config: Config, secrets: Secrets, documents: str, champion: str, *, deploys: bool) -> None:
+    """Check what later tasks will need, by really trying it.
+
+    Args:
+        config: The configuration.
+        secrets: What the Kubernetes Secrets hold.
+        documents: Address of the documents.
+        champion: Address of the model to compare with, or empty.
+        deploys: Whether the run deploys if its model is better.
+
+    Raises:
+        EmbedtuneError: Something is wrong.
+    """
+    stages = {"ingest", "generate"} | ({"deploy"} if deploys else set())
+    checks = [check for check in CHECKS if check.checked in CHECKED]
+    run = IntendedRun(config, secrets, frozenset(stages), documents=documents, patience_s=PATIENCE_S)
+    require_ready(run, checks)
+    if deploys and not champion:
+        _require_nothing_live(config, secrets)
+
+
+def _require_nothing_live(config: Config, secrets: Secrets) -> None:
+    store = open_store(config.release, config.storage, secrets, Path())
+    if store.live_release() is not None:
+        raise ConfigError(
+            "a model is live, and this run compares with none: it could not deploy",
+            got=f"champion is empty, and a release is live in {store.objects.uri}",
+            expected="the address of the model that is live, s3://bucket/prefix",
+            fix="fill in champion, or set deploy_if to never",
+        )
+
+
+@contextmanager
+def secrets_named(secrets: Secrets, environment: Mapping[str, str]) -> Iterator[None]:
+    """Name the Secret in an error that comes from its absence.
+
+    Args:
+        secrets: What the Kubernetes Secrets hold.
+        environment: The environment variables; those of a pod say that there are such Secrets.
+
+    Raises:
+        EmbedtuneError: The error, with a Secret that is missing in what to do.
+    """
+    try:
+        yield
+    except EmbedtuneError as error:
+        in_pod = "KUBERNETES_SERVICE_HOST" in environment
+        missing = _missing(secrets, str(error)) if in_pod else None
+        if missing is None:
+            raise
+        namespace = NAMESPACE.read_text().strip() if NAMESPACE.is_file() else "of the run"
+        named = type(error)(
+            error.what,
+            got=error.got,
+            expected=f"a Secret {missing} in the namespace {namespace} (another prefix than embedtune, if the "
+            "pipeline was compiled with one)",
+            fix="create the Secret, and run again",
+        )
+        raise named from error
+
+
+def _missing(secrets: Secrets, words: str) -> str | None:
+    """Return the Secret that is missing, if that explains an error."""
+    if "object store refused" in words and not secrets.s3_access_key and secrets.s3_identity is None:
+        return STORAGE_SECRET
+    if "does not accept the API key" in words and not secrets.llm_api_key:
+        return LLM_SECRET
+    return None

@@ -1,0 +1,1 @@
+"""What a run will need, checked in its first seconds: for `embedtune run`, `embedtune doctor` and the pipeline."""

@@ -1,0 +1,78 @@
+"""Where a run deploys to: whether releases can be written there, and whether the local Triton's ports are free."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from embedtune.core.errors import InputError
+from embedtune.local.preflight.finding import Finding, IntendedRun
+from embedtune.local.preflight.network import require_store
+
+NO_SUCH_VERSION = "0" * 32  # an etag that no object has
+
+
+def check_release_store(run: IntendedRun) -> Iterator[Finding]:
+    """Read the pointer, and try to replace a version of it that does not exist, which tests the right to write.
+
+    Raises:
+        EmbedtuneError: The store refuses, does not answer, or its pointer cannot be read.
+    """
+    from embedtune.deploy.site import open_store
+    from embedtune.serve.store.objects import ConflictError
+    from embedtune.serve.store.pointer import POINTER, read_pointer
+
+    config = run.config
+    if config.release.uri is None:  # a folder of the cache
+        return
+    if config.release.uri.startswith("s3://"):
+        require_store(config.storage)
+    store = open_store(config.release, config.storage, run.secrets, Path())
+    pointer = read_pointer(store.objects)
+    try:
+        store.objects.write(POINTER, pointer, NO_SUCH_VERSION)
+    except ConflictError:
+        pass
+    except OSError as error:
+        raise InputError(
+            "releases cannot be written",
+            got=f"{error.filename or config.release.uri}: {error.strerror}",
+            fix="name another place with release.uri, or give this user the right to write there",
+        ) from error
+    live = f"{pointer.live[:16]} is live" if pointer.live else "nothing is live"
+    yield Finding("fine", "release store", f"{store.objects.uri}: {live}")
+
+
+def check_port(run: IntendedRun) -> Iterator[Finding]:
+    """See whether the ports of the local Triton are free, or its own.
+
+    Raises:
+        InputError: Something else listens on one of them.
+        ArtifactError: The state of the local Triton is unreadable.
+    """
+    from embedtune.deploy.local_replica import LocalReplica
+
+    deploy = run.config.deploy
+    if deploy.target != "local":
+        return
+    if LocalReplica(deploy.port, deploy.timeout_s).follows() is not None:
+        yield Finding("fine", "port", f"the local Triton is listening on {deploy.port}")
+        return
+    taken = [port for port in range(deploy.port, deploy.port + 3) if _is_taken(port)]
+    if taken:
+        raise InputError(
+            "a port of the local Triton is in use",
+            got=", ".join(map(str, taken)),
+            expected="three free ports in a row",
+            fix="stop what is listening there, or set deploy.port",
+        )
+    yield Finding("fine", "port", f"{deploy.port} to {deploy.port + 2} are free")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - nothing listens: it is closed at once
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,47 @@
+"""Progress: rates and remaining times, also after a resume, and the lines of a log."""
+
+import logging
+
+from embedtune.core.progress import LineProgress, Pace
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_an_earlier_run_did_says_nothing_about_the_time_left():
+    clock = Clock()
+    pace = Pace(1000, clock)
+    pace.done = pace.skipped = 900
+    assert (pace.rate, pace.left_s) == (None, None)
+    clock.now += 10
+    pace.done += 5
+    assert (pace.rate, pace.left_s) == (0.5, 190.0)  # 95 are left, at 0.5 per second; not 10 / 90.5 of that
+
+
+def test_a_task_of_unknown_size_has_a_rate_and_no_end():
+    clock = Clock()
+    pace = Pace(None, clock)
+    clock.now += 4
+    pace.done = 8
+    assert (pace.rate, pace.left_s) == (2.0, None)
+
+
+def test_a_line_is_logged_while_work_waits_and_nothing_advances(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO, "embedtune")
+    with LineProgress(clock).task("write questions", 40, "calls") as task:
+        task.skip(10)
+        task.note("16 in flight")
+        assert caplog.messages == []
+        clock.now += 15
+        task.note("16 in flight, 0 calls answered")
+        clock.now += 14
+        task.note("still waiting")
+        assert caplog.messages == ["write questions: 10/40 calls, 16 in flight, 0 calls answered"]
+        clock.now += 1
+        task.advance(6)
+    assert caplog.messages[1] == "write questions: 16/40 calls, 5.0 s/call, 2 min 0 s left, still waiting"
