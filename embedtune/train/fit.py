@@ -63,7 +63,8 @@ def fit(
     name = checkpoints.relative_to(context.cache / "train").as_posix()
     tracked_as = context.tracking.training(name, None if start is None else _step(start))
     shown = context.progress.task("train", plan.steps, "steps")
-    with interruptible() as interruption, shown as task, tracked_as as tracked:
+    # Tracking is outermost: it has to see the KeyboardInterrupt that `interruptible` raises at its end.
+    with tracked_as as tracked, interruptible() as interruption, shown as task:
         trainer = Trainer(
             model=model,
             args=_arguments(plan, bool(dev), settings, config.runtime, checkpoints),
