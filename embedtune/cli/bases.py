@@ -21,6 +21,7 @@ from embedtune.cli.options import (
     yes_option,
 )
 from embedtune.cli.reporting import out, reporting, show
+from embedtune.core.artifacts import MANIFEST
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import InputError
 from embedtune.core.progress import Progress
@@ -70,15 +71,13 @@ def bases(
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
-        own = {}
-        if source is not None and (Path(source) / "dataset").is_dir():
-            work = Path(source)
+        finished = source is not None and (Path(source) / "dataset").is_dir()
+        work = Path(source) if source is not None and finished else work
         job = build_job(source, work, config, {**options, "last": "split"}, os.environ)
         context = Context(job.config, job.secrets, progress, work / "cache")
-        if source is not None:
-            own = {SYNTHETIC: work / "dataset"}
-            if work != Path(source):
-                _prepare(job, context, ask=not options["yes"])
+        if source is not None and not finished:
+            _prepare(job, context, ask=not options["yes"])
+        own = {} if source is None else {SYNTHETIC: work / "dataset"}
         sets = own | job.comparisons.eval_sets
         if not sets:
             raise InputError(
@@ -90,7 +89,18 @@ def bases(
 
 
 def _prepare(job: Job, context: Context, *, ask: bool) -> None:
-    """Write questions about documents."""
+    """Write questions about documents.
+
+    Raises:
+        InputError: The documents are a work directory in which no run has come as far as questions.
+    """
+    if (Path(job.source or "") / "chunks" / MANIFEST).is_file():
+        raise InputError(
+            "there are no test questions in this work directory yet",
+            got=job.source,
+            expected="a work directory with a dataset, or a folder of documents",
+            fix=f"embedtune run DOCS --to split --work {job.source}",
+        )
 
     def before(stage: StageSpec, progress: Progress) -> None:
         if stage.name == "generate" and ask:

@@ -25,8 +25,8 @@ from embedtune.cli.reporting import out, reporting
 def eval_set(questions: Path, chunks: Path, output: Path) -> None:
     """Build a BEIR set from handwritten questions.
 
-    QUESTIONS is a file of JSON lines; each question quotes its answer from a document. Evaluate on the set with
-    `--eval-set NAME=DIR`.
+    QUESTIONS is a file of JSON lines; each question quotes its answer from a document, or only names the document
+    (the set is then judged by document). Evaluate on the set with `--eval-set NAME=DIR`.
     """
     from embedtune.evaluate.quoted_set import build_quoted_set
 

@@ -1,34 +1,39 @@
-"""Builds a BEIR set from the user's own questions, each with quotes from the documents that answer it.
+"""Builds a BEIR set from the user's own questions, each with the documents that answer it, or quotes from them.
 
 People know documents and sentences, not chunk ids. A quote survives a change of the chunking; an id does not.
+Without quotes the set is judged by document: its first passage in a ranking finds it, further ones are dropped. If
+instead every passage of a document were right, a model would be asked to fill the ranking with one document.
 """
 
 import difflib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError
 from pydantic import Field as Constraint
 
 from embedtune.core.artifacts import Artifact, read_artifact
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.retrieval.passage_groups import GROUP
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 SPLIT = "test"
 
 
 class Answer(BaseModel):
-    """The place of an answer: exact words from one passage of one document."""
+    """The place of an answer: exact words from one passage of one document, or the document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Text = Constraint(description="Path of the document, relative to the folder that was ingested.")
-    quote: Text = Constraint(description="Words from the passage; case and whitespace do not matter.")
+    quote: Text | None = Constraint(
+        default=None, description="Words from the passage; case and whitespace do not matter. None: the document."
+    )
 
 
 class QuotedQuestion(BaseModel):
@@ -51,36 +56,41 @@ class Document:
 
     chunk_ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+
+    @property
+    def judged(self) -> list[str]:
+        """The passages that no earlier document has word for word; all, if there is no such passage."""
+        return self.own or self.chunk_ids
 
 
 def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, int]:
-    """Turn questions with quotes into a BEIR set over all passages of a chunks artifact.
+    """Turn questions with quotes or documents into a BEIR set over all passages of a chunks artifact.
 
     Args:
         questions: JSON lines, `{"question": …, "answers": [{"path": …, "quote": …}, …]}`; every passage that
-            answers the question should be quoted, since all others count as wrong.
+            answers the question should be quoted, since all others count as wrong. Either no answer has a quote,
+            and the set is judged by document, or every answer has one.
         chunks: A chunks artifact of the quoted documents.
         output: Directory to write corpus.jsonl, queries.jsonl and qrels/test.tsv to.
 
     Returns:
-        Counts of questions, quotes, judgements and passages.
+        Counts of questions, quotes (or judged documents), judgements and passages.
 
     Raises:
-        InputError: A line is not a question of this form, a question is repeated, or quotes cannot be placed; the
-            message lists all such quotes with their lines.
+        InputError: A line is not a question of this form, a question is repeated, only some answers have quotes,
+            or answers cannot be placed; the message lists all of these with their lines.
         ArtifactError: `chunks` is not a valid chunks artifact.
     """
     asked = list(_read_questions(questions))
+    by_document = _by_document(questions, asked)
     artifact = read_artifact(chunks, "chunks")
     corpus, documents = _read_passages(artifact)
+    if by_document:
+        corpus = _document_groups(corpus, documents)
     qrels, unplaced = _judgements(asked, documents)
     if unplaced:
-        raise InputError(
-            f"{questions}: {len(unplaced)} quotes cannot be placed",
-            got="\n    ".join(["", *unplaced]),
-            expected="words that occur in exactly one passage of the document and do not run on into the next",
-            fix="copy the quote from the nearest text, or quote other words of the same answer",
-        )
+        raise _unplaced(questions, unplaced, by_document)
     split_of = {record.id: str(record.metadata["split"]) for record in corpus}
     queries = []
     for _, question in asked:
@@ -94,7 +104,7 @@ def build_quoted_set(questions: Path, chunks: Path, output: Path) -> dict[str, i
     write_qrels(output / "qrels" / f"{SPLIT}.tsv", qrels)
     return {
         "questions": len(asked),
-        "quotes": sum(len(question.answers) for _, question in asked),
+        "documents" if by_document else "quotes": sum(len(question.answers) for _, question in asked),
         "judgements": sum(len(judged) for judged in qrels.values()),
         "passages": len(corpus),
     }
@@ -129,6 +139,55 @@ def _read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
         raise InputError("the questions file is empty", got=str(path))
 
 
+def _by_document(path: Path, asked: list[tuple[int, QuotedQuestion]]) -> bool:
+    """Return whether the answers are documents; figures by document and by passage cannot be averaged."""
+    lines: dict[bool, int] = {}
+    for number, question in asked:
+        for answer in question.answers:
+            lines.setdefault(answer.quote is None, number)
+    if len(lines) > 1:
+        raise InputError(
+            f"{path}: only some answers have a quote",
+            got=f"one with a quote on line {lines[False]}, one without on line {lines[True]}",
+            expected="a quote in every answer (judged by passage), or in none (judged by document)",
+            fix="make two files, and two sets of them",
+        )
+    return True in lines
+
+
+def _unplaced(path: Path, unplaced: list[str], by_document: bool) -> InputError:
+    listed = "\n    ".join(["", *unplaced])
+    if by_document:
+        return InputError(
+            f"{path}: {len(unplaced)} documents are not in the chunks",
+            got=listed,
+            expected="the path of a document with text, relative to the folder that was ingested",
+        )
+    return InputError(
+        f"{path}: {len(unplaced)} quotes cannot be placed",
+        got=listed,
+        expected="words that occur in exactly one passage of the document and do not run on into the next",
+        fix="copy the quote from the nearest text, or quote other words of the same answer",
+    )
+
+
+def _document_groups(corpus: list[Record], documents: dict[str, Document]) -> list[Record]:
+    """Return the passages with their document as their group, so that rankings are read by document.
+
+    Documents whose passages are all near-duplicates of each other's count as one, as near-duplicate passages do.
+    """
+    groups = {record.id: record.metadata[GROUP] for record in corpus}
+    first: dict[frozenset[JsonValue], str] = {}
+    label = {
+        path: first.setdefault(frozenset(groups[one] for one in document.chunk_ids), path)
+        for path, document in sorted(documents.items())
+    }
+    return [
+        replace(record, metadata={**record.metadata, GROUP: label[str(record.metadata["path"])]})
+        for record in corpus
+    ]
+
+
 def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document]]:
     """Return each passage once, in the order of first occurrence, and the documents by path."""
     contract = artifact.manifest.contract
@@ -154,24 +213,25 @@ def _read_passages(artifact: Artifact) -> tuple[list[Record], dict[str, Document
         if said:
             metadata["document"] = dict(said)
         text = contract.render_passage(row["heading_path"], row["text"])
-        corpus.setdefault(row["chunk_id"], Record(row["chunk_id"], text, metadata))
+        if row["chunk_id"] not in corpus:
+            corpus[row["chunk_id"]] = Record(row["chunk_id"], text, metadata)
+            document.own.append(row["chunk_id"])
     return list(corpus.values()), documents
 
 
 def _judgements(
     asked: list[tuple[int, QuotedQuestion]], documents: dict[str, Document]
 ) -> tuple[Qrels, list[str]]:
-    """Return the judgements, and one line about each quote that cannot be placed."""
+    """Return the judgements, and one line about each answer that cannot be placed."""
     qrels: Qrels = {}
     unplaced: list[str] = []
     for number, question in asked:
         judged = qrels.setdefault(question.id, {})
         for answer in question.answers:
-            chunk_id, problem = _place(answer, documents)
-            if chunk_id is None:
+            found, problem = _place(answer, documents)
+            if problem:
                 unplaced.append(f"line {number}: {answer.path}: {problem}")
-            else:
-                judged[chunk_id] = 1
+            judged.update(dict.fromkeys(found, 1))
     return qrels, unplaced
 
 
@@ -180,22 +240,24 @@ def _normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _place(answer: Answer, documents: dict[str, Document]) -> tuple[str | None, str]:
-    """Return the id of the passage that contains the quote, or None and what is wrong."""
+def _place(answer: Answer, documents: dict[str, Document]) -> tuple[list[str], str]:
+    """Return the id of the passage that contains the quote, or those of the document, or what is wrong."""
     document = documents.get(answer.path)
     if document is None:
         near = difflib.get_close_matches(answer.path, sorted(documents), n=1, cutoff=0.0)
-        return None, f"no such document; nearest: {', '.join(near)}"
+        return [], f"no such document; nearest: {', '.join(near)}"
+    if answer.quote is None:
+        return document.judged, "" if document.chunk_ids else "the document has no passage"
     quote = _normal(answer.quote)
     # A passage that a document repeats word for word has one id, so the quote is not ambiguous.
     found = {chunk_id for chunk_id, text in zip(document.chunk_ids, document.texts, strict=True) if quote in text}
     if len(found) == 1:
-        return found.pop(), ""
+        return [found.pop()], ""
     if found:
-        return None, f"{len(found)} passages contain {answer.quote!r}"
+        return [], f"{len(found)} passages contain {answer.quote!r}"
     if quote in " ".join(document.texts):
-        return None, f"{answer.quote!r} runs on from one passage into the next"
-    return None, f"no passage contains {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
+        return [], f"{answer.quote!r} runs on from one passage into the next"
+    return [], f"no passage contains {answer.quote!r}; nearest: {_nearest(quote, document.texts)!r}"
 
 
 def _nearest(quote: str, texts: list[str]) -> str:

@@ -51,14 +51,16 @@ def passage_kind(path: str, headings: list[str], text: str) -> PassageKind:
     if _LICENCE_FILE.match(stem) or _LICENCE_TEXT.search(text):
         return "licence"
     title = headings[-1].strip().lower() if headings else ""
-    if _CONTENTS.match(title) or (lines and sum(map(bool, map(_LEADER.search, lines))) >= LEADERS * len(lines)):
+    sentences = _share_of_sentences(text)
+    listed = _CONTENTS.match(title) and sentences < PROSE
+    if listed or (lines and sum(map(bool, map(_LEADER.search, lines))) >= LEADERS * len(lines)):
         return "contents"
     if any(_CHANGES.match(part) for part in (*place.parts[:-1], stem)) and _VERSION.search(
         f"{' '.join(headings)} {text}"
     ):
         return "changelog"
     generated = _GENERATED_TEXT.search(text) or _GENERATED_PLACE.intersection(place.parts[:-1])
-    return "reference" if generated and _share_of_sentences(text) < PROSE else "prose"
+    return "reference" if generated and sentences < PROSE else "prose"
 
 
 def _share_of_sentences(text: str) -> float:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ import yaml
 
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.config.base import BaseSettings
-from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
@@ -19,7 +17,6 @@ from embedtune.core.encoders.precision import device_of
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.weights import parameters
 from embedtune.core.errors import ConfigError
-from embedtune.core.progress import SilentProgress
 from embedtune.core.records.evaluation import Interval
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
@@ -28,11 +25,11 @@ from embedtune.evaluate.intervals import Sampling, paired_intervals
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.retrieve import Run, dense_run, lexical_run
 from embedtune.evaluate.sets import check_names, load_set
+from embedtune.local.encoding_speed import seconds_per_passage
 from embedtune.local.own_contract import config_text
 
 log = logging.getLogger(__name__)
 CUT = 10
-PROBE_PASSAGES = 64  # encoded once more without the cache, to measure the time
 _PINNED = re.compile(r"^(.+)@([0-9a-f]{40})$")
 BM25 = "bm25"
 
@@ -145,7 +142,7 @@ def _measure(
             log.info("%s on %s, %d questions", candidate.name, name, len(one.queries))
             runs[name][candidate.name] = dense_run(encoder, one, depths[name], device_of(config.runtime), progress)
         del encoder
-        seconds[candidate.name] = _seconds_per_passage(candidate, config, texts)
+        seconds[candidate.name] = seconds_per_passage(candidate.path, candidate.contract, config.runtime, texts)
     return [SetResult(name, one, runs[name], (CUT,)) for name, one in data.items()], seconds
 
 
@@ -155,15 +152,6 @@ def _candidate(name: str, context: Context) -> _Candidate:
     own = parse_config(yaml.safe_load(config_text("minilm", base, revision, context.secrets)))
     path = resolve_base(own.contract, BaseSettings(), context.cache, context.config.storage, context.secrets)
     return _Candidate(name, path, own.contract)
-
-
-def _seconds_per_passage(candidate: _Candidate, config: Config, texts: Sequence[str]) -> float:
-    encoder = TorchEncoder(candidate.path, candidate.contract, config.runtime)
-    sample = list(texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES])
-    encoder.encode_passages(sample[:4], SilentProgress())  # loads the model, which is not measured
-    began = time.perf_counter()
-    encoder.encode_passages(sample, SilentProgress())
-    return (time.perf_counter() - began) / len(sample)
 
 
 def _scores(results: Sequence[SetResult], system: str, first: str, sampling: Sampling) -> dict[str, SetScore]:

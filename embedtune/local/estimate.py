@@ -1,23 +1,18 @@
 """Estimates the cost of a run before anything is spent: counted where possible, otherwise measured or assumed."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
-from embedtune.core.config.generate import GenerateSettings
-from embedtune.core.config.machine import RuntimeSettings
-from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.precision import device_of
-from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.formatting import duration
-from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.progress import Progress
 from embedtune.generate.estimate import estimate_calls
+from embedtune.local.encoding_speed import seconds_per_passage
 from embedtune.local.runner import Job, run
 from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds
@@ -25,7 +20,6 @@ from embedtune.train.probe import measure_step_seconds
 # Share of the written questions that judge and filters keep: 61 % on NVIDIA's documentation, 75 % on the handbook
 # (docs/experiments.md); this is the lower one.
 KEPT_SHARE = 0.6
-PROBE_PASSAGES = 64
 QUERY_SHARE = 0.1  # a question has about a tenth of the tokens of a passage, and so of its time
 
 
@@ -139,7 +133,7 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
     step_seconds = measure_step_seconds(base, config, max(rows, 1))
     steps = plan_training(max(rows, 1), config.train, config.seed).steps * config.train.seeds
     passes = encoding_passes(config, unique, calls.questions, job.comparisons)
-    passage_seconds = _seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())
+    passage_seconds = seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())
     return RunEstimate(
         documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
         chunks=unique,
@@ -147,7 +141,7 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
         llm_calls=calls.calls,
         prompt_tokens=calls.prompt_tokens,
         completion_tokens=calls.completion_tokens,
-        cost_usd=calls.cost_usd if _has_price(config.generate) or not calls.calls else None,
+        cost_usd=calls.cost_usd if config.generate.prices_known or not calls.calls else None,
         measured_replies=calls.measured,
         train_rows=rows,
         train_steps=steps,
@@ -157,20 +151,3 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
         passes=tuple(passes),
         device=device_of(config.runtime),
     )
-
-
-def _has_price(settings: GenerateSettings) -> bool:
-    """Return whether any price is set: 0 means free, and no price means that the cost is unknown."""
-    endpoints = (settings.llm, settings.judge or settings.llm)
-    return any(price is not None for one in endpoints for price in (one.price_in, one.price_out))
-
-
-def _seconds_per_passage(
-    base: Path, contract: EncoderContract, runtime: RuntimeSettings, texts: list[str]
-) -> float:
-    encoder = TorchEncoder(base, contract, runtime)
-    sample = texts[:: max(1, len(texts) // PROBE_PASSAGES)][:PROBE_PASSAGES]
-    encoder.encode_passages(sample[:4], SilentProgress())  # loads the model, which is not measured
-    began = time.perf_counter()
-    encoder.encode_passages(sample, SilentProgress())
-    return (time.perf_counter() - began) / len(sample)

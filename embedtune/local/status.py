@@ -224,8 +224,8 @@ def _llm_work(job: Job) -> LLMWork | None:
     chunks, cache = job.work / "chunks", job.work / "cache"
     estimate = estimate_calls(chunks, job.config, job.secrets, cache)
     share = unpaid_share(chunks, job.config, cache)
-    priced = any(one.price_in or one.price_out for one in (settings.llm, settings.judge or settings.llm))
-    return LLMWork(estimate.calls, round(share * estimate.calls), share * estimate.cost_usd if priced else None)
+    cost = share * estimate.cost_usd if settings.prices_known else None
+    return LLMWork(estimate.calls, round(share * estimate.calls), cost)
 
 
 def own_config(work: Path) -> dict[str, JsonValue]:

@@ -104,6 +104,6 @@ def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
         return [f"{start}."]
     mean = sum(part.delta.mean * part.queries for part in unseen) / new
     return [
-        f"{start}. The remaining {new:,} questions are about documents that were new to it, as those will be "
-        f"which you add later: there the score changed by {signed(mean, 3)} (how sure that is: Caveats, below)."
+        f"{start}. The remaining {new:,} questions are about documents that were new to it, like those that "
+        f"you will add later: there the score changed by {signed(mean, 3)} (how sure that is: Caveats, below)."
     ]

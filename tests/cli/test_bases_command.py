@@ -44,6 +44,15 @@ def test_the_questions_of_a_run_are_used_with_those_of_an_own_set(tmp_path, base
     assert "per passage" in result.stdout and "not stated" in result.stdout
 
 
+def test_a_work_directory_without_questions_is_not_taken_for_documents(tmp_path, bases):
+    (tmp_path / "work" / "chunks").mkdir(parents=True)
+    (tmp_path / "work" / "chunks" / "manifest.json").write_text("{}")
+    result = call(str(tmp_path / "work"), "--work", str(tmp_path / "work"), *bases)
+    assert result.exit_code == 2
+    assert "no test questions in this work directory yet" in result.output
+    assert f"embedtune run DOCS --to split --work {tmp_path / 'work'}" in result.output
+
+
 def test_nothing_to_compare_on_is_said(tmp_path, bases):
     result = call("--work", str(tmp_path / "work"), *bases)
     assert result.exit_code == 2

@@ -107,6 +107,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune compare": Covered("tests/local/test_compare.py", "command"),
     "embedtune questions": Covered("tests/local/test_questions.py", "command"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
+    "embedtune eval-set": Covered("tests/docs/test_eval_sets.py", "documented"),
     "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),
     "embedtune deploy": Covered("tests/deploy/test_deploy_local.py", "better_model"),
     "embedtune release list": Covered("tests/deploy/test_deploy_local.py", "switch"),

@@ -1,6 +1,7 @@
 """Quotes become judgements: each must occur in exactly one passage, or an error says which does not and why."""
 
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from embedtune.core.artifacts import write_artifact
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import read_records, read_retrieval_set
+from embedtune.core.retrieval.passage_groups import mean_ndcg
 from embedtune.evaluate.quoted_set import _normal, build_quoted_set
 from tests.support.context import provenance as _provenance
 
@@ -57,7 +59,9 @@ def build(tmp_path):
 
     def _build(*asked):
         lines = [
-            json.dumps({"question": q, "answers": [{"path": p, "quote": t} for p, t in answers]})
+            json.dumps(
+                {"question": q, "answers": [{"path": p, "quote": t} if t else {"path": p} for p, t in answers]}
+            )
             for q, answers in asked
         ]
         (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
@@ -131,6 +135,34 @@ def test_nothing_is_written_if_a_quote_cannot_be_placed(build, tmp_path):
     with pytest.raises(InputError):
         build(("q", [("pump.md", "no such words")]))
     assert not (tmp_path / "set").exists()
+
+
+def test_a_document_without_a_quote_is_found_by_its_first_passage_in_a_ranking(build):
+    counts, path = build(("q", [("pump.md", None)]))
+    data = read_retrieval_set(path, "test")
+    (query,) = data.queries
+    assert data.qrels == {query.id: {"c0": 1, "c1": 1, "c2": 1}}
+    assert counts == {"questions": 1, "documents": 1, "judgements": 3, "passages": 4}
+    # The kiln's passage is first; the pump's two are one document, on rank 2: nDCG is 1 / log2(3).
+    ranking = {query.id: {"c3": 0.9, "c1": 0.8, "c0": 0.7}}
+    assert mean_ndcg(ranking, data) == pytest.approx(1 / math.log2(3))
+
+
+def test_a_passage_of_two_documents_counts_as_the_first(build):
+    _, path = build(("q", [("kiln/start.md", None)]))
+    assert list(read_retrieval_set(path, "test").qrels.values()) == [{"c3": 1}]
+
+
+def test_answers_with_and_without_quotes_do_not_mix(build):
+    with pytest.raises(InputError, match=r"(?s)only some answers have a quote.*line 1.*line 2") as error:
+        build(("p", [("pump.md", "top cock")]), ("q", [("pump.md", None)]))
+    assert "two files" in str(error.value)
+
+
+def test_a_document_that_is_not_there_is_named(build):
+    with pytest.raises(InputError, match="1 documents are not in the chunks") as error:
+        build(("q", [("pumps.md", None)]))
+    assert "line 1: pumps.md: no such document; nearest: pump.md" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import pytest
 
 from embedtune.core.config.generate import GenerateSettings
 from embedtune.generate.passage_kind import passage_kind
-from embedtune.generate.passages import Passage
+from embedtune.generate.passages import Passage, read_passages
 from embedtune.generate.questions_to_ask import chosen_passages, single_hop_calls, unasked_notes
+from tests.support.context import CONTRACT
+from tests.support.passages_world import write_chunks
 
 PROSE = "The belt slips when more than forty bricks lie on it at the same time. Take some of them away."
 FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\nmetrics <list>"
@@ -29,6 +31,7 @@ FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\
         ("docs/changes.md", ["How to ask for changes"], PROSE, "prose"),
         ("history/rome.md", ["The republic"], PROSE, "prose"),
         ("a.md", ["Manual", "Table of Contents"], "Pump\nKiln\nBelt", "contents"),
+        ("api.md", ["Model repository", "HTTP", "Index"], PROSE, "prose"),
         ("a.pdf", [], "Introduction ........ 3\nThe kiln ........... 14\nThe belt", "contents"),
         ("a.md", ["Contents of the first-aid box"], PROSE, "prose"),
         ("docs/reference/autoscaler.md", ["Fields"], FIELDS, "reference"),
@@ -40,6 +43,13 @@ FIELDS = "maxReplicas <integer>\nminReplicas <integer>\nscaleTargetRef <object>\
 )
 def test_kinds(path, headings, text, kind):
     assert passage_kind(path, headings, text) == kind
+
+
+def test_the_kind_of_a_chunk_is_that_of_its_document(tmp_path):
+    rows = [("LICENSE", "train", PROSE), ("manual", "train", f"{PROSE} Then start it again.")]
+    chunks = write_chunks(tmp_path / "chunks", rows, CONTRACT)
+    found = {passage.doc_id: passage.kind for passage in read_passages(chunks, CONTRACT)}
+    assert found == {"LICENSE": "licence", "manual": "prose"}
 
 
 def passages(kind, number, start=0):

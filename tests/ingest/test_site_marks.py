@@ -4,6 +4,7 @@ import pytest
 
 from embedtune.ingest.blocks import Block
 from embedtune.ingest.readers.markdown import read
+from embedtune.ingest.readers.site_marks import without_site_marks
 
 
 def texts(text: str) -> list[str]:
@@ -72,6 +73,11 @@ def test_code_is_left_as_it_is():
         "import duties from 2026 are higher",
         "Call f(x) {as before} twice.",
         "At 10:30:00 it ended.",
+        "you can\nexport default settings before the upgrade.",
+        "import is a word. All that follows counts.\nRead it from 'x'",
+        "!!! never touch the kiln",
+        "Read {/* this, which has no end",
+        '{{< note "no end >}} and more text.',
     ],
 )
 def test_what_only_looks_like_a_mark_is_text(text):
@@ -85,3 +91,47 @@ def test_tables_in_upper_case_html_are_not_taken_for_components():
 def test_marks_that_are_never_closed_end_nothing():
     assert "After." in texts("{{< highlight go >}}\nx\n\nAfter.")
     assert texts("{{< note\n\nAfter.")[-1] == "After."
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["{.metadata.name}", "{% if %}", "{{< note >}}", ":material-check:", "<TabItem label='a'>", "{/* c */}"],
+)
+def test_a_mark_in_a_code_span_is_what_the_text_is_about(code):
+    assert texts(f"Write `{code}` here, and ``{code} ` x``.") == [f"Write {code} here, and {code} ` x."]
+
+
+def test_a_value_in_a_code_span_is_only_known_to_the_site():
+    assert texts('Install `kiln-{{< param "version" >}}.deb`.') == ["Install kiln-….deb."]
+
+
+def test_attributes_of_a_code_span_are_no_text():
+    assert texts("Call `run`{.python} now.") == ["Call run now."]
+
+
+def test_a_title_without_quotation_marks_is_kept_and_classes_are_not():
+    assert texts("!!! danger high voltage\n    Wait.") == ["Danger: high voltage", "Wait."]
+    assert texts("!!! note inline end\n    Wait.") == ["Note:", "Wait."]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "{{< a ", '{{< a "', "{{< comment ", "{{< highlight go ", "{% highlight go ", "](", "]({{<", "{{</*",
+        "import a\n",
+        "{/*", "<TabItem ", '<TabItem label="', "!!! note\n", "`", "`` ", ":material-",
+    ],
+)  # fmt: skip
+def test_a_file_full_of_marks_without_an_end_keeps_its_last_words(mark):
+    # Before the patterns ended at the next mark, each of these took minutes.
+    assert without_site_marks(mark * 10_000 + "\n\nLast words.").endswith("Last words.")
+
+
+@pytest.mark.parametrize("text", ["!!! " + " " * 50_000 + ".", "{" + " " * 50_000 + "x", "<A" + "a" * 50_000])
+def test_a_long_line_that_is_no_mark_stays(text):
+    assert without_site_marks(text) == text
+
+
+def test_admonitions_inside_one_another_without_end_are_kept():
+    text = "\n".join("    " * depth + "!!! note" for depth in range(300)) + "\n" + "    " * 300 + "Last words."
+    assert "Last words." in without_site_marks(text)

@@ -240,6 +240,12 @@ class GenerateSettings(Section):
         default=5.0, ge=0, description="Amount in USD above which the command line asks before spending anything."
     )
 
+    @property
+    def prices_known(self) -> bool:
+        """Whether any price is set: 0 means free, and no price means that the cost is unknown."""
+        endpoints = (self.llm, self.judge or self.llm)
+        return any(price is not None for one in endpoints for price in (one.price_in, one.price_out))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in ("styles", "query_types", "reasoning_types", "complexities"):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from embedtune.ingest.readers.directives import LABELS
-from embedtune.ingest.readers.fences import lines_of, outside_code
+from embedtune.ingest.readers.fences import lines_of, outside_code, with_code_spans, without_code_spans
 
 # Parameters of a shortcode that a reader sees, in the order of preference.
 _SHOWN = ("text", "title", "heading", "label", "caption", "alt", "summary", "name")
@@ -29,36 +29,57 @@ _SHOW_FIRST, _ADMONITIONS, _UNKNOWN, _TAGS = (
     frozenset(words.split()) for words in (_FIRST, _NOTES, _VALUES, _LIQUID)
 )
 
-_ESCAPED = re.compile(r"\{\{([<%])/\*(.*?)\*/([>%])\}\}", re.DOTALL)
-_LINK = re.compile(r"\]\(\s*\{\{[<%].*?[>%]\}\}[^)\s]*\s*\)", re.DOTALL)
+# No pattern looks for an end beyond the next beginning: a mark that is never closed stays as it is, takes no text
+# with it, and a file full of them takes seconds per megabyte.
+_ESCAPED = re.compile(r"\{\{([<%])/\*((?:(?!\{\{).)*?)\*/([>%])\}\}", re.DOTALL)
+_LINK = re.compile(r"\]\(\s{0,9}\{\{[<%](?:(?!\{\{|[>%]\}\}).){0,1000}[>%]\}\}[^)\s]{0,300}\s{0,9}\)", re.DOTALL)
 _SHORTCODE = re.compile(
-    r"\{\{[<%]\s*(/?)\s*([\w./-]+)((?:\s(?:\"[^\"]*\"|`[^`]*`|[^\"`]){0,1000}?)?)\s*/?\s*[>%]\}\}"
+    r"\{\{[<%]\s{0,99}(/?)\s{0,9}([\w./-]{1,99})"
+    r"((?:\s(?:\"(?:(?![>%]\}\})[^\"])*\"|`[^`]*`|(?!\{\{)[^\"`]){0,1000}?)?)\s{0,99}/?\s{0,99}[>%]\}\}"
 )
-_PAIRED = r"\{\{[<%]\s*(?:NAMES)\b([^\n]*?)[>%]\}\}(.*?)\{\{[<%]\s*/\s*(?:NAMES)\s*[>%]\}\}"
+_PAIRED = (
+    r"\{\{[<%]\s*(?:NAMES)\b((?:(?!\{\{)[^\n])*?)[>%]\}\}"
+    r"((?:(?!\{\{[<%]\s*(?:NAMES)\b).)*?)\{\{[<%]\s*/\s*(?:NAMES)\s*[>%]\}\}"
+)
 _CODE_PAIR = re.compile(_PAIRED.replace("NAMES", "|".join(_CODE.split())), re.DOTALL)
 _COMMENT_PAIR = re.compile(_PAIRED.replace("NAMES", "|".join(_COMMENTS.split())), re.DOTALL)
 _PARAMETER = re.compile(r"(?:([\w-]+)\s*=\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^']*)'|([^\s\"`]+))")
 
-_HIGHLIGHT = re.compile(r"\{%-?\s*highlight\s+(\w+)[^%]*%\}\n?(.*?)\{%-?\s*endhighlight\s*-?%\}", re.DOTALL)
+_HIGHLIGHT = re.compile(
+    r"\{%-?\s*highlight\s+(\w+)(?!\w)[^%]*%\}\n?((?:(?!\{%-?\s*highlight).)*?)\{%-?\s*endhighlight\s*-?%\}",
+    re.DOTALL,
+)
 _HINT = re.compile(r"\{%-?\s*(?:hint|callout)\s+(?:style|type)=[\"'](\w+)[\"'][^%]*%\}")
 _TAB = re.compile(r"\{%-?\s*tab\s+title=[\"']([^\"']*)[\"'][^%]*%\}")
-_TAG = re.compile(r"\{%-?\s*(/?[\w-]+)[^%\n]*%\}")
+_TAG = re.compile(r"\{%-?\s*(/?[\w-]+)(?![\w-])[^%\n]*%\}")
 
-_IMPORT = re.compile(r"^import\s+(?:[\w{*][^;'\"`]*?\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$", re.MULTILINE)
-_EXPORT = re.compile(r"^export\s+(?:const|let|default|function)\s[^\n]*$", re.MULTILINE)
-_JSX_COMMENT = re.compile(r"\{/\*.*?\*/\}", re.DOTALL)
-_JSX_TAB = re.compile(r"<TabItem\b[^>]*?\blabel=[\"']([^\"']*)[\"'][^>]*>")
+_NAMES = r"(?:[\w$]+|\*\s+as\s+[\w$]+|\{[\w\s,$]{0,2000}\})"
+_IMPORT = re.compile(
+    rf"^import[ \t]+(?:{_NAMES}(?:,\s*{_NAMES})?\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$", re.MULTILINE
+)
+# A line of prose may begin with "export default settings": only what cannot be a sentence is code.
+_EXPORT = re.compile(
+    r"^export\s+(?:(?:const|let|var)\s+[\w$]+\s*[:=]|(?:default\s+)?(?:async\s+)?function\s*[\w$]*\s*\(|"
+    r"default\s+(?:[\w$]+;|[({]))[^\n]*$",
+    re.MULTILINE,
+)
+_JSX_COMMENT = re.compile(r"\{/\*(?:(?!\{/\*).)*?\*/\}", re.DOTALL)
+_JSX_TAB = re.compile(r"<TabItem\b[^<>]{0,500}?\blabel=[\"']([^\"'\n]{0,500})[\"'][^<>]{0,500}>")
 _JSX = re.compile(
-    r"(?<!\w)</?[A-Z]\w*[a-z][\w.]*(?:\s+[\w-]+(?:=(?:\"[^\"]*\"|'[^']*'|\{(?:[^{}]|\{[^{}]*\})*\}))?)*\s*/?>"
+    r"(?<!\w)</?(?=[A-Z]\w*[a-z])[A-Z][\w.]*(?![\w.])(?:\s+[\w-]+(?:=(?:\"[^\"]*\"|'[^']*'|\{(?:[^{}]|\{[^{}]*\})*\}))?)*\s*/?>"
 )
 
-_BLOCK = re.compile(r"^( *)(?:!!!|\?\?\?\+?)[ \t]+([\w -]+?)[ \t]*(?:\"([^\"]*)\")?[ \t]*$")
+_BLOCK = re.compile(r"^( *)(?:!!!|\?\?\?\+?)[ \t]+([\w-]+)((?: +[\w-]+(?![\w-]))*)[ \t]*(?:\"([^\"]*)\"[ \t]*)?$")
+_CLASSES = frozenset(("inline", "end", "left", "right", "highlight", "collapsible", "open"))
 _TABS = re.compile(r"^( *)===[!+]?[ \t]+\"([^\"]*)\"[ \t]*$")
 _AUTODOC = re.compile(r"^( {0,3}):::[ \t]+[A-Za-z_]\w*(?:\.\w+)+[ \t]*$")
 _DROPPED_LINE = re.compile(
     r"^[ \t]*(?:(?:-+8<-+|;-+8<-+)(?:[ \t].*)?|\[TOC\]|\[\[_?TOC_?\]\]|\{:[^{}\n]*\})[ \t]*$", re.I | re.M
 )
-_ATTRIBUTES = re.compile(r"(?<=[)\]*_`])\{:?[ ]?[.#][^{}\n]*\}|[ \t]+\{:[ ]?[.#][^{}\n]*\}[ \t]*$", re.MULTILINE)
+_ATTRIBUTES = re.compile(
+    r"(?<=[)\]*_`])\{:?[ ]?[.#][^{}\n]*\}|(?<![ \t])[ \t]+\{:[ ]?[.#][^{}\n]*\}[ \t]*$", re.MULTILINE
+)
+_DEEPEST = 20  # admonitions inside one another
 _ICON = re.compile(r":(?:material|fontawesome|octicons|simple)-[\w-]+:(?:\{[^{}\n]*\})?")
 
 
@@ -74,10 +95,16 @@ def without_site_marks(text: str) -> str:
 
 
 def _shown(text: str) -> str:
+    text, spans = without_code_spans(text)
     for mark, change in _CHANGES:
         if mark in text:
             text = change(text)
-    return _DROPPED_LINE.sub("", text)
+    return with_code_spans(_DROPPED_LINE.sub("", text), [_span_shown(span) for span in spans])
+
+
+def _span_shown(span: str) -> str:
+    """Return a code span with the values that Hugo puts there; other marks in it are what the text is about."""
+    return _SHORTCODE.sub(lambda found: found.group() if _name(found) not in _UNKNOWN else "…", span)
 
 
 def _without_shortcodes(text: str) -> str:
@@ -87,8 +114,8 @@ def _without_shortcodes(text: str) -> str:
 
 def _shortcode(match: re.Match[str]) -> str:
     """Return what a reader sees of one Hugo shortcode."""
-    closing, name, parameters = match.groups()
-    name = name.lower().rsplit("/", 1)[-1]
+    closing, _, parameters = match.groups()
+    name = _name(match)
     named, bare = _parameters(parameters)
     kind = name
     if name in _ADMONITIONS:
@@ -106,6 +133,10 @@ def _shortcode(match: re.Match[str]) -> str:
     shown = next((named[key] for key in _SHOWN if named.get(key)), "")
     shown = shown or (bare[0] if bare and name in _SHOW_FIRST else "")
     return f"\n\n{shown}\n\n" if shown and name in ("tab", "details", "expand") else shown
+
+
+def _name(match: re.Match[str]) -> str:
+    return match.group(2).lower().rsplit("/", 1)[-1]
 
 
 def _parameters(text: str) -> tuple[dict[str, str], list[str]]:
@@ -152,7 +183,7 @@ _CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
-def _without_indented_blocks(text: str) -> str:
+def _without_indented_blocks(text: str, depth: int = 0) -> str:
     """Rewrite the admonitions and tabs of MkDocs, whose content is indented, and drop its autodoc blocks."""
     lines = list(lines_of(text))
     out: list[str] = []
@@ -167,10 +198,14 @@ def _without_indented_blocks(text: str) -> str:
         indent, end = len(match.group(1)), place
         while end < len(lines) and (not lines[end][0].strip() or _indent(lines[end][0]) >= indent + 4):
             end += 1
-        body = "\n".join(one[indent + 4 :] if one.strip() else "" for one, _ in lines[place:end])
+        content = lines[place:end]
+        if match.re is _BLOCK and (depth > _DEEPEST or not any(one.strip() for one, _ in content)):
+            out.append(line)
+            continue
+        body = "\n".join(one[indent + 4 :] if one.strip() else "" for one, _ in content)
         place = end
         if match.re is not _AUTODOC:
-            inner = f"{_label(match)}\n\n{_without_indented_blocks(body)}\n"
+            inner = f"{_label(match)}\n\n{_without_indented_blocks(body, depth + 1)}\n"
             out += [(" " * indent + one if one else one) for one in inner.split("\n")]
     return "\n".join(out)
 
@@ -178,8 +213,10 @@ def _without_indented_blocks(text: str) -> str:
 def _label(match: re.Match[str]) -> str:
     if match.re is _TABS:
         return match.group(2)
-    kind = LABELS.get(match.group(2).split()[0].lower(), "")
-    return f"{kind} {match.group(3) or ''}".strip()
+    kind = LABELS.get(match.group(2).lower(), "")
+    # MkDocs takes words that are not quoted for classes; who forgot the quotation marks meant a title.
+    words = [word for word in match.group(3).split() if word.lower() not in _CLASSES]
+    return f"{kind} {match.group(4) or ' '.join(words)}".strip()
 
 
 def _indent(line: str) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedtune.core.encoders.weights import parameters
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.local.preflight.finding import Finding, IntendedRun
-from embedtune.local.preflight.model import parameters
 from embedtune.local.preflight.work import nearest_folder
 
 GIB = 1024**3

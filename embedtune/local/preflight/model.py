@@ -1,7 +1,6 @@
 """The base model: whether it is there, and is what the contract says."""
 
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 
 from embedtune.core.encoders.weights import weight_files
@@ -32,18 +31,3 @@ def check_model(run: IntendedRun) -> Iterator[Finding]:
 def weight_bytes(path: Path) -> int:
     """Return the size of a model's weights."""
     return sum(file.stat().st_size for file in weight_files(path))
-
-
-def parameters(path: Path) -> int:
-    """Return the number of a model's parameters.
-
-    Raises:
-        InputError: The weights are missing or incomplete.
-    """
-    from safetensors import safe_open
-
-    count = 0
-    for file in weight_files(path):
-        with safe_open(file, framework="numpy") as tensors:
-            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return count

@@ -25,12 +25,12 @@ MEANS = {"base": {"ndcg@10": 0.5}, "tuned": {"ndcg@10": 0.5312}}
 RANKING = Ranking(
     ndcg_at_10=0.63093,
     first_relevant_rank=None,
-    top=(RankedPassage(id="a", score=0.9, relevant=False, text="kiln"),),
+    top=(RankedPassage(id="a", score=0.9, relevant=False, text="kiln", source="kilns.md"),),
 )
 EXAMPLE = Example(
     query_id="q",
     query="how hot?",
-    relevant=(RelevantPassage(id="b", text="90 °C"),),
+    relevant=(RelevantPassage(id="b", text="90 °C", source=""),),
     systems={"base": RANKING, "tuned": RANKING},
 )
 ONE_SLICE = Slice(
@@ -44,7 +44,7 @@ RECORDS = [
         small_below=10,
         sets={"hand": SetSlices(bm25_rank1_share=0.5, word_overlap=0.3, slices=(ONE_SLICE,))},
     ),
-    Examples(sets={"hand": SetExamples(wins=(EXAMPLE,), losses=())}),
+    Examples(seed=42, sets={"hand": SetExamples(gained=1, lost=0, wins=(EXAMPLE,), losses=())}),
 ]
 
 
