@@ -116,12 +116,12 @@ def run(
         after: Called with each stage's report.
     """
     stages = job.stages()
-    tracking = tracking_of(job.config, job.work)
     if job.source is not None and stages[0].name != "ingest":
         log.warning("%s is not read: the run starts at %s, with what is in %s", job.source, job.first, job.work)
     from embedtune.local.preflight.checks import require_ready  # here, since other commands need none of it
 
     require_ready(job.intended())
+    tracking = tracking_of(job.config, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
         config = with_reviews(job.config, job.work)

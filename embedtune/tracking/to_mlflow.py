@@ -12,6 +12,8 @@ from embedtune.tracking.tool import Place
 
 PARAMS_AT_ONCE = 100  # MLflow's limit per request
 LONGEST_PARAM = 6000  # characters, MLflow's limit
+METRICS_AT_ONCE = 1000  # MLflow's limit per request
+SEND_EVERY_S = 2.0  # a training of many steps per second does not wait for a request after each
 
 
 class MlflowRun:
@@ -25,6 +27,8 @@ class MlflowRun:
         self._client = MlflowClient()
         self._continues = place.id is not None
         self._last: dict[str, int] = {}
+        self._unsent: list[Metric] = []
+        self._sent_at = time.monotonic()
         if place.id is None:
             run = self._client.create_run(self._experiment(), run_name=place.title)
             self.id: str = run.info.run_id
@@ -42,20 +46,29 @@ class MlflowRun:
         """Record values, except those that the training recorded before it was interrupted."""
         now = int(time.time() * 1000)
         new = [Metric(name, value, now, step) for name, value in values.items() if step > self._before(name)]
-        if new:
-            self._client.log_batch(self.id, metrics=new)
+        self._unsent += new
+        if time.monotonic() - self._sent_at >= SEND_EVERY_S:
+            self._send()
 
     def result(self, verdict: str, figures: Mapping[str, float], files: Sequence[Path]) -> None:
         """Set the tag `verdict`, and record figures and files."""
         self._client.set_tag(self.id, "verdict", verdict)
         now = int(time.time() * 1000)
-        self._client.log_batch(self.id, metrics=[Metric(name, value, now, 0) for name, value in figures.items()])
+        self._unsent += [Metric(name, value, now, 0) for name, value in figures.items()]
+        self._send()
         for file in files:
             self._client.log_artifact(self.id, str(file))
 
     def end(self, *, finished: bool) -> None:
-        """Set the status."""
+        """Send what is left and set the status."""
+        self._send()
         self._client.set_terminated(self.id, "FINISHED" if finished else "KILLED")
+
+    def _send(self) -> None:
+        while self._unsent:
+            self._client.log_batch(self.id, metrics=self._unsent[:METRICS_AT_ONCE])
+            del self._unsent[:METRICS_AT_ONCE]
+        self._sent_at = time.monotonic()
 
     def _before(self, name: str) -> int:
         """Return the last step at which an interrupted training recorded a value; -1: none."""

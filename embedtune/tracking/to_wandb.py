@@ -17,16 +17,16 @@ class WandbRun:
     """
 
     def __init__(self, place: Place) -> None:
-        self.id: str = place.id or wandb.util.generate_id()
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "embedtune"),
-            id=self.id,
+            id=place.id,
             name=place.title,
             dir=str(place.work),
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
         )
+        self.id: str = self._run.id
 
     def params(self, values: Mapping[str, str]) -> None:
         """Record the settings."""

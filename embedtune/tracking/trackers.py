@@ -59,12 +59,21 @@ def open_tracking(config: Config, work: Path, params: Mapping[str, str]) -> Trac
     Raises:
         ConfigError: A tool is not installed, or not told where to record.
     """
-    for name in config.tracking.to:
-        _require_usable(name)
+    require_usable(config.tracking.to)
     return Trackers(config.tracking.to, work, params) if config.tracking.to else NoTracking()
 
 
-def _require_usable(name: str) -> None:
+def require_usable(names: Sequence[str]) -> None:
+    """Check that tools can be used: they are installed, and know where to record.
+
+    Raises:
+        ConfigError: A tool is not installed, or not told where to record.
+    """
+    for name in names:
+        _require_one(name)
+
+
+def _require_one(name: str) -> None:
     tool = TOOLS[name]
     if find_spec(tool.package) is None:
         raise ConfigError(
