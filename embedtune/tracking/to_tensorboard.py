@@ -21,7 +21,7 @@ class TensorBoardRun:
         self.id = place.name
         again = place.id is not None and place.done is None  # only the result is added
         purge = None if again else (place.done or 0) + 1
-        self._writer = SummaryWriter(str(place.work / FOLDER / place.name), purge_step=purge)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(place.work / FOLDER / place.name), purge_step=purge)
 
     def params(self, values: Mapping[str, str]) -> None:
         """Show the settings as a table."""
@@ -31,7 +31,7 @@ class TensorBoardRun:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Add points."""
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def result(self, verdict: str, figures: Mapping[str, float], files: Sequence[Path]) -> None:
         """Show the verdict as text and the figures at step 0; TensorBoard stores no files."""
@@ -40,7 +40,7 @@ class TensorBoardRun:
 
     def end(self, *, finished: bool) -> None:
         """Write what is left."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def _text(self, name: str, text: str) -> None:
-        self._writer.add_text(name, text, 0)  # type: ignore[no-untyped-call]
+        self._writer.add_text(name, text, 0)

@@ -30,7 +30,7 @@ class WandbRun:
 
     def params(self, values: Mapping[str, str]) -> None:
         """Record the settings."""
-        self._run.config.update(dict(values))
+        self._run.config.update(dict(values))  # type: ignore[no-untyped-call]
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Record values; W&B itself leaves out steps that it already has."""
