@@ -20,7 +20,7 @@ class Tracking(Protocol):
 
         Args:
             name: Identifies the training in its work directory.
-            done: Steps of the checkpoint that it continues from; None: it starts anew.
+            done: Steps of the checkpoint that it continues from; None: it starts from the base model.
         """
 
 

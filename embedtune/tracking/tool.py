@@ -14,7 +14,7 @@ class Place:
         name: Identifies the training in its work directory.
         work: The work directory.
         id: The record to continue; None: a new one.
-        done: Steps of the checkpoint that the training continues from; None: it starts anew.
+        done: Steps of the checkpoint that the training continues from; None: it starts from the base model.
     """
 
     name: str

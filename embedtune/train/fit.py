@@ -52,7 +52,7 @@ def fit(
         plan: Which rows form which step.
         dev: Picks the best checkpoint; if it is empty, the last one is kept.
         checkpoints: Directory for the best and the last checkpoint, in the cache directory.
-        context: The configuration, and who is told of each step.
+        context: The configuration, and what receives progress and curves.
 
     Raises:
         GateError: The loss or the gradient is not finite.
