@@ -18,6 +18,7 @@ from embedtune.core.stage import STAGE_NAMES, STAGES, Context, StageSpec
 from embedtune.core.suggestions import did_you_mean
 from embedtune.local.preflight.finding import IntendedRun
 from embedtune.local.reviews import with_reviews
+from embedtune.local.track import tracking_of
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 8.0  # a reply that takes longer is not waited for before the run: a slow LLM is no error
@@ -120,9 +121,11 @@ def run(
     from embedtune.local.preflight.checks import require_ready  # here, since other commands need none of it
 
     require_ready(job.intended())
+    tracking = tracking_of(job.config, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
     with _locked(job.work):
-        context = Context(with_reviews(job.config, job.work), job.secrets, progress, job.work / "cache")
+        config = with_reviews(job.config, job.work)
+        context = Context(config, job.secrets, progress, job.work / "cache", tracking)
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 
