@@ -58,16 +58,17 @@ def prepared(
     accepted = worst_deployed(config, form.deploy_if, environment)
     deploys = accepted != NEVER
     with secrets_named(secrets, environment):
+        documents_version = version([where], config.storage, secrets)
         require_good_end(config, secrets, where, deploys=deploys)
         live = find_champion(config, secrets, typed, deploys=deploys)
         compared = [*addresses(sets).values(), *([live] if live else [])]
-        versions = [version(found, config.storage, secrets) for found in ([where], compared)]
+        comparisons_version = version(compared, config.storage, secrets)
     return (
         where,
-        versions[0],
+        documents_version,
         sets,
         live,
-        versions[1],
+        comparisons_version,
         accepted,
         *(stage_yaml(config, stage) for stage in SECTIONS),
     )
