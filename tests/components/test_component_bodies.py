@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,7 +133,10 @@ def test_train(run: Run) -> None:
 
 def test_evaluate(run: Run) -> None:
     inputs = run.artifacts["dataset"], run.artifacts["model"]
-    champion = str(run.work / "model")
+    copy = shutil.copytree(
+        run.work / "model", run.work / "champion", ignore=shutil.ignore_patterns("manifest.json")
+    )
+    champion = str(copy)
     outputs = run.outputs("evaluate", "evaluation")
     better = evaluate.python_func(run.prepared().evaluate, "", champion, "", "win", *inputs, **outputs)
     check(run, "evaluate", "evaluation")

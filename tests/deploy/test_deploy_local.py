@@ -1,6 +1,7 @@
 """`deploy` on this machine: a real Triton and object store, two tiny models and one with a wrong reference."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -226,7 +227,9 @@ def test_a_release_whose_vectors_are_not_the_trained_ones_answers_nobody(place: 
     table = pq.read_table(lying / "reference.parquet")
     turned = [row[::-1] for row in table["vector"].to_pylist()]
     column = pa.array(turned, pa.list_(pa.float32()))
-    with write_artifact(place.work / "lying2", "engine", provenance(inputs={"model": "tiny-3"})) as draft:
+    shutil.copytree(place.model("lying"), place.model("lying2"))
+    inputs = read_manifest(lying, "engine").inputs
+    with write_artifact(place.work / "lying2", "engine", provenance(inputs=inputs)) as draft:
         for file in lying.iterdir():
             if file.is_file() and file.name != "manifest.json":
                 (draft.path / file.name).write_bytes(file.read_bytes())
