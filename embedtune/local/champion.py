@@ -51,7 +51,7 @@ def with_live_model(given: Comparisons, model: Path, evaluation: Path, context: 
 def champion_of(model: Path, evaluation: Path, context: Context) -> Champion | None:
     """Return the model that is live, or None if none is, or the store does not hold it.
 
-    If the model that is evaluated is live itself, its evaluation stands: what it was better than is the champion.
+    If the model that is evaluated is live itself, its evaluation is kept: what it was better than is the champion.
 
     Args:
         model: The model artifact that is evaluated.
