@@ -18,6 +18,7 @@ from embedtune.core.secrets import Secrets, secrets_of
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
+KEEPING = {"generate", "train"}  # the tasks that read storage.kept
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 # The sections that can change what a stage writes, including those of the stages before it. mine and train check
 # each other's number of negatives, so each gets both sections.
@@ -81,6 +82,8 @@ def stage_yaml(config: Config, stage: str) -> str:
     """
     sections = {"seed", "contract", "base", "storage", "runtime", *SECTIONS[stage]}
     settings = config.model_dump(include=sections, exclude_defaults=True)
+    if stage not in KEEPING and settings.get("storage", {}).pop("kept", None) and not settings["storage"]:
+        del settings["storage"]
     return yaml.safe_dump(settings, allow_unicode=True, sort_keys=True)
 
 

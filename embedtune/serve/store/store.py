@@ -20,12 +20,12 @@ from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import Release, read_release, short
 from embedtune.serve.release.signature import Signing
-from embedtune.serve.store.directory import DirectoryObjects
+from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.keys import parse_published, plan_key, published_key
 from embedtune.serve.store.lease import LIFE_S, Lease
 from embedtune.serve.store.leftovers import clean
 from embedtune.serve.store.models import add_model, delete_unused, find_model, stored_models
-from embedtune.serve.store.objects import ABSENT, Objects, S3Objects
+from embedtune.serve.store.objects import ABSENT, Objects
 from embedtune.serve.store.pointer import begin, locked, read_pointer, require_pointer, stop_if_unreadable
 from embedtune.serve.store.records import Pointer, Published, timestamp
 from embedtune.serve.store.uploads import Upload, publish_files, unpublish
@@ -54,9 +54,7 @@ class ReleaseStore:
         life_s: float = LIFE_S,
         signing: Signing = UNSIGNED,
     ) -> None:
-        self.objects: Objects = (
-            S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
-        )
+        self.objects: Objects = open_objects(uri, storage, secrets)
         self._life_s = life_s
         self.signing = signing
 
