@@ -5,22 +5,19 @@ were asked about together) and `train/KEY/checkpoint-N/…` (checkpoints of the 
 settings). A pod that is lost loses what came since the last push, half a second ago, and what was in flight.
 """
 
-import hashlib
 import json
 import logging
 import shutil
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
 from embedtune.core.errors import EmbedtuneError
-from embedtune.generate.reply_source import REPLIES
-from embedtune.llm.kept_replies import add_replies, new_replies, pack, unpack
+from embedtune.generate.kept_replies import Replies
 from embedtune.serve.store.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -28,7 +25,6 @@ Kind = Literal["replies", "checkpoints"]
 PAUSE_S = 0.5
 SHARE = 10  # a push may take at most one part in this many of the time
 LONGEST_PAUSE_S = 30.0
-MERGE_ABOVE = 100  # objects with replies; more are merged into one when a task starts
 STATE = "trainer_state.json"  # transformers writes it last: a checkpoint without it is incomplete
 
 
@@ -40,58 +36,6 @@ class Part(Protocol):
 
     def push(self) -> None:
         """Keep what is new in the cache."""
-
-
-class Replies:
-    """LLM replies, and the bundles that they were asked about.
-
-    Args:
-        objects: The place.
-        cache: The cache of the task.
-    """
-
-    def __init__(self, objects: Objects, cache: Path) -> None:
-        self._objects, self._cache = objects, cache
-        self._known: set[str] = set()
-        self._bundles: dict[str, bytes] = {}
-
-    def pull(self) -> int:
-        """Bring replies and bundles into the cache, and return the number of replies."""
-        self._cache.mkdir(parents=True, exist_ok=True)
-        for key in self._objects.keys("bundles/"):
-            file = self._cache / key.removeprefix("bundles/")
-            if not file.exists():
-                self._objects.download(key, file)
-        read: list[str] = []
-        while missing := [key for key in self._objects.keys("replies/") if key not in read]:
-            for key in missing:
-                data = _read(self._objects, key)
-                read.append(key)
-                if data is not None:  # else it was merged into another one meanwhile
-                    replies = unpack(data, self._objects.uri + key)
-                    add_replies(self._cache / REPLIES, replies)
-                    self._known |= {reply.key for reply in replies}
-        if len(read) > MERGE_ABOVE:
-            self._merge(read)
-        return len(self._known)
-
-    def push(self) -> None:
-        """Keep bundles, then replies, which are found again only with the same bundles."""
-        for file in sorted(self._cache.glob("bundles-*.json")):
-            content = file.read_bytes()
-            if self._bundles.get(file.name) != content:
-                _write(self._objects, f"bundles/{file.name}", content)
-                self._bundles[file.name] = content
-        replies = new_replies(self._cache / REPLIES, self._known)
-        if replies:
-            data = pack(replies)
-            _write(self._objects, _name(data), data)
-            self._known |= {reply.key for reply in replies}
-
-    def _merge(self, old: Sequence[str]) -> None:
-        data = pack(reply for reply in new_replies(self._cache / REPLIES, ()) if reply.key in self._known)
-        _write(self._objects, _name(data), data)
-        self._objects.delete([key for key in old if key != _name(data)])
 
 
 class Checkpoints:
@@ -107,9 +51,13 @@ class Checkpoints:
         self._kept: set[str] = set()
 
     def pull(self) -> int:
-        """Bring complete checkpoints into the cache, and return their number."""
+        """Bring complete checkpoints into the cache, and return their number.
+
+        The trainer needs the best one too: without it, a checkpoint is of no use.
+        """
         keys = self._objects.keys("train/")
-        for folder in sorted(key.removesuffix(f"/{STATE}") for key in keys if key.endswith(f"/{STATE}")):
+        complete = sorted(key.removesuffix(f"/{STATE}") for key in keys if key.endswith(f"/{STATE}"))
+        for folder in complete:
             if (self._cache / folder).exists():
                 continue
             draft = self._cache / f".{folder.replace('/', '-')}.draft"
@@ -117,7 +65,10 @@ class Checkpoints:
             for key in keys:
                 if key.startswith(f"{folder}/"):
                     self._objects.download(key, draft / key.removeprefix(f"{folder}/"))
-            _move_best(draft / STATE, (self._cache / folder).parent)
+            best = _move_best(draft / STATE, (self._cache / folder).parent)
+            if best is not None and f"{folder.rpartition('/')[0]}/{best}" not in complete:
+                shutil.rmtree(draft)
+                continue
             (self._cache / folder).parent.mkdir(parents=True, exist_ok=True)
             draft.rename(self._cache / folder)
             self._kept.add(folder)
@@ -127,7 +78,7 @@ class Checkpoints:
         """Keep checkpoints that are complete, and delete those that are gone."""
         states = sorted((self._cache / "train").glob(f"**/checkpoint-*/{STATE}"))
         there = {state.parent.relative_to(self._cache).as_posix() for state in states}
-        for folder in sorted(there - self._kept):
+        for folder in sorted(there - self._kept, key=_step):  # the best one before those that name it
             local = self._cache / folder
             try:
                 files = [file for file in sorted(local.rglob("*")) if file.is_file() and file.name != STATE]
@@ -142,12 +93,22 @@ class Checkpoints:
             self._kept.discard(folder)
 
 
-def _move_best(state: Path, into: Path) -> None:
-    """Name the best checkpoint by where it is now: under its old path the trainer would not protect it."""
+def _step(folder: str) -> int:
+    return int(folder.rpartition("-")[2])
+
+
+def _move_best(state: Path, into: Path) -> str | None:
+    """Name the best checkpoint by where it is now: under its old path the trainer would not protect it.
+
+    Returns:
+        The name of the best checkpoint; None if none was measured.
+    """
     data = json.loads(state.read_text())
-    if best := data.get("best_model_checkpoint"):
-        data["best_model_checkpoint"] = str(into / Path(best).name)
-        state.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+    if not (best := data.get("best_model_checkpoint")):
+        return None
+    data["best_model_checkpoint"] = str(into / Path(best).name)
+    state.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+    return Path(best).name
 
 
 PARTS: dict[Kind, type[Replies] | type[Checkpoints]] = {"replies": Replies, "checkpoints": Checkpoints}
@@ -214,20 +175,3 @@ class _Keeper:
             if self._failing:
                 log.info("keeping %s again", self._what)
             self._failing = False
-
-
-def _name(data: bytes) -> str:
-    return f"replies/{hashlib.sha256(data).hexdigest()[:32]}.jsonl.gz"
-
-
-def _read(objects: Objects, key: str) -> bytes | None:
-    """Return the content of an object, or None if it is gone by now."""
-    found = objects.read(key)
-    return found.text if found else None
-
-
-def _write(objects: Objects, key: str, data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "data"
-        file.write_bytes(data)
-        objects.upload(file, key)

@@ -20,13 +20,15 @@ from components import kept as module
 from components.generate.component import generate
 from components.ingest.component import ingest
 from components.inputs import stage_yaml
-from components.kept import Checkpoints, Replies, kept
+from components.kept import Checkpoints, kept
 from components.parameters import Form, run_config
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
+from embedtune.generate import kept_replies
+from embedtune.generate.kept_replies import Replies
 from embedtune.llm.kept_replies import KeptReply, add_replies, new_replies, pack, unpack
 from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.objects import Objects
@@ -92,7 +94,7 @@ def reply(number: int, text: str = "{}") -> KeptReply:
     )
 
 
-def kept_replies(place: Objects) -> list[KeptReply]:
+def all_kept(place: Objects) -> list[KeptReply]:
     found = [place.read(key) for key in place.keys("replies/")]
     return [one for small in found if small for one in unpack(small.text, small.address)]
 
@@ -112,7 +114,7 @@ def test_generate_killed_in_mid_work_goes_on_in_an_empty_directory(place: Object
         text = with_place(config, place, "generate")
         outputs = [tmp_path / "questions", tmp_path / "summary"]
         lost = task("generate", text, [chunks], outputs)
-        kill(lost, lambda: server.faulted["stall"] >= CONCURRENCY and len(kept_replies(place)) == ANSWERED)
+        kill(lost, lambda: server.faulted["stall"] >= CONCURRENCY and len(all_kept(place)) == ANSWERED)
         hung[0] = False
         generate.python_func(text, artifact, *(dsl.Artifact(uri=str(path)) for path in outputs))
         # What was answered before the kill was paid for once; only calls in flight were sent again.
@@ -157,7 +159,7 @@ def test_packed_replies_come_back_and_damaged_ones_are_named(tmp_path: Path) -> 
 
 
 def test_many_small_objects_become_one(place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MERGE_ABOVE", 3)
+    monkeypatch.setattr(kept_replies, "MERGE_ABOVE", 3)
     task_cache = tmp_path / "one"
     part = Replies(place, task_cache)
     assert part.pull() == 0
@@ -193,7 +195,7 @@ def test_an_outage_is_said_once_and_what_was_new_is_kept_afterwards(
         down[0] = False
     assert caplog.text.count("the task goes on") == 1
     assert "again" in caplog.text
-    assert {one.key for one in kept_replies(place)} == {reply(1).key, reply(2).key}
+    assert {one.key for one in all_kept(place)} == {reply(1).key, reply(2).key}
 
 
 def test_a_checkpoint_without_its_state_is_not_used_and_the_best_one_stays_known(tmp_path: Path) -> None:
@@ -207,6 +209,11 @@ def test_a_checkpoint_without_its_state_is_not_used_and_the_best_one_stays_known
     part = Checkpoints(place, tmp_path / "lost")
     part.push()
     place.upload(lost / "model.safetensors", "train/key/checkpoint-9/model.safetensors")  # its pod was lost then
+    # Its best one was not kept.
+    later = lost.with_name("checkpoint-12")
+    later.mkdir()
+    (later / module.STATE).write_text(json.dumps({"best_model_checkpoint": str(lost.with_name("checkpoint-9"))}))
+    part.push()
     after = Checkpoints(place, tmp_path / "new")
     assert after.pull() == 1
     found = tmp_path / "new" / "train" / "key" / "checkpoint-5"
