@@ -91,6 +91,10 @@ class Checkpoints:
         for folder in sorted(self._kept - there):
             self._objects.delete(self._objects.keys(f"{folder}/"))
             self._kept.discard(folder)
+            training = folder.rpartition("/")[0] + "/"
+            if not any(other.startswith(training) for other in self._kept):
+                # It has ended: what lost pods left incomplete goes too.
+                self._objects.delete(self._objects.keys(training))
 
 
 def _step(folder: str) -> int:
