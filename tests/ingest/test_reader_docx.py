@@ -152,6 +152,8 @@ def test_every_container_of_text_is_entered() -> None:
 
 def test_comments_are_left_out_and_said() -> None:
     remarks: list[str] = []
-    docx.read(with_body("<w:p><w:r><w:t>text</w:t></w:r><w:r><w:commentReference w:id='1'/></w:r></w:p>"), remarks.append)
+    docx.read(
+        with_body("<w:p><w:r><w:t>text</w:t></w:r><w:r><w:commentReference w:id='1'/></w:r></w:p>"), remarks.append
+    )
     docx.read(with_body(p("text")), remarks.append)
     assert remarks == ["comments are not read"]

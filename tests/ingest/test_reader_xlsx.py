@@ -112,7 +112,14 @@ def test_xlsx_is_read_as_records_under_a_pattern_that_says_so(tmp_path: Path) ->
 def test_a_label_that_is_merged_over_rows_is_in_each_of_them() -> None:
     book = Workbook()
     worksheet = book.active
-    rows = [["Part", "Price", "Group"], ["Belt", 1, "Drive"], ["Gear", 2], [], ["Nozzle", 3, "Burner"], ["Fuse", 4]]
+    rows = [
+        ["Part", "Price", "Group"],
+        ["Belt", 1, "Drive"],
+        ["Gear", 2],
+        [],
+        ["Nozzle", 3, "Burner"],
+        ["Fuse", 4],
+    ]
     for row in [*rows, ["Lamp", 5, "a text of more than ten words that is about " + "both " * 3], ["Plug", 6]]:
         worksheet.append(row)
     for area in ("C2:C4", "C5:C6", "C7:C8"):

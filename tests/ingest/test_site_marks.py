@@ -54,7 +54,10 @@ def texts(text: str) -> list[str]:
         ("{% highlight ruby %}\nputs 1\n{% endhighlight %}", ["puts 1\n"]),
         ("{% include head.html %}\nText.", ["Text."]),
         # Obsidian
-        ("See [[Valve V12|the valve]], [[Boiler]] and [[Boiler#Start]].", ["See the valve, Boiler and Boiler > Start."]),
+        (
+            "See [[Valve V12|the valve]], [[Boiler]] and [[Boiler#Start]].",
+            ["See the valve, Boiler and Boiler > Start."],
+        ),
         ("Like this: ![[plan.png|300]]", ["Like this:"]),
         ("| a | b |\n|---|---|\n| [[Kiln\\|the kiln]] | 3 |", ["a | b\nthe kiln | 3"]),
         ("> [!warning]- Hot\n> Wait.", ["Warning: Hot\nWait."]),

@@ -141,7 +141,10 @@ def test_line_breaks_within_strings_are_accepted() -> None:
     [
         ('{"a": [1, 2,], "b": {"c": 3,},\n}', {"a": [1, 2], "b": {"c": 3}}),
         ('```json\n{"a": 1, // one\n /* two, "three" */ "b": 2}\n```', {"a": 1, "b": 2}),
-        ('{"a": "https://x.org/,]", // see there\n "b": "/* , } */",}', {"a": "https://x.org/,]", "b": "/* , } */"}),
+        (
+            '{"a": "https://x.org/,]", // see there\n "b": "/* , } */",}',
+            {"a": "https://x.org/,]", "b": "/* , } */"},
+        ),
         ('{"a": "two\nlines,\n}",}', {"a": "two\nlines,\n}"}),
         ('As {you} like: {"a": {"b": 1,},} {so}', {"a": {"b": 1}}),
         ('{"a": "b // c, ]"}', {"a": "b // c, ]"}),

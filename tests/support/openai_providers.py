@@ -166,8 +166,12 @@ TGI_TOO_LONG = json_response(
     },
 )
 MISWRITTEN = {
-    "Groq": wrong("Failed to validate JSON. See 'failed_generation' for more details.", None, "json_validate_failed"),
-    "Cloudflare": json_response(400, {"errors": [{"message": "AiError: JSON Mode couldn't be met", "code": 5024}]}),
+    "Groq": wrong(
+        "Failed to validate JSON. See 'failed_generation' for more details.", None, "json_validate_failed"
+    ),
+    "Cloudflare": json_response(
+        400, {"errors": [{"message": "AiError: JSON Mode couldn't be met", "code": 5024}]}
+    ),
 }
 RATE_LIMIT_IN_200 = json_response(
     200, {"error": {"message": "upstream is rate limited", "code": 429}, "user_id": "u"}

@@ -176,7 +176,9 @@ def _without_jsx(text: str) -> str:
 
 
 def _without_wiki_links(text: str) -> str:
-    return _WIKI_LINK.sub(lambda found: "" if found[1] else found[3] or found[2].replace("#", " > ").strip(" >"), text)
+    return _WIKI_LINK.sub(
+        lambda found: "" if found[1] else found[3] or found[2].replace("#", " > ").strip(" >"), text
+    )
 
 
 def _without_modules(text: str) -> str:
