@@ -74,8 +74,8 @@ def _strict(node: Any) -> Any:  # any part of a JSON schema
     return result
 
 
-# What models add to JSON when no grammar keeps them from it: comments, and commas after the last item. Strings come
-# first, so that they stay as they are.
+# What models add to JSON when no grammar keeps them from it: comments, and commas after the last item. Strings
+# come first, so that they stay as they are.
 _ADDED = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
 
 # Where the thoughts in a reply end: DeepSeek and Qwen, Magistral, others; the last channel of gpt-oss.

@@ -23,7 +23,8 @@ OMML = {
     "square root": ("<m:rad><m:radPr><m:degHide/></m:radPr><m:deg/><m:e>{2gh}</m:e></m:rad>", "√(2gh)"),
     "root": ("<m:rad><m:deg>{3}</m:deg><m:e>{V}</m:e></m:rad>", "V^(1/3)"),
     "sum": (
-        "<m:nary><m:naryPr><m:chr m:val='∑'/></m:naryPr><m:sub>{i=1}</m:sub><m:sup>{n}</m:sup><m:e>{x}</m:e></m:nary>",
+        "<m:nary><m:naryPr><m:chr m:val='∑'/></m:naryPr><m:sub>{i=1}</m:sub><m:sup>{n}</m:sup>"
+        "<m:e>{x}</m:e></m:nary>",
         "∑_(i=1)^n x",
     ),
     "integral": ("<m:nary><m:sub>{a}</m:sub><m:sup>{b}</m:sup><m:e>{f}</m:e></m:nary>", "∫_a^b f"),

@@ -160,8 +160,8 @@ LLAMA_CPP_TOO_LONG = json_response(
 TGI_TOO_LONG = json_response(
     422,
     {
-        "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 `inputs` "
-        "tokens and 2048 `max_new_tokens`",
+        "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 "
+        "`inputs` tokens and 2048 `max_new_tokens`",
         "error_type": "validation",
     },
 )

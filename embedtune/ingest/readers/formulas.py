@@ -6,7 +6,7 @@ from collections.abc import Callable
 from bs4.element import NavigableString, PreformattedString, Tag
 
 _ONE_TERM = re.compile(r"[^\W\d_]|\d+(?:[.,]\d+)?|\([^()]*\)")
-_RAISED_BY_ITSELF = frozenset("′″'°∘*†")
+_RAISED_BY_ITSELF = frozenset("\u2032\u2033'°∘*†")
 
 
 def power(base: str, exponent: str) -> str:

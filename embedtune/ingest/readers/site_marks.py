@@ -80,8 +80,8 @@ _ATTRIBUTES = re.compile(
     r"(?<=[)\]*_`])\{:?[ ]?[.#][^{}\n]*\}|(?<![ \t])[ \t]+\{:[ ]?[.#][^{}\n]*\}[ \t]*$", re.MULTILINE
 )
 _DEEPEST = 20  # admonitions inside one another
-# Obsidian's links to notes, with or without a text of their own; one in front of which there is a "!" embeds a note or
-# picture. "[[1, 2]]", "a[[i]]" and a shell's "[[ -f x ]]" are none.
+# Obsidian's links to notes, with or without a text of their own; after a "!" it embeds a note or a picture.
+# "[[1, 2]]", "a[[i]]" and a shell's "[[ -f x ]]" are none.
 _WIKI_LINK = re.compile(
     r"(?<![\w\]\\])(!?)\[\[(?!_?TOC_?\]\])(?=[^\[\]\n]{0,99}[^\W\d_])(\S[^\[\]|\n]{0,300}?)"
     r"(?:\\?\|([^\[\]\n]{0,300}))?(?<!\s)\]\](?![(\[\]])",

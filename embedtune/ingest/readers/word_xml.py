@@ -1,6 +1,6 @@
 """Walks the XML of Word documents and enters every container of text, those that python-docx leaves out too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from embedtune.ingest.readers.formulas import fraction, index, limits, power, root
@@ -74,6 +74,17 @@ def _collect(element: Element, pieces: list[str]) -> None:
             _collect(child, pieces)
 
 
+# The elements of OMML whose parts have names, with what they mean.
+_PLACED: dict[str, Callable[[Callable[[str], str]], str]] = {
+    "f": lambda of: fraction(of("num"), of("den")),
+    "rad": lambda of: root(of("e"), of("deg")),
+    **dict.fromkeys(("sSup", "sSub", "sSubSup", "sPre"), lambda of: limits(of("e"), of("sub"), of("sup"))),
+    "limLow": lambda of: index(of("e"), of("lim")),
+    "limUpp": lambda of: power(of("e"), of("lim")),
+    "func": lambda of: f"{of('fName')} {of('e')}",
+}
+
+
 def formula_text(element: Element) -> str:
     """Return the text of an element of OMML (ISO/IEC 29500-1, 22.1), in which Word writes its equations."""
     part = {name(child): child for child in children(element)}
@@ -81,29 +92,18 @@ def formula_text(element: Element) -> str:
     def of(key: str) -> str:
         return formula_text(part[key]) if key in part else ""
 
-    match name(element):
-        case "t":
-            return str(element.text or "")
-        case "f":
-            return fraction(of("num"), of("den"))
-        case "rad":
-            return root(of("e"), of("deg"))
-        case "sSup" | "sSub" | "sSubSup" | "sPre":
-            return limits(of("e"), of("sub"), of("sup"))
-        case "limLow":
-            return index(of("e"), of("lim"))
-        case "limUpp":
-            return power(of("e"), of("lim"))
-        case "nary":
-            return f"{limits(_property(element, 'chr', '∫'), of('sub'), of('sup'))} {of('e')}"
-        case "func":
-            return f"{of('fName')} {of('e')}"
-        case "d":
-            between = _property(element, "sepChr", "|").join(formula_text(child) for child in children(element))
-            return _property(element, "begChr", "(") + between + _property(element, "endChr", ")")
-        case "mr" | "eqArr":
-            return " ; ".join(filter(None, map(formula_text, children(element))))
-    return "".join(map(formula_text, children(element)))
+    kind = name(element)
+    if kind == "t":
+        return str(element.text or "")
+    if kind in _PLACED:
+        return _PLACED[kind](of)
+    if kind == "nary":
+        return f"{limits(_property(element, 'chr', '∫'), of('sub'), of('sup'))} {of('e')}"
+    inner = list(map(formula_text, children(element)))
+    if kind == "d":
+        between = _property(element, "sepChr", "|").join(inner)
+        return _property(element, "begChr", "(") + between + _property(element, "endChr", ")")
+    return " ; ".join(filter(None, inner)) if kind in ("mr", "eqArr") else "".join(inner)
 
 
 def _property(element: Element, key: str, otherwise: str) -> str:
