@@ -88,10 +88,10 @@ def read_body(data: Mapping[str, Any]) -> Completion | Refusal:  # OpenAI's wire
         return Refusal(400, "the prompt was blocked by the content filter", "content_filter")
     try:
         body = _Body.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"not a chat completion: {where}: {first['msg']}") from error
+        raise ValueError(f"not a chat completion: {where}: {first['msg']}") from invalid
     choice, usage = body.choices[0], body.usage or _Tokens()
     thoughts = _text(choice.message.reasoning_content) or _text(choice.message.reasoning)
     return Completion(
