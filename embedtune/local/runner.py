@@ -89,7 +89,7 @@ class Job:
             ConfigError: As for `stages`.
         """
         return IntendedRun(
-            self.config,
+            with_reviews(self.config, self.work),
             self.secrets,
             frozenset(stage.name for stage in self._range()),
             self.work,
@@ -113,7 +113,7 @@ def run(
         job: What to do.
         progress: Receives the progress of the stages.
         before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
-        after: Called with each stage's report.
+        after: Called with each stage's report, and with that of importing the user's dataset.
     """
     stages = job.stages()
     if job.source is not None and stages[0].name != "ingest":
@@ -129,7 +129,9 @@ def run(
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 
-            import_labelled(job.dataset, job.work / "dataset", context)
+            imported = import_labelled(job.dataset, job.work / "dataset", context)
+            if after:  # what was left out of the user's data is said before the stages use the rest
+                after(imported)
         at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
         reports = []
         for stage in stages:
