@@ -70,7 +70,7 @@ SHARES = (25, 50)
 @config_options
 @output_options
 def curve(work: Path, estimate: bool, output: Path | None, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Train on shares: would more data help?
+    """Show whether more data would help.
 
     Trains on shares of the questions and of the documents of a run in WORK and compares the models on the same
     test questions. Says whether more questions, more documents or neither would help, or that it cannot be told.

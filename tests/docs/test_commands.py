@@ -105,6 +105,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune doctor": Covered("tests/cli/test_cli.py", "doctor"),
     "embedtune status": Covered("tests/local/test_status.py", "command"),
     "embedtune compare": Covered("tests/local/test_compare.py", "command"),
+    "embedtune curve": Covered("tests/local/curve/test_curve.py", "command"),
     "embedtune questions": Covered("tests/local/test_questions.py", "command"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
     "embedtune eval-set": Covered("tests/docs/test_eval_sets.py", "documented"),
