@@ -4,6 +4,7 @@ import click
 
 from embedtune import __version__
 from embedtune.cli.bases import bases
+from embedtune.cli.clean import clean
 from embedtune.cli.compare import compare
 from embedtune.cli.config import config
 from embedtune.cli.curve import curve
@@ -25,7 +26,7 @@ SECTIONS = {
     "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare, curve),
     "Stages": STAGE_COMMANDS,
     "Serve": (release, serve, gateway, search, reindex),
-    "Data": (questions, eval_set, record, forget),
+    "Data": (questions, eval_set, record, forget, clean),
 }
 EPILOG = "\n\n".join(
     (

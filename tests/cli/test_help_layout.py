@@ -20,7 +20,7 @@ SECTIONS = {
     ],
     "Stages": list(STAGE_NAMES),
     "Serve": ["release", "serve", "gateway", "search", "reindex"],
-    "Data": ["questions", "eval-set", "record", "forget"],
+    "Data": ["questions", "eval-set", "record", "forget", "clean"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
 
