@@ -19,6 +19,7 @@ from embedtune.core.secrets import secrets_of
 from embedtune.core.stage import STAGE_NAMES, Context
 from embedtune.local import runner
 from embedtune.local.environment import apply_environment
+from embedtune.local.track import track_result
 from embedtune.report.page import render_report
 
 
@@ -128,5 +129,5 @@ def run(
         comparisons=comparisons or Comparisons(),
     )
     reports = runner.run(job, context.progress)
-    render_report(job.work)
+    track_result(job, render_report(job.work))
     return reports

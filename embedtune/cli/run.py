@@ -36,6 +36,7 @@ from embedtune.core.stage import STAGE_NAMES, Context, StageSpec
 from embedtune.local.last_run import last_run, write_last_run
 from embedtune.local.runner import LAST, Job
 from embedtune.local.runner import run as run_job
+from embedtune.local.track import track_result
 
 
 @click.command(
@@ -143,6 +144,7 @@ def _execute(
     from embedtune.report.page import render_report
 
     page = render_report(job.work)
+    track_result(job, page)
     summary = views.Summary.of(job.work, reports, page, evaluated=LAST in [stage.name for stage in job.stages()])
     show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
     if summary.fails(fail_on):

@@ -24,6 +24,7 @@ from embedtune.cli.options import (
 from embedtune.cli.reporting import err, reporting, show
 from embedtune.core.stage import STAGES, Context, StageSpec
 from embedtune.local.runner import check_stage, run_stage
+from embedtune.local.track import tracking_of
 
 # The first line is what `embedtune --help` shows.
 STAGE_HELP = {
@@ -87,9 +88,9 @@ STAGE_EXAMPLES = {
     ),
     "deploy": (
         "embedtune deploy --engine work/engine --evaluation work/evaluation --dataset work/dataset"
-        " --output work/deployment",
+        " --model work/model --output work/deployment",
         "embedtune deploy --engine work/engine --evaluation work/evaluation --dataset work/dataset"
-        " --output work/deployment --config embedtune.yaml",
+        " --model work/model --output work/deployment --config embedtune.yaml",
     ),
 }
 
@@ -129,8 +130,8 @@ def _run(stage: StageSpec, options: Options) -> None:
         job = build_job(options.get("docs"), output.parent, build_config(options, os.environ), options, os.environ)
         at = {name: options[name] for name in stage.inputs} | {stage.artifact: output}
         cache = options["cache"] or output.parent / "cache"
-        context = Context(job.config, job.secrets, progress, cache)
-        check_stage(stage.name, job, context)
+        check_stage(stage.name, job, Context(job.config, job.secrets, progress, cache))
+        context = Context(job.config, job.secrets, progress, cache, tracking_of(job.config, job.work))
         if stage.name == "generate" and not options["yes"]:
             confirm_cost(at["chunks"], context)
         done = run_stage(stage.name, at, context, job.source, job.comparisons)

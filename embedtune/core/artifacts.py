@@ -130,6 +130,13 @@ class Provenance:
     inputs: dict[str, str]
     code_version: str
 
+    @property
+    def key(self) -> str:
+        """Identifies it: 16 hexadecimal digits."""
+        parts = (self.contract.hash, self.settings, self.inputs, self.code_version)
+        record = json.dumps([self.seed, *parts], sort_keys=True)
+        return hashlib.sha256(record.encode()).hexdigest()[:16]
+
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex, read in blocks."""

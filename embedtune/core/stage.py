@@ -29,6 +29,7 @@ from embedtune.core.encoders.precision import compute_of, same_everywhere
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import Progress
 from embedtune.core.secrets import Secrets
+from embedtune.core.tracking import NoTracking, Tracking
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ STAGES = (
     StageSpec("train", "model", ("triplets", "dataset")),
     StageSpec("evaluate", "evaluation", ("dataset", "model")),
     StageSpec("export", "engine", ("model", "dataset")),
-    StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset")),
+    StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset", "model")),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 ENCODING = ("generate", "mine", "train", "evaluate")  # what they write depends on the precision of vectors
@@ -66,12 +67,14 @@ class Context:
         secrets: Credentials for endpoints and object stores.
         progress: Receives the progress of the stage.
         cache: Directory for what is kept between runs: LLM replies, vectors, checkpoints, downloads.
+        tracking: Records trainings.
     """
 
     config: Config
     secrets: Secrets
     progress: Progress
     cache: Path
+    tracking: Tracking = field(default_factory=NoTracking)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from sentence_transformers.sentence_transformer.model_card import SentenceTransf
 from torch import nn
 from transformers import PrinterCallback, TrainerState
 
-from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.precision import compute_of, device_of
-from embedtune.core.progress import Progress
 from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.stage import Context
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
 from embedtune.train.interruption import interruptible
@@ -42,9 +41,8 @@ def fit(
     rows: TrainingRows,
     plan: TrainingPlan,
     dev: DevSet,
-    config: Config,
     checkpoints: Path,
-    progress: Progress,
+    context: Context,
 ) -> Fit:
     """Train a model, starting from the newest complete checkpoint if there is one.
 
@@ -53,16 +51,20 @@ def fit(
         rows: The training rows.
         plan: Which rows form which step.
         dev: Picks the best checkpoint; if it is empty, the last one is kept.
-        config: The configuration.
-        checkpoints: Directory for the best and the last checkpoint.
-        progress: Updated once per step.
+        checkpoints: Directory for the best and the last checkpoint, in the cache directory.
+        context: The configuration, and what receives progress and curves.
 
     Raises:
         GateError: The loss or the gradient is not finite.
         KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint of the last step was saved.
     """
-    settings, contract = config.train, config.contract
-    with interruptible() as interruption, progress.task("train", plan.steps, "steps") as task:
+    config, settings, contract = context.config, context.config.train, context.config.contract
+    start = newest_checkpoint(checkpoints)
+    name = checkpoints.relative_to(context.cache / "train").as_posix()
+    tracked_as = context.tracking.training(name, None if start is None else _step(start))
+    shown = context.progress.task("train", plan.steps, "steps")
+    # Tracking is outermost: it has to see the KeyboardInterrupt that `interruptible` raises at its end.
+    with tracked_as as tracked, interruptible() as interruption, shown as task:
         trainer = Trainer(
             model=model,
             args=_arguments(plan, bool(dev), settings, config.runtime, checkpoints),
@@ -72,11 +74,10 @@ def fit(
             evaluator=cast(Any, [dev] if dev else None),
             data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
-            callbacks=[Watch(task, settings.checkpoint_steps, interruption)],
+            callbacks=[Watch(task, tracked, settings.checkpoint_steps, interruption)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(SentenceTransformerModelCardCallback)  # embedtune writes its own model card
-        start = newest_checkpoint(checkpoints)
         if start is not None:
             log.info("training continues from %s", start)
         started = time.monotonic()

@@ -1,13 +1,12 @@
 """Stage train: tune the base model on the triplets; keep the checkpoint that is best on the dev questions."""
 
-import hashlib
 import json
 import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from embedtune.core.artifacts import Provenance, StageReport
+from embedtune.core.artifacts import StageReport
 from embedtune.core.config.config import Config
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import require_same
@@ -47,7 +46,7 @@ def run(triplets: Path, dataset: Path, output: Path, context: Context) -> StageR
     require_same_precision("train", context.config, inputs)
     for name, artifact in inputs.items():
         require_same(context.config.contract, artifact.manifest.contract, f"the {name}")
-    checkpoints = context.cache / "train" / _key(this.provenance(inputs))
+    checkpoints = context.cache / "train" / this.provenance(inputs).key
     report = this.write(inputs, lambda path: _train_and_write(triplets, dataset, path, checkpoints, context))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return report
@@ -102,7 +101,7 @@ def _fit_and_save(
 
     config = context.config
     model = trainable_model(base, config, plan.seed)
-    result = fit(model, rows, plan, dev, config, checkpoints, context.progress)
+    result = fit(model, rows, plan, dev, checkpoints, context)
     tuned = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
     save_model(tuned, dtype, path)
     return result
@@ -136,12 +135,6 @@ def _describe(path: Path, trained: Trained, config: Config) -> None:
     bidirectional = json.loads((path / "config.json").read_bytes()).get("is_causal") is False
     card = model_card(config.contract, config.train, trained, bidirectional=bidirectional)
     (path / "README.md").write_text(card, encoding="utf-8")
-
-
-def _key(provenance: Provenance) -> str:
-    parts = (provenance.contract.hash, provenance.settings, provenance.inputs, provenance.code_version)
-    record = json.dumps([provenance.seed, *parts], sort_keys=True)
-    return hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
 def _device_name(runtime: RuntimeSettings) -> str:

@@ -7,7 +7,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from embedtune.core.errors import GateError
 from embedtune.core.progress import Task
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
+from embedtune.core.tracking import TrackedTraining
 from embedtune.train.interruption import Interruption
+
+MEASURED = f"eval_{DECIDING_METRIC}"  # the trainer's name for it
+TRACKED = {"loss": "loss", "learning_rate": "learning_rate", MEASURED: "dev/ndcg_at_10"}  # its name: ours
 
 
 class Watch(TrainerCallback):
@@ -17,14 +22,20 @@ class Watch(TrainerCallback):
 
     Args:
         task: Updated once per step.
+        tracked: Receives loss, learning rate and measurements.
         checkpoint_steps: Steps between two checkpoints; None: the trainer saves at measurements only.
         interruption: Says whether to stop after this step; None: nothing does.
     """
 
     def __init__(
-        self, task: Task, checkpoint_steps: int | None = None, interruption: Interruption | None = None
+        self,
+        task: Task,
+        tracked: TrackedTraining,
+        checkpoint_steps: int | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.task = task
+        self.tracked = tracked
         self.interruption = interruption or Interruption()
         self.checkpoint_steps = checkpoint_steps
 
@@ -52,12 +63,16 @@ class Watch(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the loss of the step.
+        """Show the loss of the step, and record it; a measurement is recorded too.
 
         Raises:
             GateError: The loss or the gradient is not finite.
         """
-        if logs is None or "loss" not in logs:
+        if logs is None or not ("loss" in logs or MEASURED in logs):
+            return
+        values = {ours: logs[name] for name, ours in TRACKED.items() if name in logs}
+        if "loss" not in logs:
+            self.tracked.scalars(state.global_step, values)
             return
         if not (math.isfinite(logs["loss"]) and math.isfinite(logs.get("grad_norm", 0.0))):
             raise GateError(
@@ -66,4 +81,5 @@ class Watch(TrainerCallback):
                 expected="finite numbers",
                 fix="lower train.learning_rate, or set runtime.precision=fp32",
             )
+        self.tracked.scalars(state.global_step, values)
         self.task.note(f"loss {logs['loss']:.4f}")

@@ -15,6 +15,7 @@ from embedtune.core.config.mine import MineSettings
 from embedtune.core.config.section import Section
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.config.split import SplitSettings
+from embedtune.core.config.tracking import TrackingSettings
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.contract import EncoderContract
 
@@ -61,6 +62,9 @@ class Config(Section):
     )
     runtime: RuntimeSettings = Field(
         default_factory=RuntimeSettings, description="Device and batch size on this machine."
+    )
+    tracking: TrackingSettings = Field(
+        default_factory=TrackingSettings, description="Records trainings in TensorBoard, MLflow or W&B."
     )
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from embedtune.local.preflight.model import check_model
 from embedtune.local.preflight.serving import check_port, check_release_store
 from embedtune.local.preflight.settings import check_settings
 from embedtune.local.preflight.software import check_software
+from embedtune.local.preflight.tracking import check_tracking
 from embedtune.local.preflight.work import check_work
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ CHECKS = (
     Check("work directory", EVERY, check_work),
     Check("settings", EVERY, check_settings),
     Check("software", EVERY, check_software),
+    Check("tracking", frozenset({"train"}), check_tracking),
     Check("documents", frozenset({"ingest"}), check_documents),
     Check("base model", MODEL, check_model),
     Check("LLM endpoint", frozenset({"generate"}), check_llm_endpoints),
@@ -48,7 +50,7 @@ CHECKS = (
     Check("precision", ENCODING, check_precision),
     Check("memory", ENCODING, check_memory),
     Check("disk", EVERY, check_disk),
-    Check("release store", frozenset({"deploy"}), check_release_store),
+    Check("release store", frozenset({"evaluate", "deploy"}), check_release_store),
     Check("port", frozenset({"deploy"}), check_port),
 )
 

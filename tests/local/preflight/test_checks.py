@@ -24,6 +24,7 @@ from embedtune.local.preflight.llm_endpoints import check_llm_endpoints
 from embedtune.local.preflight.network import connects
 from embedtune.local.preflight.serving import check_port, check_release_store
 from embedtune.local.preflight.software import check_software
+from embedtune.local.preflight.tracking import check_tracking
 from embedtune.local.preflight.work import check_work
 from embedtune.local.runner import Job, run
 from tests.support.openai_server import OpenAIServer
@@ -75,6 +76,16 @@ def test_what_is_worth_knowing_is_logged_and_stops_nothing(caplog):
     note = Check("disk", frozenset({"train"}), lambda _: [Finding("note", "disk", "little", "free some")])
     require_ready(intended("train"), [note])
     assert "disk: little: free some" in caplog.text
+
+
+def test_a_tracking_tool_needs_to_know_where_to_record_except_in_a_pipeline(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracked = {"tracking": {"to": ["mlflow"]}}
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        found(check_tracking, intended("train", tracked, work=tmp_path))
+    assert found(check_tracking, intended("train", tracked)) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert found(check_tracking, intended("train", tracked, work=tmp_path)) == []
 
 
 def test_a_wrong_key_is_found_before_ingest_by_one_call_in_the_form_of_generate(tmp_path):
