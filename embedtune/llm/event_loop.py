@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,11 +34,14 @@ def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:
         return await task
 
     with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(asyncio.run, cancellable())
         try:
-            return result.result()
-        except BaseException:
-            if not result.done():  # the interrupt hit this thread, not the coroutine
-                loop, task = started.result()
-                loop.call_soon_threadsafe(task.cancel)
+            return pool.submit(asyncio.run, cancellable()).result()
+        except BaseException:  # of the coroutine, or an interrupt, which hits this thread at any moment
+            started.add_done_callback(_cancel)
             raise
+
+
+def _cancel(started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]]) -> None:
+    loop, task = started.result()
+    with suppress(RuntimeError):  # the loop is closed: the coroutine has ended
+        loop.call_soon_threadsafe(task.cancel)

@@ -66,6 +66,12 @@ def run_in_a_folder(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_beside_the_documents(command: str, folder: Path) -> None:
+    for name in ("DOCS", "docs/examples/tickets"):
+        shutil.copytree(ROOT / "docs" / "examples" / "tickets", folder / name)
+    run_in_a_folder(command, folder)
+
+
 def run_in_a_folder_with_a_key(command: str, folder: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
@@ -97,7 +103,10 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "source .venv/bin/activate": NotRun("changes the reader's shell"),
     'eval "$(_EMBEDTUNE_COMPLETE=': Run(print_completion),
     "_EMBEDTUNE_COMPLETE=": Run(print_completion),
+    "embedtune init D": Run(run_beside_the_documents),
+    "embedtune init docs/": Run(run_beside_the_documents),
     "embedtune init": Run(run_in_a_folder),
+    "embedtune local-llm": NotRun("runs until Ctrl-C, and needs a model"),
     "embedtune config show": Run(run_in_a_folder),
     "embedtune run": Covered("tests/e2e/test_interrupted_run.py", "run"),
     "embedtune demo": NotRun("takes a quarter of an hour; the figures in the README come from it"),
@@ -106,6 +115,11 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune doctor": Covered("tests/cli/test_cli.py", "doctor"),
     "embedtune status": Covered("tests/local/test_status.py", "command"),
     "embedtune compare": Covered("tests/local/test_compare.py", "command"),
+    "pip install matplotlib jupyterlab": NotRun("needs a package index"),
+    "pip install xllamacpp": NotRun("needs a package index"),
+    "pip install openai qdrant-client": NotRun("needs a package index"),
+    "jupyter lab": NotRun("runs until Ctrl-C; tests/docs/test_examples.py executes the notebook"),
+    "python docs/examples/rag/rag.py": NotRun("needs a gateway; tests/docs/test_examples.py calls its functions"),
     "pip install 'embedtune[": NotRun(
         "needs a package index; tests/core/test_extras.py checks the names of extras"
     ),

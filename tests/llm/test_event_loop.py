@@ -40,14 +40,14 @@ def test_an_error_is_raised_inside_an_event_loop() -> None:
 
 
 def test_an_interrupt_inside_an_event_loop_cancels_the_calls() -> None:
-    waiting, ended = threading.Event(), []
+    waiting, ended = threading.Event(), threading.Event()
 
     async def waits() -> None:
         waiting.set()
         try:
             await asyncio.sleep(60)
         finally:
-            ended.append(True)
+            ended.set()
 
     async def cell() -> None:
         run_to_end(waits())
@@ -61,7 +61,7 @@ def test_an_interrupt_inside_an_event_loop_cancels_the_calls() -> None:
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(cell())
     loop.close()
-    assert ended == [True]
+    assert ended.wait(10)
 
 
 def test_the_cache_of_replies_is_used_from_there(tmp_path: Path) -> None:
