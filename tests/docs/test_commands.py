@@ -106,6 +106,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune status": Covered("tests/local/test_status.py", "command"),
     "embedtune compare": Covered("tests/local/test_compare.py", "command"),
     "embedtune questions": Covered("tests/local/test_questions.py", "command"),
+    "embedtune push": Covered("tests/cli/test_push_command.py", "shows"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
     "embedtune eval-set": Covered("tests/docs/test_eval_sets.py", "documented"),
     "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),
@@ -123,6 +124,8 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "kubectl": NotRun("needs a cluster; the cluster tests create the same objects"),
     "helm install": CLUSTER,
     "helm test": Covered("tests/cluster/test_rollout.py", "helm_test"),
+    "pip install ": NotRun("installs packages"),
+    "tensorboard ": NotRun("serves until it is stopped; tests/tracking reads what it shows"),
     "openssl ": Run(run_in_a_folder_with_a_key),
     "export ": NotRun("sets variables for the next command"),
 }
