@@ -78,11 +78,13 @@ CREDENTIALS = (
     Variable("HF_ENDPOINT", "the same", "URL of another hub than hf.co."),
     Variable("OCI_USERNAME", "push", "Name at the OCI registry; unset: what `docker login` stored."),
     Variable("OCI_PASSWORD", "push", "Its password or token."),
-    Variable("MLFLOW_TRACKING_URI", "run, with `tracking.to`", "The MLflow server ([runs](../runs.md))."),
+    Variable(
+        "MLFLOW_TRACKING_URI", "run, with `tracking.to`", "The MLflow server ([runs](../runs.md)).", "mlflow"
+    ),
     Variable("MLFLOW_EXPERIMENT_NAME", "the same", "Experiment to record in; unset: embedtune."),
     Variable("MLFLOW_EXPERIMENT_ID", "the same", "The same, by its id."),
-    Variable("WANDB_API_KEY", "the same", "Key of Weights & Biases."),
-    Variable("WANDB_MODE", "the same", "`offline`: nothing is sent."),
+    Variable("WANDB_API_KEY", "the same", "Key of Weights & Biases.", "wandb"),
+    Variable("WANDB_MODE", "the same", "`offline`: nothing is sent.", "wandb"),
     Variable("WANDB_PROJECT", "the same", "Project to record in; unset: embedtune."),
     Variable(
         "EMBEDTUNE_API_KEY",
