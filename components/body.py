@@ -10,6 +10,7 @@ from typing import Protocol
 
 import yaml
 
+from components.kept import Kind, kept
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import EmbedtuneError
@@ -19,6 +20,7 @@ from embedtune.core.progress import LineProgress
 from embedtune.core.secrets import secrets_of
 from embedtune.core.signals import interrupt_on_sigterm
 from embedtune.core.stage import Context
+from embedtune.serve.store.directory import open_objects
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +47,13 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
+def open_context(config_yaml: str, cache_dir: str = "", keeps: Kind | None = None) -> Iterator[Context]:
     """Open the context of one stage. From then on SIGTERM, which cancels a task, raises KeyboardInterrupt.
 
     Args:
         config_yaml: The configuration, as `prepare` wrote it.
         cache_dir: Directory that outlives the pod; empty: a temporary directory.
+        keeps: What of the cache is kept in the object store too, if `storage.kept` names a place.
 
     Raises:
         SystemExit: The configuration is not valid, or the stage raised another error of ours.
@@ -63,7 +66,9 @@ def open_context(config_yaml: str, cache_dir: str = "") -> Iterator[Context]:
         config = parse_config(yaml.safe_load(config_yaml))
         # Kubernetes Secrets are environment variables here.
         secrets = secrets_of(config.generate, os.environ)
-        yield Context(config, secrets, LineProgress(), Path(cache_dir or temporary))
+        cache, place = Path(cache_dir or temporary), config.storage.kept
+        with kept(open_objects(place, config.storage, secrets) if place else None, cache, keeps):
+            yield Context(config, secrets, LineProgress(), cache)
 
 
 def show(report: StageReport, summary: FileOutput, remark: str = "") -> None:

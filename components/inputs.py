@@ -9,7 +9,7 @@ import yaml
 from pydantic import JsonValue
 
 from components.parameters import NEVER, Form, address, eval_set_lines, run_config
-from components.readiness import require_good_end, secrets_named
+from components.readiness import find_champion, require_good_end, secrets_named
 from embedtune.core.comparisons import Comparisons, parse_eval_sets
 from embedtune.core.config.config import Config
 from embedtune.core.config.machine import StorageSettings
@@ -18,6 +18,7 @@ from embedtune.core.secrets import Secrets, secrets_of
 from embedtune.core.stage import Context
 from embedtune.core.storage import download_prefix, list_prefix
 
+KEEPING = {"generate", "train"}  # the tasks that read storage.kept
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 # The sections that can change what a stage writes, including those of the stages before it. mine and train check
 # each other's number of negatives, so each gets both sections.
@@ -42,7 +43,8 @@ def prepared(
         form: The fields that become settings.
         documents: Address of the documents, as typed.
         eval_sets: Additional evaluation sets, as typed.
-        champion: Address of the live model, as typed, or empty.
+        champion: Address of the model to compare with, as typed; empty: the one that is live in the release
+            store.
         environment: The environment variables, usually `os.environ`.
 
     Raises:
@@ -52,19 +54,22 @@ def prepared(
     """
     config = run_config(form, in_cluster=IN_CLUSTER in environment)
     secrets = secrets_of(config.generate, environment)
-    where, live = address("documents", documents), address("champion", champion)
+    where, typed = address("documents", documents), address("champion", champion)
     sets = eval_set_lines(eval_sets)
-    compared = [*addresses(sets).values(), *([live] if live else [])]
     accepted = worst_deployed(config, form.deploy_if, environment)
+    deploys = accepted != NEVER
     with secrets_named(secrets, environment):
-        versions = [version(found, config.storage, secrets) for found in ([where], compared)]
-        require_good_end(config, secrets, where, live, deploys=accepted != NEVER)
+        documents_version = version([where], config.storage, secrets)
+        require_good_end(config, secrets, where, deploys=deploys)
+        live = find_champion(config, secrets, typed, deploys=deploys)
+        compared = [*addresses(sets).values(), *([live] if live else [])]
+        comparisons_version = version(compared, config.storage, secrets)
     return (
         where,
-        versions[0],
+        documents_version,
         sets,
         live,
-        versions[1],
+        comparisons_version,
         accepted,
         *(stage_yaml(config, stage) for stage in SECTIONS),
     )
@@ -77,6 +82,8 @@ def stage_yaml(config: Config, stage: str) -> str:
     """
     sections = {"seed", "contract", "base", "storage", "runtime", *SECTIONS[stage]}
     settings = config.model_dump(include=sections, exclude_defaults=True)
+    if stage not in KEEPING and settings.get("storage", {}).pop("kept", None) and not settings["storage"]:
+        del settings["storage"]
     return yaml.safe_dump(settings, allow_unicode=True, sort_keys=True)
 
 
@@ -144,7 +151,7 @@ def comparisons(eval_sets: str, champion: str, context: Context) -> Comparisons:
 
     Args:
         eval_sets: `NAME=ADDRESS`, one per line; an address is a directory or s3://bucket/prefix.
-        champion: Address of the live model, or empty.
+        champion: Address of the model to compare with, or empty.
         context: The object store, its credentials, and the directory for downloads.
     """
     sets = {name: _local(address, context) for name, address in addresses(eval_sets).items()}

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedtune.core.config.config import Config
-from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.errors import EmbedtuneError
 from embedtune.core.secrets import Secrets
+from embedtune.deploy.champion import live_model, require_live, require_stored
 from embedtune.deploy.site import open_store
 from embedtune.local.preflight.checks import CHECKS, require_ready
 from embedtune.local.preflight.finding import IntendedRun
@@ -19,14 +20,13 @@ STORAGE_SECRET = "embedtune-storage with the keys access-key and secret-key"  # 
 LLM_SECRET = "embedtune-llm with the key api-key"  # noqa: S105
 
 
-def require_good_end(config: Config, secrets: Secrets, documents: str, champion: str, *, deploys: bool) -> None:
+def require_good_end(config: Config, secrets: Secrets, documents: str, *, deploys: bool) -> None:
     """Check what later tasks will need, by really trying it.
 
     Args:
         config: The configuration.
         secrets: What the Kubernetes Secrets hold.
         documents: Address of the documents.
-        champion: Address of the model to compare with, or empty.
         deploys: Whether the run deploys if its model is better.
 
     Raises:
@@ -36,19 +36,34 @@ def require_good_end(config: Config, secrets: Secrets, documents: str, champion:
     checks = [check for check in CHECKS if check.checked in CHECKED]
     run = IntendedRun(config, secrets, frozenset(stages), documents=documents, patience_s=PATIENCE_S)
     require_ready(run, checks)
-    if deploys and not champion:
-        _require_nothing_live(config, secrets)
 
 
-def _require_nothing_live(config: Config, secrets: Secrets) -> None:
-    store = open_store(config.release, config.storage, secrets, Path())
-    if store.live_release() is not None:
-        raise ConfigError(
-            "a model is live, and this run compares with none: it could not deploy",
-            got=f"champion is empty, and a release is live in {store.objects.uri}",
-            expected="the address of the model that is live, s3://bucket/prefix",
-            fix="fill in champion, or set deploy_if to never",
-        )
+def find_champion(config: Config, secrets: Secrets, typed: str, *, deploys: bool) -> str:
+    """Return the address of the model to compare with: the one that was typed, else the one that is live.
+
+    Args:
+        config: The configuration, which names the release store.
+        secrets: What the Kubernetes Secrets hold.
+        typed: Address of the champion, or empty.
+        deploys: Whether the run deploys if its model is better.
+
+    Returns:
+        An address; empty if nothing is live, or, in a run that deploys nothing, if the store does not hold it.
+
+    Raises:
+        ConfigError: The run could not deploy, since another model is live, or one that the store does not hold.
+        EmbedtuneError: It is not known which model is live, or there is none at the address.
+    """
+    if config.release.uri is None:
+        return typed
+    live = live_model(open_store(config.release, config.storage, secrets, Path()))
+    if live is None or not deploys:
+        return typed or (live.address if live else None) or ""
+    if typed:
+        require_live(typed, live, config.storage, secrets)
+        return typed
+    require_stored(live, "its address in the field champion; or set deploy_if to never")
+    return live.address or ""
 
 
 @contextmanager

@@ -193,7 +193,14 @@ if not TYPE_CHECKING:  # a type checker that saw this function would accept any 
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, _, other_name = _HOMES[name].partition(":")
-        value = globals()[name] = getattr(import_module(module), other_name or name)
+        try:
+            value = globals()[name] = getattr(import_module(module), other_name or name)
+        except ModuleNotFoundError as error:
+            from embedtune.core.extras import missing_module
+
+            if (known := missing_module(error)) is None:
+                raise
+            raise known from error
         return value
 
 

@@ -88,7 +88,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
             release_uri: s3://bucket/prefix of the releases; empty: nothing is deployed.
             endpoint_url: Address of the served endpoint, for the deployment's record; empty: as configured.
             deploy_if: Worst verdict that is still deployed.
-            champion: s3://bucket/prefix of the model that is live now; empty if there is none.
+            champion: s3://bucket/prefix of the model to compare with; empty: the one that is live in release_uri.
             eval_sets: Additional evaluation sets, a list of NAME=s3://bucket/prefix; the first one decides.
             overrides: Further settings, such as {"train.epochs": 5}.
         """
@@ -158,7 +158,8 @@ def _deploy_if_better(task: MakeTask, given: Outputs, made: Outputs, evaluated: 
     figures = {"questions": made["questions"], "model": model, "evaluation": evaluation}
     with dsl.If(evaluated.outputs["Output"] == True, name="better"):  # noqa: E712 - KFP reads the comparison
         engine = task("export", config_yaml=given["export"], model=model, dataset=dataset).outputs["engine"]
-        live = task("deploy", config_yaml=given["deploy"], engine=engine, evaluation=evaluation, dataset=dataset)
+        read = {"engine": engine, "evaluation": evaluation, "dataset": dataset, "model": model}
+        live = task("deploy", config_yaml=given["deploy"], **read)
         # It changes the live service, so it always runs: an earlier result says nothing about what is live now.
         live.set_caching_options(False)
         task("outcome", **figures, deployment=live.outputs["deployment"])

@@ -9,6 +9,7 @@ def deploy(
     engine: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
     deployment: dsl.Output[dsl.Artifact],
     deploy_summary: dsl.Output[dsl.Markdown],
 ) -> None:
@@ -19,6 +20,7 @@ def deploy(
         engine: The artifact written by export.
         evaluation: The artifact written by evaluate; its verdict decides whether the model may go live.
         dataset: The artifact written by split; the re-index plan needs the size of its corpus.
+        model: The artifact written by train, which the release store keeps: the next model is compared with it.
         deployment: The live release, the drift of its endpoint from the checkpoint, and the re-index plan.
         deploy_summary: The figures and warnings of the stage as a page.
     """
@@ -28,7 +30,6 @@ def deploy(
     from embedtune.deploy import stage
 
     with open_context(config_yaml) as context:
-        report = stage.run(
-            Path(engine.path), Path(evaluation.path), Path(dataset.path), Path(deployment.path), context
-        )
+        read = Path(engine.path), Path(evaluation.path), Path(dataset.path), Path(model.path)
+        report = stage.run(*read, Path(deployment.path), context)
     show(report, deploy_summary)

@@ -21,7 +21,7 @@ def evaluate(
     Args:
         config_yaml: Configuration of the stage as YAML text, written by prepare.
         eval_sets: Additional evaluation sets, NAME=s3://bucket/prefix, one per line; the first one decides.
-        champion: s3://bucket/prefix of the model that is live now; empty if there is none.
+        champion: s3://bucket/prefix of the model that is live now, found by prepare; empty if there is none.
         comparisons_version: Hash that changes with the data of eval_sets and champion, for KFP's cache.
         deploy_if: Worst verdict that is still deployed: win, marginal or never.
         dataset: The artifact written by split.

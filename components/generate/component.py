@@ -25,6 +25,6 @@ def generate(
     from components.body import open_context, show
     from embedtune.generate import stage
 
-    with open_context(config_yaml, cache_dir) as context:
+    with open_context(config_yaml, cache_dir, "replies") as context:
         report = stage.run(Path(chunks.path), Path(questions.path), context)
     show(report, generate_summary)

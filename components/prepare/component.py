@@ -56,7 +56,7 @@ def prepare(
         release_uri: s3://bucket/prefix of the releases; empty: nothing is deployed.
         endpoint_url: Address of the served endpoint that the smoke test calls; empty: as configured.
         deploy_if: Worst verdict that is still deployed: win, marginal or never.
-        champion: s3://bucket/prefix of the model that is live now; empty if there is none.
+        champion: s3://bucket/prefix of the model to compare with; empty: the one that is live in release_uri.
         eval_sets: Additional evaluation sets, a list of NAME=s3://bucket/prefix; the first one decides.
         overrides: Further settings, such as {"train.epochs": 5}.
 

@@ -27,6 +27,6 @@ def train(
     from components.body import open_context, show
     from embedtune.train import stage
 
-    with open_context(config_yaml, cache_dir) as context:
+    with open_context(config_yaml, cache_dir, "checkpoints") as context:
         report = stage.run(Path(triplets.path), Path(dataset.path), Path(model.path), context)
     show(report, train_summary)

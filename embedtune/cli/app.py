@@ -4,8 +4,10 @@ import click
 
 from embedtune import __version__
 from embedtune.cli.bases import bases
+from embedtune.cli.clean import clean
 from embedtune.cli.compare import compare
 from embedtune.cli.config import config
+from embedtune.cli.curve import curve
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.forget import forget
 from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
@@ -22,10 +24,10 @@ from embedtune.cli.stages import STAGE_COMMANDS
 from embedtune.cli.status import status
 
 SECTIONS = {
-    "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare),
+    "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare, curve),
     "Stages": STAGE_COMMANDS,
     "Serve": (push, release, serve, gateway, search, reindex),
-    "Data": (questions, eval_set, record, forget),
+    "Data": (questions, eval_set, record, forget, clean),
 }
 EPILOG = "\n\n".join(
     (

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from embedtune.core.extras import missing_module
+
 HELP_LINE = 45  # characters; a longer line would be cut
 
 
@@ -24,6 +26,16 @@ class SectionedGroup(click.Group):
             self.sections[title] = tuple(str(command.name) for command in commands)
             for command in commands:
                 self.add_command(command)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a module of an extra that is missing is an error that names the extra."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if (known := missing_module(error)) is None:
+                raise
+            click.echo(f"error: {known}", err=True)
+            ctx.exit(known.exit_code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which the commands were added."""

@@ -139,7 +139,7 @@ def evaluation_options(command: Command) -> Command:
             metavar="URL",
             help="Live service to measure as well: grpc://host:port (Triton) or http://host:port (gateway).",
         ),
-        click.option("--champion", type=FOLDER, help="Directory of the model that is live now, to compare with."),
+        click.option("--champion", type=FOLDER, help="Model directory to compare with. [default: the live one]"),
         click.option("--decide-on", metavar="NAME", help="Evaluation set that decides the verdict."),
         click.option(
             "--eval-set",

@@ -88,9 +88,9 @@ STAGE_EXAMPLES = {
     ),
     "deploy": (
         "embedtune deploy --engine work/engine --evaluation work/evaluation --dataset work/dataset"
-        " --output work/deployment",
+        " --model work/model --output work/deployment",
         "embedtune deploy --engine work/engine --evaluation work/evaluation --dataset work/dataset"
-        " --output work/deployment --config embedtune.yaml",
+        " --model work/model --output work/deployment --config embedtune.yaml",
     ),
 }
 

@@ -1,7 +1,5 @@
 """The command `embedtune status`."""
 
-import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from embedtune.cli.help_layout import examples
-from embedtune.cli.options import FOLDER, Options, build_config, build_job, config_options, output_options
+from embedtune.cli.options import FOLDER, config_options, output_options
+from embedtune.cli.recorded_job import changed, job_of_artifacts, job_of_run
 from embedtune.cli.reporting import out, reporting, show
-from embedtune.core.config.load import parse_config
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.errors import InputError
 from embedtune.core.formatting import duration, figure
-from embedtune.core.records.last_run import LastRun
-from embedtune.core.secrets import secrets_of
 from embedtune.core.stage import STAGE_NAMES
 from embedtune.local.runner import LAST, Job
 
@@ -59,7 +55,7 @@ def status(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
         run = None if recorded is None else changed(recorded, options)
         if run is not None and STAGE_NAMES.index(run.last) < STAGE_NAMES.index(LAST):
             run = run.model_copy(update={"last": LAST})  # a run that was told to stop early goes on
-        job = _own_job(work, options) if run is None else _job(work, run)
+        job = job_of_artifacts(work, options) if run is None else job_of_run(work, run)
         found = work_status(job, progress, compared=run is not None)
         command = f"embedtune run DOCS --config FILE --work {work}"
         if run is not None:
@@ -70,50 +66,6 @@ def status(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
         as_json,
         lambda: out.print(*_lines(found, job, command), sep="\n", soft_wrap=True),
     )
-
-
-def changed(run: LastRun, options: Options) -> LastRun:
-    """Return the command that last ran with other options: a configuration is replaced, --set values are added."""
-    update: dict[str, object] = {"overrides": (*run.overrides, *(options.get("overrides") or ()))}
-    if options.get("preset") or options.get("config_file"):
-        update |= {"preset": options.get("preset"), "config_file": _text(options.get("config_file")), "base": None}
-        update["overrides"] = tuple(options.get("overrides") or ())
-    if options.get("base"):
-        update["base"] = options["base"]
-    return run.model_copy(update=update)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path.absolute())
-
-
-def _job(work: Path, run: LastRun) -> Job:
-    if run.config_file is not None and not Path(run.config_file).is_file():
-        raise ConfigError(
-            "the configuration file of the last run does not exist any more",
-            got=run.config_file,
-            fix="name another with --config",
-        )
-    options = run.model_dump() | {"dataset": Path(run.dataset) if run.dataset else None}
-    options["champion"] = Path(run.champion) if run.champion else None
-    return build_job(run.docs, work, build_config(options, os.environ), options, os.environ)
-
-
-def _own_job(work: Path, options: Mapping[str, Any]) -> Job:
-    """Return the job for a work directory in which no `embedtune run` was recorded."""
-    from embedtune.local.status import own_config
-
-    if any(options.values()):
-        return build_job(None, work, build_config(options, os.environ), options, os.environ)
-    data = own_config(work)
-    if not data:
-        raise InputError(
-            "there is nothing in the work directory to compare",
-            got=str(work),
-            fix=f"embedtune run DOCS --work {work}",
-        )
-    config = parse_config(data)
-    return Job(work, config, secrets_of(config.generate, os.environ))
 
 
 def _lines(found: "WorkStatus", job: Job, command: str) -> list[RenderableType]:

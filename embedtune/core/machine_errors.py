@@ -1,9 +1,10 @@
-"""What the operating system refused, in words: no space, no right to write, a path that is not what it must be."""
+"""What the machine lacks or refuses, in words: space, rights, memory, a module, a path that is what it must be."""
 
 import errno
 import sqlite3
 
 from embedtune.core.errors import EmbedtuneError
+from embedtune.core.extras import missing_module
 
 SPACE = "free some space, or use a directory on another disk; then run the same command again: it goes on"
 RIGHTS = "give this user the right, or name another directory; then run the same command again: it goes on"
@@ -67,6 +68,8 @@ def as_machine_error(error: BaseException) -> EmbedtuneError | None:
 
 def _explained(error: BaseException) -> EmbedtuneError | None:
     text = str(error)
+    if (missing := missing_module(error)) is not None:
+        return missing
     if isinstance(error, MemoryError):
         return EmbedtuneError("there is not enough memory", got=text or None, fix=FIXES[errno.ENOMEM])
     if isinstance(error, RuntimeError) and "out of memory" in text.lower():

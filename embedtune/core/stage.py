@@ -51,7 +51,7 @@ STAGES = (
     StageSpec("train", "model", ("triplets", "dataset")),
     StageSpec("evaluate", "evaluation", ("dataset", "model")),
     StageSpec("export", "engine", ("model", "dataset")),
-    StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset")),
+    StageSpec("deploy", "deployment", ("engine", "evaluation", "dataset", "model")),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 ENCODING = ("generate", "mine", "train", "evaluate")  # what they write depends on the precision of vectors

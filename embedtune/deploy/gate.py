@@ -1,9 +1,10 @@
 """Decides whether an engine may go live, by a verdict that must be about this engine and the live model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedtune.core.artifacts import Artifact
+from embedtune.core.artifacts import Artifact, read_manifest
 from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.config.deploy import DeploySettings
 from embedtune.core.errors import ArtifactError
@@ -27,6 +28,30 @@ class Decision:
     reason: str
 
 
+ALREADY_LIVE = "this model is already live"
+
+
+def require_same_model(engine: Artifact, others: Mapping[str, str]) -> str:
+    """Return the fingerprint of the model that an engine was exported from.
+
+    Args:
+        engine: The engine.
+        others: Fingerprints of the model that other artifacts were made from or are, by what they did.
+
+    Raises:
+        ArtifactError: One is another model.
+    """
+    model = engine.manifest.inputs["model"]
+    for what, other in others.items():
+        if other != model:
+            raise ArtifactError(
+                f"the {what} and the engine belong to different models",
+                got=f"{what}: {other[:16]}, exported: {model[:16]}",
+                fix="run evaluate, export and deploy on the same model",
+            )
+    return model
+
+
 def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, settings: DeploySettings) -> Decision:
     """Apply the rule: better than the live model, or as good if `deploy.accept` is marginal.
 
@@ -40,25 +65,19 @@ def decide(engine: Artifact, evaluation: Artifact, live_model: str | None, setti
         ArtifactError: The evaluation and the engine belong to different models, or the verdict is missing,
             damaged, or of another version.
     """
-    model = engine.manifest.inputs["model"]
-    if (evaluated := evaluation.manifest.inputs["model"]) != model:
-        raise ArtifactError(
-            "the evaluation and the engine belong to different models",
-            got=f"evaluated {evaluated[:16]}, exported {model[:16]}",
-            fix="run evaluate and export on the same model",
-        )
+    model = require_same_model(engine, {"evaluation": evaluation.manifest.inputs["model"]})
     if live_model == model:
-        return Decision(True, "this model is already live")
+        return Decision(True, ALREADY_LIVE)
     promotion = _promotion(evaluation.path)
     if live_model is not None and promotion.against != "champion":
         return Decision(
-            False, "another model is live, and the evaluation did not compare with it (evaluate with --champion)"
+            False, "another model is live, and the evaluation did not compare with it (run evaluate again)"
         )
     compared = evaluation.manifest.inputs.get(CHAMPION_MODEL)
     if live_model is not None and compared != live_model:
         other = f"model {compared[:16]}" if compared else "a model directory without a manifest"
         reason = f"the evaluation compared with {other}, but model {live_model[:16]} is live"
-        return Decision(False, f"{reason} (evaluate with that one as --champion)")
+        return Decision(False, f"{reason} (run evaluate again)")
     if promotion.verdict in ACCEPTED[settings.accept]:
         return Decision(True, _reason(promotion))
     return Decision(False, f"{_reason(promotion)}, and deploy.accept is {settings.accept}")
@@ -75,6 +94,9 @@ def goes_on(evaluation: Path, accept: str | None) -> Decision:
         ArtifactError: The verdict is missing, damaged, or of another version.
     """
     promotion = _promotion(evaluation)
+    compared = read_manifest(evaluation, "evaluation").inputs
+    if compared.get(CHAMPION_MODEL) == compared["model"]:
+        return Decision(False, ALREADY_LIVE)
     reason = _reason(promotion)
     if accept is None:
         return Decision(False, f"{reason}; this run deploys nothing")

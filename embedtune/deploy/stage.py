@@ -8,7 +8,7 @@ from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, DRIFT_FILE, REINDEX_FILE, Deployment
 from embedtune.core.stage import Context, Outcome, StageRun
-from embedtune.deploy.gate import Decision, decide
+from embedtune.deploy.gate import Decision, decide, require_same_model
 from embedtune.deploy.reindex_plan import reindex_plan
 from embedtune.deploy.rollout import Rollout, go_live
 from embedtune.deploy.site import ServingSite, endpoint_url, open_site
@@ -16,7 +16,7 @@ from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import Release, short
 
 
-def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Context) -> StageReport:
+def run(engine: Path, evaluation: Path, dataset: Path, model: Path, output: Path, context: Context) -> StageReport:
     """Make an engine live, if its model is better than the live model, and write the deployment artifact.
 
     It checks which release is live each time, because the artifact of an earlier call does not show that.
@@ -25,6 +25,7 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
         engine: The engine artifact.
         evaluation: The evaluation artifact of the same model, with its verdict.
         dataset: The dataset artifact, whose size the re-index plan needs.
+        model: The model artifact, which is stored with the release: the next model is compared with it.
         output: Directory to write the deployment artifact to.
         context: The configuration and everything else that the stage runs with.
 
@@ -33,13 +34,14 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
         ArtifactError: The evaluation is about another model, or the record of the live release is unreadable.
     """
     this = StageRun("deploy", output, context)
-    inputs = this.read(engine=engine, evaluation=evaluation, dataset=dataset)
+    inputs = this.read(engine=engine, evaluation=evaluation, dataset=dataset, model=model)
     config = context.config
     require_same(config.contract, load_contract(engine), str(engine))
+    require_same_model(inputs["engine"], {"model": inputs["model"].fingerprint})
     site = open_site(config, context.secrets, context.cache)
     decision = decide(inputs["engine"], inputs["evaluation"], site.champion(), config.deploy)
     release = build_release(engine, site.built, config.serve, config.deploy, config.export)
-    rollout = _deploy(release, inputs["engine"], site, context.progress) if decision.deploy else None
+    rollout = _deploy(release, inputs["model"], site, context.progress) if decision.deploy else None
     passages = inputs["dataset"].manifest.counts["passages"]
 
     def write(path: Path) -> Outcome:
@@ -54,8 +56,9 @@ def run(engine: Path, evaluation: Path, dataset: Path, output: Path, context: Co
     return this.write(inputs, write, reuse=False)
 
 
-def _deploy(release: Release, engine: Artifact, site: ServingSite, progress: Progress) -> Rollout:
-    site.store.publish(release, engine.manifest.inputs["model"])
+def _deploy(release: Release, model: Artifact, site: ServingSite, progress: Progress) -> Rollout:
+    site.store.add_model(model)  # first, so that no release is live whose model is lost
+    site.store.publish(release, model.fingerprint)
     return go_live(site, release.id, progress, hold=site.deploy.flip == "manual")
 
 

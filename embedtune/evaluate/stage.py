@@ -26,6 +26,7 @@ from embedtune.core.records.evaluation import (
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
+from embedtune.evaluate.champion import require_unchanged
 from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import lexical_leak
@@ -56,6 +57,7 @@ def run(
     Raises:
         ConfigError: evaluate.decide_on is not one of the evaluated sets.
         InputError: A set is empty, incomplete or damaged.
+        ArtifactError: A file of the champion was changed.
         ContractError: The model was trained under a different encoder contract.
         EndpointError: The live endpoint does not answer.
         GateError: A system returns vectors that are not finite.
@@ -68,6 +70,8 @@ def run(
     artifacts = this.read(dataset=dataset, model=model)
     require_same_precision("evaluate", config, artifacts)
     require_same(config.contract, load_contract(model), str(model))
+    if against.champion is not None:
+        require_unchanged(against.champion)
     inputs: dict[str, Artifact | str] = {**artifacts, **further_inputs(config, against, context.secrets)}
     return this.write(inputs, lambda path: _evaluate(dataset, model, path, context, against, decided_on))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from embedtune.core.config.generate import LLMEndpointSettings
-from embedtune.llm.refusals import Refusal, is_moderated, is_too_long
+from embedtune.llm.refusals import Refusal, is_miswritten, is_moderated, is_too_long
 from embedtune.llm.schema import JsonSchema, Message, with_schema_in_prompt, without_system_role
 
 Structure = Literal["json_schema", "json_object", "text"]
@@ -75,8 +75,8 @@ def better_dialect(dialect: Dialect, sent: LLMEndpointSettings, refusal: Refusal
         sent: The settings of the request: only a parameter that was sent can be left out.
         refusal: What the server said.
     """
-    if is_too_long(refusal) or is_moderated(refusal):
-        return None  # such errors may name max_tokens, which is not what is wrong
+    if is_too_long(refusal) or is_moderated(refusal) or is_miswritten(refusal):
+        return None  # such errors may name max_tokens or the schema, which is not what is wrong
     if refusal.status in REFUSED:
         better = _without_parameter(dialect, sent, refusal)
         if better is not None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import openai
 
 from embedtune.llm.pacing import parse_retry_after
-from embedtune.llm.refusals import Refusal, is_moderated, is_too_long, read_refusal
+from embedtune.llm.refusals import Refusal, is_miswritten, is_moderated, is_too_long, read_refusal
 
 # These statuses concern every request: continuing would only repeat the error.
 FATAL = {
@@ -18,7 +18,7 @@ FATAL = {
 }
 NO_QUOTA = "insufficient_quota"
 RETRIED = {408, 409, 425, 429}
-CONGESTED = {429, 503}
+CONGESTED = {429, 503, 529}  # 529: Claude
 CONNECTION, TIMEOUT = "connection", "timeout"
 # By name: versions of the openai package use different HTTP libraries.
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
@@ -68,7 +68,7 @@ def failure_of(refusal: Refusal, detail: str, retry_after: str | None = None) ->
     return Failure(
         kind=f"HTTP {status}",
         detail=detail,
-        again=status in RETRIED or status >= 500,
+        again=status in RETRIED or status >= 500 or is_miswritten(refusal),
         congested=status in CONGESTED,
         retry_after_s=parse_retry_after(retry_after, datetime.now(UTC)),
         refusal=refusal,

@@ -115,7 +115,8 @@ def _without_markup(text: str) -> str:
 TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|exceed_context_size|maximum (context|sequence|prompt|input)|max_model_len"
     r"|(prompt|input|request|message)s?\b.{0,40}\btoo (long|large|many tokens)|too many tokens"
-    r"|max_(completion_)?tokens.{0,20}must be at least 1, got|reduce the length",
+    r"|max_(completion_)?tokens.{0,20}must be at least 1, got|reduce the length"
+    r"|tokens \+ .{0,3}max_new_tokens",  # TGI
     re.IGNORECASE,
 )
 MODERATED = re.compile(
@@ -124,6 +125,14 @@ MODERATED = re.compile(
     r"|inappropriate content",
     re.IGNORECASE,
 )
+
+# Groq and Cloudflare check a reply against the format that was asked for, and refuse what their model wrote.
+MISWRITTEN = re.compile(r"json_validate_failed|failed to (validate|generate) json|json mode couldn't be met", re.I)
+
+
+def is_miswritten(refusal: Refusal) -> bool:
+    """Return whether it is the model's reply that was refused, so that another attempt may help."""
+    return refusal.status in (400, 422) and MISWRITTEN.search(f"{refusal.words} {refusal.code}") is not None
 
 
 def is_too_long(refusal: Refusal) -> bool:

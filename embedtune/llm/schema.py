@@ -74,6 +74,10 @@ def _strict(node: Any) -> Any:  # any part of a JSON schema
     return result
 
 
+# What models add to JSON when no grammar keeps them from it: comments, and commas after the last item. Strings
+# come first, so that they stay as they are.
+_ADDED = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
+
 # Where the thoughts in a reply end: DeepSeek and Qwen, Magistral, others; the last channel of gpt-oss.
 THOUGHT_END = re.compile(
     r"</(?:seed:)?think>|</thinking>|</thought>|</reasoning>|\[/THINK\]|<\|END_THINKING\|>|◁/think▷"
@@ -99,7 +103,14 @@ def _object_in(text: str) -> str:
     if not 0 <= start < end:
         return text.strip()
     whole = text[start : end + 1]
-    return whole if _end(whole, 0) == len(whole) else _longest_object(text) or whole
+    if _end(whole, 0) == len(whole):
+        return whole
+    plain = _ADDED.sub(lambda found: found[1] or "", _ADDED.sub(_without_comment, whole))
+    return max(_longest_object(text), _longest_object(plain), key=len) or whole
+
+
+def _without_comment(found: re.Match[str]) -> str:
+    return "" if found.group().startswith("/") else found.group()
 
 
 def _longest_object(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from embedtune.core.config.generate import LLMEndpointSettings
 from embedtune.core.errors import LLMEndpointError
@@ -86,7 +86,12 @@ def read_body(data: Mapping[str, Any]) -> Completion | Refusal:  # OpenAI's wire
         return error
     if not data.get("choices") and data.get("prompt_filter_results"):  # Azure
         return Refusal(400, "the prompt was blocked by the content filter", "content_filter")
-    body = _Body.model_validate(data)
+    try:
+        body = _Body.model_validate(data)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"not a chat completion: {where}: {first['msg']}") from invalid
     choice, usage = body.choices[0], body.usage or _Tokens()
     thoughts = _text(choice.message.reasoning_content) or _text(choice.message.reasoning)
     return Completion(

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedtune.core.artifacts import Manifest, read_manifest
+from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.errors import ArtifactError
 from embedtune.core.progress import Progress
-from embedtune.core.stage import StageSpec
+from embedtune.core.stage import Context, StageSpec
 from embedtune.local.runner import Job
 
 LABELLED = frozenset({"dataset", "ingest_settings"})  # inputs of a dataset that was imported
@@ -57,9 +58,16 @@ def expected_inputs(
         expected.inputs |= of_generate(job.config)
     if stage.name == "evaluate":
         from embedtune.evaluate.stage import further_inputs as of_evaluate
+        from embedtune.local.champion import champion_of
 
         if compared:
+            context = Context(job.config, job.secrets, progress, job.work / "cache")
+            model, evaluation = job.work / "model", job.work / "evaluation"
             expected.inputs |= of_evaluate(job.config, job.comparisons, job.secrets)
+            found = None if job.comparisons.champion else champion_of(model, evaluation, context)
+            if found:  # the model counts; its vectors' fingerprint would need all its files
+                expected.inputs[CHAMPION_MODEL] = found.fingerprint
+                expected.unchecked.add("champion")
         else:
             expected.unchecked |= {*manifest.inputs} - {*stage.inputs}
     return expected

@@ -24,7 +24,7 @@ def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
     try:
         import xllamacpp
     except ImportError as error:
-        raise InputError("xllamacpp is not installed", fix="pip install xllamacpp") from error
+        raise InputError("xllamacpp is not installed", fix="pip install 'embedtune[local-llm]'") from error
     if not model.is_file():
         raise InputError("the model file does not exist", got=str(model), expected="a GGUF file")
     params = xllamacpp.CommonParams()

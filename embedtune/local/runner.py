@@ -89,7 +89,7 @@ class Job:
             ConfigError: As for `stages`.
         """
         return IntendedRun(
-            self.config,
+            with_reviews(self.config, self.work),
             self.secrets,
             frozenset(stage.name for stage in self._range()),
             self.work,
@@ -113,7 +113,7 @@ def run(
         job: What to do.
         progress: Receives the progress of the stages.
         before: Called before each stage; may raise to stop the run, for example when the user does not confirm.
-        after: Called with each stage's report.
+        after: Called with each stage's report, and with that of importing the user's dataset.
     """
     stages = job.stages()
     if job.source is not None and stages[0].name != "ingest":
@@ -123,13 +123,15 @@ def run(
     require_ready(job.intended())
     tracking = tracking_of(job.config, job.work)
     job.work.mkdir(parents=True, exist_ok=True)
-    with _locked(job.work):
+    with locked(job.work):
         config = with_reviews(job.config, job.work)
         context = Context(config, job.secrets, progress, job.work / "cache", tracking)
         if job.dataset is not None:
             from embedtune.split.labelled import import_labelled
 
-            import_labelled(job.dataset, job.work / "dataset", context)
+            imported = import_labelled(job.dataset, job.work / "dataset", context)
+            if after:  # what was left out of the user's data is said before the stages use the rest
+                after(imported)
         at = {stage.artifact: job.work / stage.artifact for stage in STAGES}
         reports = []
         for stage in stages:
@@ -210,8 +212,10 @@ def run_stage(
             return train.run(at["triplets"], at["dataset"], at["model"], context)
         case "evaluate":
             from embedtune.evaluate import stage as evaluate
+            from embedtune.local.champion import with_live_model
 
-            return evaluate.run(at["dataset"], at["model"], at["evaluation"], context, comparisons)
+            compared = with_live_model(comparisons or Comparisons(), at["model"], at["evaluation"], context)
+            return evaluate.run(at["dataset"], at["model"], at["evaluation"], context, compared)
         case "export":
             from embedtune.export import stage as export
 
@@ -219,7 +223,8 @@ def run_stage(
         case "deploy":
             from embedtune.deploy import stage as deploy
 
-            return deploy.run(at["engine"], at["evaluation"], at["dataset"], at["deployment"], context)
+            read = at["engine"], at["evaluation"], at["dataset"], at["model"]
+            return deploy.run(*read, at["deployment"], context)
     raise _no_such_stage(name)
 
 
@@ -250,7 +255,7 @@ def _forced(job: Job, stage: StageSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(work: Path) -> Iterator[None]:
+def locked(work: Path) -> Iterator[None]:
     """Lock the work directory for one run; the lock ends with the process, however it ends."""
     with (work / ".lock").open("w") as lock:
         try:

@@ -30,15 +30,26 @@ def run(dataset: Path, output: Path, context: Context) -> StageReport:
         GateError: A score is not finite, a positive is among the negatives, or too many queries lack negatives.
     """
     this = StageRun("mine", output, context)
-    return this.write(this.read(dataset=dataset), lambda path: _mine(dataset, path, context))
+    return this.write(
+        this.read(dataset=dataset), lambda path: mine_and_write(read_mining_set(dataset), path, context)
+    )
 
 
-def _mine(dataset: Path, path: Path, context: Context) -> Outcome:
+def mine_and_write(data: MiningSet, path: Path, context: Context) -> Outcome:
+    """Mine hard negatives for a mining set and write the files of a triplets artifact.
+
+    Args:
+        data: Train queries and the passages that train may see.
+        path: Directory to write to.
+        context: The configuration and everything else that the stage runs with.
+
+    Raises:
+        GateError: As for `run`.
+    """
     config, cache = context.config, context.cache
     settings = config.mine
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
     encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
-    data = read_mining_set(dataset)
     mined = mine(data, encoder, settings, device_of(config.runtime), context.progress)
     check_short(data, mined, settings)
     rows = triplet_rows(data, mined, settings.min_negatives)

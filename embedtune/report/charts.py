@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from embedtune.core.formatting import with_minus
+from embedtune.core.formatting import signed, with_minus
+from embedtune.core.records.evaluation import Interval
 from embedtune.report.svg import Scale, bar, drawing, element, exact_scale, line, round_scale, text
 
 WIDTH = 640.0  # small enough that labels can be read on a phone, where a chart scrolls below 520 pixels
@@ -18,6 +19,15 @@ class Curve:
     name: str
     kind: str
     points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Differences with their intervals, joined by a line; each `points` entry has a place on the x axis."""
+
+    name: str
+    kind: str
+    points: Sequence[tuple[float, Interval]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,32 @@ def curves(series: Sequence[Curve], x_name: str, label: str) -> Markup:
             ]
         parts.append(text(x(last_x) + 8, y(last_y) + 4, f"{last_y:.3g}", "value"))
     return drawing(WIDTH, height, label, parts)
+
+
+def gains(series: Sequence[Gains], x_name: str, label: str) -> Markup:
+    """Return lines of differences with whiskers, from 0 on both axes; a whisker shows its figures to the mouse."""
+    height, left, bottom, top, apart = 270.0, 60.0, 220.0, 16.0, 5.0
+    found = [(x, gap) for one in series for x, gap in one.points]
+    ends = [end for _, gap in found for end in ((gap.mean,) if gap.unbounded else (gap.low, gap.high))]
+    x = exact_scale(0.0, max(place for place, _ in found), left, WIDTH - 16)
+    y = round_scale(min(0.0, *ends), max(0.0, *ends), bottom, top)
+    parts = [*_frame(x, y, x_name, bottom, left), line(left, y(0.0), WIDTH, y(0.0), "axis")]
+    for number, one in enumerate(series):
+        shift = apart * (number - (len(series) - 1) / 2)  # whiskers at the same place do not hide each other
+        places = [(x(place) + shift, gap) for place, gap in one.points]
+        path = " ".join(f"{place:.1f},{y(gap.mean):.1f}" for place, gap in places)
+        parts.append(element("polyline", points=f"{x(0.0):.1f},{y(0.0):.1f} {path}", class_=f"curve {one.kind}"))
+        for place, gap in places:
+            if not gap.unbounded:
+                parts.append(line(place, y(gap.low), place, y(gap.high), f"whisker {one.kind}"))
+            tip = element("title", f"{one.name}: {_with_ends(gap)}")
+            parts.append(element("circle", tip, cx=place, cy=y(gap.mean), r=4.0, class_=f"dot {one.kind}"))
+    return drawing(WIDTH, height, label, parts)
+
+
+def _with_ends(gap: Interval) -> str:
+    span = "no interval" if gap.unbounded else f"{signed(gap.low, 4)} … {signed(gap.high, 4)}"
+    return f"{signed(gap.mean, 4)} ({span})"
 
 
 def _frame(x: Scale, y: Scale, x_name: str, bottom: float, left: float) -> list[Markup]:

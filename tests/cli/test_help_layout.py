@@ -16,11 +16,11 @@ from embedtune.core.stage import STAGE_NAMES
 SECTIONS = {
     "Start": [
         *["demo", "init", "config", "local-llm", "doctor", "estimate"],
-        *["bases", "run", "status", "report", "compare"],
+        *["bases", "run", "status", "report", "compare", "curve"],
     ],
     "Stages": list(STAGE_NAMES),
     "Serve": ["push", "release", "serve", "gateway", "search", "reindex"],
-    "Data": ["questions", "eval-set", "record", "forget"],
+    "Data": ["questions", "eval-set", "record", "forget", "clean"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from tests.support.openai_server import OpenAIServer
+from tests.support.prepare_form import form
 from tests.support.tiny_run import settings, write_documents
 
 
@@ -50,14 +52,6 @@ class Run:
 
     def figures(self, artifact: str) -> dict[str, Any]:
         return read_artifact(self.work / artifact, artifact).manifest.report.metrics
-
-
-def form(**fields: Any) -> dict[str, Any]:
-    """Return the parameters of prepare: those given, and what the form of a run has by default."""
-    texts = ("base_model", "llm_url", "llm_model", "judge_url", "judge_model", "storage_endpoint", "release_uri")
-    empty = dict.fromkeys((*texts, "endpoint_url", "champion"), "")
-    given = {"preset": "minilm", "storage_tls": True, "deploy_if": "win", "eval_sets": [], "overrides": {}}
-    return {**empty, **given, **fields}
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +133,10 @@ def test_train(run: Run) -> None:
 
 def test_evaluate(run: Run) -> None:
     inputs = run.artifacts["dataset"], run.artifacts["model"]
-    champion = str(run.work / "model")
+    copy = shutil.copytree(
+        run.work / "model", run.work / "champion", ignore=shutil.ignore_patterns("manifest.json")
+    )
+    champion = str(copy)
     outputs = run.outputs("evaluate", "evaluation")
     better = evaluate.python_func(run.prepared().evaluate, "", champion, "", "win", *inputs, **outputs)
     check(run, "evaluate", "evaluation")
@@ -195,7 +192,7 @@ def test_export(run: Run) -> None:
 
 
 def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
-    inputs = run.artifacts["engine"], run.artifacts["evaluation"], run.artifacts["dataset"]
+    inputs = [run.artifacts[name] for name in ("engine", "evaluation", "dataset", "model")]
     deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
     check(run, "deploy", "deployment")
     record = read_record(run.work / "deployment" / DEPLOYMENT_FILE, Deployment)

@@ -46,6 +46,11 @@ def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:
     assert changed == ["mine", "train", "evaluate", "export", "deploy"]
 
 
+def test_a_place_for_what_was_paid_for_leaves_all_but_its_users_in_the_cache() -> None:
+    before, after = stage_settings(), stage_settings(storage__kept="s3://bucket/kept")
+    assert [stage for stage in SECTIONS if before[stage] != after[stage]] == ["generate", "train"]
+
+
 def test_new_serving_settings_leave_all_but_the_deployment_in_the_cache() -> None:
     before, after = stage_settings(), stage_settings(serve__instances=2, deploy__smoke_texts=64)
     assert [stage for stage in SECTIONS if before[stage] != after[stage]] == ["deploy"]

@@ -8,9 +8,8 @@ from components import readiness
 from components.parameters import Form, run_config
 from components.readiness import require_good_end, secrets_named
 from embedtune.core.config.config import Config
-from embedtune.core.errors import ConfigError, EmbedtuneError, InputError, LLMEndpointError
+from embedtune.core.errors import EmbedtuneError, InputError, LLMEndpointError
 from embedtune.core.secrets import Secrets
-from embedtune.serve.store.store import ReleaseStore
 from tests.support.openai_server import OpenAIServer
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
@@ -29,7 +28,7 @@ def config(server: OpenAIServer, **fields: str) -> Config:
 
 def test_a_run_that_can_end_well_costs_one_call(documents: str) -> None:
     with OpenAIServer() as server:
-        require_good_end(config(server), Secrets(), documents, "", deploys=False)
+        require_good_end(config(server), Secrets(), documents, deploys=False)
         assert server.stats()["calls"] == 1
 
 
@@ -37,27 +36,15 @@ def test_an_llm_endpoint_that_does_not_answer_ends_the_run(documents: str) -> No
     with OpenAIServer() as server:
         settings = config(server)
     with pytest.raises(LLMEndpointError, match="cannot be reached"):
-        require_good_end(settings, Secrets(), documents, "", deploys=False)
+        require_good_end(settings, Secrets(), documents, deploys=False)
 
 
 def test_a_release_store_that_cannot_be_written_ends_the_run(documents: str) -> None:
     with OpenAIServer() as server:
         settings = config(server, release_uri="/proc/1/releases")
-        require_good_end(settings, Secrets(), documents, "", deploys=False)
+        require_good_end(settings, Secrets(), documents, deploys=False)
         with pytest.raises(EmbedtuneError, match="cannot be written"):
-            require_good_end(settings, Secrets(), documents, "", deploys=True)
-
-
-def test_a_run_that_could_not_deploy_is_refused(
-    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ReleaseStore, "live_release", lambda self: "a release")
-    with OpenAIServer() as server:
-        settings = config(server, release_uri=str(tmp_path / "store"))
-        with pytest.raises(ConfigError, match="could not deploy") as caught:
-            require_good_end(settings, Secrets(), documents, "", deploys=True)
-        assert "fill in champion" in str(caught.value.fix)
-        require_good_end(settings, Secrets(), documents, "s3://models/live", deploys=True)
+            require_good_end(settings, Secrets(), documents, deploys=True)
 
 
 def test_a_missing_secret_is_named_with_its_keys_and_namespace(

@@ -1,6 +1,7 @@
 """`deploy` on this machine: a real Triton and object store, two tiny models and one with a wrong reference."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, write_artifact
+from embedtune.core.artifacts import StageReport, file_sha256, read_artifact, read_manifest, write_artifact
 from embedtune.core.comparisons import CHAMPION_MODEL
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
@@ -33,8 +34,10 @@ from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import free_ports, is_ready
 from tests.support.context import context, provenance
 from tests.support.evaluation_records import make_verdict
+from tests.support.evaluation_site import model_artifact
 from tests.support.object_store import ENDPOINT, SECRETS, a_bucket, needs_server
 from tests.support.tiny_engine import make_tiny_engine
+from tests.support.tiny_model import TINY_DIMENSION, tiny_contract
 
 pytestmark = needs_server
 CORPUS = [Record(f"p{number}", f"the pump {number} leaks oil") for number in range(40)]
@@ -55,8 +58,15 @@ class Place:
     port: int
 
     def engine(self, name: str, seed: int) -> Path:
-        path = self.work / name
-        return path if path.is_dir() else make_tiny_engine(path, seed=seed)
+        path, model = self.work / name, self.model(name)
+        if not path.is_dir():
+            contract = tiny_contract(self.work / f"{name}-base", (TINY_DIMENSION, 16))
+            model_artifact(model, contract, seed)
+            make_tiny_engine(path, seed=seed, model=read_manifest(model, "model").fingerprint)
+        return path
+
+    def model(self, name: str) -> Path:
+        return self.work / f"{name}-model"
 
     def config(self, engine: Path) -> Config:
         """Return the configuration under which an engine was made, deployed here."""
@@ -69,10 +79,10 @@ class Place:
             }
         )
 
-    def inputs(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> tuple[Path, Path, Path]:
-        """Write the other inputs of the stage, and return all three."""
+    def inputs(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> tuple[Path, ...]:
+        """Write the other inputs of the stage, and return all."""
         model = read_artifact(engine, "engine").manifest.inputs["model"]
-        return engine, self._evaluation(model, verdict, against), self._dataset()
+        return engine, self._evaluation(model, verdict, against), self._dataset(), self.model(engine.name)
 
     def deploy(self, engine: Path, verdict: str = "WIN", against: str = "champion") -> StageReport:
         inputs, output = self.inputs(engine, verdict, against), self.work / "deployment"
@@ -80,7 +90,7 @@ class Place:
 
     def options(self, engine: Path) -> list[str]:
         """Return the options of the command that deploys an engine."""
-        names = ("--engine", "--evaluation", "--dataset", "--output")
+        names = ("--engine", "--evaluation", "--dataset", "--model", "--output")
         paths = (*self.inputs(engine), self.work / "deployment")
         return [part for name, path in zip(names, paths, strict=True) for part in (name, str(path))]
 
@@ -217,7 +227,9 @@ def test_a_release_whose_vectors_are_not_the_trained_ones_answers_nobody(place: 
     table = pq.read_table(lying / "reference.parquet")
     turned = [row[::-1] for row in table["vector"].to_pylist()]
     column = pa.array(turned, pa.list_(pa.float32()))
-    with write_artifact(place.work / "lying2", "engine", provenance(inputs={"model": "tiny-3"})) as draft:
+    shutil.copytree(place.model("lying"), place.model("lying2"))
+    inputs = read_manifest(lying, "engine").inputs
+    with write_artifact(place.work / "lying2", "engine", provenance(inputs=inputs)) as draft:
         for file in lying.iterdir():
             if file.is_file() and file.name != "manifest.json":
                 (draft.path / file.name).write_bytes(file.read_bytes())

@@ -78,7 +78,7 @@ def test_a_run_that_deploys_nothing_says_so(tmp_path: Path) -> None:
 def test_better_than_the_base_is_not_better_than_another_live_model(tmp_path: Path) -> None:
     decision = decide(engine(tmp_path), evaluation(tmp_path, "WIN", "base"), "old", DeploySettings())
     assert not decision.deploy
-    assert "--champion" in decision.reason
+    assert "did not compare with it" in decision.reason
 
 
 @pytest.mark.parametrize(

@@ -148,3 +148,12 @@ def test_every_container_of_text_is_entered() -> None:
         *("controlled", "a | b\n | c", "outer", "deep | er", "kept", "moved"),
         *("noted", "the note", "boxed", "E=mc", "10^3"),
     ]
+
+
+def test_comments_are_left_out_and_said() -> None:
+    remarks: list[str] = []
+    docx.read(
+        with_body("<w:p><w:r><w:t>text</w:t></w:r><w:r><w:commentReference w:id='1'/></w:r></w:p>"), remarks.append
+    )
+    docx.read(with_body(p("text")), remarks.append)
+    assert remarks == ["comments are not read"]

@@ -101,3 +101,9 @@ def test_the_notes_of_a_book_are_text(mark):
     text = " ".join(block.text for block in read(page.encode()))
     assert "Since 1994." in text
     assert "Menu" not in text
+
+
+def test_pages_in_xhtml_are_read_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    page = b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body><p>Text.</p></body></html>"
+    assert read(page) == [Block("paragraph", "Text.")]
+    assert not list(recwarn)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from openpyxl import Workbook
+from openpyxl.comments import Comment
 
 from embedtune.core.config.records import RecordSettings
 from embedtune.ingest.blocks import Block, UnreadableError
@@ -106,3 +107,42 @@ def test_xlsx_is_read_as_records_under_a_pattern_that_says_so(tmp_path: Path) ->
     assert [(item.key, item.extract.text) for item in found] == [("P-1", "It blinks."), ("P-2", "It hums.")]
     (document,) = read_documents(path.name, path, (RecordSettings(text=("Problem",)),))
     assert isinstance(document, Found) and document.key == ""
+
+
+def test_a_label_that_is_merged_over_rows_is_in_each_of_them() -> None:
+    book = Workbook()
+    worksheet = book.active
+    rows = [
+        ["Part", "Price", "Group"],
+        ["Belt", 1, "Drive"],
+        ["Gear", 2],
+        [],
+        ["Nozzle", 3, "Burner"],
+        ["Fuse", 4],
+    ]
+    for row in [*rows, ["Lamp", 5, "a text of more than ten words that is about " + "both " * 3], ["Plug", 6]]:
+        worksheet.append(row)
+    for area in ("C2:C4", "C5:C6", "C7:C8"):
+        worksheet.merge_cells(area)
+    text = "a text of more than ten words that is about both both both"
+    assert [block.text for block in read(saved(book)) if block.kind == "table"] == [
+        "Part: Belt | Price: 1 | Group: Drive\nPart: Gear | Price: 2 | Group: Drive",
+        "Nozzle | 3 | Burner\nFuse | 4 | Burner\nLamp | 5 | " + text + "\nPlug | 6",
+    ]
+
+
+def test_a_title_that_is_merged_over_columns_is_read_once() -> None:
+    book = Workbook()
+    for row in (["Limits", None], ["Kiln", "Press"], [80, 2]):
+        book.active.append(row)
+    book.active.merge_cells("A1:B1")
+    assert [block.text for block in read(saved(book))][1:] == ["Limits", "Kiln: 80 | Press: 2"]
+
+
+def test_comments_are_left_out_and_said() -> None:
+    book = Workbook()
+    book.active.append(["a", "b"])
+    book.active["A1"].comment = Comment("only from Hall", "Ada")
+    remarks: list[str] = []
+    assert "Hall" not in str(read(saved(book), remarks.append))
+    assert remarks == ["comments are not read"]

@@ -53,6 +53,16 @@ def texts(text: str) -> list[str]:
         ('{% hint style="info" %}\nText.\n{% endhint %}', ["Info:\nText."]),
         ("{% highlight ruby %}\nputs 1\n{% endhighlight %}", ["puts 1\n"]),
         ("{% include head.html %}\nText.", ["Text."]),
+        # Obsidian
+        (
+            "See [[Valve V12|the valve]], [[Boiler]] and [[Boiler#Start]].",
+            ["See the valve, Boiler and Boiler > Start."],
+        ),
+        ("Like this: ![[plan.png|300]]", ["Like this:"]),
+        ("| a | b |\n|---|---|\n| [[Kiln\\|the kiln]] | 3 |", ["a | b\nthe kiln | 3"]),
+        ("> [!warning]- Hot\n> Wait.", ["Warning: Hot\nWait."]),
+        ("A matrix [[1, 2], [3, 4]], a list x[[i]].", ["A matrix [[1, 2], [3, 4]], a list x[[i]]."]),
+        ("A test [[ -f x ]] or [[Kiln]](k.md).", ["A test [[ -f x ]] or [Kiln]."]),
     ],
 )
 def test_a_mark_gives_what_the_site_shows(text, expected):

@@ -115,6 +115,7 @@ def test_a_reply_is_read_in_every_form_without_a_repair(cache: ResponseCache, na
         (providers.PLAIN_403, "HTTP 403", "Forbidden"),
         (providers.VLLM_TOO_LONG, "context too long", "3000 input tokens"),
         (providers.LLAMA_CPP_TOO_LONG, "context too long", "exceeded"),
+        (providers.TGI_TOO_LONG, "context too long", "3000 `inputs`"),
     ],
 )
 def test_a_passage_that_a_server_refuses_fails_alone(
@@ -164,6 +165,29 @@ def test_an_error_with_status_200_is_repeated_and_shown_in_its_own_words(cache: 
     assert (error.kind, error.transient) == ("HTTP 429", True)
     assert "upstream is rate limited" in error.detail
     assert client.limit == 1  # congestion
+
+
+@pytest.mark.parametrize("name", providers.MISWRITTEN)
+def test_a_reply_that_the_server_itself_finds_wrong_is_asked_for_again(cache: ResponseCache, name: str) -> None:
+    seen: list[Call] = []
+
+    def respond(call: Call) -> Response | None:
+        seen.append(call)
+        return providers.MISWRITTEN[name] if len(seen) == 1 else None
+
+    with OpenAIServer(provider=respond) as server:
+        client = LLMClient(settings(server), None, cache, pacing=QUICK)
+        run(client, request())
+    assert [providers.structure(call) for call in seen] == ["json_schema", "json_schema"]  # nothing was learned
+
+
+def test_what_is_no_completion_is_named_in_one_line(cache: ResponseCache) -> None:
+    body = {"id": "x", "object": "text_completion", "created": 1, "model": "m", "choices": [{"text": "{}"}]}
+    with OpenAIServer(provider=lambda call: providers.json_response(200, body)) as server:
+        error = outcome(LLMClient(settings(server, retries=0), None, cache), request())
+    assert isinstance(error, ItemError)
+    assert "not a chat completion: choices.0.message: " in error.detail
+    assert "pydantic" not in error.detail
 
 
 def test_thoughts_without_an_answer_are_named(cache: ResponseCache) -> None:

@@ -134,7 +134,24 @@ def test_line_breaks_within_strings_are_accepted() -> None:
     assert read_as(Leaf, '{"title": "two\nlines\tand a tab", "kind": "b"}') == Leaf(
         title="two\nlines\tand a tab", kind="b"
     )
-    assert isinstance(read_as(Leaf, '{"title": "two\nlines", "kind": "b",}'), Problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": [1, 2,], "b": {"c": 3,},\n}', {"a": [1, 2], "b": {"c": 3}}),
+        ('```json\n{"a": 1, // one\n /* two, "three" */ "b": 2}\n```', {"a": 1, "b": 2}),
+        (
+            '{"a": "https://x.org/,]", // see there\n "b": "/* , } */",}',
+            {"a": "https://x.org/,]", "b": "/* , } */"},
+        ),
+        ('{"a": "two\nlines,\n}",}', {"a": "two\nlines,\n}"}),
+        ('As {you} like: {"a": {"b": 1,},} {so}', {"a": {"b": 1}}),
+        ('{"a": "b // c, ]"}', {"a": "b // c, ]"}),
+    ],
+)
+def test_commas_after_the_last_item_and_comments_are_left_out(text: str, value: object) -> None:
+    assert json.loads(json_part(text), strict=False) == value
 
 
 def test_a_reply_with_a_lone_surrogate_is_a_problem_and_not_a_crash() -> None:

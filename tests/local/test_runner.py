@@ -10,7 +10,8 @@ from embedtune.core.errors import ConfigError, EmbedtuneError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import STAGE_NAMES, STAGES
-from embedtune.local.runner import Job, _forced, _locked, run
+from embedtune.local.runner import Job, _forced, locked, run
+from tests.split.test_labelled import own, write_beir
 
 ENDPOINT = {"generate": {"llm": {"base_url": "http://127.0.0.1:9/v1", "model": "test"}}}
 
@@ -69,6 +70,7 @@ def test_a_run_on_a_users_dataset_starts_at_mine(config, tmp_path):
         ({}, {}, "no LLM endpoint is configured"),
         ({"generate": {"recording": "nowhere.gz"}}, {}, "recording does not exist"),
         ({"generate": {"styles": {"rhyme": 1}}}, {}, "unknown labels"),
+        ({"generate": ENDPOINT["generate"] | {"reviews": "nowhere.jsonl"}}, {}, "reviews"),
         (ENDPOINT | {"evaluate": {"decide_on": "ours"}}, {}, "decide_on"),
         (ENDPOINT, {"eval_sets": {"ours": Path("nowhere")}}, "not complete"),
         (ENDPOINT, {"champion": Path("nowhere")}, "no encoder contract"),
@@ -82,14 +84,39 @@ def test_errors_of_late_stages_are_raised_before_the_first_stage(config, tmp_pat
     assert not wanted.work.exists()
 
 
+def test_reviews_in_the_work_directory_that_cannot_be_read_are_found_before_the_first_stage(config, tmp_path):
+    changed = parse_config(config.model_dump(exclude={"generate"}) | ENDPOINT)
+    wanted = job(changed, tmp_path / "work", source=str(tmp_path))
+    wanted.work.mkdir()
+    (wanted.work / "reviews.jsonl").write_text('{"question_id": 3}\n')
+    with pytest.raises(EmbedtuneError, match=r"reviews\.jsonl:1"):
+        run(wanted, SilentProgress(), before=no_stage, after=no_stage)
+
+
+def test_what_is_left_out_of_a_users_dataset_is_said_before_the_first_stage(config, tmp_path):
+    passages, queries, qrels = own(20)
+    queries["q5"] = " "
+    folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
+    reports = []
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    fits = parse_config({"contract": {**config.contract.model_dump(), "max_length": 256}})
+    wanted = job(fits, tmp_path / "work", source=None, dataset=folder, first="mine", last="mine")
+    with pytest.raises(KeyboardInterrupt):
+        run(wanted, SilentProgress(), before=stop, after=reports.append)
+    assert "1 queries without any word were left out: q5" in reports[0].notes
+
+
 def no_stage(*_: object) -> None:
     pytest.fail("a stage was started")
 
 
 def test_two_runs_do_not_share_a_work_directory(tmp_path):
-    with _locked(tmp_path), pytest.raises(InputError, match="another run"), _locked(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="another run"), locked(tmp_path):
         pass
-    with _locked(tmp_path):
+    with locked(tmp_path):
         pass
 
 

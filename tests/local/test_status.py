@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from embedtune.cli import cli
-from embedtune.cli.status import changed
+from embedtune.cli.recorded_job import changed
 from embedtune.core.artifacts import read_manifest
 from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config

@@ -157,6 +157,22 @@ VLLM_TOO_LONG = json_response(
 LLAMA_CPP_TOO_LONG = json_response(
     500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
 )
+TGI_TOO_LONG = json_response(
+    422,
+    {
+        "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 "
+        "`inputs` tokens and 2048 `max_new_tokens`",
+        "error_type": "validation",
+    },
+)
+MISWRITTEN = {
+    "Groq": wrong(
+        "Failed to validate JSON. See 'failed_generation' for more details.", None, "json_validate_failed"
+    ),
+    "Cloudflare": json_response(
+        400, {"errors": [{"message": "AiError: JSON Mode couldn't be met", "code": 5024}]}
+    ),
+}
 RATE_LIMIT_IN_200 = json_response(
     200, {"error": {"message": "upstream is rate limited", "code": 429}, "user_id": "u"}
 )

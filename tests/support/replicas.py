@@ -2,22 +2,46 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from embedtune.core.config.machine import RuntimeSettings
+from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
-from embedtune.serve.release.proof import Kind, ask, read_proof, require_close
-from embedtune.serve.release.record import PROOF_FILE
+from embedtune.core.progress import SilentProgress
+from embedtune.serve.release.proof import Embed, Kind, ask, read_proof, require_close
+from embedtune.serve.release.record import PROOF_FILE, Release
 from embedtune.serve.replica.follower import Follower
 from embedtune.serve.replica.loader import Loaded, Tell
 from embedtune.serve.replica.serving import SERVING_FILE, Serving, ServingReader
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.serving_world import vector
+
+
+def vectors_by_name(release: Release) -> Embed:
+    """Return the encoder of a release of `serving_world`."""
+    model = (release.path / "name").read_text()
+
+    def embed(texts: Sequence[str], kind: Kind) -> Vectors:
+        return np.asarray([vector(model, kind, text) for text in texts], dtype=np.float32)
+
+    return embed
+
+
+def vectors_by_graph(release: Release) -> Embed:
+    """Return the encoder of a release with a real graph, run in this process."""
+    encoder = OnnxEncoder(release.path, RuntimeSettings(device="cpu"))
+
+    def embed(texts: Sequence[str], kind: Kind) -> Vectors:
+        encode = encoder.encode_queries if kind == "query" else encoder.encode_passages
+        return encode(texts, SilentProgress())
+
+    return embed
 
 
 @dataclass
@@ -29,6 +53,7 @@ class FakeLoader:
     broken: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
     slow_s: float = 0.0
+    embed: Callable[[Release], Embed] = vectors_by_name
 
     def load(self, name: str, others: Sequence[Loaded], tell: Tell) -> Loaded:
         release = self.store.download(name, self.folder / "releases")
@@ -38,12 +63,7 @@ class FakeLoader:
             time.sleep(self.slow_s / 5)
         if name in self.broken:
             raise GateError(f"{name[:16]} does not start")
-        model = (release.path / "name").read_text()
-
-        def embed(texts: Sequence[str], kind: Kind) -> Vectors:
-            return np.asarray([vector(model, kind, text) for text in texts], dtype=np.float32)
-
-        drift = ask(embed, read_proof(release.path / PROOF_FILE), "memory")
+        drift = ask(self.embed(release), read_proof(release.path / PROOF_FILE), "memory")
         require_close(drift, release.record.proving.min_cosine)
         return Loaded(release, [f"model {len(self.log)}"], drift)
 

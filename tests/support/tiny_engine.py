@@ -24,6 +24,7 @@ def make_tiny_engine(
     seed: int = 0,
     dimensions: tuple[int, ...] = (TINY_DIMENSION, 16),
     make_base: Callable[[Path, int], Path] = make_tiny_model,
+    model: str | None = None,
 ) -> Path:
     """Write a complete engine artifact of a tiny model, with its base model next to it.
 
@@ -33,12 +34,15 @@ def make_tiny_engine(
         seed: For the random weights: other seeds give other vectors.
         dimensions: Vector sizes that the contract offers.
         make_base: Writes the base model: a BERT, or a Llama.
+        model: Fingerprint of the model artifact that it says it was made from; None: one that does not exist.
     """
     base = make_base(path.with_name(f"{path.name}-base"), seed)
     contract = tiny_contract(base, dimensions)
     settings = {"contract": contract.model_dump(), "export": {"target": target}, "runtime": {"device": "cpu"}}
     config = parse_config(settings)
-    with write_artifact(path, "engine", stage_provenance("export", config, {"model": f"tiny-{seed}"})) as draft:
+    with write_artifact(
+        path, "engine", stage_provenance("export", config, {"model": model or f"tiny-{seed}"})
+    ) as draft:
         export_engine(base, contract, draft.path, config.export)
         (draft.path / "parity.json").write_text("{}\n")
         encoder = TorchEncoder(base, contract, config.runtime)

@@ -136,6 +136,19 @@ MACHINE = (
         "huggingface_hub",
     ),
     Variable(
+        "HF_HUB_CACHE",
+        "whatever loads a base model; clean",
+        "The same directory, if it is not in HF_HOME.",
+        "huggingface_hub",
+    ),
+    Variable(
+        "MLFLOW_EXPERIMENT_ID",
+        "run, train",
+        "Experiment that `tracking.to` records in, by its id; see docs/runs.md for the others.",
+    ),
+    Variable("MLFLOW_EXPERIMENT_NAME", "run, train", "The same by its name; `embedtune` without either."),
+    Variable("WANDB_PROJECT", "run, train", "Project that `tracking.to` records in; `embedtune` without it."),
+    Variable(
         "KUBERNETES_SERVICE_HOST",
         "the pipeline's prepare",
         "Set by Kubernetes; its presence means that this is a pod, where a local Triton cannot be deployed.",

@@ -94,9 +94,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{source} is not valid YAML", got=str(error)) from error
     if not isinstance(data, dict):
         raise ConfigError(f"{source} is not a mapping", got=type(data).__name__, expected="sections")
-    for override in overrides:
-        _apply(data, override)
-    return parse_config(data)
+    return parse_config(data, overrides)
 
 
 def _text(source: str | Path) -> bytes | str:
@@ -116,12 +114,18 @@ def _text(source: str | Path) -> bytes | str:
     )
 
 
-def parse_config(data: dict[str, JsonValue]) -> Config:
+def parse_config(data: dict[str, JsonValue], overrides: Sequence[str] = ()) -> Config:
     """Validate plain data as a configuration.
+
+    Args:
+        data: Sections by name; the overrides are written into it.
+        overrides: `section.key=value` strings; values are read as YAML.
 
     Raises:
         ConfigError: The data is not valid; the error names each wrong key, its value and what is allowed.
     """
+    for override in overrides:
+        _apply(data, override)
     try:
         return Config.model_validate(data)
     except ValidationError as error:

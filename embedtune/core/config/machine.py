@@ -13,6 +13,13 @@ class StorageSettings(Section):
     endpoint: str | None = Field(default=None, description="Address of the store as host:port, without a scheme.")
     secure: bool = Field(default=True, description="Connect with TLS.")
     region: str | None = Field(default=None, description="Region, if the store requires one.")
+    kept: str | None = Field(
+        default=None,
+        pattern=r"^(s3://|/)",
+        description="s3://bucket/prefix (or a directory of a volume) where a pipeline keeps LLM replies and "
+        "training checkpoints as they are made, so that a lost pod or a later run starts from them; None: they "
+        "are lost with the pod. Runs on this machine keep them in WORK/cache.",
+    )
 
 
 class RuntimeSettings(Section):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +31,11 @@ SLOW_FUSIONS = ["SkipLayerNormFusion"]
 BLOCK = 512  # texts that are sorted by length together
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use; macOS does not say, so there it is all of them."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 class Graph(Protocol):
     """An exported graph that can be run."""
 
@@ -51,7 +57,7 @@ class OnnxGraph:
         providers = _providers(device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
         # By default ONNX Runtime counts all cores of the machine, including those that this process may not use.
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = usable_cores()
         gpu = len(providers) > 1
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=providers, disabled_optimizers=[] if gpu else SLOW_FUSIONS

@@ -44,6 +44,8 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     blocks = list(reader.blocks(items))
     if document.element.body.xpath(".//w:altChunk"):
         remark("a part of the document is another embedded document, which is not read")
+    if document.element.body.xpath(".//w:commentReference"):
+        remark("comments are not read")
     return blocks
 
 

@@ -1,14 +1,16 @@
 """Reads HTML with Beautiful Soup and lxml: the main content, without navigation, scripts and page furniture."""
 
 import re
+import warnings
 from dataclasses import dataclass, field
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
 from bs4.dammit import EncodingDetector
 from bs4.element import NavigableString, PreformattedString, Tag
 
 from embedtune.ingest.blocks import Block, table_block, with_title
 from embedtune.ingest.encodings import Remark, decode, ignore
+from embedtune.ingest.readers.formulas import mathml_text
 
 _FURNITURE = """
 script style nav footer header aside noscript template svg iframe object canvas select textarea input
@@ -34,16 +36,24 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
         UnreadableError: The encoding is unknown.
     """
     declared = EncodingDetector.find_declared_encoding(data, is_html=True)
-    soup = BeautifulSoup(decode(data, remark, declared), "lxml")
+    soup = _parsed(decode(data, remark, declared))
     title = soup.title.get_text(" ", strip=True) if soup.title else None
     root = soup.select_one("main, [role=main]") or soup.body or soup
     _rewrite(root)
     return with_title(_blocks_of(root), title)
 
 
+def _parsed(text: str) -> BeautifulSoup:
+    with warnings.catch_warnings():
+        # XHTML is read as the HTML that it nearly is, and text that looks like a path is text.
+        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
+        warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
+        return BeautifulSoup(text, "lxml")
+
+
 def html_blocks(text: str) -> list[Block]:
     """Return the blocks of a fragment of HTML, such as a part of a Markdown document."""
-    soup = BeautifulSoup(text, "lxml")
+    soup = _parsed(text)
     _rewrite(soup)
     return _blocks_of(soup)
 
@@ -52,6 +62,8 @@ def _rewrite(root: Tag) -> None:
     """Turn into text what plain text would lose: line breaks in listings, and that a number is an exponent."""
     for line_break in root.select("pre br"):
         line_break.replace_with("\n")
+    for formula in root.find_all("math"):
+        formula.replace_with(NavigableString(" ".join(mathml_text(formula).split())))
     for link in root.find_all("a"):
         if link.get("role") == "doc-noteref" or "noteref" in str(link.get("epub:type", "")).split():
             mark = link.parent if link.parent is not None and link.parent.name == "sup" else link

@@ -30,7 +30,7 @@ _MYST = re.compile(
     r"^ {0,3}(?:(?:`{3,}|~{3,}|:{3,})\{[\w:.+-]+\}|\([\w.:/ -]+\)=$)|\{[\w:.+-]+\}`[^`]", re.MULTILINE
 )
 _ROLE = re.compile(r"\{([\w:.+-]+)\}$")
-_ALERT = re.compile(r"^\[!(\w+)\]\s*")
+_ALERT = re.compile(r"^\[!(\w+)\][+-]?\s*")  # Obsidian: with a sign, it can be folded
 _ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}\s*$")
 _TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 

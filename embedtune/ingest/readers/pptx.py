@@ -10,7 +10,7 @@ from pptx.slide import Slide
 from embedtune.ingest.blocks import Block, table_block
 from embedtune.ingest.encodings import Remark, ignore
 from embedtune.ingest.readers.packages import open_package, parse_xml
-from embedtune.ingest.readers.word_xml import Element, attribute, name, parts
+from embedtune.ingest.readers.word_xml import Element, attribute, formula_text, name, parts
 
 _TITLES = ("title", "ctrTitle")
 _FURNITURE = ("dt", "ftr", "sldNum", "hdr", "sldImg")  # date, footer, slide number
@@ -23,7 +23,9 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     Raises:
         UnreadableError: The presentation is encrypted, or far too large when unpacked.
     """
-    open_package(data, ".pptx", ".ppt").close()
+    with open_package(data, ".pptx", ".ppt") as archive:
+        if any(entry.startswith("ppt/comments/") for entry in archive.namelist()):
+            remark("comments are not read")
     blocks: list[Block] = []
     for slide in Presentation(io.BytesIO(data)).slides:
         if attribute(slide.element, "show") in ("0", "false"):
@@ -83,8 +85,8 @@ def _paragraphs(shape: Element) -> Iterator[tuple[int, str]]:
 
 def _text(element: Element) -> str:
     """Return the text of a paragraph, with line breaks and equations."""
-    found = parts(element, ("t", "br"))
-    return "".join("\n" if name(node) == "br" else node.text or "" for node in found)
+    found = parts(element, ("t", "br", "oMath"))
+    return "".join("\n" if name(node) == "br" else formula_text(node) for node in found)
 
 
 def _notes(slide: Slide) -> list[Block]:

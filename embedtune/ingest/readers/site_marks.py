@@ -1,4 +1,4 @@
-"""Marks of site generators in Markdown: Hugo, MkDocs, Docusaurus, Jekyll and GitBook.
+"""Marks in Markdown of site generators (Hugo, MkDocs, Docusaurus, Jekyll, GitBook) and of Obsidian.
 
 A reader of the site never sees them. What they show is kept (a tab's label, a tooltip's text, the kind of a note);
 what they fetch from elsewhere (included files, values of variables) is not there to be read.
@@ -80,6 +80,13 @@ _ATTRIBUTES = re.compile(
     r"(?<=[)\]*_`])\{:?[ ]?[.#][^{}\n]*\}|(?<![ \t])[ \t]+\{:[ ]?[.#][^{}\n]*\}[ \t]*$", re.MULTILINE
 )
 _DEEPEST = 20  # admonitions inside one another
+# Obsidian's links to notes, with or without a text of their own; after a "!" it embeds a note or a picture.
+# "[[1, 2]]", "a[[i]]" and a shell's "[[ -f x ]]" are none.
+_WIKI_LINK = re.compile(
+    r"(?<![\w\]\\])(!?)\[\[(?!_?TOC_?\]\])(?=[^\[\]\n]{0,99}[^\W\d_])(\S[^\[\]|\n]{0,300}?)"
+    r"(?:\\?\|([^\[\]\n]{0,300}))?(?<!\s)\]\](?![(\[\]])",
+    re.IGNORECASE,
+)
 _ICON = re.compile(r":(?:material|fontawesome|octicons|simple)-[\w-]+:(?:\{[^{}\n]*\})?")
 
 
@@ -168,6 +175,12 @@ def _without_jsx(text: str) -> str:
     return _JSX.sub("", _JSX_TAB.sub(r"\n\n\1\n\n", text))
 
 
+def _without_wiki_links(text: str) -> str:
+    return _WIKI_LINK.sub(
+        lambda found: "" if found[1] else found[3] or found[2].replace("#", " > ").strip(" >"), text
+    )
+
+
 def _without_modules(text: str) -> str:
     return _EXPORT.sub("", _IMPORT.sub("", text))
 
@@ -180,6 +193,7 @@ _CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("{/*", _without_jsx),
     ("{", lambda text: _ATTRIBUTES.sub("", text)),
     (":", lambda text: _ICON.sub("", text)),
+    ("[[", _without_wiki_links),
 )
 
 

@@ -1,12 +1,18 @@
 """Walks the XML of Word documents and enters every container of text, those that python-docx leaves out too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from embedtune.ingest.readers.formulas import fraction, index, limits, power, root
 
 Element = Any  # of lxml, which is not typed
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 # What was deleted or moved away, properties, field codes; text boxes are read by themselves.
-_NO_TEXT = "del moveFrom delText instrText txbxContent pPr rPr tblPr trPr tcPr sdtPr sdtEndPr sectPr rt"
+_NO_TEXT = """
+del moveFrom delText instrText txbxContent pPr rPr tblPr trPr tcPr sdtPr sdtEndPr sectPr rt
+accPr barPr boxPr borderBoxPr ctrlPr dPr eqArrPr fPr funcPr groupChrPr limLowPr limUppPr mPr naryPr phantPr radPr
+sPrePr sSubPr sSubSupPr sSupPr
+"""
 _LEFT_OUT = frozenset(_NO_TEXT.split())
 
 
@@ -60,13 +66,50 @@ def _collect(element: Element, pieces: list[str]) -> None:
             if raised and text[:1].isdigit() and "".join(pieces)[-1:].isdigit():
                 pieces.append("^")
             pieces.append(text)
-        elif kind == "sup" and name(element) == "sSup":
-            pieces.append("^")
-            _collect(child, pieces)
+        elif kind == "oMath":
+            pieces.append(formula_text(child))
         elif kind in _SIGNS and name(element) == "r":
             pieces.append(_SIGNS[kind])
         else:
             _collect(child, pieces)
+
+
+# The elements of OMML whose parts have names, with what they mean.
+_PLACED: dict[str, Callable[[Callable[[str], str]], str]] = {
+    "f": lambda of: fraction(of("num"), of("den")),
+    "rad": lambda of: root(of("e"), of("deg")),
+    **dict.fromkeys(("sSup", "sSub", "sSubSup", "sPre"), lambda of: limits(of("e"), of("sub"), of("sup"))),
+    "limLow": lambda of: index(of("e"), of("lim")),
+    "limUpp": lambda of: power(of("e"), of("lim")),
+    "func": lambda of: f"{of('fName')} {of('e')}",
+}
+
+
+def formula_text(element: Element) -> str:
+    """Return the text of an element of OMML (ISO/IEC 29500-1, 22.1), in which Word writes its equations."""
+    part = {name(child): child for child in children(element)}
+
+    def of(key: str) -> str:
+        return formula_text(part[key]) if key in part else ""
+
+    kind = name(element)
+    if kind == "t":
+        return str(element.text or "")
+    if kind in _PLACED:
+        return _PLACED[kind](of)
+    if kind == "nary":
+        return f"{limits(_property(element, 'chr', '∫'), of('sub'), of('sup'))} {of('e')}"
+    inner = list(map(formula_text, children(element)))
+    if kind == "d":
+        between = _property(element, "sepChr", "|").join(inner)
+        return _property(element, "begChr", "(") + between + _property(element, "endChr", ")")
+    return " ; ".join(filter(None, inner)) if kind in ("mr", "eqArr") else "".join(inner)
+
+
+def _property(element: Element, key: str, otherwise: str) -> str:
+    """Return a property of an element of OMML, in its first child; one without a value is empty."""
+    found = next(iter(_at(element, f"{name(element)}Pr", key)), None)
+    return otherwise if found is None else attribute(found, "val")
 
 
 def boxes(element: Element) -> Iterator[Element]:

@@ -2,12 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
 from openpyxl import load_workbook
+from openpyxl.utils import range_boundaries
 from openpyxl.workbook import Workbook
 
 from embedtune.ingest.blocks import Block
@@ -17,8 +18,12 @@ from embedtune.ingest.readers.packages import open_package
 from embedtune.ingest.readers.rows import Row, keyed
 
 MOST_ROWS = 20_000  # of a worksheet; a larger one is data, which ingest.records reads row by row
+LONGEST_LABEL = 10  # words; a longer merged cell is a text, which is read once
+BLOCK, LONGEST_MARK = 1 << 20, 200  # bytes
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >]")
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\b[^>]*?\bref=[\"']([A-Z]{1,3}\d+:[A-Z]{1,3}\d+)[\"']")
 Cells = tuple[str, ...]
+Merged = dict[int, dict[int, int]]  # by the row of a cell and its column (from 0): the row that its value is in
 
 
 def read(data: bytes, remark: Remark = ignore) -> list[Block]:
@@ -30,6 +35,8 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
     with open_package(data, ".xlsx", ".xls") as archive:
         worksheets = [entry for entry in archive.namelist() if entry.startswith("xl/worksheets/")]
         formulas = any(_FORMULA.search(archive.read(entry)) for entry in worksheets)
+        if any(entry.startswith(("xl/comments", "xl/threadedComments")) for entry in archive.namelist()):
+            remark("comments are not read")
     book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     if formulas:
         _say_lost_formulas(book, load_workbook(io.BytesIO(data), read_only=True), remark)
@@ -70,14 +77,48 @@ def _visible(book: Workbook, remark: Remark) -> Iterator[Any]:  # worksheets, wh
 
 
 def _rows(worksheet: Any, most: int | None) -> Iterator[Cells]:
-    """Yield the cells of each row as text, without the empty ones at its end."""
-    for number, row in enumerate(worksheet.iter_rows(values_only=True)):
-        if number == most:
+    """Yield the cells of each row as text, without the empty ones at its end.
+
+    A label that is merged over several rows is in each of them that has other cells: a chunk may begin at any row.
+    """
+    merged = _merged(worksheet)
+    labels: dict[tuple[int, int], str] = {}
+    for number, row in enumerate(worksheet.iter_rows(values_only=True), 1):
+        if most is not None and number > most:
             return
         cells = [_shown(value) for value in row]
+        if any(cells):
+            _fill(cells, number, merged.get(number, {}), labels)
         while cells and not cells[-1]:
             cells.pop()
         yield tuple(cells)
+
+
+def _merged(worksheet: Any) -> Merged:
+    """Return the cells in the first column of each merged area of several rows; openpyxl drops them here."""
+    areas: set[bytes] = set()
+    with worksheet._get_source() as stream:
+        end = b""
+        while block := stream.read(BLOCK):
+            areas.update(_MERGED.findall(end + block))
+            end = block[-LONGEST_MARK:]
+    found: Merged = {}
+    for area in areas:
+        column, first, _, last = range_boundaries(area.decode())
+        if last > first:
+            for row in range(first, min(last, first + MOST_ROWS) + 1):
+                found.setdefault(row, {})[column - 1] = first
+    return found
+
+
+def _fill(cells: list[str], number: int, merged: Mapping[int, int], labels: dict[tuple[int, int], str]) -> None:
+    """Write labels of merged areas into the cells of a row, and keep those that begin in it."""
+    for column, first in merged.items():
+        cells += [""] * (column + 1 - len(cells))
+        if number == first:
+            labels[first, column] = cells[column] if len(cells[column].split()) <= LONGEST_LABEL else ""
+        else:
+            cells[column] = cells[column] or labels.get((first, column), "")
 
 
 def _shown(value: object) -> str:

@@ -50,7 +50,7 @@ CHECKS = (
     Check("precision", ENCODING, check_precision),
     Check("memory", ENCODING, check_memory),
     Check("disk", EVERY, check_disk),
-    Check("release store", frozenset({"deploy"}), check_release_store),
+    Check("release store", frozenset({"evaluate", "deploy"}), check_release_store),
     Check("port", frozenset({"deploy"}), check_port),
 )
 

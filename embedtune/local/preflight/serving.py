@@ -3,43 +3,61 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedtune.core.errors import InputError
 from embedtune.local.preflight.finding import Finding, IntendedRun
 from embedtune.local.preflight.network import require_store
 
+if TYPE_CHECKING:
+    from embedtune.serve.store.store import ReleaseStore
+
 NO_SUCH_VERSION = "0" * 32  # an etag that no object has
 
 
 def check_release_store(run: IntendedRun) -> Iterator[Finding]:
-    """Read the pointer, and try to replace a version of it that does not exist, which tests the right to write.
+    """Find the live model, and try to replace a version of the pointer that does not exist, as a right to write.
 
     Raises:
-        EmbedtuneError: The store refuses, does not answer, or its pointer cannot be read.
+        EmbedtuneError: The store refuses, does not answer, its pointer is lost or cannot be read, or the run could
+            not deploy, since it would not be compared with the live model.
     """
+    from embedtune.deploy.champion import live_model, require_live, require_stored
     from embedtune.deploy.site import open_store
-    from embedtune.serve.store.objects import ConflictError
-    from embedtune.serve.store.pointer import POINTER, read_pointer
 
-    config = run.config
-    if config.release.uri is None:  # a folder of the cache
-        return
-    if config.release.uri.startswith("s3://"):
+    config, champion = run.config, run.comparisons.champion
+    if config.release.uri and config.release.uri.startswith("s3://"):
         require_store(config.storage)
-    store = open_store(config.release, config.storage, run.secrets, Path())
-    pointer = read_pointer(store.objects)
+    cache = run.cache or (run.work or Path()) / "cache"
+    store = open_store(config.release, config.storage, run.secrets, cache.resolve())
+    live = live_model(store)
+    if "deploy" in run.stages:
+        if config.release.uri:  # else a folder of the cache
+            _require_writable(store)
+        if live and "evaluate" in run.stages:
+            if champion is None:
+                require_stored(live, "--champion DIR")
+            else:
+                require_live(str(champion), live, config.storage, run.secrets)
+    if config.release.uri or live:
+        state = f"{live.release[:16]} is live" if live else "nothing is live"
+        yield Finding("fine", "release store", f"{store.objects.uri}: {state}")
+
+
+def _require_writable(store: "ReleaseStore") -> None:
+    from embedtune.serve.store.objects import ConflictError
+    from embedtune.serve.store.pointer import POINTER
+
     try:
-        store.objects.write(POINTER, pointer, NO_SUCH_VERSION)
+        store.objects.write(POINTER, store.pointer(), NO_SUCH_VERSION)
     except ConflictError:
         pass
     except OSError as error:
         raise InputError(
             "releases cannot be written",
-            got=f"{error.filename or config.release.uri}: {error.strerror}",
+            got=f"{error.filename or store.objects.uri}: {error.strerror}",
             fix="name another place with release.uri, or give this user the right to write there",
         ) from error
-    live = f"{pointer.live[:16]} is live" if pointer.live else "nothing is live"
-    yield Finding("fine", "release store", f"{store.objects.uri}: {live}")
 
 
 def check_port(run: IntendedRun) -> Iterator[Finding]:

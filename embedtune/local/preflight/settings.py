@@ -14,16 +14,17 @@ def check_settings(run: IntendedRun) -> Iterator[Finding]:
     Raises:
         ConfigError: A label in the question proportions is unknown, a prompt file or example query cannot be used,
             or evaluate.decide_on is not an evaluated set.
+        InputError: The recording or the reviews do not exist, or a review is not one.
         ContractError: The champion is not a model with a contract.
     """
     # Imported here, so that a run that starts at train does not load the modules that write questions.
     config, comparisons = run.config, run.comparisons
     if "generate" in run.stages:
-        from embedtune.generate.prompts import prompts_of
+        from embedtune.generate.further_inputs import further_inputs
         from embedtune.generate.question_slots import require_known_labels
 
         require_known_labels(config.generate)
-        prompts_of(config.generate)
+        further_inputs(config)
     if "evaluate" in run.stages:
         from embedtune.core.contract import load_contract
         from embedtune.evaluate.sets import check_names

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from embedtune.core.errors import EmbedtuneError, GateError
+from embedtune.core.errors import ArtifactError, EmbedtuneError, GateError
 from embedtune.serve.release.record import short
 from embedtune.serve.replica.loader import Loaded, Loader
 from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
@@ -78,6 +78,8 @@ class Follower:
         started = time.monotonic()
         try:
             found = self._objects.read(POINTER)
+            if found is None and self._state.pointer and self._state.pointer.live:
+                raise ArtifactError("it is lost, and what it named stays as it is", got=f"no {POINTER}")
             pointer = parse_pointer(self._objects, found)
         except EmbedtuneError as error:
             log.warning("the pointer cannot be read: %s", error)

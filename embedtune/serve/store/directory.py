@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
+from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import JsonRecord, render_record
-from embedtune.serve.store.objects import ABSENT, ConflictError, Small
+from embedtune.core.secrets import Secrets
+from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects, Small
 
 LOCK = ".lock"
 
@@ -113,6 +115,21 @@ class DirectoryObjects:
         with (self.folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def open_objects(uri: str, storage: StorageSettings, secrets: Secrets) -> Objects:
+    """Return the objects at an address.
+
+    Args:
+        uri: `s3://bucket/prefix`, or a directory of this machine.
+        storage: The object store of an s3:// address.
+        secrets: Its credentials.
+
+    Raises:
+        ConfigError: The store is not configured.
+        InputError: The address is wrong.
+    """
+    return S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
 
 
 def _etag(text: bytes) -> str:

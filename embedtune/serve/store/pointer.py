@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.serve.store.lease import Lease, acquire
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, Small
-from embedtune.serve.store.records import Candidate, LeaseRecord, Pointer
+from embedtune.serve.store.records import Candidate, LeaseRecord, Pointer, timestamp
 
 POINTER, LOCK, PROBE = "pointer.json", "lock.json", "probe.json"
+RELEASES = "releases/"  # one object per published release
 OLD_POINTER = "live.json"  # of embedtune 0.1
 REMEMBERED = 20  # releases that were live before
 # While a switch may come at any moment, a replica that has not read the pointer for this long answers 503 …
@@ -50,6 +50,32 @@ def parse_pointer(objects: Objects, found: Small | None) -> Pointer:
             fix=f"delete {objects.uri}{OLD_POINTER}, run `embedtune deploy` again, then delete the old releases",
         )
     return Pointer()
+
+
+def begin(objects: Objects) -> None:
+    """Write an empty pointer into a new store, so that one that is missing later is known to be lost.
+
+    Raises:
+        ArtifactError: The store is that of an earlier version of embedtune.
+    """
+    if objects.read(POINTER) is None and not objects.keys(RELEASES):
+        with suppress(ConflictError):
+            objects.write(POINTER, read_pointer(objects), ABSENT)
+
+
+def require_pointer(objects: Objects) -> None:
+    """Refuse a store with releases whose pointer is lost, which must not count as "nothing is live".
+
+    Raises:
+        ArtifactError: There is no pointer, but there are releases.
+    """
+    if objects.read(POINTER) is None and objects.keys(RELEASES):
+        raise ArtifactError(
+            "it is not known which release is live: the record of it is lost",
+            got=f"releases, but no {objects.uri}{POINTER}",
+            fix=f"run `{Pointer.REMAKE}` for the one that is being served; if none is, delete "
+            f"{objects.uri}{RELEASES}",
+        )
 
 
 def answering(pointer: Pointer, now: float) -> str | None:
@@ -152,7 +178,8 @@ def stop_if_unreadable(objects: Objects) -> Iterator[None]:
             got=error.got,
             expected=error.expected,
             fix=f"note which release is being served, delete {objects.uri}{POINTER}, then run "
-            f"`{Pointer.REMAKE}` for it (or `embedtune deploy`, which publishes it again)",
+            f"`{Pointer.REMAKE}` for it (if that cannot read it either, delete {objects.uri}{RELEASES} and deploy "
+            "again)",
         ) from error
 
 
@@ -200,11 +227,6 @@ def require_conditional_writes(objects: Objects) -> None:
             expected="409 or 412, as of AWS S3, MinIO, Ceph and SeaweedFS from 4.0 on",
             fix="keep releases in such a store (release.uri)",
         )
-
-
-def timestamp() -> str:
-    """Return the time as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _read(objects: Objects) -> tuple[Pointer, str]:

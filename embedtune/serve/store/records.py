@@ -1,5 +1,6 @@
-"""The JSON objects of a release store: published releases, the pointer, the state of each replica, and leases."""
+"""The JSON objects of a release store: releases, models, the pointer, the state of each replica, and leases."""
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from embedtune.core.records.base import JsonRecord, Part
@@ -36,6 +37,28 @@ class Published(JsonRecord):
     def id(self) -> str:
         """Its name: a hash of its content."""
         return self.release.id
+
+
+class StoredModel(JsonRecord):
+    """A model that releases were made from, whole: weights, tokenizer, contract and manifest.
+
+    Attributes:
+        stored: Time, as ISO 8601 in UTC.
+        data: Where its files are, relative to the store's prefix.
+        size: Bytes of all files.
+        model: Fingerprint of the model artifact.
+        files: Their paths under `data`; their hashes are in the artifact's manifest.
+    """
+
+    NAME: ClassVar[str] = "stored_model"
+    VERSION: ClassVar[int] = 1
+    REMAKE: ClassVar[str] = "embedtune deploy"
+
+    stored: str
+    data: str
+    size: int
+    model: str
+    files: tuple[str, ...]
 
 
 class Candidate(Part):
@@ -134,3 +157,8 @@ class LeaseRecord(JsonRecord):
     renewals: int
     data: str | None = None
     files: tuple[str, ...] = ()
+
+
+def timestamp() -> str:
+    """Return the time as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,33 +1,34 @@
 """Releases in an object store or a directory: published by one small object, verified by whoever downloads them.
 
 Under the address are `releases/ID.json` (a published release: its record, where its files are), `plans/ID.json`
-(its
-re-index plan), `data/ID-TOKEN/…` (the files), `uploads/ID-TOKEN.json` (leases of uploads and deletions in
-progress),
-`pointer.json` (which release is live and which is to follow), `replicas/NAME.json` (the state of each replica) and
-`lock.json` (held by the process that changes the pointer).
+(its re-index plan), `models/FINGERPRINT.json` (the model it was made from), `data/ID-TOKEN/…` (the files of both),
+`uploads/ID-TOKEN.json` (leases of uploads and deletions in progress), `pointer.json` (which release is live and
+which is to follow), `replicas/NAME.json` (the state of each replica) and `lock.json` (held by the process that
+changes the pointer).
 """
 
 import logging
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from embedtune.core.artifacts import Artifact
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import Release, read_release, short
 from embedtune.serve.release.signature import Signing
-from embedtune.serve.store.directory import DirectoryObjects
+from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.keys import parse_published, plan_key, published_key
-from embedtune.serve.store.lease import LIFE_S, Lease, acquire
-from embedtune.serve.store.leftovers import clean, delete_files, lease_key
-from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects
-from embedtune.serve.store.pointer import locked, read_pointer, stop_if_unreadable, timestamp
-from embedtune.serve.store.records import Pointer, Published
+from embedtune.serve.store.lease import LIFE_S, Lease
+from embedtune.serve.store.leftovers import clean
+from embedtune.serve.store.models import add_model, delete_unused, find_model, stored_models
+from embedtune.serve.store.objects import ABSENT, Objects
+from embedtune.serve.store.pointer import begin, locked, read_pointer, require_pointer, stop_if_unreadable
+from embedtune.serve.store.records import Pointer, Published, timestamp
+from embedtune.serve.store.uploads import Upload, publish_files, unpublish
 
 log = logging.getLogger(__name__)
 UNSIGNED = Signing()
@@ -53,9 +54,7 @@ class ReleaseStore:
         life_s: float = LIFE_S,
         signing: Signing = UNSIGNED,
     ) -> None:
-        self.objects: Objects = (
-            S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
-        )
+        self.objects: Objects = open_objects(uri, storage, secrets)
         self._life_s = life_s
         self.signing = signing
 
@@ -70,6 +69,7 @@ class ReleaseStore:
             ArtifactError: A file in the store differs from its hash.
             InputError: The store refuses or does not answer.
         """
+        begin(self.objects)
         self.clean()
         condition, signature = ABSENT, self.signing.sign(release.id)
         if there := self.objects.read(published_key(release.id)):
@@ -83,41 +83,33 @@ class ReleaseStore:
             except ArtifactError as error:
                 log.warning("republishing release %s: %s", short(release.id), error.what)
                 condition = there.etag
-        hashes = release.record.hashes
-        part = f"{short(release.id)}-{uuid.uuid4().hex[:8]}"
-        data = f"data/{part}/"
-        lease = acquire(self.objects, lease_key(part), data=data, files=sorted(hashes), life_s=self._life_s)
-        assert lease is not None  # noqa: S101 - no other process knows this key
-        with lease.kept():
-            self._upload_files(release.path, data, hashes)
-            size = sum((release.path / path).stat().st_size for path in hashes)
-            record = Published(
+        upload = Upload(published_key(release.id), release.id, release.path, release.record.hashes)
+
+        def record(data: str) -> Published:
+            return Published(
                 published=timestamp(),
                 data=data,
-                size=size,
+                size=upload.size,
                 release=release.record,
                 model=model,
                 signature=signature,
             )
-            # A process that presumes this upload dead takes its lease first: then this renewal fails.
-            lease.renew()
-            try:
-                self.objects.write(published_key(release.id), record, condition)
-            except ConflictError:
-                log.info("release %s was published by another process in the meantime", release.id)
-                self.objects.delete([data + path for path in hashes])
+
+        publish_files(self.objects, upload, record, condition, self._life_s)
         return self.show(release.id)
 
-    def _upload_files(self, folder: Path, data: str, hashes: dict[str, str]) -> None:
-        for path, digest in hashes.items():
-            self.objects.upload(folder / path, data + path)
-            if (arrived := self.objects.sha256(data + path)) != digest:
-                raise ArtifactError(
-                    "a file of the release was changed before or during its upload",
-                    got=f"{path}: {arrived}",
-                    expected=digest,
-                    fix="run the command again",
-                )
+    def add_model(self, model: Artifact) -> None:
+        """Store the model that a release is made from. See `models.add_model`."""
+        add_model(self.objects, model, self._life_s)
+
+    def model_address(self, fingerprint: str) -> str | None:
+        """Return the address of a stored model, or None if the store does not hold it.
+
+        Raises:
+            ArtifactError: Its record is damaged or has another format.
+        """
+        stored = find_model(self.objects, fingerprint)
+        return self.objects.uri + stored.data if stored else None
 
     def add_plan(self, name: str, plan: ReindexPlan) -> None:
         """Store the re-index plan of a release next to it."""
@@ -207,9 +199,11 @@ class ReleaseStore:
         """Return the published release that is live, or None if none is.
 
         Raises:
-            ArtifactError: A record is damaged or has another format, so the live release is unknown.
+            ArtifactError: A record is lost, damaged or has another format, so the live release is unknown.
         """
         live = self.pointer().live
+        if live is None:
+            require_pointer(self.objects)
         with stop_if_unreadable(self.objects):
             return self.show(live) if live else None
 
@@ -246,6 +240,7 @@ class ReleaseStore:
                 )
             for release in old:
                 self._delete(release)
+            self._delete_unused_models()
         return [release.id for release in old]
 
     def delete(self, names: Sequence[str]) -> None:
@@ -260,30 +255,33 @@ class ReleaseStore:
                 raise InputError("the live release cannot be deleted", got=short(str(live)))
             for release in found:
                 self._delete(release)
+            self._delete_unused_models()
 
     def clean(self) -> list[str]:
         """Delete the files that dead uploads and deletions left behind, and return their folders."""
         return clean(self.objects, self._life_s, self._is_unused)
 
     def _is_unused(self, data: str) -> bool:
-        """Return whether no published release has its files there; an unreadable record counts as one that has."""
+        """Return whether nothing published has its files there; an unreadable record counts as one that has."""
         try:
             start = data.split("/")[1].rpartition("-")[0]
             found = [self._find(name) for name in self._ids() if name.startswith(start)]
+            models = stored_models(self.objects, start)
         except ArtifactError:
             return False
-        return all(release is None or release.data != data for release in found)
+        return all(one is None or one.data != data for one in (*found, *models))
 
     def _delete(self, release: Published) -> None:
-        files = sorted(release.release.hashes)
-        part = release.data.split("/")[1]
-        # Because of this lease, an interrupted deletion is finished by the next `clean`.
-        lease = acquire(self.objects, lease_key(part), data=release.data, files=files, life_s=self._life_s)
-        if lease is None:
+        keys = [published_key(release.id), plan_key(release.id)]
+        unpublish(self.objects, keys, release.data, release.release.hashes, self._life_s)
+
+    def _delete_unused_models(self) -> None:
+        try:
+            used = {release.model for name in self._ids() if (release := self._find(name))}
+        except ArtifactError as error:
+            log.warning("no model is deleted, since it is not known which ones are used: %s", error.what)
             return
-        with lease.kept():
-            self.objects.delete([published_key(release.id), plan_key(release.id)])
-            delete_files(self.objects, release.data, files)
+        delete_unused(self.objects, used, self._life_s)
 
     def _find(self, name: str) -> Published | None:
         found = self.objects.read(published_key(name))

@@ -76,6 +76,18 @@ def test_a_live_release_that_fails_its_proof_answers_nobody_and_is_tried_again(
     assert len(replica.loader.log) == 2
 
 
+def test_a_pointer_that_is_lost_leaves_everything_as_it_is(
+    store: ReleaseStore, replica: FakeReplica, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = publish(store, tmp_path, "one")
+    store.objects.write(pointer.POINTER, Pointer(live=one))
+    settle(replica)
+    store.objects.delete([pointer.POINTER])
+    settle(replica)
+    assert replica.answers() == one
+    assert "it is lost, and what it named stays as it is" in caplog.text
+
+
 def test_a_store_that_does_not_answer_leaves_everything_as_it_is(
     store: ReleaseStore, replica: FakeReplica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.serve.store import pointer
 from embedtune.serve.store.lease import acquire
 from embedtune.serve.store.objects import ABSENT, ConflictError, S3Objects
+from embedtune.serve.store.pointer import POINTER
 from embedtune.serve.store.records import Candidate, Pointer
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import Bucket, needs_server
@@ -195,7 +196,24 @@ def test_an_interrupted_deletion_is_finished_by_the_next_clean(
     store.objects.delete([f"releases/{published.id}.json"])
     time.sleep(LIFE_S + 1)
     assert store.clean() == [published.data]
-    assert store.objects.keys("") == []
+    assert store.objects.keys("") == [POINTER]
+
+
+def test_a_lost_pointer_does_not_count_as_nothing_live(store: ReleaseStore, tmp_path: Path) -> None:
+    assert store.live_release() is None
+    served = publish(store, tmp_path, "one")
+    # Nothing was live so far, and the store knows it: the first deployment may fail before it is proposed.
+    assert store.live_release() is None
+    go_live(store, served.id)
+    store.objects.delete([POINTER])
+    with pytest.raises(ArtifactError, match=r"the record of it is lost(.|\n)*release promote ID"):
+        store.live_release()
+    # Publishing more does not make it forget.
+    publish(store, tmp_path, "two")
+    with pytest.raises(ArtifactError, match="the record of it is lost"):
+        store.live_release()
+    go_live(store, served.id)  # as `release promote` does
+    assert store.live_release() == served
 
 
 def test_one_process_at_a_time_changes_what_is_live(store: ReleaseStore) -> None:

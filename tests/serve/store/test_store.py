@@ -43,7 +43,7 @@ def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucke
         if file.is_file():
             assert (back.path / file.relative_to(tmp_path / "one")).read_bytes() == file.read_bytes()
     folders = {key.removeprefix("team/releases/").split("/")[0] for key in bucket.names()}
-    assert folders == {"data", "releases"}  # no lease is left
+    assert folders == {"data", "releases", "pointer.json"}  # no lease is left
 
 
 def test_publishing_again_uploads_nothing(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:
