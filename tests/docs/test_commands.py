@@ -133,8 +133,6 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "kubectl": NotRun("needs a cluster; the cluster tests create the same objects"),
     "helm install": CLUSTER,
     "helm test": Covered("tests/cluster/test_rollout.py", "helm_test"),
-    "pip install ": NotRun("installs packages"),
-    "tensorboard ": NotRun("serves until it is stopped; tests/tracking reads what it shows"),
     "openssl ": Run(run_in_a_folder_with_a_key),
     "export ": NotRun("sets variables for the next command"),
 }
