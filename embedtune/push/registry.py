@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.errors import InputError
 from embedtune.push.contents import Contents
 from embedtune.push.target import FOLDER, Credentials, Found, Pushed
 
@@ -29,20 +29,13 @@ class RegistryTarget:
 
     Raises:
         InputError: The address has no host, repository or tag.
-        ConfigError: The package oras is not installed.
     """
 
     model = FOLDER
 
     def __init__(self, address: str, credentials: Credentials, staging: Path) -> None:
-        try:
-            from oras.client import OrasClient
-        except ImportError as error:
-            raise ConfigError(
-                "pushing to an OCI registry needs a package that is not installed",
-                got="oras",
-                fix="pip install 'embedtune[oci]'",
-            ) from error
+        from oras.client import OrasClient  # of the extra `oci`
+
         self._name = address.removeprefix("oci://")
         host, _, rest = self._name.partition("/")
         if not host or not all(rest.rpartition(":")) or "@" in rest:
