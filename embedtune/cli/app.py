@@ -11,6 +11,7 @@ from embedtune.cli.curve import curve
 from embedtune.cli.data import eval_set, record
 from embedtune.cli.forget import forget
 from embedtune.cli.help_layout import SectionedGroup, as_typed, examples
+from embedtune.cli.push import push
 from embedtune.cli.questions import questions
 from embedtune.cli.reindex import reindex
 from embedtune.cli.releases import release
@@ -25,7 +26,7 @@ from embedtune.cli.status import status
 SECTIONS = {
     "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare, curve),
     "Stages": STAGE_COMMANDS,
-    "Serve": (release, serve, gateway, search, reindex),
+    "Serve": (push, release, serve, gateway, search, reindex),
     "Data": (questions, eval_set, record, forget, clean),
 }
 EPILOG = "\n\n".join(

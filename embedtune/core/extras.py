@@ -20,8 +20,10 @@ EXTRAS: Mapping[str, str] = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "orjson": "serve",
+    "oras": "oci",
     "presidio_analyzer": "privacy",
     "prometheus_client": "serve",
+    "requests": "oci",  # of oras
     "spacy": "privacy",
     "starlette": "serve",
     "tensorboard": "tracking",

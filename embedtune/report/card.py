@@ -8,6 +8,7 @@ from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metric
 from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.training import EVALUATION_MARK
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
+from embedtune.report.card_metadata import CardFacts, with_metadata
 from embedtune.report.metric_rows import (
     HEADLINES,
     SYSTEMS,
@@ -33,7 +34,23 @@ def complete_model_card(work: Path) -> Path:
         ArtifactError: The model has no README with a place for the figures, or a record of the evaluation is
             missing, damaged, or of another version.
     """
-    opened = open_work(work)
+    card = work / CARD_FILE
+    card.write_text(render_model_card(open_work(work), CardFacts()), encoding="utf-8")
+    return card
+
+
+def render_model_card(opened: Work, facts: CardFacts) -> str:
+    """Return the model's README with the figures of its evaluation, in its text and in its metadata.
+
+    Args:
+        opened: A work directory with a model artifact and, for the figures, an evaluation.
+        facts: What the work directory does not say.
+
+    Raises:
+        ArtifactError: As for `complete_model_card`.
+        InputError: A fact is not in the form that the Hugging Face Hub takes.
+    """
+    work = opened.path
     readme = opened.text("model", README)
     if readme is None or EVALUATION_MARK not in readme:
         raise ArtifactError(
@@ -45,10 +62,8 @@ def complete_model_card(work: Path) -> Path:
     metrics = opened.record("evaluation", METRICS_FILE, Metrics)
     verdict = opened.record("evaluation", VERDICT_FILE, VerdictRecord)
     figures = _figures(metrics, verdict) if metrics and verdict else "Not evaluated yet."
-    card = work / CARD_FILE
     text = readme.replace(EVALUATION_MARK, figures, 1) + _questions(opened)
-    card.write_text(text, encoding="utf-8")
-    return card
+    return with_metadata(text, facts, metrics)
 
 
 def _questions(work: Work) -> str:

@@ -24,6 +24,8 @@ class MlflowRun:
     """
 
     def __init__(self, place: Place) -> None:
+        # At the end of a run the client prints its address to stdout, which belongs to `--json`.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._client = MlflowClient()
         self._continues = place.id is not None
         self._last: dict[str, int] = {}

@@ -17,6 +17,9 @@ class WandbRun:
     """
 
     def __init__(self, place: Place) -> None:
+        # Also for what it says before there is a run, on stdout, which belongs to `--json`.
+        quiet = wandb.Settings(console="off", silent=True, disable_git=True, save_code=False)
+        wandb.setup(settings=quiet)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "embedtune"),
             id=place.id,
@@ -24,7 +27,7 @@ class WandbRun:
             dir=str(place.work),
             resume="allow",
             reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
+            settings=quiet,
         )
         self.id: str = self._run.id
 

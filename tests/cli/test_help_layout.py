@@ -19,7 +19,7 @@ SECTIONS = {
         *["bases", "run", "status", "report", "compare", "curve"],
     ],
     "Stages": list(STAGE_NAMES),
-    "Serve": ["release", "serve", "gateway", "search", "reindex"],
+    "Serve": ["push", "release", "serve", "gateway", "search", "reindex"],
     "Data": ["questions", "eval-set", "record", "forget", "clean"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]

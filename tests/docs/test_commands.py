@@ -129,6 +129,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     'pip install "$(ls dist/*.whl)[demo]"': NotRun("installs the wheel; needs a package index"),
     "embedtune curve": Covered("tests/local/curve/test_curve.py", "command"),
     "embedtune questions": Covered("tests/local/test_questions.py", "command"),
+    "embedtune push": Covered("tests/cli/test_push_command.py", "shows"),
     "embedtune search": Covered("tests/local/test_search_index.py", "command"),
     "embedtune eval-set": Covered("tests/docs/test_eval_sets.py", "documented"),
     "embedtune export": Covered("tests/cli/test_stage_commands.py", "export"),

@@ -214,7 +214,10 @@ def test_artifacts_that_do_not_belong_together_are_named(whole, tmp_path):
 
 def test_the_model_card_gets_the_figures(whole):
     card = complete_model_card(whole[0]).read_text()
-    assert card.startswith("# tiny, tuned") and "## Training\n\nby hand\n\n## Questions\n" in card
+    assert (
+        card.startswith("---\nmodel-index:\n- name: tiny, tuned\n")
+        and "## Training\n\nby hand\n\n## Questions\n" in card
+    )
     assert "<!-- evaluation -->" not in card
     assert "**WIN.** On 134 hand-written questions" in card
     assert "### hand-written: 134 questions about 134 families of documents, the deciding set" in card

@@ -70,7 +70,22 @@ CREDENTIALS = (
         "Proxy on the way to an object store with TLS; `HTTP_PROXY` without, `NO_PROXY` lists exceptions.",
         "urllib",
     ),
-    Variable("HF_TOKEN", "whatever loads a base model", "Access token of the model hub.", "huggingface_hub"),
+    Variable(
+        "HF_TOKEN",
+        "whatever loads a base model; push",
+        "Access token of the model hub; `embedtune push hf://…` needs one that may write.",
+    ),
+    Variable("HF_ENDPOINT", "the same", "URL of another hub than hf.co."),
+    Variable("OCI_USERNAME", "push", "Name at the OCI registry; unset: what `docker login` stored."),
+    Variable("OCI_PASSWORD", "push", "Its password or token."),
+    Variable(
+        "MLFLOW_TRACKING_URI", "run, with `tracking.to`", "The MLflow server ([runs](../runs.md)).", "mlflow"
+    ),
+    Variable("MLFLOW_EXPERIMENT_NAME", "the same", "Experiment to record in; unset: embedtune."),
+    Variable("MLFLOW_EXPERIMENT_ID", "the same", "The same, by its id."),
+    Variable("WANDB_API_KEY", "the same", "Key of Weights & Biases.", "wandb"),
+    Variable("WANDB_MODE", "the same", "`offline`: nothing is sent.", "wandb"),
+    Variable("WANDB_PROJECT", "the same", "Project to record in; unset: embedtune."),
     Variable(
         "EMBEDTUNE_API_KEY",
         "the gateway; deploy, evaluate, reindex, helm test",
