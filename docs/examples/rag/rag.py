@@ -1,7 +1,7 @@
 """Answers questions from your documents: embedtune embeds, Qdrant searches, any OpenAI-compatible LLM answers.
 
     python rag.py index work/dataset                    # every passage, with the live release
-    python rag.py index work/dataset --candidate        # beside it, with the release that is to be live next
+    python rag.py index work/dataset --candidate        # in addition, with the release that is to be live next
     python rag.py search "the kiln stays cold"
     python rag.py answer "the kiln stays cold" --llm http://127.0.0.1:8081/v1 --llm-model NAME
 
