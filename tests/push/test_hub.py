@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from embedtune.core.artifacts import file_sha256
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.push.contents import Contents, gather
 from embedtune.push.hub import HubTarget
@@ -65,6 +66,14 @@ def test_the_same_push_again_commits_nothing_and_uploads_nothing(hub, contents):
     assert not again.changed
     assert len(hub.repos["acme/tiny"].commits) == 1
     assert not [one for one in hub.requests[before:] if "/storage/" in one or "/commit/" in one]
+
+
+def test_weights_travel_through_xet_as_by_default(hub, contents, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    assert target(hub).push(contents, public=False).changed
+    (weights,) = (line["value"] for line in hub.repos["acme/tiny"].commits[0] if line["key"] == "lfsFile")
+    assert weights["oid"] == file_sha256(contents.files["model.safetensors"])
+    assert hub.xet_bytes > 100_000 and not hub.parts
 
 
 def test_stale_weights_go_and_files_of_others_stay(hub, contents):
