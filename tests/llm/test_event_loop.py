@@ -56,11 +56,15 @@ def test_an_interrupt_inside_an_event_loop_cancels_the_calls() -> None:
         waiting.wait(10)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
     loop = asyncio.new_event_loop()  # as a notebook's, without asyncio.run's own handler of the signal
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(cell())
-    loop.close()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with &
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop.close()
     assert ended.wait(10)
 
 
