@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from embedtune.core.errors import EmbedtuneError
 from embedtune.generate.kept_replies import Replies
-from embedtune.serve.store.objects import Objects
+from embedtune.serve.store.objects import Objects, file_below
 
 log = logging.getLogger(__name__)
 Kind = Literal["replies", "checkpoints"]
@@ -58,13 +58,13 @@ class Checkpoints:
         keys = self._objects.keys("train/")
         complete = sorted(key.removesuffix(f"/{STATE}") for key in keys if key.endswith(f"/{STATE}"))
         for folder in complete:
-            if (self._cache / folder).exists():
+            if file_below(self._cache, folder).exists():
                 continue
             draft = self._cache / f".{folder.replace('/', '-')}.draft"
             shutil.rmtree(draft, ignore_errors=True)
             for key in keys:
                 if key.startswith(f"{folder}/"):
-                    self._objects.download(key, draft / key.removeprefix(f"{folder}/"))
+                    self._objects.download(key, file_below(draft, key.removeprefix(f"{folder}/")))
             best = _move_best(draft / STATE, (self._cache / folder).parent)
             if best is not None and f"{folder.rpartition('/')[0]}/{best}" not in complete:
                 shutil.rmtree(draft)

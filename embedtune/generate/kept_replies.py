@@ -7,7 +7,7 @@ from pathlib import Path
 
 from embedtune.generate.reply_source import REPLIES
 from embedtune.llm.kept_replies import add_replies, new_replies, pack, unpack
-from embedtune.serve.store.objects import Objects
+from embedtune.serve.store.objects import Objects, file_below
 
 MERGE_ABOVE = 100  # objects with replies; more are merged into one when a run starts
 
@@ -29,7 +29,7 @@ class Replies:
         """Bring replies and bundles into the cache, and return the number of replies."""
         self._cache.mkdir(parents=True, exist_ok=True)
         for key in self._objects.keys("bundles/"):
-            file = self._cache / key.removeprefix("bundles/")
+            file = file_below(self._cache, key.removeprefix("bundles/"))
             if not file.exists():
                 self._objects.download(key, file)
         read: list[str] = []
@@ -40,7 +40,7 @@ class Replies:
                 if data is not None:  # else it was merged into another one meanwhile
                     replies = unpack(data, self._objects.uri + key)
                     add_replies(self._cache / REPLIES, replies)
-                    self._known |= {reply.key for reply in replies}
+                    self._known |= {reply.row.key for reply in replies}
         if len(read) > MERGE_ABOVE:
             self._merge(read)
         return len(self._known)
@@ -56,10 +56,10 @@ class Replies:
         if replies:
             data = pack(replies)
             _write(self._objects, _name(data), data)
-            self._known |= {reply.key for reply in replies}
+            self._known |= {reply.row.key for reply in replies}
 
     def _merge(self, old: Sequence[str]) -> None:
-        data = pack(reply for reply in new_replies(self._cache / REPLIES, ()) if reply.key in self._known)
+        data = pack(reply for reply in new_replies(self._cache / REPLIES, ()) if reply.row.key in self._known)
         _write(self._objects, _name(data), data)
         self._objects.delete([key for key in old if key != _name(data)])
 

@@ -60,7 +60,7 @@ class _FirstLine(BaseModel):
     header: dict[str, JsonValue]
 
 
-class _ReplyRow(BaseModel):
+class ReplyRow(BaseModel):
     """A row of the cache, and every line of a recording after the first: one reply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -170,7 +170,7 @@ class ResponseCache:
     def put(self, identity: RequestIdentity, reply: CachedReply) -> None:
         """Store a validated reply; it survives even if the process is killed right after this call."""
         origin = identity.origin
-        row = _ReplyRow(
+        row = ReplyRow(
             key=identity.key,
             prompt=identity.prompt,
             model=origin.model,
@@ -279,10 +279,10 @@ def _read_header(path: Path, line: str, header_type: type[H]) -> H:
         ) from error
 
 
-def _rows(path: Path, lines: Iterator[str]) -> Iterator[_ReplyRow]:
+def _rows(path: Path, lines: Iterator[str]) -> Iterator[ReplyRow]:
     for number, line in enumerate(lines, start=2):
         try:
-            yield _ReplyRow.model_validate_json(line)
+            yield ReplyRow.model_validate_json(line)
         except ValidationError as error:
             reason = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise InputError(f"{path} is damaged at line {number}", got=printable(reason)) from error

@@ -7,24 +7,17 @@ from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from embedtune.core.errors import ArtifactError
-from embedtune.llm.cache import COLUMNS, INSERT, ResponseCache
+from embedtune.llm.cache import COLUMNS, INSERT, ReplyRow, ResponseCache
 
 
 class KeptReply(BaseModel):
-    """A reply of the cache: a row of its table `replies`, and the documents that it is about."""
+    """A reply of a cache, and the documents that it is about."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    key: str = Field(pattern=r"^[0-9a-f]{64}$")
-    prompt: str
-    model: str
-    parameters: str
-    schema_hash: str
-    text: str
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
+    row: ReplyRow
     documents: tuple[str, ...]
 
 
@@ -55,8 +48,8 @@ def add_replies(path: Path, replies: Iterable[KeptReply]) -> None:
     ResponseCache(path).close()
     with closing(sqlite3.connect(path, timeout=60.0)) as db, db:
         for reply in replies:
-            db.execute(f"INSERT OR IGNORE {INSERT}", reply.model_dump(exclude={"documents"}))
-            rows = [(reply.key, document) for document in reply.documents]
+            db.execute(f"INSERT OR IGNORE {INSERT}", reply.row.model_dump())
+            rows = [(reply.row.key, document) for document in reply.documents]
             db.executemany("INSERT OR IGNORE INTO documents VALUES (?, ?)", rows)
 
 
@@ -89,5 +82,7 @@ def unpack(data: bytes, where: str) -> list[KeptReply]:
 def _reply(db: sqlite3.Connection, key: str) -> KeptReply:
     row = db.execute(f"SELECT {', '.join(COLUMNS)} FROM replies WHERE key = ?", (key,)).fetchone()  # noqa: S608
     about = db.execute("SELECT doc_id FROM documents WHERE key = ? ORDER BY doc_id", (key,))
-    data = dict(zip(COLUMNS, row, strict=True))
-    return KeptReply.model_validate(data | {"documents": [document for (document,) in about]})
+    return KeptReply(
+        row=ReplyRow.model_validate(dict(zip(COLUMNS, row, strict=True))),
+        documents=tuple(document for (document,) in about),
+    )

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import Interval
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.plots import Row, forest
+from embedtune.report.templates import page_templates
 
 NOT_KNOWN = "-"
 
@@ -124,15 +124,7 @@ def render_comparison(comparison: Comparison, page: Path) -> None:
         comparison: What to show.
         page: File to write.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # names of sets and values of settings are untrusted
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"metric_title": metric_title, "signed": signed}
-    template = environment.get_template("comparison.html")
+    template = page_templates().get_template("comparison.html")
     page.write_text(
         template.render(
             comparison=comparison,

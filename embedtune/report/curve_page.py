@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
-from embedtune.core.formatting import signed
 from embedtune.core.records.curve import Kind, LearningCurve, SetCurve
 from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report.charts import Gains, gains
+from embedtune.report.templates import page_templates
 
 COLOURS: Mapping[Kind, str] = {"questions": "tuned", "documents": "champion"}
 NAMES: Mapping[Kind, str] = {
@@ -25,15 +24,7 @@ def render_curve(curve: LearningCurve, page: Path) -> None:
         curve: What to show.
         page: File to write.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # names of sets are untrusted
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"signed": signed}
-    template = environment.get_template("curve.html")
+    template = page_templates().get_template("curve.html")
     first = [one for one in curve.sets if one.name == curve.decided_on]
     text = template.render(
         curve=curve,

@@ -3,17 +3,15 @@
 import json
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from embedtune import __version__
-from embedtune.core.formatting import signed
-from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
 from embedtune.report.evaluation import read_evaluation
 from embedtune.report.first_screen import FirstScreen, date_of, first_screen
 from embedtune.report.metric_rows import SYSTEMS, measured_sentence
+from embedtune.report.templates import page_templates
 from embedtune.report.work import Work, open_work
 
 REPORT_FILE = "report.html"
@@ -63,19 +61,8 @@ def render_report(work: str | Path) -> Path:
 
 
 def _html(work: Work) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # documents, questions and set names are untrusted
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "metric_title": metric_title,
-        "signed": signed,
-        "excerpt": excerpt,
-        "with_code": with_code,
-    }
+    environment = page_templates()
+    environment.filters |= {"excerpt": excerpt, "with_code": with_code}
     origin = process.provenance(work)
     evaluation = read_evaluation(work)
     parts: dict[str, object] = {

@@ -29,6 +29,7 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.generate import kept_replies
 from embedtune.generate.kept_replies import Replies
+from embedtune.llm.cache import ReplyRow
 from embedtune.llm.kept_replies import KeptReply, add_replies, new_replies, pack, unpack
 from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.objects import Objects
@@ -81,7 +82,7 @@ def kill(process: "subprocess.Popen[bytes]", when: Callable[[], bool]) -> None:
 
 
 def reply(number: int, text: str = "{}") -> KeptReply:
-    return KeptReply(
+    row = ReplyRow(
         key=f"{number:064x}",
         prompt="p",
         model="m",
@@ -90,8 +91,8 @@ def reply(number: int, text: str = "{}") -> KeptReply:
         text=text,
         prompt_tokens=1,
         completion_tokens=2,
-        documents=("a", f"d{number}"),
     )
+    return KeptReply(row=row, documents=("a", f"d{number}"))
 
 
 def all_kept(place: Objects) -> list[KeptReply]:
@@ -150,7 +151,7 @@ def test_packed_replies_come_back_and_damaged_ones_are_named(tmp_path: Path) -> 
     replies = [reply(1, "ä\u2028"), reply(2)]
     add_replies(tmp_path / "llm.sqlite", unpack(pack(replies), "here"))
     assert new_replies(tmp_path / "llm.sqlite", ()) == replies
-    assert new_replies(tmp_path / "llm.sqlite", {replies[0].key}) == replies[1:]
+    assert new_replies(tmp_path / "llm.sqlite", {replies[0].row.key}) == replies[1:]
     add_replies(tmp_path / "llm.sqlite", [reply(2, "other")])
     assert new_replies(tmp_path / "llm.sqlite", ()) == replies
     for damaged in (b"{}", pack(replies)[:-9], pack([]) + b"x"):
@@ -195,7 +196,7 @@ def test_an_outage_is_said_once_and_what_was_new_is_kept_afterwards(
         down[0] = False
     assert caplog.text.count("the task goes on") == 1
     assert "again" in caplog.text
-    assert {one.key for one in all_kept(place)} == {reply(1).key, reply(2).key}
+    assert {one.row.key for one in all_kept(place)} == {reply(1).row.key, reply(2).row.key}
 
 
 def test_a_checkpoint_without_its_state_is_not_used_and_the_best_one_stays_known(tmp_path: Path) -> None:
@@ -228,3 +229,37 @@ def test_nothing_is_kept_unless_a_place_is_named(tmp_path: Path) -> None:
         pass
     assert list(tmp_path.iterdir()) == []
     assert "kept" not in yaml.safe_load(stage_yaml(run_config(Form("minilm")), "generate")).get("storage", {})
+
+
+class _Hostile:
+    """A store whose keys lead out of the cache, which S3 allows."""
+
+    uri = "s3://somebody/kept/"
+
+    def __init__(self, *keys: str) -> None:
+        self._keys = keys
+        self.downloaded: list[Path] = []
+
+    def keys(self, under: str) -> list[str]:
+        return [key for key in self._keys if key.startswith(under)]
+
+    def download(self, key: str, file: Path) -> str:
+        self.downloaded.append(file)
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        (Replies, ["bundles/../../evil.json"]),
+        (Checkpoints, ["train/k/checkpoint-1/../../../../../evil", "train/k/checkpoint-1/trainer_state.json"]),
+        (Checkpoints, ["train/../../k/checkpoint-1/trainer_state.json"]),
+    ],
+)
+def test_a_key_that_leads_out_of_the_cache_is_refused(
+    part: type[Replies] | type[Checkpoints], keys: list[str], tmp_path: Path
+) -> None:
+    store = _Hostile(*keys)
+    with pytest.raises(ArtifactError, match="points outside its folder"):
+        part(store, tmp_path / "cache").pull()  # type: ignore[arg-type] - what it does not have is not called
+    assert store.downloaded == []

@@ -28,7 +28,9 @@ def test_a_model_that_is_no_win_is_pushed_only_if_told_to(trained, tmp_path, ver
 
 
 def test_a_win_is_pushed(work, tmp_path):
-    require_win(gather(work, CardFacts(), "acme/tiny", tmp_path), any_verdict=False)
+    contents = gather(work, CardFacts(), "acme/tiny", tmp_path)
+    require_win(contents, any_verdict=False)  # raises nothing
+    assert contents.verdict is not None and contents.verdict.verdict == "WIN"
 
 
 def test_weights_that_were_changed_are_refused(work, tmp_path):

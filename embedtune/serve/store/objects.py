@@ -15,7 +15,7 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import EmbedtuneError, InputError
+from embedtune.core.errors import ArtifactError, EmbedtuneError, InputError
 from embedtune.core.records.base import JsonRecord, R, parse_record, render_record
 from embedtune.core.secrets import Secrets
 from embedtune.core.storage import connect, explain, split_uri
@@ -54,6 +54,22 @@ class Small:
             ArtifactError: It is damaged, or of another schema or version.
         """
         return parse_record(self.text, kind, self.address)
+
+
+def file_below(folder: Path, name: str) -> Path:
+    """Return the file that an object is downloaded to; whoever writes to the store chooses its name.
+
+    Args:
+        folder: The folder of the download.
+        name: Path in it.
+
+    Raises:
+        ArtifactError: The path leads out of the folder.
+    """
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ArtifactError("a path in the object store points outside its folder", got=name)
+    return file
 
 
 class Objects(Protocol):

@@ -25,7 +25,7 @@ from embedtune.serve.store.keys import parse_published, plan_key, published_key
 from embedtune.serve.store.lease import LIFE_S, Lease
 from embedtune.serve.store.leftovers import clean
 from embedtune.serve.store.models import add_model, delete_unused, find_model, stored_models
-from embedtune.serve.store.objects import ABSENT, Objects
+from embedtune.serve.store.objects import ABSENT, Objects, file_below
 from embedtune.serve.store.pointer import begin, locked, read_pointer, require_pointer, stop_if_unreadable
 from embedtune.serve.store.records import Pointer, Published, timestamp
 from embedtune.serve.store.uploads import Upload, publish_files, unpublish
@@ -174,10 +174,7 @@ class ReleaseStore:
                 shutil.rmtree(target)
         shutil.rmtree(draft, ignore_errors=True)
         for path, digest in published.release.hashes.items():
-            file = (draft / path).resolve()
-            if not file.is_relative_to(draft.resolve()):
-                raise ArtifactError("a path in the release points outside its directory", got=path)
-            if (got := self.objects.download(published.data + path, file)) != digest:
+            if (got := self.objects.download(published.data + path, file_below(draft, path))) != digest:
                 raise ArtifactError(
                     f"release {short(name)} is damaged in the store",
                     got=f"{path}: {got}",
