@@ -50,7 +50,9 @@ class BucketTarget:
         if self._objects.read(LIST) is not None:
             return Found("a model that was pushed before, which is replaced file by file")
         there = self._objects.keys("")
-        return Found(f"{len(there)} objects, which no finished push wrote" if there else "nothing")
+        return Found(
+            f"{len(there)} files without a finished push: an interrupted one, or not ours" if there else "nothing"
+        )
 
     def push(self, contents: Contents, *, public: bool) -> Pushed:
         """Upload what differs from the last push, then the list, then delete what the last push had in addition.
