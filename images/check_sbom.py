@@ -29,7 +29,7 @@ def normal(name: str) -> str:
 
 
 def pins_of(lock: str) -> dict[str, set[str]]:
-    """Return the versions of each package in a lock, by its name: several, where they depend on Python's version."""
+    """Return the versions of each package in a lock, by its name: several where they depend on that of Python."""
     pins: dict[str, set[str]] = {}
     for match in filter(None, map(PIN.match, lock.splitlines())):
         pins.setdefault(normal(match[1]), set()).add(match[2].partition("+")[0])
