@@ -13,9 +13,10 @@ from embedtune.core.errors import ConfigError, InputError
 from pipelines.specification import COMPILED
 
 if TYPE_CHECKING:
+    from pipelines.compile import Kind
     from pipelines.server import Server
 
-DEFAULT_KIND = "gpu"
+DEFAULT_KIND: "Kind" = "gpu"
 KIND = OneOf(("gpu", "cpu"))
 REGISTRY = "embedtune"
 
@@ -99,7 +100,7 @@ def open_file(file: Path | None, options: Mapping[str, Any]) -> Iterator[Path]:
         InputError: There is no such file.
     """
     named = [f"--{name}" for name in ("kind", "registry", "tag") if options[name]]
-    kind = options["kind"] or DEFAULT_KIND
+    kind: Kind = options["kind"] or DEFAULT_KIND
     if file is not None:
         if named:
             raise ConfigError("a compiled pipeline names its images", got=f"{file} and {', '.join(named)}")

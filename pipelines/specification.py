@@ -198,7 +198,7 @@ def _parameter(name: str, about: Mapping[str, Any]) -> Parameter:
 
 def _tasks(document: Mapping[str, Any], dag: Mapping[str, Any]) -> list[str]:
     """Return the names of the tasks in a DAG and in those that it contains."""
-    names = []
+    names: list[str] = []
     for name, task in dag["tasks"].items():
         inner = document["components"].get(task["componentRef"]["name"], {}).get("dag")
         names += _tasks(document, inner) if inner else [name]

@@ -113,4 +113,4 @@ def _seconds(detail: Any) -> float:
     if detail.start_time is None or detail.start_time.year < 2000:
         return 0.0
     end = detail.end_time if detail.end_time and detail.end_time.year >= 2000 else datetime.now(UTC)
-    return max(0.0, (end - detail.start_time).total_seconds())
+    return max(0.0, float((end - detail.start_time).total_seconds()))
