@@ -211,7 +211,7 @@ def test_a_run_that_fails_ends_with_the_error_of_its_task(kfp: FakeKfp) -> None:
     kfp.workflows[run["run_id"]] = {"metadata": {"name": "wf"}, "status": {"nodes": nodes}}
     kfp.logs["wf-system-container-impl-22"] = "asking\nLLMEndpointError: no answer\n  do:       start it\n"
     done = pipeline("watch", run["run_id"])
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "the run r failed" in done.stderr
     assert "generate: Error (exit code 1)" in done.stderr and "LLMEndpointError: no answer" in done.stderr
 
