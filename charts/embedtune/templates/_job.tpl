@@ -1,6 +1,6 @@
 {{/*
 The spec of a Job that calls the command line.
-Context: root, arguments (a list), config (the ConfigMap of a run, or "").
+Context: root, arguments (a list), config (the ConfigMap of a run, or ""), storage (whether it needs the object store).
 */}}
 {{- define "embedtune.job" -}}
 {{- $root := .root -}}
@@ -69,7 +69,7 @@ template:
             valueFrom:
               configMapKeyRef: {name: {{ $.config }}, key: about}
           {{- end }}
-          {{- if and $.config (include "embedtune.listsDocuments" $root) }}
+          {{- if or $.storage (and $.config (include "embedtune.listsDocuments" $root)) }}
           - name: AWS_ACCESS_KEY_ID
             valueFrom:
               secretKeyRef: {name: {{ .secrets.storage }}, key: access-key, optional: true}
