@@ -12,6 +12,7 @@ import pytest
 from kfp import dsl
 
 from components.deploy.component import deploy
+from components.encode.component import encode
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.generate.component import generate
@@ -22,7 +23,8 @@ from components.prepare.component import prepare
 from components.report.component import report
 from components.split.component import split
 from components.train.component import train
-from embedtune.core.artifacts import read_artifact
+from embedtune.core.artifacts import SCHEMAS, read_artifact
+from embedtune.core.encoders.vector_file import require_vectors
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
@@ -105,8 +107,17 @@ def test_ingest(run: Run) -> None:
     assert run.figures("chunks")["documents"] == len(list(run.documents.iterdir()))
 
 
+def test_encode(run: Run) -> None:
+    encode.python_func(run.prepared().encode, run.artifacts["chunks"], **run.outputs("encode", "base_vectors"))
+    assert (run.work / "encode.md").read_text().startswith("# encode\n")
+    record = require_vectors(run.work / "base_vectors")
+    chunks = read_artifact(run.work / "chunks", "chunks").manifest.counts["chunks"]
+    assert (record.passages, len(record.fingerprints)) == (chunks, 1)
+
+
 def test_generate(run: Run) -> None:
-    generate.python_func(run.prepared().generate, run.artifacts["chunks"], **run.outputs("generate", "questions"))
+    inputs = run.artifacts["chunks"], run.artifacts["base_vectors"]
+    generate.python_func(run.prepared().generate, *inputs, **run.outputs("generate", "questions"))
     check(run, "generate", "questions")
     assert run.server.completions > 0
 
@@ -119,20 +130,21 @@ def test_split(run: Run) -> None:
 
 
 def test_mine(run: Run) -> None:
-    mine.python_func(run.prepared().mine, run.artifacts["dataset"], **run.outputs("mine", "triplets"))
+    inputs = run.artifacts["dataset"], run.artifacts["base_vectors"]
+    mine.python_func(run.prepared().mine, *inputs, **run.outputs("mine", "triplets"))
     check(run, "mine", "triplets")
     assert run.figures("triplets")["rows"] > 0
 
 
 def test_train(run: Run) -> None:
-    inputs = run.artifacts["triplets"], run.artifacts["dataset"]
+    inputs = [run.artifacts[name] for name in ("triplets", "dataset", "base_vectors")]
     train.python_func(run.prepared().train, *inputs, **run.outputs("train", "model"))
     check(run, "train", "model")
     assert run.figures("model")["rows"] == run.figures("triplets")["rows"]
 
 
 def test_evaluate(run: Run) -> None:
-    inputs = run.artifacts["dataset"], run.artifacts["model"]
+    inputs = [run.artifacts[name] for name in ("dataset", "model", "base_vectors")]
     copy = shutil.copytree(
         run.work / "model", run.work / "champion", ignore=shutil.ignore_patterns("manifest.json")
     )
@@ -174,7 +186,7 @@ def test_the_outcome_is_numbers_with_and_without_a_deployment(run: Run) -> None:
 
 def test_report(run: Run) -> None:
     page = dsl.HTML(uri=str(run.work / "playground.html"))
-    report.python_func(**run.artifacts, page=page)
+    report.python_func(**{name: one for name, one in run.artifacts.items() if name in SCHEMAS}, page=page)
     text = Path(page.path).read_text()
     assert "<html" in text.lower()
     for stage in ("ingest", "generate", "split", "mine", "train", "evaluate"):
@@ -207,8 +219,8 @@ def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
 
 
 def test_an_artifact_of_another_kind_is_refused(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    chunks = run.artifacts["chunks"]
+    inputs = run.artifacts["chunks"], run.artifacts["base_vectors"]
     with pytest.raises(SystemExit) as ended:
-        mine.python_func(run.prepared().mine, chunks, **run.outputs("mine", "triplets"))
+        mine.python_func(run.prepared().mine, *inputs, **run.outputs("mine", "triplets"))
     assert ended.value.code == ArtifactError.exit_code
     assert re.search(r"ArtifactError(.|\n)*chunks(.|\n)*dataset", caplog.text)

@@ -13,12 +13,13 @@ from embedtune.core.stage import STAGES
 from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
 
-FRAME = {"prepare", "report", "outcome"}  # the tasks of a pipeline in addition to the stages
+FRAME = {"prepare", "encode", "report", "outcome"}  # the tasks of a pipeline in addition to the stages
+USE_BASE_VECTORS = {"generate", "mine", "train", "evaluate"}
 BEHIND_THE_VERDICT = {"export", "deploy"}
 ALWAYS_AFTER_IT = "outcome"  # in both branches
 TAG = "0123456789ab"
 REGISTRY = "registry.example/team"
-GPU_STAGES = {"mine", "train", "evaluate", "export"}
+GPU_STAGES = {"encode", "mine", "train", "evaluate", "export"}
 
 
 class Compiled:
@@ -81,7 +82,11 @@ def each(request: pytest.FixtureRequest) -> Compiled:
 
 def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
     edges = {
-        name: {(edge["taskOutputArtifact"]["producerTask"], artifact) for artifact, edge in artifacts.items()}
+        name: {
+            (edge["taskOutputArtifact"]["producerTask"], artifact)
+            for artifact, edge in artifacts.items()
+            if artifact != "base_vectors"
+        }
         for name, task in each.tasks.items()
         if name not in FRAME and (artifacts := task["inputs"].get("artifacts", {})) is not None
     }
@@ -90,6 +95,17 @@ def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
     for task in each.tasks.values():
         for name, edge in task["inputs"].get("artifacts", {}).items():
             assert edge["taskOutputArtifact"]["outputArtifactKey"] == name
+
+
+def test_the_base_vectors_are_computed_once_for_all_who_need_them(each: Compiled) -> None:
+    readers = {name for name, task in each.tasks.items() if "base_vectors" in task["inputs"].get("artifacts", {})}
+    assert readers == USE_BASE_VECTORS
+    for name in readers:
+        edge = each.tasks[name]["inputs"]["artifacts"]["base_vectors"]["taskOutputArtifact"]
+        assert edge == {"outputArtifactKey": "base_vectors", "producerTask": "encode"}
+    given = each.tasks["encode"]["inputs"]
+    assert set(given["artifacts"]) == {"chunks"}
+    assert set(given["parameters"]) == {"config_yaml", "cache_dir"} or set(given["parameters"]) == {"config_yaml"}
 
 
 def test_only_what_changes_the_live_service_depends_on_the_verdict(each: Compiled) -> None:
@@ -177,6 +193,7 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
     assert from_secrets == {
         "prepare": store | llm,
         "ingest": store | hub,
+        "encode": store | hub,
         "generate": store | hub | llm,
         "split": set(),
         "mine": store | hub,
