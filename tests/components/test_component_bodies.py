@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,15 +20,22 @@ from components.generate.component import generate
 from components.ingest.component import ingest
 from components.mine.component import mine
 from components.outcome.component import outcome
+from components.parameters import Form, run_config
 from components.prepare.component import prepare
 from components.report.component import report
 from components.split.component import split
 from components.train.component import train
 from embedtune.core.artifacts import SCHEMAS, read_artifact
+from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.encoders.vector_file import require_vectors
 from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
+from embedtune.core.secrets import Secrets
+from embedtune.local.runner import Job
+from embedtune.local.runner import run as run_locally
 from tests.support.openai_server import OpenAIServer
 from tests.support.prepare_form import form
 from tests.support.tiny_run import settings, write_documents
@@ -60,6 +68,21 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with OpenAIServer() as server:
         yield Run(tmp_path_factory.mktemp("run"), server)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def computed() -> Iterator[list[tuple[str, str]]]:
+    """Yield what models compute: the name of the model's directory, and the text."""
+    found: list[tuple[str, str]] = []
+    encode_block = TorchEncoder._encode_block
+
+    def spy(encoder: TorchEncoder, texts: list[str]) -> Vectors:
+        found.extend((encoder.path.name, text) for text in texts)
+        return encode_block(encoder, texts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TorchEncoder, "_encode_block", spy)
+        yield found
 
 
 def check(run: Run, stage: str, artifact: str) -> None:
@@ -166,6 +189,28 @@ def test_evaluate(run: Run) -> None:
         first = (run.work / "evaluate.md").read_text().splitlines()[2]
         assert first.startswith("The run goes on to export" if expected else "The run ends here")
         assert "MARGINAL against the champion" in first and end in first
+
+
+def test_the_base_model_has_encoded_each_passage_once(run: Run, computed: list[tuple[str, str]]) -> None:
+    corpus = [json.loads(line)["text"] for line in (run.work / "dataset" / "corpus.jsonl").open()]
+    counts = Counter(text for model, text in computed if model == "base")
+    assert {counts[text] for text in corpus} == {1}
+    tuned = Counter(text for model, text in computed if model == "model")
+    assert min(tuned[text] for text in corpus) > 0  # the count sees what stages compute
+
+
+def test_a_run_in_one_process_encodes_each_passage_once_too_and_writes_the_same(
+    run: Run, computed: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    computed.clear()
+    config = run_config(Form("minilm", overrides=run.overrides))
+    run_locally(Job(tmp_path / "local", config, Secrets(), source=str(run.documents)), SilentProgress())
+    corpus = [json.loads(line)["text"] for line in (run.work / "dataset" / "corpus.jsonl").open()]
+    counts = Counter(text for model, text in computed if model == "base")
+    assert {counts[text] for text in corpus} == {1}
+    for name in ("questions", "dataset", "triplets"):
+        ours, theirs = (read_artifact(work / name, name) for work in (run.work, tmp_path / "local"))
+        assert ours.fingerprint == theirs.fingerprint, name
 
 
 def test_the_outcome_is_numbers_with_and_without_a_deployment(run: Run) -> None:
