@@ -9,15 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedtune.core.artifacts import Figure, StageReport, file_sha256, read_artifact
+from embedtune.core.artifacts import Figure, StageReport, read_artifact
 from embedtune.core.contract import EncoderContract
 from embedtune.core.directories import replaced, require_replaceable
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.precision import compute_of, same_everywhere
 from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.encoders.vector_cache import VECTORS_FILE
-from embedtune.core.encoders.vector_file import new_vector_file
-from embedtune.core.records.base import write_record
+from embedtune.core.encoders.vector_file import describe_vectors, new_vector_file
 from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
 from embedtune.core.stage import Context
 
@@ -59,15 +57,7 @@ def encode_passages(chunks: Path, output: Path, context: Context) -> StageReport
                     file.add(encoder.passage_keys(texts), encoder.encode_passages(texts, context.progress))
                 if speed := encoder.passages_per_second:
                     figures[f"passages_per_second_{precision}"] = round(speed, 2)
-        written = draft / VECTORS_FILE
-        record = BaseVectors(
-            passages=len(passages),
-            dimension=config.contract.dimensions[0],
-            fingerprints=tuple(by_fingerprint),
-            bytes=written.stat().st_size,
-            sha256=file_sha256(written),
-        )
-        write_record(draft / BASE_VECTORS_FILE, record)
+        record = describe_vectors(draft, len(passages), config.contract.dimensions[0], list(by_fingerprint))
     figures |= {"precisions": len(by_fingerprint), "dimension": record.dimension, "bytes": record.bytes}
     return StageReport("encode", figures, seconds=time.monotonic() - began)
 

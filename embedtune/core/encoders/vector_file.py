@@ -12,7 +12,7 @@ from urllib.parse import quote
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.encoders.vector_cache import TABLE, VECTORS_FILE, Vectors, found_vectors
 from embedtune.core.errors import ArtifactError
-from embedtune.core.records.base import read_record
+from embedtune.core.records.base import read_record, write_record
 from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
 
 
@@ -43,6 +43,27 @@ def new_vector_file(directory: Path) -> Iterator[VectorWriter]:
         yield VectorWriter(db)
     finally:
         db.close()
+
+
+def describe_vectors(directory: Path, passages: int, dimension: int, fingerprints: Sequence[str]) -> BaseVectors:
+    """Write the record of a complete file.
+
+    Args:
+        directory: Directory of the file.
+        passages: Number of distinct passages.
+        dimension: Numbers per vector.
+        fingerprints: The encoders, each of which has a vector of every passage.
+    """
+    file = directory / VECTORS_FILE
+    record = BaseVectors(
+        passages=passages,
+        dimension=dimension,
+        fingerprints=tuple(fingerprints),
+        bytes=file.stat().st_size,
+        sha256=file_sha256(file),
+    )
+    write_record(directory / BASE_VECTORS_FILE, record)
+    return record
 
 
 class VectorFile:

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import VECTORS_FILE, VectorCache, vector_key
-from embedtune.core.encoders.vector_file import VectorFile, new_vector_file, require_vectors
+from embedtune.core.encoders.vector_file import VectorFile, require_vectors
 from embedtune.core.errors import ArtifactError
 from embedtune.core.progress import Progress
-from embedtune.core.records.base import write_record
-from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
+from embedtune.core.records.base_vectors import BASE_VECTORS_FILE
+from tests.support.base_vectors import write_base_vectors
 
 CONTRACT = EncoderContract(base_model="none", dimensions=(4,), passage_prefix="passage: ")
 PASSAGES = [f"pump {number}" for number in range(6)]
@@ -37,14 +36,9 @@ class CountingEncoder(TorchEncoder):
 
 def write(folder: Path, texts: list[str], fingerprint: str = "the base model") -> np.ndarray:
     """Write the vectors of some passages and return them: row n has the numbers 4n to 4n + 3."""
-    folder.mkdir()
     vectors = np.arange(len(texts) * 4, dtype=np.float32).reshape(-1, 4)
-    with new_vector_file(folder) as file:
-        file.add([vector_key(fingerprint, f"passage: {text}") for text in texts], vectors)
-    written = folder / VECTORS_FILE
-    facts = {"bytes": written.stat().st_size, "sha256": file_sha256(written)}
-    record = BaseVectors(passages=len(texts), dimension=4, fingerprints=(fingerprint,), **facts)
-    write_record(folder / BASE_VECTORS_FILE, record)
+    keys = [vector_key(fingerprint, f"passage: {text}") for text in texts]
+    write_base_vectors(folder, keys, vectors, fingerprint)
     return vectors
 
 
