@@ -12,6 +12,7 @@ from embedtune.core.config.load import load_config
 from embedtune.core.errors import ConfigError
 
 NEVER = "never"
+FROM_PRESET = "from-preset"  # KFP's drop-downs show an empty choice as if nothing had been chosen
 DEPLOY_IF = ("win", "marginal", NEVER)
 # The setting that each field of the form stands for. An empty field leaves it to the preset.
 SETTINGS = {
@@ -34,7 +35,7 @@ class Form:
 
     Args:
         preset: Name of a preset.
-        base_model: Name of a base model that comes with a contract; "": the preset's own.
+        base_model: Name of a base model that comes with a contract; `FROM_PRESET`: the preset's own.
         fields: Values of the fields in `SETTINGS`, as typed.
         storage_tls: Whether the object store is called over TLS.
         deploy_if: Worst verdict that is still deployed: one of `DEPLOY_IF`.
@@ -42,7 +43,7 @@ class Form:
     """
 
     preset: str
-    base_model: str = ""
+    base_model: str = FROM_PRESET
     fields: Mapping[str, str] = field(default_factory=dict)
     storage_tls: bool = True
     deploy_if: str = "win"
@@ -79,7 +80,7 @@ def run_config(form: Form, *, in_cluster: bool = False) -> Config:
     if in_cluster:
         given.setdefault("deploy.target", "kubernetes")
     base = word("base_model", form.base_model)
-    source = word("preset", form.preset) + (f"+{base}" if base else "")
+    source = word("preset", form.preset) + ("" if base == FROM_PRESET else f"+{base}")
     return load_config(source, [f"{key}={json.dumps(value)}" for key, value in given.items()])
 
 

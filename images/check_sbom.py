@@ -8,7 +8,7 @@ from pathlib import Path
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[\w,-]+\])?==([\w.+!]+)")
 
 
-def problems(sbom: dict, pins: dict[str, str]) -> list[str]:  # CycloneDX's own format
+def problems(sbom: dict, pins: dict[str, set[str]]) -> list[str]:  # CycloneDX's own format
     """Return what is wrong: another format, too few packages, or one that the lock has not in this version."""
     found = {normal(item["name"]): item for item in sbom.get("components", [])}
     wrong = [] if sbom.get("bomFormat") == "CycloneDX" else ["it is not in CycloneDX's format"]
@@ -17,8 +17,9 @@ def problems(sbom: dict, pins: dict[str, str]) -> list[str]:  # CycloneDX's own 
     for name, item in sorted(found.items()):
         # Torch of another index has a local version (+cpu); TensorRT is on an index of its own, and not locked.
         version = item.get("version", "").partition("+")[0]
-        if name != "embedtune" and not name.startswith("tensorrt") and pins.get(name) != version:
-            wrong.append(f"{name} {item.get('version')} is installed, the lock has {pins.get(name, 'none')}")
+        if name != "embedtune" and not name.startswith("tensorrt") and version not in pins.get(name, ()):
+            locked = " and ".join(sorted(pins.get(name, {"none"})))
+            wrong.append(f"{name} {item.get('version')} is installed, the lock has {locked}")
     return wrong
 
 
@@ -27,10 +28,12 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins_of(lock: str) -> dict[str, str]:
-    """Return the version of each package in a lock, by its name."""
-    matches = filter(None, map(PIN.match, lock.splitlines()))
-    return {normal(match[1]): match[2].partition("+")[0] for match in matches}
+def pins_of(lock: str) -> dict[str, set[str]]:
+    """Return the versions of each package in a lock, by its name: several where they depend on that of Python."""
+    pins: dict[str, set[str]] = {}
+    for match in filter(None, map(PIN.match, lock.splitlines())):
+        pins.setdefault(normal(match[1]), set()).add(match[2].partition("+")[0])
+    return pins
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from components.generate.component import generate
 from components.ingest.component import ingest
 from components.mine.component import mine
 from components.outcome.component import outcome
-from components.parameters import DEPLOY_IF
+from components.parameters import DEPLOY_IF, FROM_PRESET
 from components.prepare.component import prepare
 from components.report.component import report
 from components.split.component import split
@@ -40,7 +40,7 @@ MakeTask = Callable[..., dsl.PipelineTask]
 Outputs = Mapping[str, Any]  # KFP's channels, which have no type
 PRESETS = {"gpu": "llama-embed-1b", "cpu": "minilm"}
 # KFP's SDK 2.17 has no type for a choice; its specification and its UI, which shows a drop-down, have.
-CHOICES = {"preset": preset_names(), "base_model": ["", *base_names()], "deploy_if": list(DEPLOY_IF)}
+CHOICES = {"preset": preset_names(), "base_model": [FROM_PRESET, *base_names()], "deploy_if": list(DEPLOY_IF)}
 DESCRIPTION = (
     "From documents to a tuned and honestly evaluated embedding model, which goes live if it is better. "
     "For a first run fill in: documents (s3://bucket/prefix), llm_url and llm_model (an OpenAI-compatible "
@@ -61,7 +61,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
     def pipeline(
         documents: str,
         preset: str = PRESETS[target.kind],
-        base_model: str = "",
+        base_model: str = FROM_PRESET,
         llm_url: str = "",
         llm_model: str = "",
         judge_url: str = "",
@@ -80,7 +80,7 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
         Args:
             documents: Folder (on a mounted volume) or s3://bucket/prefix that contains the documents.
             preset: The way of working.
-            base_model: The model to tune; empty: the preset's own.
+            base_model: The model to tune; from-preset: the preset's own.
             llm_url: Base URL of an OpenAI-compatible LLM endpoint, usually ending in /v1; empty: the preset's.
             llm_model: Name of the model there; empty: the preset's.
             judge_url: Base URL of another LLM endpoint that judges; empty: that of llm_url.

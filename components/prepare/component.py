@@ -47,7 +47,7 @@ def prepare(
     Args:
         documents: Folder or s3://bucket/prefix that contains the documents.
         preset: Name of a preset.
-        base_model: Name of a base model that comes with embedtune; empty: the preset's own.
+        base_model: Name of a base model that comes with embedtune; from-preset: the preset's own.
         llm_url: Base URL of an OpenAI-compatible LLM endpoint, usually ending in /v1; empty: the preset's.
         llm_model: Name of the model there; empty: the preset's.
         judge_url: Base URL of another LLM endpoint that judges; empty: that of llm_url.

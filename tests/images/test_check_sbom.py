@@ -8,8 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = """click==8.1.0 \\
     --hash=sha256:00
-numpy==1.26.4 ; python_full_version >= '3.11' \\
+numpy==1.26.4 ; python_full_version < '3.12' \\
     --hash=sha256:01
+numpy==2.5.5 ; python_full_version >= '3.12' \\
+    --hash=sha256:05
 Ruamel.Yaml[old]==0.18.1 \\
     --hash=sha256:02
 torch==2.13.0 \\
@@ -34,9 +36,10 @@ def test_packages_as_locked_are_accepted(tmp_path: Path) -> None:
 
 
 def test_another_version_or_an_unlocked_package_is_refused(tmp_path: Path) -> None:
-    done = check(tmp_path, {**LISTED, "click": "8.1.1", "evil": "1.0"})
+    done = check(tmp_path, {**LISTED, "click": "8.1.1", "evil": "1.0", "numpy": "2.4.6"})
     assert done.returncode == 1
     assert "click 8.1.1 is installed, the lock has 8.1.0" in done.stderr
+    assert "numpy 2.4.6 is installed, the lock has 1.26.4 and 2.5.5" in done.stderr
     assert "evil 1.0 is installed, the lock has none" in done.stderr
 
 

@@ -233,7 +233,7 @@ def test_the_form_has_typed_fields_and_choices(each: Compiled) -> None:
     choices = {name: entry["literals"] for name, entry in fields.items() if "literals" in entry}
     assert choices == {
         "preset": preset_names(),
-        "base_model": ["", *base_names()],
+        "base_model": ["from-preset", *base_names()],
         "deploy_if": ["win", "marginal", "never"],
     }
     for name, allowed in choices.items():
