@@ -1,5 +1,6 @@
 """Compiles the pipelines to `pipelines/compiled`, or checks that the files there are up to date."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -8,30 +9,54 @@ from typing import Literal
 import click
 from kfp import compiler
 
+from embedtune.core.errors import ConfigError
 from pipelines.finetune import finetune
-from pipelines.image import image_tag
+from pipelines.image import image_tag, in_checkout
 from pipelines.resources import Target
+from pipelines.specification import COMPILED
 
-KINDS: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
-COMPILED = Path(__file__).resolve().parent / "compiled"
+Kind = Literal["gpu", "cpu"]
+KINDS: tuple[Kind, ...] = ("gpu", "cpu")
 
 
-def targets(registry: str, cache_claim: str | None = None, base: str = "") -> tuple[Target, Target]:
-    """Return the kinds of cluster that pipelines are compiled for."""
-    tag = image_tag(base=base)
-    gpu, cpu = (Target(kind, tag, registry, cache_claim=cache_claim) for kind in KINDS)
-    return gpu, cpu
+def compile_one(kind: Kind, folder: Path, registry: str, tag: str = "", cache_claim: str | None = None) -> Path:
+    """Write the pipeline for a kind of cluster into a folder, and return its path.
+
+    Args:
+        kind: The kind of cluster.
+        folder: The folder, which is created.
+        registry: Prefix of the images' names.
+        tag: Their tag; "": that of these sources.
+        cache_claim: PersistentVolumeClaim for the cache; None: no cache.
+    """
+    target = Target(kind, tag or tag_of_sources(), registry, cache_claim=cache_claim)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{target.name}.yaml"
+    compiler.Compiler().compile(finetune(target), str(path))
+    return path
+
+
+def tag_of_sources(base: str = "") -> str:
+    """Return the tag of the images that are built from these sources.
+
+    Outside a checkout, a part of the sources is missing: the pipelines that came with the package have their hash.
+
+    Args:
+        base: Name of the base image with its digest; "": the default.
+    """
+    if in_checkout():
+        return image_tag(base=base)
+    shipped = COMPILED / "finetune-cpu.yaml"
+    text = shipped.read_text(encoding="utf-8") if shipped.is_file() else ""
+    if (found := re.search(r"image: embedtune/cpu:(\S+)", text)) is None:
+        raise ConfigError("the tag of the images is not known here", fix="--tag TAG")
+    return found[1]
 
 
 def compile_all(folder: Path, registry: str, cache_claim: str | None = None, base: str = "") -> list[Path]:
-    """Write one YAML file per target into a folder and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for target in targets(registry, cache_claim, base):
-        path = folder / f"{target.name}.yaml"
-        compiler.Compiler().compile(finetune(target), str(path))
-        paths.append(path)
-    return paths
+    """Write one YAML file per kind of cluster into a folder and return their paths."""
+    tag = tag_of_sources(base)
+    return [compile_one(kind, folder, registry, tag, cache_claim) for kind in KINDS]
 
 
 def stale(folder: Path, registry: str) -> list[str]:

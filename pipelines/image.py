@@ -25,6 +25,11 @@ def image_tag(root: Path = ROOT, base: str = "") -> str:
     return f"{tag}-{hashlib.sha256(base.encode()).hexdigest()[:8]}" if base else tag
 
 
+def in_checkout(root: Path = ROOT) -> bool:
+    """Return whether all sources of the images are there, and not only the installed packages."""
+    return all((root / name).exists() for name in CONTEXT)
+
+
 def _files(root: Path) -> Iterator[Path]:
     found = (file for name in CONTEXT for file in [root / name, *(root / name).rglob("*")])
     for path in sorted(found):

@@ -1,5 +1,7 @@
 """The command line: every command, in the order of the work."""
 
+from importlib.metadata import entry_points
+
 import click
 
 from embedtune import __version__
@@ -23,11 +25,20 @@ from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
 from embedtune.cli.status import status
 
+ADDED = "embedtune.commands"  # the group of entry points by which packages add commands
+
+
+def added_commands() -> tuple[click.Command, ...]:
+    """Return the commands that installed packages add, sorted by name."""
+    return tuple(entry.load() for entry in sorted(entry_points(group=ADDED), key=lambda entry: entry.name))
+
+
 SECTIONS = {
     "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare, curve),
     "Stages": STAGE_COMMANDS,
     "Serve": (push, release, serve, gateway, search, reindex),
     "Data": (questions, eval_set, record, forget, clean),
+    "Kubeflow": added_commands(),
 }
 EPILOG = "\n\n".join(
     (

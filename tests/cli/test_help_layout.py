@@ -21,6 +21,7 @@ SECTIONS = {
     "Stages": list(STAGE_NAMES),
     "Serve": ["push", "release", "serve", "gateway", "search", "reindex"],
     "Data": ["questions", "eval-set", "record", "forget", "clean"],
+    "Kubeflow": ["pipeline"],
 }
 RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
 

@@ -15,7 +15,7 @@ from embedtune.serve.gateway.http_errors import REFUSAL_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
 # Names with a known prefix wherever they occur, and any name that is looked up in an environment.
-NAMED = re.compile(r"\b(?:EMBEDTUNE|AWS|HF|OPENAI|TRT|CUDA|KUBERNETES|JUDGE)_[A-Z0-9_]+\b|\bKUBECONFIG\b")
+NAMED = re.compile(r"\b(?:EMBEDTUNE|AWS|HF|KFP|OPENAI|TRT|CUDA|KUBERNETES|JUDGE)_[A-Z0-9_]+\b|\bKUBECONFIG\b")
 LOOKED_UP = re.compile(r"environ(?:ment)?(?:\.get\(|\[)[\"']([A-Z][A-Z0-9_]+)[\"']")
 NOT_OURS = {
     "ENDPOINT": "the chart sets it for its own `helm test`",

@@ -22,6 +22,7 @@ from embedtune.cli import cli
 from embedtune.core.config.config import Config
 from embedtune.serve.gateway.__main__ import main as gateway
 from pipelines.compile import main as compile_pipelines
+from pipelines.specification import COMPILED, load_specification
 from tests.support.markdown import ROOT, blocks, commands, documents, spans, words
 
 SHELLS = ("bash", "zsh", "fish")
@@ -139,6 +140,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
     "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "subcommand"),
+    "embedtune pipeline": Covered("tests/pipelines/test_cli.py", "wait"),
     "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
     ".venv/bin/python -m pytest": NotRun("runs tests"),
     "curl -s": Covered("tests/serve/gateway/test_documented_clients.py", "curl"),
@@ -239,8 +241,10 @@ def test_commands_options_and_settings_exist(place: str, command: str) -> None:
     unknown = [word for word in rest if word.startswith("-") and word.partition("=")[0] not in known]
     assert unknown == [], f"{place}: {unknown}"
     for option, value in pairwise(rest):
-        if option == "--set":
+        if option == "--set" and given[:2] != ["embedtune", "pipeline"]:
             require_setting(value.partition("=")[0])
+        elif option == "--set":
+            assert value.partition("=")[0] in load_specification(COMPILED / "finetune-cpu.yaml").parameters, place
 
 
 def reference() -> click.Command:

@@ -148,6 +148,8 @@ MACHINE = (
     ),
     Variable("MLFLOW_EXPERIMENT_NAME", "run, train", "The same by its name; `embedtune` without either."),
     Variable("WANDB_PROJECT", "run, train", "Project that `tracking.to` records in; `embedtune` without it."),
+    Variable("KFP_ENDPOINT", "pipeline", "URL of Kubeflow Pipelines; the same as `--endpoint`."),
+    Variable("KFP_TOKEN_FILE", "pipeline", "File with a service account's token; the same as `--token-file`."),
     Variable(
         "KUBERNETES_SERVICE_HOST",
         "the pipeline's prepare",

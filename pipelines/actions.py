@@ -1,0 +1,148 @@
+"""What `embedtune pipeline run` and `watch` do: check, register, start, follow."""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from embedtune.cli.reporting import INTERRUPTED, err
+from embedtune.core.errors import ConfigError, EmbedtuneError
+from pipelines import views
+from pipelines.form import check_form
+from pipelines.options import open_file
+from pipelines.specification import Specification, load_parameters, load_specification
+
+if TYPE_CHECKING:
+    from embedtune.core.progress import Progress
+    from pipelines.runs import Wanted
+    from pipelines.server import Server
+
+
+def check_options(file: Path | None, options: Mapping[str, Any]) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        ConfigError: Two do.
+    """
+    of_this_version = [f"--{name}" for name in ("kind", "registry", "tag") if options[name]]
+    if options["known"] and (file or of_this_version):
+        raise ConfigError("two pipelines were named", got=f"--pipeline and {file or of_this_version[0]}")
+    if options["version"] and not options["known"]:
+        raise ConfigError("--version is that of a registered pipeline", fix="name it: --pipeline NAME")
+    if options["once"] and options["name"]:
+        raise ConfigError(
+            "the key of --once is the name of the run", got="--once and --name", expected="one of them"
+        )
+    if options["schedule"] and options["wait"]:
+        raise ConfigError("a schedule does not end", got="--schedule and --wait", expected="one of them")
+
+
+def wanted_run(server: "Server", file: Path | None, options: Mapping[str, Any]) -> "Wanted":
+    """Return the run that the options describe. Its pipeline is registered after its parameters were checked.
+
+    Raises:
+        ConfigError: A parameter is wrong.
+        InputError: A file cannot be read, or there is no such pipeline.
+    """
+    from pipelines.registry import register, registered
+    from pipelines.runs import Wanted
+
+    given = load_parameters(options["params"]) if options["params"] else {}
+    typed = _typed(options["typed"])
+    if options["known"]:
+        found = registered(server, options["known"], options["version"])
+        values = _values(found.specification, given, typed)
+    else:
+        with open_file(file, options) as path:
+            values = _values(load_specification(path), given, typed)
+            found = register(server, path)
+    name = options["once"] or options["name"] or f"{found.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return Wanted(name, found, values, options["description"], options["experiment"], options["service_account"])
+
+
+def schedule(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> dict[str, Any]:
+    """Create the recurring run, and return what is known about it."""
+    from pipelines.runs import schedule, six_fields
+
+    cron = six_fields(options["schedule"])
+    views.say(*views.plan(server, wanted, cron))
+    made, new = schedule(server, wanted, cron, once=bool(options["once"]))
+    return {
+        "recurring_run": made.display_name,
+        "recurring_run_id": made.recurring_run_id,
+        "schedule": cron,
+        "new": new,
+        "page": server.page(f"recurringrun/details/{made.recurring_run_id}"),
+    }
+
+
+def start(server: "Server", wanted: "Wanted", options: Mapping[str, Any], progress: "Progress") -> dict[str, Any]:
+    """Start the run, unless there is one with its key, and follow it if wanted. Return what is known about it."""
+    from pipelines.runs import start, start_once, with_key
+
+    known = with_key(server, wanted.name) if options["once"] else None
+    if known is None:
+        views.say(*views.plan(server, wanted, None))
+        known, new = start_once(server, wanted) if options["once"] else (start(server, wanted), True)
+    else:
+        new = False
+    if options["wait"]:
+        return {**follow(server, known, progress), "new": new}
+    return {**views.run_record(server, known), "new": new}
+
+
+def follow(server: "Server", run: Any, progress: "Progress") -> dict[str, Any]:
+    """Wait for a run to end, and return what is known about it then.
+
+    Raises:
+        EmbedtuneError: It did not end well.
+    """
+    from pipelines.failure import failures
+    from pipelines.watch import follow
+
+    names = _tasks(server, run)
+    page = server.page(f"runs/details/{run.run_id}")
+    views.say(f"following {run.display_name}" + (f": {page}" if page else ""))
+    try:
+        with progress.task(run.display_name, len(names) or None, "tasks") as bar:
+            ended = follow(server, run.run_id, names, views.TaskLines(bar, err.is_terminal))
+    except KeyboardInterrupt:
+        views.say(f"the run goes on; to follow it again: embedtune pipeline watch {run.run_id}")
+        sys.exit(INTERRUPTED)
+    if ended.state != "SUCCEEDED":
+        why = "\n".join(map(str, failures(server, run.run_id, names)))
+        raise EmbedtuneError(
+            f"the run {ended.display_name} {'was canceled' if ended.state == 'CANCELED' else 'failed'}",
+            got=f"\n{why}" if why else None,
+            fix="correct the cause; Retry in the UI then goes on from there" + (f": {page}" if page else ""),
+        )
+    return views.run_record(server, ended)
+
+
+def _typed(entries: tuple[str, ...]) -> dict[str, str]:
+    typed = {}
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise ConfigError("--set needs a parameter and its value", got=entry, expected="--set NAME=VALUE")
+        typed[name.strip()] = value
+    return typed
+
+
+def _values(
+    specification: Specification, given: Mapping[str, JsonValue], typed: Mapping[str, str]
+) -> dict[str, JsonValue]:
+    """Return the checked parameters of a run; if the pipeline is ours, so are the settings behind them."""
+    values = specification.values(given, typed)
+    check_form(specification, values)
+    return values
+
+
+def _tasks(server: "Server", run: Any) -> tuple[str, ...]:
+    """Return the names of the tasks of a run's pipeline."""
+    from pipelines.specification import read_specification
+
+    return read_specification(run.pipeline_spec).tasks if run.pipeline_spec else ()
