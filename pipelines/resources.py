@@ -15,6 +15,8 @@ GPU_NODE = [
 ]
 GPU = "nvidia.com/gpu"
 CACHE_PATH = "/cache"
+PART_OF = "app.kubernetes.io/part-of"  # with the next one, what a network policy selects tasks by
+COMPONENT = "app.kubernetes.io/component"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, not a temporary file
 RETRIES = 2
 
@@ -132,6 +134,8 @@ def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask
     longest = need.hours * 3600 * (RETRIES + 1)
     task.set_retry(RETRIES, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest}s")
     kubernetes.set_timeout(task, need.hours * 3600)
+    kubernetes.add_pod_label(task, PART_OF, "embedtune")
+    kubernetes.add_pod_label(task, COMPONENT, name)
     for purpose in need.secrets:
         kubernetes.use_secret_as_env(task, f"{target.secrets_named}-{purpose}", SECRETS[purpose], optional=True)
     if need.cache and target.cache_claim:
