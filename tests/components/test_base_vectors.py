@@ -37,7 +37,7 @@ def config(base: Path, **runtime: str) -> Config:
 
 
 def write_chunks(folder: Path, texts: Sequence[str]) -> Path:
-    """Write the columns that are read here; a chunk's id is of its text, and the last chunk stands there twice."""
+    """Write the columns that are read here; a chunk's id is of its text, and the last chunk is there twice."""
     ids = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
     rows = {
         "chunk_id": [*ids, ids[-1]],
