@@ -58,6 +58,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
         "ingest": Need(2, 4, 6, secrets=("storage", "hub"), cache=True),
+        "encode": Need(4, 24, 24, gpu=True, secrets=("storage", "hub"), cache=True),
         "generate": Need(4, 16, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(1, 4, 2),
         "mine": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
@@ -71,6 +72,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "cpu": {
         "prepare": Need(0.25, 1, 1, secrets=("storage", "llm")),
         "ingest": Need(0.5, 2, 6, secrets=("storage", "hub"), cache=True),
+        "encode": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
         "generate": Need(0.5, 3, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(0.5, 2, 2),
         "mine": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
