@@ -52,8 +52,8 @@ class Need:
 
 
 # gpu: for a base model of a billion parameters; generate runs it on CPUs, since the LLM works elsewhere.
-# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores. There demo-cpu's training grew to 3.5 GiB on KFP,
-# not counting the pages of files that it writes: with a limit of 4 GiB one of two was killed.
+# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores. There demo-cpu's training grew to 3.5 GiB, not
+# counting the pages of files that it writes: with a limit of 4 GiB, KFP saw one of two killed.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
