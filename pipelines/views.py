@@ -1,8 +1,10 @@
 """What the commands of `embedtune pipeline` print."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
 from rich.markup import escape
 
 from embedtune.cli.console import table
@@ -80,9 +82,14 @@ def plan(server: "Server", wanted: "Wanted", cron: str | None) -> Iterator[str]:
     yield f"{'recurring run' if cron else 'run'} {wanted.name} in {place}{f', at {cron}' if cron else ''}"
     for name, parameter in pipeline.specification.parameters.items():
         if name in wanted.values:
-            yield f"  {name}: {wanted.values[name]}"
+            yield f"  {name}: {_typed(wanted.values[name])}"
         elif parameter.default not in ("", [], {}, None):
-            yield f"  {name}: {parameter.default} (the pipeline's default)"
+            yield f"  {name}: {_typed(parameter.default)} (the pipeline's default)"
+
+
+def _typed(value: JsonValue) -> str:
+    """Return a value as it would be typed."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def run_record(server: "Server", run: Any) -> dict[str, Any]:

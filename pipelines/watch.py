@@ -13,6 +13,7 @@ from pipelines.server import KubeflowError, Server
 PAUSE_S = 5.0  # between two requests; KFP's agent reports a change within a few seconds
 ASK_ARGO_EVERY = 6  # turns: what a pod waits for is in the whole workflow, which is large
 PATIENCE_S = 900.0  # without an answer: an API server that is replaced, or a laptop that slept
+QUICKEST_POD_S = 2.0  # KFP does not say which tasks it took from its cache; these had no pod
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 # What KFP's states of a task mean; UNSPECIFIED is Argo's "Omitted".
 STATES = {
@@ -52,7 +53,9 @@ class TaskState:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.name} {self.state}" + (f" {duration(self.seconds)}" if self.seconds else "")
+        if self.state == "done" and self.seconds < QUICKEST_POD_S:
+            return f"{self.name} done, from the cache"
+        return f"{self.name} {self.state} {duration(self.seconds)}"
 
 
 def task_states(run: Any, names: Iterable[str]) -> dict[str, TaskState]:
@@ -64,7 +67,8 @@ def task_states(run: Any, names: Iterable[str]) -> dict[str, TaskState]:
     """
     known = set(names)
     found: dict[str, TaskState] = {}
-    for detail in (run.run_details and run.run_details.task_details) or ():
+    details = (run.run_details and run.run_details.task_details) or ()
+    for detail in sorted(details, key=lambda detail: str(detail.start_time)):
         if detail.display_name in known and detail.state in STATES:
             found[detail.display_name] = TaskState(detail.display_name, STATES[detail.state], _seconds(detail))
     return found
