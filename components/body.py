@@ -13,6 +13,7 @@ import yaml
 from components.kept import Kind, kept
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.load import parse_config
+from embedtune.core.encoders.vector_file import require_vectors
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.formatting import duration, figure
 from embedtune.core.machine_errors import as_machine_error
@@ -47,13 +48,16 @@ def plain_errors() -> Iterator[None]:
 
 
 @contextmanager
-def open_context(config_yaml: str, cache_dir: str = "", keeps: Kind | None = None) -> Iterator[Context]:
+def open_context(
+    config_yaml: str, cache_dir: str = "", keeps: Kind | None = None, base_vectors: Path | None = None
+) -> Iterator[Context]:
     """Open the context of one stage. From then on SIGTERM, which cancels a task, raises KeyboardInterrupt.
 
     Args:
         config_yaml: The configuration, as `prepare` wrote it.
         cache_dir: Directory that outlives the pod; empty: a temporary directory.
         keeps: What of the cache is kept in the object store too, if `storage.kept` names a place.
+        base_vectors: The artifact written by encode; its hash is verified.
 
     Raises:
         SystemExit: The configuration is not valid, or the stage raised another error of ours.
@@ -64,11 +68,13 @@ def open_context(config_yaml: str, cache_dir: str = "", keeps: Kind | None = Non
     interrupt_on_sigterm()
     with plain_errors(), tempfile.TemporaryDirectory(prefix="embedtune-") as temporary:
         config = parse_config(yaml.safe_load(config_yaml))
+        if base_vectors is not None:
+            require_vectors(base_vectors)
         # Kubernetes Secrets are environment variables here.
         secrets = secrets_of(config.generate, os.environ)
         cache, place = Path(cache_dir or temporary), config.storage.kept
         with kept(open_objects(place, config.storage, secrets) if place else None, cache, keeps):
-            yield Context(config, secrets, LineProgress(), cache)
+            yield Context(config, secrets, LineProgress(), cache, base_vectors=base_vectors)
 
 
 def show(report: StageReport, summary: FileOutput, remark: str = "") -> None:

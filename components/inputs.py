@@ -1,4 +1,4 @@
-"""What each stage of a run gets: its part of the configuration, and the data it works on."""
+"""What each stage of a run, and encode, gets: its part of the configuration, and the data it works on."""
 
 import hashlib
 import json
@@ -24,6 +24,7 @@ IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 # each other's number of negatives, so each gets both sections.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
+    "encode": (),  # no stage: it reads nothing but how texts become vectors
     "generate": ("ingest", "generate"),
     "split": ("ingest", "generate", "split"),
     "mine": ("ingest", "generate", "split", "mine", "train"),

@@ -24,6 +24,7 @@ SETTINGS = {
     "release_uri": "release.uri",
     "endpoint_url": "deploy.endpoint",
 }
+MINIO = re.compile(r"^minio://")  # as the Kubeflow UI shows addresses
 ANOTHER_ADDRESS = re.compile(r"\s(?:\w+://|/)")
 ANOTHER_SETTING = re.compile(r"(?:^|\s)[a-z]\w*(?:\.\w+)+\s*[=:]")
 ANOTHER_SET = re.compile(r"\s[\w.-]+=")
@@ -105,7 +106,7 @@ def address(name: str, text: str) -> str:
     value = text.strip()
     if ANOTHER_ADDRESS.search(value):
         raise ConfigError(f"{name} takes one address", got=value, fix="put one address into the field")
-    return re.sub(r"^minio://", "s3://", value)
+    return MINIO.sub("s3://", value)
 
 
 def eval_set_lines(entries: Sequence[JsonValue]) -> str:
@@ -146,4 +147,9 @@ def _settings(overrides: Mapping[str, JsonValue], prefix: str = "") -> Iterator[
                 expected='{"train.epochs": 5, "mine.depth": 100}',
             )
         # The KFP SDK cannot send null within a structure.
-        yield key, None if value == "null" else value
+        yield key, None if value == "null" else _stored(value)
+
+
+def _stored(value: JsonValue) -> JsonValue:
+    """Return a value with the address in it, if any, as the settings spell it."""
+    return MINIO.sub("s3://", value) if isinstance(value, str) else value

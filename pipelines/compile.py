@@ -11,12 +11,14 @@ from kfp import compiler
 
 from embedtune.core.errors import ConfigError
 from pipelines.finetune import finetune
-from pipelines.image import image_tag, in_checkout
+from pipelines.image import ROOT, image_tag, in_checkout
 from pipelines.resources import Target
 from pipelines.specification import COMPILED
 
 Kind = Literal["gpu", "cpu"]
 KINDS: tuple[Kind, ...] = ("gpu", "cpu")
+# charts/embedtune has copies, since Flux leaves symbolic links out of what it takes from a repository.
+CHART_FILES = ROOT / "charts" / "embedtune" / "files"
 
 
 def compile_one(kind: Kind, folder: Path, registry: str, tag: str = "", cache_claim: str | None = None) -> Path:
@@ -69,6 +71,25 @@ def stale(folder: Path, registry: str) -> list[str]:
         ]
 
 
+def copy_to_chart(folder: Path, chart_files: Path = CHART_FILES) -> None:
+    """Copy the committed pipelines into the chart; outside a checkout there is none."""
+    if folder == COMPILED and chart_files.is_dir():
+        for path in sorted(folder.glob("*.yaml")):
+            (chart_files / path.name).write_bytes(path.read_bytes())
+
+
+def stale_in_chart(folder: Path, chart_files: Path = CHART_FILES) -> list[str]:
+    """Return the names of the chart's files that differ from the committed pipelines."""
+    if folder != COMPILED or not chart_files.is_dir():
+        return []
+    copies = {path: chart_files / path.name for path in sorted(folder.glob("*.yaml"))}
+    return [
+        copy.relative_to(ROOT).as_posix()
+        for path, copy in copies.items()
+        if not copy.is_file() or copy.read_bytes() != path.read_bytes()
+    ]
+
+
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit with status 1 if a file is stale.")
 @click.option("--registry", default="embedtune", show_default=True, help="Prefix of the image names.")
@@ -94,7 +115,8 @@ def main(check: bool, registry: str, cache_claim: str | None, base_image: str, o
     if not check:
         for path in compile_all(output, registry, cache_claim, base_image):
             click.echo(f"wrote {path}")
-    elif names := stale(output, registry):
+        copy_to_chart(output)
+    elif names := stale(output, registry) + stale_in_chart(output):
         click.echo(
             f"stale: {', '.join(names)}. Run `python -m pipelines.compile` and commit the result.", err=True
         )

@@ -7,6 +7,7 @@ from typing import Any
 from kfp import dsl
 
 from components.deploy.component import deploy
+from components.encode.component import encode
 from components.evaluate.component import evaluate
 from components.export.component import export
 from components.generate.component import generate
@@ -24,6 +25,7 @@ from pipelines.resources import NEEDS, Target, place
 COMPONENTS = {
     "prepare": prepare,
     "ingest": ingest,
+    "encode": encode,
     "generate": generate,
     "split": split,
     "mine": mine,
@@ -97,8 +99,8 @@ def finetune(target: Target) -> Any:  # KFP's decorator does not say what it ret
         given = task("prepare", **fields)
         # It reads data outside KFP, so it always runs; the cache keys of the other tasks include what it finds.
         given.set_caching_options(False)
-        made = _train_model(task, given.outputs)
-        evaluated = _evaluate_model(task, given.outputs, made)
+        made, base_vectors = _train_model(task, given.outputs)
+        evaluated = _evaluate_model(task, given.outputs, made, base_vectors)
         _deploy_if_better(task, given.outputs, made, evaluated)
 
     offer_choices(pipeline.pipeline_spec.root.input_definitions.parameters)
@@ -118,22 +120,29 @@ def offer_choices(parameters: Mapping[str, Any]) -> None:
             parameters[name].literals.add().string_value = choice
 
 
-def _train_model(task: MakeTask, given: Outputs) -> Outputs:
-    """Add the tasks from the documents to the model; return the artifacts that they write, by name."""
+def _train_model(task: MakeTask, given: Outputs) -> tuple[Outputs, Any]:
+    """Add the tasks from the documents to the model.
+
+    Returns:
+        The artifacts of the stages, by name, and the base model's vectors.
+    """
     chunks = task(
         "ingest",
         documents=given["documents"],
         documents_version=given["documents_version"],
         config_yaml=given["ingest"],
     ).outputs["chunks"]
-    questions = task("generate", config_yaml=given["generate"], chunks=chunks).outputs["questions"]
+    vectors = task("encode", config_yaml=given["encode"], chunks=chunks).outputs["base_vectors"]
+    base = {"base_vectors": vectors}
+    questions = task("generate", config_yaml=given["generate"], chunks=chunks, **base).outputs["questions"]
     dataset = task("split", config_yaml=given["split"], chunks=chunks, questions=questions).outputs["dataset"]
-    triplets = task("mine", config_yaml=given["mine"], dataset=dataset).outputs["triplets"]
-    model = task("train", config_yaml=given["train"], triplets=triplets, dataset=dataset).outputs["model"]
-    return {"chunks": chunks, "questions": questions, "dataset": dataset, "triplets": triplets, "model": model}
+    triplets = task("mine", config_yaml=given["mine"], dataset=dataset, **base).outputs["triplets"]
+    learnt = {"triplets": triplets, "dataset": dataset}
+    model = task("train", config_yaml=given["train"], **learnt, **base).outputs["model"]
+    return {"chunks": chunks, "questions": questions, **learnt, "model": model}, vectors
 
 
-def _evaluate_model(task: MakeTask, given: Outputs, made: Outputs) -> dsl.PipelineTask:
+def _evaluate_model(task: MakeTask, given: Outputs, made: Outputs, base_vectors: Any) -> dsl.PipelineTask:
     """Add the evaluation and the report."""
     evaluated = task(
         "evaluate",
@@ -144,6 +153,7 @@ def _evaluate_model(task: MakeTask, given: Outputs, made: Outputs) -> dsl.Pipeli
         deploy_if=given["deploy_if"],
         dataset=made["dataset"],
         model=made["model"],
+        base_vectors=base_vectors,
     )
     task("report", **made, evaluation=evaluated.outputs["evaluation"])
     return evaluated

@@ -15,6 +15,8 @@ GPU_NODE = [
 ]
 GPU = "nvidia.com/gpu"
 CACHE_PATH = "/cache"
+PART_OF = "app.kubernetes.io/part-of"  # with the next one, what a network policy selects tasks by
+COMPONENT = "app.kubernetes.io/component"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, not a temporary file
 RETRIES = 2
 
@@ -50,11 +52,13 @@ class Need:
 
 
 # gpu: for a base model of a billion parameters; generate runs it on CPUs, since the LLM works elsewhere.
-# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores.
+# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores. There demo-cpu's training grew to 3.5 GiB, not
+# counting the pages of files that it writes: with a limit of 4 GiB, KFP saw one of two killed.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
         "ingest": Need(2, 4, 6, secrets=("storage", "hub"), cache=True),
+        "encode": Need(4, 24, 24, gpu=True, secrets=("storage", "hub"), cache=True),
         "generate": Need(4, 16, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(1, 4, 2),
         "mine": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
@@ -68,10 +72,11 @@ NEEDS: dict[str, dict[str, Need]] = {
     "cpu": {
         "prepare": Need(0.25, 1, 1, secrets=("storage", "llm")),
         "ingest": Need(0.5, 2, 6, secrets=("storage", "hub"), cache=True),
+        "encode": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
         "generate": Need(0.5, 3, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(0.5, 2, 2),
         "mine": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
-        "train": Need(1, 4, 24, secrets=("storage", "hub"), cache=True),
+        "train": Need(1, 6, 24, secrets=("storage", "hub"), cache=True),
         "evaluate": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
         "export": Need(1, 4, 6, cache=True),
         "deploy": Need(0.25, 2, 2, secrets=("storage", "endpoint")),
@@ -130,6 +135,8 @@ def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask
     longest = need.hours * 3600 * (RETRIES + 1)
     task.set_retry(RETRIES, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=f"{longest}s")
     kubernetes.set_timeout(task, need.hours * 3600)
+    kubernetes.add_pod_label(task, PART_OF, "embedtune")
+    kubernetes.add_pod_label(task, COMPONENT, name)
     for purpose in need.secrets:
         kubernetes.use_secret_as_env(task, f"{target.secrets_named}-{purpose}", SECRETS[purpose], optional=True)
     if need.cache and target.cache_claim:

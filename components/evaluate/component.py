@@ -12,6 +12,7 @@ def evaluate(
     deploy_if: str,
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
+    base_vectors: dsl.Input[dsl.Artifact],
     evaluation: dsl.Output[dsl.Artifact],
     evaluate_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
@@ -26,6 +27,7 @@ def evaluate(
         deploy_if: Worst verdict that is still deployed: win, marginal or never.
         dataset: The artifact written by split.
         model: The artifact written by train.
+        base_vectors: The artifact written by encode.
         evaluation: The metrics, overall and per query, and the verdict.
         evaluate_summary: The figures and warnings of the stage as a page.
         cache_dir: Directory that outlives the pod, for embeddings; empty: a temporary directory.
@@ -41,7 +43,7 @@ def evaluate(
     from embedtune.deploy.gate import goes_on
     from embedtune.evaluate import stage
 
-    with open_context(config_yaml, cache_dir) as context:
+    with open_context(config_yaml, cache_dir, base_vectors=Path(base_vectors.path)) as context:
         against = comparisons(eval_sets, champion, context)
         report = stage.run(Path(dataset.path), Path(model.path), Path(evaluation.path), context, against)
         decision = goes_on(Path(evaluation.path), None if deploy_if == NEVER else deploy_if)

@@ -32,6 +32,7 @@ def prepare(
         ("comparisons_version", str),
         ("deploy_if", str),
         ("ingest", str),
+        ("encode", str),
         ("generate", str),
         ("split", str),
         ("mine", str),
@@ -62,7 +63,7 @@ def prepare(
 
     Returns:
         Versions and addresses of the data that the run reads, the verdict that is needed to deploy, and the
-        configuration of each stage as YAML text.
+        configuration of each stage and of encode as YAML text.
     """
     import os
 

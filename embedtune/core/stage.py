@@ -68,6 +68,8 @@ class Context:
         progress: Receives the progress of the stage.
         cache: Directory for what is kept between runs: LLM replies, vectors, checkpoints, downloads.
         tracking: Records trainings.
+        base_vectors: Directory of the base model's vectors of the passages, if another task has computed them;
+            those that are missing there are computed.
     """
 
     config: Config
@@ -75,6 +77,7 @@ class Context:
     progress: Progress
     cache: Path
     tracking: Tracking = field(default_factory=NoTracking)
+    base_vectors: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def _encoders(
     vectors, contract = cache / "embeddings", config.contract
     base = resolve_base(contract, config.base, cache, config.storage, secrets)
     smaller = contract.dimensions[1:]
-    yield "base", TorchEncoder(base, contract, config.runtime, vectors), smaller
+    yield "base", TorchEncoder(base, contract, config.runtime, vectors, context.base_vectors), smaller
     yield "tuned", TorchEncoder(model, contract, config.runtime, vectors), smaller
     for name, other in seed_models(model).items():
         yield name, TorchEncoder(other, contract, config.runtime, vectors), ()

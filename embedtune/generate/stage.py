@@ -105,7 +105,8 @@ def _generate(chunks: Path, path: Path, context: Context) -> Outcome:
         asking = _Asking(source, prompts, context, budget)
         first = run_to_end(asking.first(passages))
         base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
-        encoder = TorchEncoder(base, config.contract, same_everywhere(config.runtime), cache / "embeddings")
+        runtime = same_everywhere(config.runtime)
+        encoder = TorchEncoder(base, config.contract, runtime, cache / "embeddings", context.base_vectors)
         vectors = encoder.encode_passages([passage.text for passage in passages], progress)
         calls = question_calls(passages, vectors, settings, config.seed, source)
         if not source.replay:

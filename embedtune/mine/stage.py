@@ -49,7 +49,7 @@ def mine_and_write(data: MiningSet, path: Path, context: Context) -> Outcome:
     config, cache = context.config, context.cache
     settings = config.mine
     base = resolve_base(config.contract, config.base, cache, config.storage, context.secrets)
-    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings")
+    encoder = TorchEncoder(base, config.contract, config.runtime, cache / "embeddings", context.base_vectors)
     mined = mine(data, encoder, settings, device_of(config.runtime), context.progress)
     check_short(data, mined, settings)
     rows = triplet_rows(data, mined, settings.min_negatives)

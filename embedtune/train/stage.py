@@ -68,7 +68,7 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
     from embedtune.train.model import saved_dtype
 
     config = context.config
-    before = _measure(dev, base, context)
+    before = _measure(dev, base, context, context.base_vectors)
     pool = _rank_on_pool(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
     plan = plan_training(len(rows), config.train, config.seed)
@@ -107,26 +107,26 @@ def _fit_and_save(
     return result
 
 
-def _measure(dev: DevSet, model: Path, context: Context) -> dict[int, float]:
+def _measure(dev: DevSet, model: Path, context: Context, ready: Path | None = None) -> dict[int, float]:
     """Measure a model directory on dev and the whole corpus; the model is out of memory again afterwards.
 
     Mining and evaluation use the same vectors: of the base model before training, of the tuned model after it.
     """
-    return dev.measure(_encoder(model, context), context.progress) if dev else {}
+    return dev.measure(_encoder(model, context, ready), context.progress) if dev else {}
 
 
 def _rank_on_pool(dev: DevSet, base: Path, context: Context) -> Pool | None:
     """Choose the pool that checkpoints are ranked on, and measure the base model like a checkpoint."""
     if not dev:
         return None
-    encoder = _encoder(base, context)
+    encoder = _encoder(base, context, context.base_vectors)
     dev.narrow(encoder, context.config.train.dev_passages, context.config.seed, context.progress)
     return None if dev.pool is None else Pool(dev.pool, dev.measure_checkpoint(encoder, context.progress))
 
 
-def _encoder(model: Path, context: Context) -> TorchEncoder:
+def _encoder(model: Path, context: Context, ready: Path | None = None) -> TorchEncoder:
     config = context.config
-    return TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings")
+    return TorchEncoder(model, config.contract, config.runtime, context.cache / "embeddings", ready)
 
 
 def _describe(path: Path, trained: Trained, config: Config) -> None:

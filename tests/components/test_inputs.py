@@ -28,7 +28,7 @@ def stage_settings(**overrides: JsonValue) -> dict[str, str]:
 
 
 def test_every_stage_gets_a_configuration() -> None:
-    assert tuple(SECTIONS) == STAGE_NAMES
+    assert tuple(name for name in SECTIONS if name != "encode") == STAGE_NAMES
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -38,6 +38,14 @@ def test_a_stage_sees_its_own_section_unchanged(preset: str, stage: str) -> None
     seen = parse_config(yaml.safe_load(stage_yaml(config, stage)))
     for section in ("contract", "seed", "storage", "runtime", *SECTIONS[stage]):
         assert getattr(seen, section) == getattr(config, section)
+
+
+def test_only_what_decides_vectors_has_the_passages_encoded_again() -> None:
+    before = stage_settings()["encode"]
+    asked = stage_settings(generate__questions_per_chunk=2, train__epochs=1, storage__kept="s3://bucket/kept")
+    assert asked["encode"] == before
+    for changed in ({"contract__max_length": 128}, {"runtime__precision": "bf16"}, {"base__force": ["pooling"]}):
+        assert stage_settings(**changed)["encode"] != before
 
 
 def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:

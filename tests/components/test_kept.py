@@ -33,6 +33,7 @@ from embedtune.llm.cache import ReplyRow
 from embedtune.llm.kept_replies import KeptReply, add_replies, new_replies, pack, unpack
 from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.objects import Objects
+from tests.support.base_vectors import no_base_vectors
 from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, a_bucket
 from tests.support.openai_replies import Call
 from tests.support.openai_server import OpenAIServer
@@ -114,16 +115,17 @@ def test_generate_killed_in_mid_work_goes_on_in_an_empty_directory(place: Object
         ingest.python_func(str(documents), "", text, artifact, dsl.Markdown(uri=str(tmp_path / "s")))
         text = with_place(config, place, "generate")
         outputs = [tmp_path / "questions", tmp_path / "summary"]
-        lost = task("generate", text, [chunks], outputs)
+        inputs = [chunks, no_base_vectors(tmp_path / "base_vectors")]
+        lost = task("generate", text, inputs, outputs)
         kill(lost, lambda: server.faulted["stall"] >= CONCURRENCY and len(all_kept(place)) == ANSWERED)
         hung[0] = False
-        generate.python_func(text, artifact, *(dsl.Artifact(uri=str(path)) for path in outputs))
+        generate.python_func(text, *(dsl.Artifact(uri=str(path)) for path in (*inputs, *outputs)))
         # What was answered before the kill was paid for once; only calls in flight were sent again.
         assert server.answered == Counter({call.fingerprint: 1 for call in server.calls})
         assert len(server.calls) <= server.completions + CONCURRENCY
         paid = server.completions
         shutil.rmtree(outputs[0])
-        generate.python_func(text, artifact, *(dsl.Artifact(uri=str(path)) for path in outputs))
+        generate.python_func(text, *(dsl.Artifact(uri=str(path)) for path in (*inputs, *outputs)))
         assert server.completions == paid  # a later run pays for nothing
 
 
@@ -136,7 +138,8 @@ def test_train_killed_in_mid_work_goes_on_to_the_same_weights(
     config = tiny_config(world, epochs=30, checkpoint_steps=5)
     train(world, tmp_path / "whole", config)
     text = with_place(config, place, "train")
-    inputs, outputs = [world.triplets, world.dataset], [tmp_path / "model", tmp_path / "summary"]
+    inputs = [world.triplets, world.dataset, no_base_vectors(tmp_path / "base_vectors")]
+    outputs = [tmp_path / "model", tmp_path / "summary"]
     lost = task("train", text, inputs, outputs)
     kill(lost, lambda: any(key.endswith(module.STATE) for key in place.keys("train/")))
     with caplog.at_level(logging.INFO, logger="embedtune"):

@@ -88,6 +88,13 @@ def test_settings_that_run_together_and_unknown_ones_are_refused_by_name(
         run_config(Form("minilm", overrides=overrides))
 
 
+def test_addresses_in_overrides_may_be_spelt_as_the_ui_shows_them() -> None:
+    config = run_config(Form("minilm", overrides={"storage": {"kept": "minio://bucket/kept"}}))
+    assert config.storage.kept == "s3://bucket/kept"
+    nested = run_config(Form("minilm", overrides={"generate.domain": "what minio:// means"}))
+    assert nested.generate.domain == "what minio:// means"
+
+
 def test_a_setting_in_a_field_and_another_value_in_overrides_contradict() -> None:
     fields = {"llm_model": "qwen"}
     with pytest.raises(ConfigError, match=r"generate\.llm\.model is set twice"):

@@ -20,6 +20,7 @@ from embedtune.deploy import rollout
 from embedtune.serve.replica import follower
 from embedtune.serve.store import pointer
 from embedtune.serve.store.store import ReleaseStore
+from tests.support.base_vectors import no_base_vectors
 from tests.support.object_store import ENDPOINT, SECRETS, STORAGE, a_bucket
 from tests.support.openai_server import OpenAIServer
 from tests.support.prepare_form import form
@@ -82,6 +83,7 @@ class Retraining:
             given["deploy_if"],
             self.dataset,
             trained,
+            dsl.Artifact(uri=str(no_base_vectors(work / "base_vectors"))),
             evaluation,
             summary,
         )

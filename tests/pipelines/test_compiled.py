@@ -2,51 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from embedtune.core.config.load import base_names, preset_names
 from embedtune.core.stage import STAGES
 from pipelines.compile import compile_all, main, stale
 from pipelines.resources import NEEDS
+from tests.support.compiled_pipeline import Compiled
 
-FRAME = {"prepare", "report", "outcome"}  # the tasks of a pipeline in addition to the stages
+FRAME = {"prepare", "encode", "report", "outcome"}  # the tasks of a pipeline in addition to the stages
+USE_BASE_VECTORS = {"generate", "mine", "train", "evaluate"}
 BEHIND_THE_VERDICT = {"export", "deploy"}
 ALWAYS_AFTER_IT = "outcome"  # in both branches
 TAG = "0123456789ab"
 REGISTRY = "registry.example/team"
-GPU_STAGES = {"mine", "train", "evaluate", "export"}
-
-
-class Compiled:
-    """One compiled pipeline."""
-
-    def __init__(self, path: Path) -> None:
-        self.text = path.read_text()
-        self.spec, platform = yaml.safe_load_all(self.text)
-        self.outer: dict[str, Any] = dict(self.spec["root"]["dag"]["tasks"])
-        (name,) = [name for name in self.outer if name.startswith("condition-branches")]
-        branches = self._inside(self.outer.pop(name))
-        self.condition, self.other = (branches[name] for name in sorted(branches))
-        self.inner, self.kept = self._inside(self.condition), self._inside(self.other)
-        self.tasks: dict[str, Any] = self.outer | self.inner
-        self.kubernetes: dict[str, Any] = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-
-    def _inside(self, condition: dict[str, Any]) -> dict[str, Any]:
-        """Return the tasks inside a condition, with their inputs as outside of it."""
-        tasks: dict[str, Any] = self.spec["components"][condition["componentRef"]["name"]]["dag"]["tasks"]
-        for task in tasks.values():
-            for kind, key in (("artifacts", "componentInputArtifact"), ("parameters", "componentInputParameter")):
-                for name, edge in task["inputs"].get(kind, {}).items():
-                    if key in edge:
-                        task["inputs"][kind][name] = condition["inputs"][kind][edge[key]]
-        return tasks
-
-    def container(self, task: str) -> dict[str, Any]:
-        return self.spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+GPU_STAGES = {"encode", "mine", "train", "evaluate", "export"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,7 +53,11 @@ def each(request: pytest.FixtureRequest) -> Compiled:
 
 def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
     edges = {
-        name: {(edge["taskOutputArtifact"]["producerTask"], artifact) for artifact, edge in artifacts.items()}
+        name: {
+            (edge["taskOutputArtifact"]["producerTask"], artifact)
+            for artifact, edge in artifacts.items()
+            if artifact != "base_vectors"
+        }
         for name, task in each.tasks.items()
         if name not in FRAME and (artifacts := task["inputs"].get("artifacts", {})) is not None
     }
@@ -90,6 +66,17 @@ def test_the_edges_are_those_of_the_local_runner(each: Compiled) -> None:
     for task in each.tasks.values():
         for name, edge in task["inputs"].get("artifacts", {}).items():
             assert edge["taskOutputArtifact"]["outputArtifactKey"] == name
+
+
+def test_the_base_vectors_are_computed_once_for_all_who_need_them(each: Compiled) -> None:
+    readers = {name for name, task in each.tasks.items() if "base_vectors" in task["inputs"].get("artifacts", {})}
+    assert readers == USE_BASE_VECTORS
+    for name in readers:
+        edge = each.tasks[name]["inputs"]["artifacts"]["base_vectors"]["taskOutputArtifact"]
+        assert edge == {"outputArtifactKey": "base_vectors", "producerTask": "encode"}
+    given = each.tasks["encode"]["inputs"]
+    assert set(given["artifacts"]) == {"chunks"}
+    assert set(given["parameters"]) == {"config_yaml", "cache_dir"} or set(given["parameters"]) == {"config_yaml"}
 
 
 def test_only_what_changes_the_live_service_depends_on_the_verdict(each: Compiled) -> None:
@@ -177,6 +164,7 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
     assert from_secrets == {
         "prepare": store | llm,
         "ingest": store | hub,
+        "encode": store | hub,
         "generate": store | hub | llm,
         "split": set(),
         "mine": store | hub,

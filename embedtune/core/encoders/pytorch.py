@@ -23,8 +23,11 @@ from embedtune.core.encoders.precision import (
     vector_marks,
 )
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
+from embedtune.core.encoders.vector_file import VectorFile
 from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
+from embedtune.core.records.base import read_record
+from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,17 +46,26 @@ class TorchEncoder:
         contract: Prefixes, pooling and maximum length; they override those in the directory.
         runtime: Device, batch size, precision and attention.
         cache: Directory of the vector cache; None: no cache.
+        ready: Directory of vectors that another task has computed, used in addition to the cache; None: there are
+            none.
     """
 
     def __init__(
-        self, path: Path, contract: EncoderContract, runtime: RuntimeSettings, cache: Path | None = None
+        self,
+        path: Path,
+        contract: EncoderContract,
+        runtime: RuntimeSettings,
+        cache: Path | None = None,
+        ready: Path | None = None,
     ) -> None:
         self.path = path
         self.contract = contract
         self.runtime = runtime
         self.cache = cache
+        self.ready = ready
         self._fingerprint: str | None = None
         self._vectors: VectorCache | None = None
+        self._ready: VectorFile | None = None
         self._model: SentenceTransformer | None = None
         self._fresh = (0, 0.0)  # texts that were encoded, and in how many seconds
         self._fresh_passages = (0, 0.0)
@@ -114,14 +126,34 @@ class TorchEncoder:
             return self._encode_block(texts), len(texts)
         if self._vectors is None:
             self._vectors = VectorCache(self.cache, self.runtime.vector_cache_gb * 1e9)
+            self._ready = self._open_ready()
         keys = [vector_key(self.fingerprint, text) for text in texts]
-        known = self._vectors.get(keys)
+        known = {} if self._ready is None else self._ready.get(keys)
+        known |= self._vectors.get([key for key in keys if key not in known])
         missing = [number for number, key in enumerate(keys) if key not in known]
         if missing:
             fresh = self._encode_block([texts[number] for number in missing])
             self._vectors.put([keys[number] for number in missing], fresh)
             known.update((keys[number], vector) for number, vector in zip(missing, fresh, strict=True))
         return np.stack([known[key] for key in keys]), len(missing)
+
+    def _open_ready(self) -> VectorFile | None:
+        if self.ready is None:
+            return None
+        record = read_record(self.ready / BASE_VECTORS_FILE, BaseVectors)
+        if self.fingerprint not in record.fingerprints:
+            log.warning(
+                "%s has no vectors of this model in this precision, so all are computed here: it has those of %s, "
+                "this encoder is %s",
+                self.ready,
+                ", ".join(record.fingerprints),
+                self.fingerprint,
+            )
+        return VectorFile(self.ready)
+
+    def passage_keys(self, texts: Sequence[str]) -> list[bytes]:
+        """Return the key of each passage's vector."""
+        return [vector_key(self.fingerprint, self.contract.passage_prefix + text) for text in texts]
 
     def _encode_block(self, texts: list[str]) -> Vectors:
         model = self.model

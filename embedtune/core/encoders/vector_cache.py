@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
+VECTORS_FILE = "vectors.sqlite"
+TABLE = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
 QUERY_LIMIT = 500
 ROOM = 0.8  # share of the limit that is left after pruning, so that it does not happen at every start
 PRECISION = 3600  # seconds; a vector that is used again sooner keeps its time, which saves writing it
@@ -37,11 +39,11 @@ class VectorCache:
 
     def __init__(self, directory: Path, limit: float | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(directory / "vectors.sqlite", timeout=60)
+        self._db = sqlite3.connect(directory / VECTORS_FILE, timeout=60)
         self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only a new file follows it; others reuse their pages
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._db.execute(TABLE)
         # A table of its own: changing a row of `vectors` would write its vector again.
         self._db.execute("CREATE TABLE IF NOT EXISTS uses (key BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID")
         self._now = int(time.time())
@@ -53,12 +55,7 @@ class VectorCache:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """Return the vectors in the cache, by key."""
-        found: dict[bytes, Vectors] = {}
-        for start in range(0, len(keys), QUERY_LIMIT):
-            part = keys[start : start + QUERY_LIMIT]
-            marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # noqa: S608
-            found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
+        found = found_vectors(self._db, keys)
         with self._db:
             self._used(list(found))
         return found
@@ -107,6 +104,17 @@ class VectorCache:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
+
+
+def found_vectors(db: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+    """Return those of the vectors that a table has, by key."""
+    found: dict[bytes, Vectors] = {}
+    for start in range(0, len(keys), QUERY_LIMIT):
+        part = keys[start : start + QUERY_LIMIT]
+        marks = ",".join("?" * len(part))
+        rows = db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # noqa: S608
+        found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
+    return found
 
 
 def _locked(file: int, how: int) -> bool:

@@ -10,9 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from embedtune.core.errors import InputError
 
 BATCH = 1000  # rows in memory at once
@@ -61,6 +58,9 @@ def parquet_rows(files: list[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     Raises:
         InputError: A file is damaged.
     """
+    import pyarrow as pa  # not in the image that serves, which reads JSONL only
+    import pyarrow.parquet as pq
+
     for path in files:
         number = 0
         try:
