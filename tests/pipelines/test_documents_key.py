@@ -1,6 +1,5 @@
 """A run for each version of the documents: `{documents}` in the key and in the description of a run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,18 +12,9 @@ from components.inputs import version
 from embedtune.cli import cli
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.secrets import Secrets
-from tests.support.kfp_server import FakeKfp, kfp_server
+from tests.support.kfp_server import FakeKfp
 
 KEY, TEXT = "run-4f1c", "commit 0a1b, documents {documents}"
-
-
-@pytest.fixture
-def kfp(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKfp]:
-    for module in ("runs", "watch"):
-        monkeypatch.setattr(f"pipelines.{module}.sleep", lambda seconds: None)
-    with kfp_server(FakeKfp()) as fake:
-        monkeypatch.setenv("KFP_ENDPOINT", fake.url)
-        yield fake
 
 
 class Bucket:
