@@ -124,6 +124,14 @@ def test_runs_lists_the_newest_first_with_their_figures(kfp: FakeKfp) -> None:
     assert "succeeded" in shown and "WIN" in shown and "0.6250" in shown
 
 
+def test_a_run_that_ended_well_did_so_even_if_its_figures_cannot_be_read(kfp: FakeKfp) -> None:
+    kfp.add_run("r", state="SUCCEEDED")
+    kfp.metadata_is_away = True
+    done = pipeline("watch", "r")
+    assert done.exit_code == 0 and "r: ended well" in done.stdout
+    assert "figures of runs cannot be read" in done.stderr
+
+
 def test_an_api_without_a_ui_has_no_figures_and_says_so(kfp: FakeKfp) -> None:
     kfp.ui = False
     run = kfp.add_run("r", state="SUCCEEDED")
