@@ -44,7 +44,7 @@ def documents_version(specification: Specification, values: Mapping[str, JsonVal
 
 
 def with_version(text: str, specification: Specification, values: Mapping[str, JsonValue]) -> str:
-    """Return a text in which the version of the documents stands for `{documents}`, if that is in it.
+    """Return a text in which the version of the documents replaces `{documents}`.
 
     Raises:
         ConfigError: The pipeline has no documents, or they are in no object store.

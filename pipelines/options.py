@@ -66,8 +66,8 @@ run_options = _all(
     click.option(
         "--once",
         metavar="KEY",
-        help="Name of the run; start it unless KFP has a run of this name. In KEY and in TEXT, {documents} stands "
-        "for the version of the documents (s3://).",
+        help="Name of the run; start it unless KFP has a run of this name. In KEY and in TEXT, {documents} means "
+        "the version of the documents (s3://).",
     ),
     click.option("--wait", is_flag=True, help="Follow the run to its end, also one that was there."),
     click.option(
