@@ -18,8 +18,8 @@ def outcome(
         model: The artifact written by train.
         evaluation: The artifact written by evaluate.
         outcome: The verdict and the most important figures, as numbers.
-        deployed: Whether deploy made the model live. A parameter: on a cluster, KFP's SDK 2.17 fails on an optional
-            artifact that is there.
+        deployed: Whether deploy made the model live. A parameter, since on a cluster KFP's SDK 2.17 fails on an
+            optional artifact that is there.
     """
     from pathlib import Path
 
