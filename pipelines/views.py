@@ -1,6 +1,7 @@
 """What the commands of `embedtune pipeline` print."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from embedtune.cli.console import table
 from embedtune.cli.reporting import err, out
 from embedtune.core.formatting import duration
 from pipelines.figures import ndcg, outcome_of, verdict
+from pipelines.server import KubeflowError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.server import Server
     from pipelines.watch import TaskState
 
+log = logging.getLogger("embedtune.pipelines")  # below embedtune: shown without --verbose
 HEADERS = ("run", "started", "state", "verdict", "live", "base", "tuned", "champion")
 SYSTEMS = ("base", "tuned", "champion")
 
@@ -99,7 +102,7 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
         server: The server.
         run: The run, as KFP's API describes it.
     """
-    figures = outcome_of(server, run.run_id) if run.state == "SUCCEEDED" else None
+    figures = _figures(server, run.run_id) if run.state == "SUCCEEDED" else None
     ended = run.finished_at if run.finished_at and run.finished_at.year >= 2000 else None
     return {
         "run": run.display_name,
@@ -112,6 +115,15 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
         "ndcg_at_10": {system: ndcg(figures, system) for system in SYSTEMS} if figures else None,
         "page": server.page(f"runs/details/{run.run_id}"),
     }
+
+
+def _figures(server: "Server", run_id: str) -> dict[str, float] | None:
+    """Return the figures of a run that ended well; it did so even if they cannot be read."""
+    try:
+        return outcome_of(server, run_id)
+    except KubeflowError as error:
+        log.warning("the figures of runs cannot be read from %s: %s", server.ui, error.got or error.what)
+        return None
 
 
 def result(record: Mapping[str, Any]) -> Iterator[str]:

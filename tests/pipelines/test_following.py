@@ -73,7 +73,7 @@ def test_a_run_that_fails_ends_with_the_error_of_its_task(kfp: FakeKfp) -> None:
     kfp.logs["wf-system-container-impl-22"] = LOG
     for kfp.ui in (True, False):
         done = pipeline("watch", run["run_id"])
-        assert done.exit_code == 1
+        assert done.exit_code == 3
         assert "the run r failed\ntrain: Error (exit code 1)\n  | LLMEndpointError: no answer" in done.stderr
         assert "  |   do:       start it\n" in done.stderr and "sub-process" not in done.stderr
 
@@ -122,6 +122,14 @@ def test_runs_lists_the_newest_first_with_their_figures(kfp: FakeKfp) -> None:
     assert records[0]["verdict"] == "WIN" and records[0]["ndcg_at_10"]["tuned"] == 0.625
     shown = pipeline("runs").stdout
     assert "succeeded" in shown and "WIN" in shown and "0.6250" in shown
+
+
+def test_a_run_that_ended_well_did_so_even_if_its_figures_cannot_be_read(kfp: FakeKfp) -> None:
+    kfp.add_run("r", state="SUCCEEDED")
+    kfp.metadata_is_away = True
+    done = pipeline("watch", "r")
+    assert done.exit_code == 0 and "r: ended well" in done.stdout
+    assert "figures of runs cannot be read" in done.stderr
 
 
 def test_an_api_without_a_ui_has_no_figures_and_says_so(kfp: FakeKfp) -> None:

@@ -43,6 +43,7 @@ class FakeKfp:
     workflows: dict[str, Any] = field(default_factory=dict)  # Argo's, by run
     logs: dict[str, str] = field(default_factory=dict)  # by pod
     figures: dict[str, dict[str, float]] = field(default_factory=dict)  # of the task outcome, by run
+    metadata_is_away: bool = False
     tokens_seen: list[str] = field(default_factory=list)
     on_create: Callable[[dict[str, Any]], None] = lambda run: None
     on_get: Callable[[dict[str, Any]], None] = lambda run: None
@@ -173,6 +174,8 @@ class FakeKfp:
 
     def metadata(self, method: str, message: bytes) -> bytes:
         """Answer a call of ML Metadata: messages as protocol buffers, written here byte for byte."""
+        if self.metadata_is_away:
+            raise Refused((503, 14), "upstream connect error")
         runs = [run["run_id"] for run in self.entries["runs"]]
         if method == "GetContextByTypeAndName":
             name = next((run for run in runs if run.encode() in message), None)
