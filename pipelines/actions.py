@@ -105,7 +105,7 @@ def follow(server: "Server", run: Any) -> dict[str, Any]:
     """Wait for a run to end, and return what is known about it then.
 
     Raises:
-        EmbedtuneError: It did not end well.
+        FailedRunError: It did not end well.
     """
     from pipelines.pods import failed_pods
     from pipelines.watch import follow
