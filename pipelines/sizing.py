@@ -86,22 +86,19 @@ class Memory:
 
 CUDA_GIB = 4  # assumed: libraries and buffers of PyTorch and CUDA in the memory of the host
 ON_GPU = WEIGHTS_GIB + CUDA_GIB  # weights are in the host's memory before they are on the GPU
-SMALL = "4,000 chunks with 800 and 4,000 questions, 2,048 numbers per vector"
+# bench.scale: one run with 1,000,000 chunks, 100,000 questions and 384 numbers per vector, and three with 4,000 or
+# 16,000 chunks, 800 or 4,000 questions and 2,048 numbers (docs/experiments.md, Large corpora). In the small ones
+# a block of vectors is the whole corpus, so growth per chunk is from the large one where there is one.
 MEMORY = {
     "ingest": Memory(0.4, 0, 1, "measured limit: 1 GB and 400 bytes per chunk"),
-    "encode": Memory(4, 0, 2 + ON_GPU, "assumed: the texts twice; a block of vectors, model, CUDA"),
-    "generate": Memory(15.2, 15.1, 2 + WEIGHTS_GIB, f"measured: {SMALL}; assumed: model"),
-    "split": Memory(4.4, 14.5, 0.2, f"measured: {SMALL}"),
+    "encode": Memory(4, 0, 2 + ON_GPU, "assumed: every text twice; a block of vectors, model, CUDA"),
+    "generate": Memory(15.5, 15.1, 2 + WEIGHTS_GIB, "measured in small corpora; assumed: a block, model"),
+    "split": Memory(4.4, 14.5, 0.2, "measured, per question in small corpora"),
     "mine": Memory(
-        10.1, 16.2, 0.6 + ON_GPU, f"measured: {SMALL}, and 1,000,000 chunks with 384; assumed: model, CUDA"
+        12, 16.2, 2.6 + ON_GPU, "measured with 384 numbers, computed for 2,048; assumed: a block, model, CUDA"
     ),
-    "train": Memory(
-        3.8,
-        8,
-        0.2 + ON_GPU + 2 * WEIGHTS_GIB,
-        "measured: 1,000,000 chunks; assumed: model, CUDA, writing a checkpoint",
-    ),
-    "evaluate": Memory(7.4, 8, 2 + ON_GPU, "measured: 1,000,000 chunks; assumed: blocks of vectors, model, CUDA"),
+    "train": Memory(3.8, 8, 0.2 + ON_GPU + 2 * WEIGHTS_GIB, "measured; assumed: a checkpoint, model, CUDA"),
+    "evaluate": Memory(7.4, 8, 2 + ON_GPU, "measured; assumed: a block, model, CUDA"),
     "export": Memory(0, 0, 5 * WEIGHTS_GIB + CUDA_GIB, "assumed: five copies of the weights, CUDA"),
 }
 
@@ -214,7 +211,7 @@ def tables() -> str:
     for name in MEMORY:
         need = NEEDS["gpu"][name]
         cells = [f"{_time(h[name])}, {math.ceil(m[name])} GiB" for h, m in zip(hours, memory, strict=True)]
-        where = f"{need.cpu:g} cores" + (", one GPU" if need.gpu else "")
+        where = f"{need.cpu:g} {'core' if need.cpu == 1 else 'cores'}" + (", one GPU" if need.gpu else "")
         lines.append(f"| **{name}** | {' | '.join(cells)} | {need.hours} h, {need.memory_gib} GiB, {where} |")
     lines += ["", "| rate | value | | from |", "|---|---|---|---|"]
     for name, rate in RATES.items():
