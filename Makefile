@@ -8,7 +8,7 @@ DEMO ?= demo
 # pinned ones are installed: without hashes.
 TORCH ?=
 
-.PHONY: help install demo test lint unit test-cluster images rebuild lock compile reference clean
+.PHONY: help install demo test lint unit test-cluster test-kfp images rebuild lock compile reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -34,6 +34,9 @@ unit: $(VENV)/.dev ## pytest, in two processes with one thread each; a file's te
 
 test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md says what it needs)
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-kfp: $(VENV)/.dev ## pytest against Kubeflow Pipelines (EMBEDTUNE_TEST_KFP=http://host:port)
+	$(BIN)/python -m pytest -m kfp tests/pipelines
 
 compile: $(VENV)/.dev ## Recompile the pipelines
 	$(BIN)/python -m pipelines.compile

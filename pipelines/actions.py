@@ -16,7 +16,6 @@ from pipelines.options import open_file
 from pipelines.specification import Specification, load_parameters, load_specification
 
 if TYPE_CHECKING:
-    from embedtune.core.progress import Progress
     from pipelines.runs import Wanted
     from pipelines.server import Server
 
@@ -79,7 +78,7 @@ def schedule(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> 
     }
 
 
-def start(server: "Server", wanted: "Wanted", options: Mapping[str, Any], progress: "Progress") -> dict[str, Any]:
+def start(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> dict[str, Any]:
     """Start the run, unless there is one with its key, and follow it if wanted. Return what is known about it."""
     from pipelines.runs import start, start_once, with_key
 
@@ -90,33 +89,32 @@ def start(server: "Server", wanted: "Wanted", options: Mapping[str, Any], progre
     else:
         new = False
     if options["wait"]:
-        return {**follow(server, known, progress), "new": new}
+        return {**follow(server, known), "new": new}
     return {**views.run_record(server, known), "new": new}
 
 
-def follow(server: "Server", run: Any, progress: "Progress") -> dict[str, Any]:
+def follow(server: "Server", run: Any) -> dict[str, Any]:
     """Wait for a run to end, and return what is known about it then.
 
     Raises:
         EmbedtuneError: It did not end well.
     """
-    from pipelines.failure import failures
+    from pipelines.pods import failed_pods
     from pipelines.watch import follow
 
     names = _tasks(server, run)
     page = server.page(f"runs/details/{run.run_id}")
     views.say(f"following {run.display_name}" + (f": {page}" if page else ""))
     try:
-        with progress.task(run.display_name, len(names) or None, "tasks") as bar:
-            ended = follow(server, run.run_id, names, views.TaskLines(bar, err.is_terminal))
+        with err.status("") as status:
+            ended = follow(server, run.run_id, names, views.TaskLines(status))
     except KeyboardInterrupt:
         views.say(f"the run goes on; to follow it again: embedtune pipeline watch {run.run_id}")
         sys.exit(INTERRUPTED)
     if ended.state != "SUCCEEDED":
-        why = "\n".join(map(str, failures(server, run.run_id, names)))
+        what = f"the run {ended.display_name} {'was canceled' if ended.state == 'CANCELED' else 'failed'}"
         raise EmbedtuneError(
-            f"the run {ended.display_name} {'was canceled' if ended.state == 'CANCELED' else 'failed'}",
-            got=f"\n{why}" if why else None,
+            "\n".join([what, *map(str, failed_pods(server, run.run_id, names))]),
             fix="correct the cause; Retry in the UI then goes on from there" + (f": {page}" if page else ""),
         )
     return views.run_record(server, ended)
@@ -142,7 +140,8 @@ def _values(
 
 
 def _tasks(server: "Server", run: Any) -> tuple[str, ...]:
-    """Return the names of the tasks of a run's pipeline."""
-    from pipelines.specification import read_specification
+    """Return the names of the tasks of a run's pipeline; none if that was deleted."""
+    from pipelines.registry import specification_of
 
-    return read_specification(run.pipeline_spec).tasks if run.pipeline_spec else ()
+    found = specification_of(server, run)
+    return found.tasks if found else ()

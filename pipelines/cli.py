@@ -99,14 +99,14 @@ def run(file: Path | None, as_json: bool, verbose: bool, **options: Any) -> None
     FILE is a compiled pipeline, which is registered unless it is there. All parameters are checked before anything
     is started. With --wait, exit status 0 means that the run ended well, whatever its verdict.
     """
-    with reporting(verbose) as progress:
+    with reporting(verbose):
         actions.check_options(file, options)
         server = open_server(options)
         wanted = actions.wanted_run(server, file, options)
         if options["schedule"]:
             record = actions.schedule(server, wanted, options)
         else:
-            record = actions.start(server, wanted, options, progress)
+            record = actions.start(server, wanted, options)
     show(record, as_json, lambda: views.print_lines(*views.result(record)))
 
 
@@ -134,9 +134,9 @@ def watch(run: str, as_json: bool, verbose: bool, **options: Any) -> None:
     RUN is its name or id. Interrupting this leaves the run going. Exit status 0 means that the run ended well,
     whatever its verdict.
     """
-    with reporting(verbose) as progress:
+    with reporting(verbose):
         from pipelines.runs import find
 
         server = open_server(options)
-        record = actions.follow(server, find(server, run), progress)
+        record = actions.follow(server, find(server, run))
     show(record, as_json, lambda: views.print_lines(*views.result(record)))

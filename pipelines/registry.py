@@ -81,6 +81,21 @@ def registered(server: Server, name: str, version: str = "") -> Registered:
     return Registered(name, pipeline.pipeline_id, _name(found), found.pipeline_version_id, specification)
 
 
+def specification_of(server: Server, run: Any) -> Specification | None:
+    """Return the specification of a run, which holds it or refers to a version; None if the version is gone."""
+    if run.pipeline_spec:
+        return read_specification(run.pipeline_spec)
+    if (used := run.pipeline_version_reference) is None:
+        return None
+    method = _api(server).pipeline_service_get_pipeline_version
+    try:
+        return read_specification(server.call(method, used.pipeline_id, used.pipeline_version_id).pipeline_spec)
+    except KubeflowError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
 def _api(server: Server) -> Any:
     from kfp_server_api import PipelineServiceApi
 

@@ -53,7 +53,8 @@ class Need:
 
 # gpu: for a base model of a billion parameters and a million chunks (sizing.py says what they need); generate runs
 # it on CPUs for its questions, since the LLM works elsewhere.
-# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores.
+# cpu: for a model like all-MiniLM-L6-v2, on a node with two cores. There demo-cpu's training grew to 3.5 GiB, not
+# counting the pages of files that it writes: with a limit of 4 GiB, KFP saw one of two killed.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
@@ -76,7 +77,7 @@ NEEDS: dict[str, dict[str, Need]] = {
         "generate": Need(0.5, 3, 24, secrets=("storage", "llm", "hub"), cache=True),
         "split": Need(0.5, 2, 2),
         "mine": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
-        "train": Need(1, 4, 24, secrets=("storage", "hub"), cache=True),
+        "train": Need(1, 6, 24, secrets=("storage", "hub"), cache=True),
         "evaluate": Need(1, 3, 6, secrets=("storage", "hub"), cache=True),
         "export": Need(1, 4, 6, cache=True),
         "deploy": Need(0.25, 2, 2, secrets=("storage", "endpoint")),

@@ -213,7 +213,7 @@ def _same(known: Any, wanted: Wanted, cron: str) -> None:
     }
     if differing := [name for name, (there, here) in parts.items() if there != here]:
         raise ConfigError(
-            f"there is a recurring run {wanted.name} with another {' and other '.join(differing)}",
+            f"there is another recurring run {wanted.name}: not the same {', '.join(differing)}",
             got=known.recurring_run_id,
             fix="delete it in the UI, or give this one another key",
         )

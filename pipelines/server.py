@@ -81,6 +81,11 @@ class Server:
         """URL of the API."""
         return str(self.client.configuration.host)
 
+    @property
+    def is_ui(self) -> bool:
+        """Whether the endpoint is the UI, which passes on only a part of the API."""
+        return self.ui == self.endpoint
+
     def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Return the answer of a method of KFP's API.
 

@@ -1,49 +1,55 @@
 """What the commands of `embedtune pipeline` print."""
 
+import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
 from rich.markup import escape
 
 from embedtune.cli.console import table
 from embedtune.cli.reporting import err, out
 from embedtune.core.formatting import duration
 from pipelines.figures import ndcg, outcome_of, verdict
+from pipelines.server import KubeflowError
 
 if TYPE_CHECKING:
-    from embedtune.core.progress import Task
+    from rich.status import Status
+
+    from pipelines.pods import Pod
     from pipelines.registry import Registered
     from pipelines.runs import Wanted
     from pipelines.server import Server
     from pipelines.watch import TaskState
 
+log = logging.getLogger("embedtune.pipelines")  # below embedtune: shown without --verbose
 HEADERS = ("run", "started", "state", "verdict", "live", "base", "tuned", "champion")
 SYSTEMS = ("base", "tuned", "champion")
 
 
 class TaskLines:
-    """Prints a line for each task that ends, and keeps the rest next to a bar.
+    """Prints a line for each task that ends.
 
     Args:
-        bar: The bar, which counts tasks.
-        live: Whether the bar is drawn: a log gets a line when a task begins instead.
+        status: Shows what is running on a terminal; a log gets a line for each task that begins instead.
     """
 
-    def __init__(self, bar: "Task", live: bool) -> None:
-        self._bar = bar
-        self._live = live
+    def __init__(self, status: "Status") -> None:
+        self._status = status
 
     def changed(self, task: "TaskState") -> None:
-        """Print the task, unless it has only begun and the bar shows it."""
-        if task.state != "running":
-            self._bar.advance()
-        if task.state != "running" or not self._live:
+        """Print the task, unless it has only begun and the status shows it."""
+        if task.state != "running" or not err.is_terminal:
             say(str(task))
 
+    def held_up(self, pod: "Pod") -> None:
+        """Print why a pod has not begun."""
+        say(f"{pod.task} waits: {pod.message}")
+
     def waiting(self, remark: str) -> None:
-        """Show the remark next to the bar."""
-        if self._live:
-            self._bar.note(remark)
+        """Show the remark."""
+        self._status.update(escape(remark))
 
 
 def say(*lines: str) -> None:
@@ -79,9 +85,14 @@ def plan(server: "Server", wanted: "Wanted", cron: str | None) -> Iterator[str]:
     yield f"{'recurring run' if cron else 'run'} {wanted.name} in {place}{f', at {cron}' if cron else ''}"
     for name, parameter in pipeline.specification.parameters.items():
         if name in wanted.values:
-            yield f"  {name}: {wanted.values[name]}"
+            yield f"  {name}: {_typed(wanted.values[name])}"
         elif parameter.default not in ("", [], {}, None):
-            yield f"  {name}: {parameter.default} (the pipeline's default)"
+            yield f"  {name}: {_typed(parameter.default)} (the pipeline's default)"
+
+
+def _typed(value: JsonValue) -> str:
+    """Return a value as it would be typed."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def run_record(server: "Server", run: Any) -> dict[str, Any]:
@@ -91,7 +102,7 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
         server: The server.
         run: The run, as KFP's API describes it.
     """
-    figures = outcome_of(server, run.run_id) if run.state == "SUCCEEDED" else None
+    figures = _figures(server, run.run_id) if run.state == "SUCCEEDED" else None
     ended = run.finished_at if run.finished_at and run.finished_at.year >= 2000 else None
     return {
         "run": run.display_name,
@@ -104,6 +115,15 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
         "ndcg_at_10": {system: ndcg(figures, system) for system in SYSTEMS} if figures else None,
         "page": server.page(f"runs/details/{run.run_id}"),
     }
+
+
+def _figures(server: "Server", run_id: str) -> dict[str, float] | None:
+    """Return the figures of a run that ended well; it did so even if they cannot be read."""
+    try:
+        return outcome_of(server, run_id)
+    except KubeflowError as error:
+        log.warning("the figures of runs cannot be read from %s: %s", server.ui, error.got or error.what)
+        return None
 
 
 def result(record: Mapping[str, Any]) -> Iterator[str]:

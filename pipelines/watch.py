@@ -7,10 +7,13 @@ from time import monotonic, sleep
 from typing import Any, Protocol
 
 from embedtune.core.formatting import duration
+from pipelines.pods import Pod, waiting_pods
 from pipelines.server import KubeflowError, Server
 
 PAUSE_S = 5.0  # between two requests; KFP's agent reports a change within a few seconds
+ASK_ARGO_EVERY = 6  # turns: what a pod waits for is in the whole workflow, which is large
 PATIENCE_S = 900.0  # without an answer: an API server that is replaced, or a laptop that slept
+QUICKEST_POD_S = 2.0  # KFP does not say which tasks it took from its cache; these had no pod
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 # What KFP's states of a task mean; UNSPECIFIED is Argo's "Omitted".
 STATES = {
@@ -31,6 +34,9 @@ class Listener(Protocol):
     def waiting(self, remark: str) -> None:
         """Nothing has changed; the remark says what is going on."""
 
+    def held_up(self, pod: Pod) -> None:
+        """A pod has not begun, and says why."""
+
 
 @dataclass(frozen=True)
 class TaskState:
@@ -47,7 +53,9 @@ class TaskState:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.name} {self.state}" + (f" {duration(self.seconds)}" if self.seconds else "")
+        if self.state == "done" and self.seconds < QUICKEST_POD_S:
+            return f"{self.name} done, from the cache"
+        return f"{self.name} {self.state} {duration(self.seconds)}"
 
 
 def task_states(run: Any, names: Iterable[str]) -> dict[str, TaskState]:
@@ -59,7 +67,8 @@ def task_states(run: Any, names: Iterable[str]) -> dict[str, TaskState]:
     """
     known = set(names)
     found: dict[str, TaskState] = {}
-    for detail in (run.run_details and run.run_details.task_details) or ():
+    details = (run.run_details and run.run_details.task_details) or ()
+    for detail in sorted(details, key=lambda detail: str(detail.start_time)):
         if detail.display_name in known and detail.state in STATES:
             found[detail.display_name] = TaskState(detail.display_name, STATES[detail.state], _seconds(detail))
     return found
@@ -79,7 +88,8 @@ def follow(server: Server, run_id: str, names: Iterable[str], listener: Listener
         KubeflowError: The server has refused the request, or has not answered for `PATIENCE_S`.
     """
     seen: Mapping[str, TaskState] = {}
-    names = tuple(names)
+    names, told = tuple(names), set[Pod]()
+    turn = 0
     while True:
         run = _patiently(server, run_id, listener, pause_s)
         now = task_states(run, names)
@@ -91,6 +101,12 @@ def follow(server: Server, run_id: str, names: Iterable[str], listener: Listener
             return run
         running = [str(task) for task in now.values() if task.state == "running"]
         listener.waiting(", ".join(running) or f"run {str(run.state or 'PENDING').lower()}")
+        turn += 1
+        if turn % ASK_ARGO_EVERY == 0:
+            new = [pod for pod in waiting_pods(server, run_id, names) if pod not in told]
+            told |= set(new)
+            for pod in new:
+                listener.held_up(pod)
         sleep(pause_s)
 
 

@@ -25,20 +25,11 @@ from embedtune.cli.setup import doctor, estimate, init, local_llm, report
 from embedtune.cli.stages import STAGE_COMMANDS
 from embedtune.cli.status import status
 
-ADDED = "embedtune.commands"  # the group of entry points by which packages add commands
-
-
-def added_commands() -> tuple[click.Command, ...]:
-    """Return the commands that installed packages add, sorted by name."""
-    return tuple(entry.load() for entry in sorted(entry_points(group=ADDED), key=lambda entry: entry.name))
-
-
 SECTIONS = {
     "Start": (demo, init, config, local_llm, doctor, estimate, bases, run, status, report, compare, curve),
     "Stages": STAGE_COMMANDS,
     "Serve": (push, release, serve, gateway, search, reindex),
     "Data": (questions, eval_set, record, forget, clean),
-    "Kubeflow": added_commands(),
 }
 EPILOG = "\n\n".join(
     (
@@ -63,4 +54,11 @@ def cli() -> None:
     """
 
 
+def added_commands() -> dict[str, tuple[click.Command, ...]]:
+    """Return the commands that installed packages add, sorted by name, with the title of their section."""
+    entries = sorted(entry_points(group="embedtune.commands"), key=lambda entry: entry.name)
+    return {"Kubeflow": tuple(entry.load() for entry in entries)} if entries else {}
+
+
 cli.add_sections(SECTIONS)
+cli.add_later(added_commands)

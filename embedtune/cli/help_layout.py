@@ -1,6 +1,6 @@
 """The layout of the help: sections and examples. app.py decides which commands it has, and their order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -15,6 +15,20 @@ class SectionedGroup(click.Group):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own parameters
         self.sections: dict[str, tuple[str, ...]] = {}
+        self._later: list[Callable[[], Mapping[str, Sequence[click.Command]]]] = []
+
+    def add_later(self, find: Callable[[], Mapping[str, Sequence[click.Command]]]) -> None:
+        """Add commands of other packages when a command is looked up first: those packages import this one."""
+        self._later.append(find)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command with a name."""
+        self._complete()
+        return super().get_command(ctx, cmd_name)
+
+    def _complete(self) -> None:
+        while self._later:
+            self.add_sections(self._later.pop()())
 
     def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
         """Add commands.
@@ -39,10 +53,12 @@ class SectionedGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order in which the commands were added."""
+        self._complete()
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list per section; all columns are aligned."""
+        self._complete()
         width = max(map(len, self.commands))
         for title, names in self.sections.items():
             with formatter.section(title):

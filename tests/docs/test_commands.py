@@ -140,7 +140,7 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune release rollback": Covered("tests/deploy/test_deploy_local.py", "switch"),
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
     "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "subcommand"),
-    "embedtune pipeline": Covered("tests/pipelines/test_cli.py", "wait"),
+    "embedtune pipeline": Covered("tests/pipelines/test_cli.py", "endpoint"),
     "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
     ".venv/bin/python -m pytest": NotRun("runs tests"),
     "curl -s": Covered("tests/serve/gateway/test_documented_clients.py", "curl"),

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.image import image_tag
+from embedtune.core.errors import ConfigError
+from pipelines.compile import tag_of_sources
+from pipelines.image import image_tag, in_checkout
 
 
 @pytest.fixture
@@ -64,3 +66,15 @@ def test_a_base_with_a_digest_is_part_of_the_tag(checkout: Path) -> None:
     plain, base = image_tag(checkout), f"debian@sha256:{'0' * 64}"
     assert image_tag(checkout, base).startswith(f"{plain}-")
     assert image_tag(checkout, base) != image_tag(checkout, base.replace("0", "1"))
+
+
+def test_an_installed_package_names_the_images_of_its_compiled_pipelines(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_checkout() and not in_checkout(checkout)  # the requirements are missing
+    monkeypatch.setattr("pipelines.compile.in_checkout", lambda: False)
+    monkeypatch.setattr("pipelines.compile.COMPILED", checkout)
+    with pytest.raises(ConfigError, match="--tag TAG"):  # in our images, which have no compiled pipelines
+        tag_of_sources()
+    (checkout / "finetune-cpu.yaml").write_text("      image: embedtune/cpu:0123456789ab\n")
+    assert tag_of_sources() == "0123456789ab"

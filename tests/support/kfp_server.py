@@ -43,6 +43,7 @@ class FakeKfp:
     workflows: dict[str, Any] = field(default_factory=dict)  # Argo's, by run
     logs: dict[str, str] = field(default_factory=dict)  # by pod
     figures: dict[str, dict[str, float]] = field(default_factory=dict)  # of the task outcome, by run
+    metadata_is_away: bool = False
     tokens_seen: list[str] = field(default_factory=list)
     on_create: Callable[[dict[str, Any]], None] = lambda run: None
     on_get: Callable[[dict[str, Any]], None] = lambda run: None
@@ -63,29 +64,47 @@ class FakeKfp:
         return run
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
-        kind, _, rest = path.removeprefix("/apis/v2beta1/").partition("/")
-        if path == "/apis/v2beta1/healthz":
-            return {"multi_user": self.multi_user, **({"frontendTagName": "2.17.0"} if self.ui else {})}
-        if found := re.fullmatch(r"/apis/v1beta1/runs/([^/]+)", path):
-            return {"pipeline_runtime": {"workflow_manifest": json.dumps(self.workflows[found[1]])}}
-        if found := re.fullmatch(r"/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log", path):
-            return self._log(found[1])
-        if found := re.fullmatch(r"pipelines/([^/]+)/versions", f"{kind}/{rest}"):
-            inside = [entry for entry in self.versions if entry["pipeline_id"] == found[1]]
-            return self._page("pipeline_versions", inside, query)
-        if path == "/apis/v2beta1/pipelines/upload_version":
-            return self._upload(query, body)
-        if kind in LISTS and not rest:
-            return self._create(kind, body) if method == "POST" else self._listed(kind, query)
-        if found := re.fullmatch(r"runs/([^/:]+):terminate", f"{kind}/{rest}"):
-            self._one("runs", found[1])["state"] = "CANCELED"
-            return {}
+        for pattern, handle in ROUTES:
+            if found := re.fullmatch(f"{method} {pattern}", f"{method} {path}"):
+                return handle(self, *found.groups(), query=query, body=body if method == "POST" else None)
+        raise Refused(NOT_FOUND, "Not Found")
+
+    def health(self, **_: Any) -> Any:
+        return {"multi_user": self.multi_user, **({"frontendTagName": "2.17.0"} if self.ui else {})}
+
+    def workflow(self, run_id: str, **_: Any) -> Any:
+        return {"pipeline_runtime": {"workflow_manifest": json.dumps(self.workflows.get(run_id, {}))}}
+
+    def log_of_the_api(self, pod: str, **_: Any) -> str:
+        if self.ui:
+            raise Refused(NOT_FOUND, "Cannot GET /apis/v1alpha1")
+        return self._log(pod)
+
+    def log_of_the_ui(self, query: dict[str, str], **_: Any) -> str:
+        if not self.ui:
+            raise Refused(NOT_FOUND, "Not Found")
+        return self._log(query["podname"])
+
+    def versions_of(self, pipeline: str, query: dict[str, str], **_: Any) -> Any:
+        inside = [entry for entry in self.versions if entry["pipeline_id"] == pipeline]
+        return self._page("pipeline_versions", inside, query)
+
+    def version(self, version: str, **_: Any) -> Any:
+        return next(entry for entry in self.versions if entry["pipeline_version_id"] == version)
+
+    def entries_of(self, kind: str, query: dict[str, str], body: Any) -> Any:
+        return self._listed(kind, query) if body is None else self._create(kind, body)
+
+    def terminate(self, run_id: str, **_: Any) -> Any:
+        self._one("runs", run_id)["state"] = "CANCELED"
+        return {}
+
+    def entry(self, kind: str, wanted: str, **_: Any) -> Any:
         if kind == "runs" and self.failing:
             raise Refused((self.failing.pop(0), 14), "upstream connect error")
-        if kind in LISTS:
-            self.on_get(self._one(kind, rest))
-            return self._one(kind, rest)
-        raise Refused(NOT_FOUND, "Not Found")
+        found = self._one(kind, wanted)
+        self.on_get(found)
+        return found
 
     def _one(self, kind: str, wanted: str) -> dict[str, Any]:
         for entry in self.entries[kind]:
@@ -125,12 +144,13 @@ class FakeKfp:
         if self.multi_user and not body.get("experiment_id"):
             raise Refused(INVALID, "Invalid input error: Experiment id can not be empty in multi-user mode")
         wanted = body["pipeline_version_reference"]["pipeline_version_id"]
-        (version,) = [entry for entry in self.versions if entry["pipeline_version_id"] == wanted]
-        run = self.add_run(body["display_name"], **{**body, "pipeline_spec": version["pipeline_spec"]})
+        if all(entry["pipeline_version_id"] != wanted for entry in self.versions):
+            raise Refused(NOT_FOUND, f"ResourceNotFoundError: PipelineVersion {wanted} not found")
+        run = self.add_run(body["display_name"], **body)
         self.on_create(run)
         return run
 
-    def _upload(self, query: dict[str, str], body: bytes) -> dict[str, Any]:
+    def upload(self, query: dict[str, str], body: bytes) -> dict[str, Any]:
         name, pipeline = query["name"], query["pipelineid"]
         if any(entry["name"] == name and entry["pipeline_id"] == pipeline for entry in self.versions):
             raise Refused(EXISTS, f"Already exist error: {name}")
@@ -154,6 +174,8 @@ class FakeKfp:
 
     def metadata(self, method: str, message: bytes) -> bytes:
         """Answer a call of ML Metadata: messages as protocol buffers, written here byte for byte."""
+        if self.metadata_is_away:
+            raise Refused((503, 14), "upstream connect error")
         runs = [run["run_id"] for run in self.entries["runs"]]
         if method == "GetContextByTypeAndName":
             name = next((run for run in runs if run.encode() in message), None)
@@ -165,6 +187,20 @@ class FakeKfp:
         return _field(1, _number(1, 7) + _field(3, b"minio://mlpipeline/v2/page")) + _field(
             1, _number(1, 8) + b"".join(pairs)
         )
+
+
+ROUTES: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("/apis/v2beta1/healthz", FakeKfp.health),
+    ("/apis/v1beta1/runs/([^/]+)", FakeKfp.workflow),
+    ("/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log", FakeKfp.log_of_the_api),
+    ("/k8s/pod/logs", FakeKfp.log_of_the_ui),
+    ("/apis/v2beta1/pipelines/upload_version", FakeKfp.upload),
+    ("/apis/v2beta1/pipelines/([^/]+)/versions", FakeKfp.versions_of),
+    ("/apis/v2beta1/pipelines/[^/]+/versions/([^/]+)", FakeKfp.version),
+    ("/apis/v2beta1/runs/([^/:]+):terminate", FakeKfp.terminate),
+    (f"/apis/v2beta1/({'|'.join(LISTS)})", FakeKfp.entries_of),
+    (f"/apis/v2beta1/({'|'.join(LISTS)})/([^/:]+)", FakeKfp.entry),
+)
 
 
 def _field(number: int, content: bytes) -> bytes:
