@@ -7,7 +7,6 @@ from typing import Protocol
 
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.records.base import read_record
-from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, Verdict, VerdictRecord
 
 VERDICTS = {Verdict.WIN: 1, Verdict.MARGINAL: 0, Verdict.REGRESSION: -1}  # KFP compares numbers
@@ -24,14 +23,14 @@ class MetricsOutput(Protocol):
         """Store one figure."""
 
 
-def outcome_figures(questions: Path, model: Path, evaluation: Path, deployment: Path | None) -> dict[str, float]:
+def outcome_figures(questions: Path, model: Path, evaluation: Path, *, deployed: bool) -> dict[str, float]:
     """Return the figures of a run; the UI sorts them by name.
 
     Args:
         questions: The artifact written by generate.
         model: The artifact written by train.
         evaluation: The artifact written by evaluate.
-        deployment: The artifact written by deploy, if the run came so far.
+        deployed: Whether the model went live.
 
     Returns:
         The verdict against the base and the promotion against the live model (1 WIN, 0 MARGINAL, -1 REGRESSION),
@@ -49,7 +48,6 @@ def outcome_figures(questions: Path, model: Path, evaluation: Path, deployment: 
         "train": read_artifact(model, "model").manifest.report.seconds,
         "evaluate": read_artifact(evaluation, "evaluation").manifest.report.seconds,
     }
-    live = deployment is not None and read_record(deployment / DEPLOYMENT_FILE, Deployment).deployed
     means = {
         f"{metric.replace('@', '_at_')}_{system}": decided.systems[system][metric]
         for metric in SHOWN
@@ -59,7 +57,7 @@ def outcome_figures(questions: Path, model: Path, evaluation: Path, deployment: 
     figures = {
         "verdict": VERDICTS[verdict.verdict],
         "promotion": VERDICTS[verdict.promotion.verdict],
-        "deployed": int(live),
+        "deployed": int(deployed),
         **means,
         "ndcg_at_10_difference": verdict.delta.mean,
         "ndcg_at_10_difference_low": verdict.delta.low,

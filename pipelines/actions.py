@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from embedtune.cli.reporting import INTERRUPTED, err
-from embedtune.core.errors import ConfigError, EmbedtuneError
+from embedtune.core.errors import ConfigError, EmbedtuneError, GateError
 from pipelines import views
+from pipelines.documents_key import known_run, with_version
 from pipelines.form import check_form
 from pipelines.options import open_file
 from pipelines.specification import Specification, load_parameters, load_specification
@@ -18,6 +19,12 @@ from pipelines.specification import Specification, load_parameters, load_specifi
 if TYPE_CHECKING:
     from pipelines.runs import Wanted
     from pipelines.server import Server
+
+
+class FailedRunError(EmbedtuneError):
+    """A run in Kubeflow failed or was canceled: calling the same command again would say so again."""
+
+    exit_code = GateError.exit_code
 
 
 def check_options(file: Path | None, options: Mapping[str, Any]) -> None:
@@ -59,7 +66,8 @@ def wanted_run(server: "Server", file: Path | None, options: Mapping[str, Any]) 
             values = _values(load_specification(path), given, typed)
             found = register(server, path)
     name = options["once"] or options["name"] or f"{found.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    return Wanted(name, found, values, options["description"], options["experiment"], options["service_account"])
+    name, about = (with_version(text, found.specification, values) for text in (name, options["description"]))
+    return Wanted(name, found, values, about, options["experiment"], options["service_account"])
 
 
 def schedule(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +88,9 @@ def schedule(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> 
 
 def start(server: "Server", wanted: "Wanted", options: Mapping[str, Any]) -> dict[str, Any]:
     """Start the run, unless there is one with its key, and follow it if wanted. Return what is known about it."""
-    from pipelines.runs import start, start_once, with_key
+    from pipelines.runs import start, start_once
 
-    known = with_key(server, wanted.name) if options["once"] else None
+    known = known_run(server, wanted, options["once"]) if options["once"] else None
     if known is None:
         views.say(*views.plan(server, wanted, None))
         known, new = start_once(server, wanted) if options["once"] else (start(server, wanted), True)
@@ -97,7 +105,7 @@ def follow(server: "Server", run: Any) -> dict[str, Any]:
     """Wait for a run to end, and return what is known about it then.
 
     Raises:
-        EmbedtuneError: It did not end well.
+        FailedRunError: It did not end well.
     """
     from pipelines.pods import failed_pods
     from pipelines.watch import follow
@@ -113,7 +121,7 @@ def follow(server: "Server", run: Any) -> dict[str, Any]:
         sys.exit(INTERRUPTED)
     if ended.state != "SUCCEEDED":
         what = f"the run {ended.display_name} {'was canceled' if ended.state == 'CANCELED' else 'failed'}"
-        raise EmbedtuneError(
+        raise FailedRunError(
             "\n".join([what, *map(str, failed_pods(server, run.run_id, names))]),
             fix="correct the cause; Retry in the UI then goes on from there" + (f": {page}" if page else ""),
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from components.outcome_figures import VERDICTS
 from pipelines.server import KubeflowError, Server
 
 SERVICE = "ml_metadata.MetadataStoreService"
@@ -27,7 +28,6 @@ MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Artifact": {"id": (1, "INT64"), "custom_properties": (5, "*Pair")},
     "ArtifactsResponse": {"artifacts": (1, "*Artifact")},
 }
-VERDICTS = {1: "WIN", 0: "MARGINAL", -1: "REGRESSION"}
 GRPC_WEB = {"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"}
 DATA_FRAME, TRAILER_FRAME = 0, 0x80
 
@@ -54,7 +54,7 @@ def outcome_of(server: Server, run_id: str) -> dict[str, float] | None:
 
 def verdict(figures: Mapping[str, float]) -> str:
     """Return a verdict in words."""
-    return VERDICTS.get(round(figures["verdict"]), "?")
+    return next((word.value for word, number in VERDICTS.items() if number == round(figures["verdict"])), "?")
 
 
 def ndcg(figures: Mapping[str, float], system: str) -> float | None:

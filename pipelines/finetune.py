@@ -172,6 +172,6 @@ def _deploy_if_better(task: MakeTask, given: Outputs, made: Outputs, evaluated: 
         live = task("deploy", config_yaml=given["deploy"], **read)
         # It changes the live service, so it always runs: an earlier result says nothing about what is live now.
         live.set_caching_options(False)
-        task("outcome", **figures, deployment=live.outputs["deployment"])
+        task("outcome", **figures, deployed=live.outputs["Output"])
     with dsl.Else(name="kept"):
         task("outcome", **figures)

@@ -63,7 +63,12 @@ run_options = _all(
         "--params", type=FILE, metavar="FILE", help="Parameters of the run (YAML), one `name: value` each."
     ),
     click.option("--set", "typed", multiple=True, metavar="NAME=VALUE", help="One parameter; can be repeated."),
-    click.option("--once", metavar="KEY", help="Name of the run; start it unless KFP has a run of this name."),
+    click.option(
+        "--once",
+        metavar="KEY",
+        help="Name of the run; start it unless KFP has a run of this name. In KEY and in TEXT, {documents} means "
+        "the version of the documents (s3://).",
+    ),
     click.option("--wait", is_flag=True, help="Follow the run to its end, also one that was there."),
     click.option(
         "--schedule",

@@ -12,7 +12,7 @@ def deploy(
     model: dsl.Input[dsl.Model],
     deployment: dsl.Output[dsl.Artifact],
     deploy_summary: dsl.Output[dsl.Markdown],
-) -> None:
+) -> bool:
     """Publish the engine as a release, and make it live once every replica has proven it.
 
     Args:
@@ -23,13 +23,19 @@ def deploy(
         model: The artifact written by train, which the release store keeps: the next model is compared with it.
         deployment: The live release, the drift of its endpoint from the checkpoint, and the re-index plan.
         deploy_summary: The figures and warnings of the stage as a page.
+
+    Returns:
+        Whether it went live.
     """
     from pathlib import Path
 
     from components.body import open_context, show
+    from embedtune.core.records.base import read_record
+    from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
     from embedtune.deploy import stage
 
     with open_context(config_yaml) as context:
         read = Path(engine.path), Path(evaluation.path), Path(dataset.path), Path(model.path)
         report = stage.run(*read, Path(deployment.path), context)
     show(report, deploy_summary)
+    return read_record(Path(deployment.path) / DEPLOYMENT_FILE, Deployment).deployed

@@ -1,7 +1,5 @@
 """The component that says what a run achieved, whether or not something was deployed."""
 
-from typing import Optional
-
 from kfp import dsl
 
 
@@ -11,7 +9,7 @@ def outcome(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     outcome: dsl.Output[dsl.Metrics],
-    deployment: Optional[dsl.Input[dsl.Artifact]] = None,
+    deployed: bool = False,
 ) -> None:
     """Collect the figures that runs are compared by.
 
@@ -20,7 +18,8 @@ def outcome(
         model: The artifact written by train.
         evaluation: The artifact written by evaluate.
         outcome: The verdict and the most important figures, as numbers.
-        deployment: The artifact written by deploy; none if the verdict was not good enough.
+        deployed: Whether deploy made the model live. A parameter, since on a cluster KFP's SDK 2.17 fails on an
+            optional artifact that is there.
     """
     from pathlib import Path
 
@@ -28,6 +27,5 @@ def outcome(
     from components.outcome_figures import outcome_figures, write_figures
 
     with plain_errors():
-        deployed = None if deployment is None else Path(deployment.path)
-        figures = outcome_figures(Path(questions.path), Path(model.path), Path(evaluation.path), deployed)
+        figures = outcome_figures(Path(questions.path), Path(model.path), Path(evaluation.path), deployed=deployed)
     write_figures(figures, outcome)

@@ -25,7 +25,7 @@ EXIT_CODES = {
     0: "done",
     EmbedtuneError.exit_code: "something failed, or doctor found a problem",
     ConfigError.exit_code: "wrong usage: an option, a setting or a path",
-    GateError.exit_code: "a gate failed, or the verdict triggered --fail-on",
+    GateError.exit_code: "a gate or a run in Kubeflow failed, or the verdict triggered --fail-on",
     INTERRUPTED: "interrupted; run the command again to resume",
 }
 

@@ -220,7 +220,7 @@ def test_a_run_in_one_process_encodes_each_passage_once_too_and_writes_the_same(
             assert value == (pytest.approx(theirs_row[name], abs=1e-5) if "score" in name else theirs_row[name])
 
 
-def test_the_outcome_is_numbers_with_and_without_a_deployment(run: Run) -> None:
+def test_the_outcome_is_numbers_whether_or_not_the_model_went_live(run: Run) -> None:
     inputs = run.artifacts["questions"], run.artifacts["model"], run.artifacts["evaluation"]
     metrics = dsl.Metrics(uri=str(run.work / "outcome"))
     outcome.python_func(*inputs, metrics)
@@ -234,6 +234,8 @@ def test_the_outcome_is_numbers_with_and_without_a_deployment(run: Run) -> None:
         shown["questions_kept"] == read_artifact(run.work / "questions", "questions").manifest.counts["questions"]
     )
     assert shown["seconds_train"] > 0
+    outcome.python_func(*inputs, metrics, deployed=True)
+    assert metrics.metadata["deployed"] == 1
 
 
 def test_report(run: Run) -> None:
@@ -257,17 +259,12 @@ def test_export(run: Run) -> None:
 
 def test_deploy_holds_back_a_model_that_is_not_better(run: Run) -> None:
     inputs = [run.artifacts[name] for name in ("engine", "evaluation", "dataset", "model")]
-    deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
+    assert not deploy.python_func(run.prepared().deploy, *inputs, **run.outputs("deploy", "deployment"))
     check(run, "deploy", "deployment")
     record = read_record(run.work / "deployment" / DEPLOYMENT_FILE, Deployment)
     assert (record.deployed, record.release) == (False, None)
     assert "MARGINAL against the champion" in record.reason
     assert record.reason in (run.work / "deploy.md").read_text()
-    metrics = dsl.Metrics(uri=str(run.work / "outcome-deployed"))
-    outcome.python_func(
-        run.artifacts["questions"], run.artifacts["model"], inputs[1], metrics, run.artifacts["deployment"]
-    )
-    assert metrics.metadata["deployed"] == 0
 
 
 def test_an_artifact_of_another_kind_is_refused(run: Run, caplog: pytest.LogCaptureFixture) -> None:

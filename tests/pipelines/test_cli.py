@@ -1,6 +1,7 @@
 """`embedtune pipeline compile`, `upload` and `run` against a server that answers like Kubeflow Pipelines."""
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,16 @@ def test_a_kubeflow_of_several_users_needs_a_namespace_and_a_token(
 def test_an_endpoint_that_cannot_be_used_says_what_to_do(endpoint: str, code: int, says: str) -> None:
     done = CliRunner().invoke(cli, ["pipeline", "runs", "--endpoint", endpoint])
     assert done.exit_code == code and says in done.stderr
+
+
+@pytest.mark.parametrize(("command", "module"), [(["runs"], "kfp_server_api"), (["compile"], "kfp")])
+def test_without_the_extra_a_command_names_it(
+    kfp: FakeKfp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], module: str
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in (module, "pipelines")]:
+        if name == "pipelines.compile" or not name.startswith("pipelines"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.chdir(tmp_path)
+    done = pipeline(*command)
+    assert done.exit_code == 2 and "pip install 'embedtune[pipelines]'" in done.stderr

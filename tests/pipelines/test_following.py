@@ -73,7 +73,7 @@ def test_a_run_that_fails_ends_with_the_error_of_its_task(kfp: FakeKfp) -> None:
     kfp.logs["wf-system-container-impl-22"] = LOG
     for kfp.ui in (True, False):
         done = pipeline("watch", run["run_id"])
-        assert done.exit_code == 1
+        assert done.exit_code == 3
         assert "the run r failed\ntrain: Error (exit code 1)\n  | LLMEndpointError: no answer" in done.stderr
         assert "  |   do:       start it\n" in done.stderr and "sub-process" not in done.stderr
 

@@ -1,6 +1,6 @@
 {{/*
 The spec of a Job that calls the command line.
-Context: root, arguments (a list), config (the ConfigMap of a run, or "").
+Context: root, arguments (a list), config (the ConfigMap of a run, or ""), storage (whether it needs the object store).
 */}}
 {{- define "embedtune.job" -}}
 {{- $root := .root -}}
@@ -14,9 +14,13 @@ podFailurePolicy:
     - action: Ignore
       onPodConditions:
         - {type: DisruptionTarget, status: "True"}
-    # A wrong value (2), or a run that failed (3): another attempt would end as this one.
+    # A wrong value (2), or a run that failed (3): another attempt would end as this one. A version that the cluster
+    # does not have yet is a wrong value too.
     - action: FailJob
-      onExitCodes: {containerName: embedtune, operator: In, values: [2, 3]}
+      onExitCodes:
+        containerName: embedtune
+        operator: In
+        values: {{ ternary "[3]" "[2, 3]" (eq .pipeline.register "kubernetes") }}
 template:
   metadata:
     labels:
@@ -65,7 +69,7 @@ template:
             valueFrom:
               configMapKeyRef: {name: {{ $.config }}, key: about}
           {{- end }}
-          {{- if and $.config (include "embedtune.listsDocuments" $root) }}
+          {{- if or $.storage (and $.config (include "embedtune.listsDocuments" $root)) }}
           - name: AWS_ACCESS_KEY_ID
             valueFrom:
               secretKeyRef: {name: {{ .secrets.storage }}, key: access-key, optional: true}

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from embedtune.core.errors import ConfigError, EmbedtuneError
+from pipelines.actions import FailedRunError
+from pipelines.cli import pipeline
 from tests.charts.embedtune.conftest import (
     CHART,
     Objects,
@@ -146,7 +149,8 @@ def test_a_failed_run_fails_its_job_at_once_and_says_why(render: Render) -> None
     assert disrupted == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     assert failed["action"] == "FailJob"
     assert failed["onExitCodes"]["containerName"] == container(job)["name"]
-    assert 0 not in failed["onExitCodes"]["values"]
+    assert failed["onExitCodes"]["values"] == [ConfigError.exit_code, FailedRunError.exit_code]
+    assert EmbedtuneError.exit_code not in failed["onExitCodes"]["values"]  # KFP did not answer
     assert container(job)["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert pod_spec(job)["restartPolicy"] == "Never"  # podFailurePolicy needs it
     assert job["spec"]["podReplacementPolicy"] == "Failed"
@@ -186,3 +190,23 @@ def test_a_multi_user_kfp_gets_the_namespace_and_a_token_for_itself_alone(render
     single = run_job(render())
     assert not [word for word in container(single)["args"] if "namespace" in word]
     assert "token" not in json.dumps(single)
+
+
+def test_a_job_does_not_give_up_while_its_version_is_being_created(render: Render) -> None:
+    job = run_job(render("pipeline.register=kubernetes"))
+    assert job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"] == [FailedRunError.exit_code]
+    words = container(job)["args"]
+    version = named(render("pipeline.register=kubernetes"), "PipelineVersion", "")["metadata"]["name"]
+    assert "--pipeline=finetune-cpu" in words and f"--version={version}" in words
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("kfp.multiUser=true", "kfp.caSecret=ca", "pipeline.register=kubernetes")]
+)
+def test_the_command_has_these_options(render: Render, settings: tuple[str, ...]) -> None:
+    for job in of_kind(render(*settings), "Job"):
+        group, name, *words = container(job)["args"]
+        command = pipeline.commands[name]
+        options = {word for option in command.params for word in option.opts}
+        assert group == pipeline.name
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options

@@ -32,6 +32,7 @@ SCHEMAS = {"STRING": "string", "BOOLEAN": "boolean", "LIST": "array", "STRUCT": 
         ("schedule.cron=often", "does not match pattern"),
         ("schedule.when=sometimes", "value must be one of 'new-documents', 'always'"),
         ("secrets.storage=Keys", "does not match pattern"),
+        ("live.release=latest", "does not match pattern"),
     ],
 )
 def test_a_wrong_value_is_refused(render: Render, setting: str, complaint: str) -> None:
