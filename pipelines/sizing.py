@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
+from pydantic import JsonValue
 
 from components.parameters import Form, run_config
 from embedtune.core.comparisons import Comparisons
@@ -194,7 +195,7 @@ def memory_gib(corpus: Corpus) -> dict[str, float]:
 
 def corpora() -> list[Corpus]:
     """Return the corpora of the table, with the default configuration of finetune-gpu."""
-    settings = {"contract.revision": "a" * 40, "generate.max_chunks": ASKED}
+    settings: dict[str, JsonValue] = {"contract.revision": "a" * 40, "generate.max_chunks": ASKED}
     config = run_config(Form("llama-embed-1b", overrides=settings))
     return [Corpus(documents, config) for documents in DOCUMENTS]
 
@@ -225,7 +226,7 @@ def tables() -> str:
 
 
 def _counts(columns: Sequence[Corpus]) -> list[str]:
-    rows = {
+    rows: dict[str, Sequence[float]] = {
         "chunks": [one.chunks for one in columns],
         "LLM calls": [one.calls for one in columns],
         "questions written": [one.questions for one in columns],
