@@ -148,6 +148,10 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "BASE_IMAGE=": Covered("tests/images/test_build_script.py", "index"),
     "kubectl": NotRun("needs a cluster; the cluster tests create the same objects"),
     "helm install": CLUSTER,
+    "helm install embedtune charts/embedtune": NotRun(
+        "needs a KFP; tests/charts/embedtune renders the same objects"
+    ),
+    "python gitops/propose_release.py": Covered("tests/charts/embedtune/test_propose_release.py", "branch"),
     "helm test": Covered("tests/cluster/test_rollout.py", "helm_test"),
     "openssl ": Run(run_in_a_folder_with_a_key),
     "export ": NotRun("sets variables for the next command"),
@@ -263,12 +267,13 @@ def require_setting(key: str) -> None:
 
 
 def test_helm_commands_name_values_that_the_chart_has() -> None:
-    values = yaml.safe_load((ROOT / "charts/triton/values.yaml").read_text())
     checked = 0
     for _, command in found():
         if not command.startswith("helm install"):
             continue
         given = words(command)
+        (chart,) = [ROOT / word for word in given if word.startswith("charts/") and (ROOT / word).is_dir()]
+        values = yaml.safe_load((chart / "values.yaml").read_text())
         for option, value in pairwise(given):
             if option == "--set":
                 here = values

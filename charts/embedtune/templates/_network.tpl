@@ -36,8 +36,13 @@ Context: peers (as configured), address (a URL or host:port, or ""), port (if th
     {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
 {{- end -}}
 
+{{/* KFP has several Services, on several ports: only a namespace, or peers, tell all of them. */}}
 {{- define "embedtune.kfpEgress" -}}
-{{- include "embedtune.egress" (dict "peers" .Values.networkPolicy.kfp "address" .Values.kfp.endpoint "port" "443") -}}
+{{- $rule := include "embedtune.egress" (dict "peers" .Values.networkPolicy.kfp "address" .Values.kfp.endpoint "port" "443") -}}
+{{- if hasPrefix "- ports" $rule -}}
+{{- fail (printf "networkPolicy.kfp: name KFP's pods, since kfp.endpoint=%s names no namespace; or write …NAME.NAMESPACE.svc:PORT" .Values.kfp.endpoint) -}}
+{{- end -}}
+{{- $rule -}}
 {{- end -}}
 
 {{- define "embedtune.storageEgress" -}}

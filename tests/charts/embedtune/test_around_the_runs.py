@@ -145,6 +145,18 @@ def test_the_llm_is_recognised_by_its_url(render: Render, url: str, rule: dict[s
     assert egress(objects, "llm") == [rule, namespace("llm")]
 
 
+@pytest.mark.parametrize(
+    "url", ["https://kfp.example.org", "http://10.0.0.1:8888", "http://ml-pipeline.kubeflow:8888"]
+)
+def test_kfp_behind_an_address_of_its_own_has_to_be_named_for_the_runs(render: Render, url: str) -> None:
+    # Runs also need its other Services, on other ports.
+    with pytest.raises(ValueError, match=r"networkPolicy\.kfp: name KFP's pods"):
+        render(f"kfp.endpoint={url}")
+    named = render(f"kfp.endpoint={url}", "networkPolicy.kfp[0].podSelector.matchLabels.app=kfp")
+    assert egress(named, "runs")[1] == {"to": [{"podSelector": {"matchLabels": {"app": "kfp"}}}]}
+    assert render(f"kfp.endpoint={url}", "networkPolicy.enabled=false")
+
+
 def test_addresses_can_be_given_instead(render: Render) -> None:
     peers = {"namespaceSelector": {"matchLabels": {"team": "platform"}}}
     policy = {name: [peers] for name in ("kfp", "storage", "llm", "endpoint", "kubernetes")}

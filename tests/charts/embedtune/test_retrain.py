@@ -51,7 +51,7 @@ def test_what_changes_a_run_starts_another_one(render: Render, setting: str) -> 
     "setting",
     [
         "jobs.resources.limits.memory=2Gi",
-        "kfp.endpoint=http://10.0.0.1:8888",
+        "kfp.endpoint=http://ml-pipeline-ui.kubeflow.svc",
         "jobs.podLabels.team=search",
         "images.pullPolicy=Always",
         "kfp.multiUser=true",

@@ -67,7 +67,7 @@ def test_the_schema_of_the_parameters_is_that_of_the_compiled_pipeline(kind: str
 
 
 def test_the_chart_passes_lint_without_any_value(helm: str) -> None:
-    command = [helm, "lint", str(CHART), "--strict", "--set", "kfp.endpoint=http://kfp"]
+    command = [helm, "lint", str(CHART), "--strict", "--set", "kfp.endpoint=http://ml-pipeline.kubeflow.svc:8888"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
