@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 PASSAGES_AT_ONCE = 65_536  # texts and vectors in memory: 0.5 GB of vectors at 2,048 dimensions
 
 
-def encode_passages(chunks: Path, output: Path, context: Context) -> StageReport:
+def encode_passages(chunks: Path, output: Path, context: Context, *, resume: bool = False) -> StageReport:
     """Write the base model's vectors of all passages, in each precision that the run computes in.
 
     These are two on a GPU, unless `runtime.precision` names one: generate computes in fp32 on every machine.
@@ -32,6 +32,8 @@ def encode_passages(chunks: Path, output: Path, context: Context) -> StageReport
         chunks: The chunks artifact.
         output: Directory to write the vectors to.
         context: The configuration and everything else that the task runs with.
+        resume: Use the vector cache too, because it outlives the task: another attempt finds there what this one
+            has computed. It takes the room of the vectors a second time.
 
     Raises:
         ArtifactError: The chunks are damaged.
@@ -43,9 +45,9 @@ def encode_passages(chunks: Path, output: Path, context: Context) -> StageReport
     config = context.config
     base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     passages = _Passages(chunks, config.contract)
-    # Without a cache: the file that is being written would only be stored twice.
+    cache = context.cache / "embeddings" if resume else None
     runtimes = (same_everywhere(config.runtime), config.runtime)  # of generate, and of mine, train and evaluate
-    encoders = [TorchEncoder(base, config.contract, runtime) for runtime in runtimes]
+    encoders = [TorchEncoder(base, config.contract, runtime, cache) for runtime in runtimes]
     by_fingerprint = {encoder.fingerprint: encoder for encoder in encoders}
     figures: dict[str, Figure] = {"passages": len(passages)}
     with replaced(output) as draft:

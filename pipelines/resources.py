@@ -51,19 +51,20 @@ class Need:
     cache: bool = False
 
 
-# gpu: for a base model of a billion parameters; generate runs it on CPUs, since the LLM works elsewhere.
+# gpu: for a base model of a billion parameters and a million chunks (sizing.py says what they need); generate runs
+# it on CPUs for its questions, since the LLM works elsewhere.
 # cpu: for a model like all-MiniLM-L6-v2, on a node with two cores. There demo-cpu's training grew to 3.5 GiB, not
 # counting the pages of files that it writes: with a limit of 4 GiB, KFP saw one of two killed.
 NEEDS: dict[str, dict[str, Need]] = {
     "gpu": {
         "prepare": Need(0.5, 2, 1, secrets=("storage", "llm")),
         "ingest": Need(2, 4, 6, secrets=("storage", "hub"), cache=True),
-        "encode": Need(4, 24, 24, gpu=True, secrets=("storage", "hub"), cache=True),
-        "generate": Need(4, 16, 24, secrets=("storage", "llm", "hub"), cache=True),
-        "split": Need(1, 4, 2),
-        "mine": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
-        "train": Need(4, 48, 24, gpu=True, secrets=("storage", "hub"), cache=True),
-        "evaluate": Need(4, 24, 6, gpu=True, secrets=("storage", "hub"), cache=True),
+        "encode": Need(4, 24, 36, gpu=True, secrets=("storage", "hub"), cache=True),
+        "generate": Need(8, 32, 36, secrets=("storage", "llm", "hub"), cache=True),
+        "split": Need(1, 8, 2),
+        "mine": Need(4, 32, 6, gpu=True, secrets=("storage", "hub"), cache=True),
+        "train": Need(4, 48, 36, gpu=True, secrets=("storage", "hub"), cache=True),
+        "evaluate": Need(4, 32, 6, gpu=True, secrets=("storage", "hub"), cache=True),
         "export": Need(4, 48, 6, gpu=True, cache=True),
         "deploy": Need(0.5, 4, 2, secrets=("storage", "endpoint")),
         "report": Need(0.5, 4, 1),

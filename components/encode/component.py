@@ -18,7 +18,7 @@ def encode(
         chunks: The artifact written by ingest.
         base_vectors: One vector per passage and precision, with a record that holds their hash.
         encode_summary: The figures of the task as a page.
-        cache_dir: Directory that outlives the pod, for downloads; empty: a temporary directory.
+        cache_dir: Directory that outlives the pod, so that another attempt goes on; empty: a temporary directory.
     """
     from pathlib import Path
 
@@ -26,5 +26,6 @@ def encode(
     from components.body import open_context, show
 
     with open_context(config_yaml, cache_dir) as context:
-        report = encode_passages(Path(chunks.path), Path(base_vectors.path), context)
+        where = Path(chunks.path), Path(base_vectors.path)
+        report = encode_passages(*where, context, resume=bool(cache_dir))
     show(report, encode_summary)

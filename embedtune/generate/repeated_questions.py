@@ -28,10 +28,11 @@ def with_shared_answers(
     """
     result = list(questions)
     kept = [row for row, question in enumerate(questions) if not question.reason]
+    kept_vectors = vectors[kept]  # a copy: 1.7 GB for 200,000 questions at 2,048 dimensions
     for row, question in enumerate(questions):
         if question.reason != Rejection.DUPLICATE or not kept:
             continue
-        alike = [kept[place] for place in np.flatnonzero(vectors[kept] @ vectors[row] > similarity)]
+        alike = [kept[place] for place in np.flatnonzero(kept_vectors @ vectors[row] > similarity)]
         alike = [other for other in alike if questions[other].split == question.split]
         same = {j for _, j in repeated([question.question], [questions[o].question for o in alike], repeats)}
         for place, other in enumerate(alike):

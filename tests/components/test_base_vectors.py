@@ -82,6 +82,29 @@ def test_the_record_and_the_page_say_what_there_is(base: Path, tmp_path: Path) -
     assert again.metrics["passages"] == report.metrics["passages"]
 
 
+def test_another_attempt_computes_only_what_the_lost_one_had_not(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_block, computed = TorchEncoder._encode_block, list[str]()
+
+    def lost_after_one_block(encoder: TorchEncoder, texts: list[str]) -> Vectors:
+        if computed:
+            raise KeyboardInterrupt
+        computed.extend(texts)
+        return encode_block(encoder, texts)
+
+    chunks = write_chunks(tmp_path / "chunks", [f"{text} {number}" for number in range(20) for text in TEXTS])
+    monkeypatch.setattr(TorchEncoder, "_encode_block", lost_after_one_block)
+    with pytest.raises(KeyboardInterrupt):
+        encode_passages(chunks, tmp_path / "made", context(config(base), tmp_path), resume=True)
+    assert not (tmp_path / "made").exists()
+    first = set(computed)
+    computed.clear()
+    encode_passages(chunks, tmp_path / "made", context(config(base), tmp_path), resume=True)
+    assert len(computed) == 600 - len(first) and not first & set(computed)
+    assert require_vectors(tmp_path / "made").passages == 600
+
+
 def test_each_precision_that_the_stages_compute_in_has_its_vectors(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
