@@ -12,6 +12,7 @@ from embedtune.core.contract import load_contract, require_same
 from embedtune.core.encoders.onnx import load_tokenizer
 from embedtune.core.encoders.precision import in_float32
 from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.formatting import figure
 from embedtune.core.records.base import write_record
 from embedtune.core.records.engine import PARITY_FILE
 from embedtune.core.retrieval.beir import RetrievalSet, read_records, read_retrieval_set
@@ -66,8 +67,9 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
     found = Measurements(config.export, samples, len(dev.queries), ndcg, variants)
     write_record(path / PARITY_FILE, found.record())
     require_parity(found)
-    log.info("export: %s for %s: %s", config.export.precision, config.export.target, found.metrics())
-    return Outcome({"texts": len(samples), "dev_queries": len(dev.queries)}, found.metrics(), found.notes())
+    metrics = found.metrics()
+    log.info("export: %s", ", ".join(f"{name} {figure(value)}" for name, value in metrics.items()))
+    return Outcome({"texts": len(samples), "dev_queries": len(dev.queries)}, metrics, found.notes())
 
 
 def _calibration(dev: RetrievalSet, most: int, seed: int) -> list[str]:
