@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,24 +75,30 @@ class World:
     namespace: str
     nodes: dict[str, str] = field(default_factory=dict)
 
-    def pod(self, task: str, card: str) -> str:
-        """Create the pod of a task, for which only the node with one card is in question; return its name."""
-        name = f"{task}-{card}"
-        create({**pod_of(task, {CARD: self.nodes[card]}), "metadata": {"name": name, "namespace": self.namespace}})
-        return name
+    def pods(self, task: str, cards: Sequence[str]) -> list[str]:
+        """Create pods of a task that may go to the node with one card only; return their names."""
+        names = [f"{task}-{card}-{uuid.uuid4().hex[:6]}" for card in cards]
+        made = [pod_of(task, name, {CARD: self.nodes[card]}) for name, card in zip(names, cards, strict=True)]
+        self._kubectl("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": made}))
+        return names
 
-    def read(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(kubectl("-n", self.namespace, "get", "pod", name, "-o", "json"))
-        return found
+    def where(self) -> dict[str, tuple[str, str]]:
+        """Return the phase and the node of each pod; a pod that waits has none."""
+        items = json.loads(self._kubectl("get", "pods", "-o", "json"))["items"]
+        return {
+            one["metadata"]["name"]: (one["status"]["phase"], one["spec"].get("nodeName", "")) for one in items
+        }
 
-    def reasons(self, name: str) -> list[str]:
-        """Return the scheduler's events of a pod, as `kubectl get events` shows them."""
-        select = f"involvedObject.name={name},reason=FailedScheduling"
-        given = kubectl("-n", self.namespace, "get", "events", "--field-selector", select, "-o", "json")
-        return [event.get("message") or event.get("note") for event in json.loads(given)["items"]]
+    def reasons(self) -> dict[str, str]:
+        """Return the scheduler's last event about each pod, by the command of docs/kubeflow.md."""
+        told = self._kubectl("get", "events", "--field-selector", "reason=FailedScheduling", "-o", "json")
+        return {event["involvedObject"]["name"]: event["message"] for event in json.loads(told)["items"]}
+
+    def _kubectl(self, *arguments: str, text: str | None = None) -> str:
+        return kubectl("-n", self.namespace, *arguments, text=text)
 
 
-def pod_of(task: str, selector: dict[str, str]) -> dict[str, Any]:
+def pod_of(task: str, name: str, selector: dict[str, str]) -> dict[str, Any]:
     """Return the pod that KFP's driver makes of a task, as far as the scheduler looks at it.
 
     A node affinity without a weight becomes a required one, an accelerator a limit (backend/src/v2/driver/k8s.go).
@@ -111,6 +117,7 @@ def pod_of(task: str, selector: dict[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
+        "metadata": {"name": name},
         "spec": {
             "affinity": {"nodeAffinity": affinity},
             "tolerations": ours["tolerations"],
@@ -126,10 +133,6 @@ def kubectl(*arguments: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def create(manifest: dict[str, Any]) -> None:
-    kubectl("create", "-f", "-", text=json.dumps(manifest))
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     if not os.environ.get("KUBECONFIG"):  # never the default one: nodes are created there
@@ -140,9 +143,9 @@ def world() -> Iterator[World]:
     made = World(f"embedtune-gpu-{unique}")
     kubectl("create", "namespace", made.namespace)
     try:
-        for card, its in CARDS.items():
-            made.nodes[card] = f"embedtune-{card}-{unique}"
-            create(its.node(made.nodes[card]))
+        made.nodes.update({card: f"embedtune-{card}-{unique}" for card in CARDS})
+        nodes = [its.node(made.nodes[card]) for card, its in CARDS.items()]
+        kubectl("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes}))
         kubectl("wait", "--for=condition=Ready", "--timeout=60s", *(f"node/{one}" for one in made.nodes.values()))
         yield made
     finally:
@@ -154,36 +157,26 @@ def world() -> Iterator[World]:
 
 @pytest.mark.parametrize("task", GPU_TASKS)
 def test_a_gpu_task_goes_to_80_gb_of_ampere_or_newer_and_waits_elsewhere(world: World, task: str) -> None:
-    pods = {card: world.pod(task, card) for card in CARDS}
+    names = dict(zip(CARDS, world.pods(task, list(CARDS)), strict=True))
+    fitting = {names[card]: world.nodes[card] for card, its in CARDS.items() if its.taken}
+    waiting = set(names.values()) - fitting.keys()
     deadline = time.monotonic() + PATIENCE_S
-    waiting = dict(pods)
-    while waiting and time.monotonic() < deadline:
-        for card, name in list(waiting.items()):
-            bound = world.read(name)["spec"].get("nodeName")
-            if bound:
-                assert CARDS[card].taken, f"{task} was scheduled on {CARDS[card].product}"
-                assert bound == world.nodes[card]
-                del waiting[card]
-            elif not CARDS[card].taken and (told := world.reasons(name)):
-                # The words that docs/kubeflow.md tells people to look for.
-                assert "didn't match Pod's node affinity/selector" in told[0]
-                assert world.read(name)["status"]["phase"] == "Pending"
-                del waiting[card]
-        time.sleep(0.5)
-    assert not waiting, f"nothing was decided about {sorted(waiting)}"
+    decided = False
+    while not decided and time.monotonic() < deadline:
+        where, reasons = world.where(), world.reasons()
+        decided = all(where[name][1] for name in fitting) and waiting <= reasons.keys()
+    assert {name: where[name][1] for name in fitting} == fitting
+    for name in waiting:
+        assert where[name] == ("Pending", "")
+        # The words that docs/kubeflow.md tells people to look for.
+        assert "didn't match Pod's node affinity/selector" in reasons[name]
 
 
 def test_a_gpu_that_is_taken_has_another_reason(world: World) -> None:
-    """Nine tasks on a node with eight GPUs: the ninth waits for one, which is a matter of time."""
-    names = []
-    for number in range(9):
-        name = f"crowd-{number}"
-        manifest = pod_of("export", {CARD: world.nodes["h100-80"]})
-        create({**manifest, "metadata": {"name": name, "namespace": world.namespace}})
-        names.append(name)
+    """Nine tasks on a node with eight GPUs: at least one waits for a GPU, which is a matter of time."""
+    names = world.pods("export", ["h100-80"] * 9)
     deadline = time.monotonic() + PATIENCE_S
     told: list[str] = []
     while not told and time.monotonic() < deadline:
-        told = [reason for name in names for reason in world.reasons(name)]
-        time.sleep(0.5)
+        told = [reason for name, reason in world.reasons().items() if name in names]
     assert any("Insufficient nvidia.com/gpu" in reason for reason in told)
