@@ -155,7 +155,7 @@ def _evaluate_model(task: MakeTask, given: Outputs, made: Outputs, base_vectors:
         model=made["model"],
         base_vectors=base_vectors,
     )
-    task("report", **made, evaluation=evaluated.outputs["evaluation"])
+    task("report", **made, evaluation=evaluated.outputs["evaluation"], deploys=evaluated.outputs["Output"])
     return evaluated
 
 

@@ -12,6 +12,7 @@ def report(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
+    deploys: bool = False,
 ) -> None:
     """Render the report of the run from the artifacts of its stages.
 
@@ -23,6 +24,7 @@ def report(
         model: The artifact written by train.
         evaluation: The artifact written by evaluate.
         page: The report, as one self-contained file.
+        deploys: Whether the run goes on to deploy the model.
     """
     import shutil
     import tempfile
@@ -31,6 +33,9 @@ def report(
     from components.body import plain_errors
     from embedtune.report.page import render_report
 
+    step = "Keep what this run deploys: its `outcome` says whether it is live."
+    if not deploys:
+        step = "Deploy it: start the run again with `release_uri`, and with `deploy_if` at `win`."
     artifacts = {
         "chunks": chunks,
         "questions": questions,
@@ -42,4 +47,4 @@ def report(
     with plain_errors(), tempfile.TemporaryDirectory() as work:
         for name, artifact in artifacts.items():
             (Path(work) / name).symlink_to(artifact.path)
-        shutil.copyfile(render_report(Path(work)), page.path)
+        shutil.copyfile(render_report(Path(work), step), page.path)

@@ -16,6 +16,7 @@ from embedtune.report.question_sets import Author, QuestionSet, question_set, wh
 from embedtune.report.reasons import Reason, facts_of, reasons
 from embedtune.report.work import Work
 
+DEPLOY = "Deploy it: repeat the command of this run with `--to deploy`."
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -64,8 +65,14 @@ class FirstScreen:
     reasons: list[Reason]
 
 
-def first_screen(work: Work, evaluation: Evaluation) -> FirstScreen:
-    """Return the answers of a run that was evaluated."""
+def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> FirstScreen:
+    """Return the answers of a run that was evaluated.
+
+    Args:
+        work: The artifacts of the run.
+        evaluation: Its evaluation.
+        deploy: The sentence that says how a better model goes live.
+    """
     asked = question_set(work, evaluation, evaluation.decided_on)
     found = reasons(facts_of(work, evaluation, asked))
     decision = decide(work, evaluation, asked)
@@ -73,7 +80,7 @@ def first_screen(work: Work, evaluation: Evaluation) -> FirstScreen:
         verdict=evaluation.verdict.verdict,
         headline=decision.value,
         lead=_lead(evaluation, asked),
-        steps=_steps(work, evaluation, decision, found),
+        steps=_steps(work, evaluation, decision, found, deploy),
         answers=[
             Answer("What was tested?", _tested(work, asked)),
             Answer("Did it get better?", _better(work, evaluation)),
@@ -187,7 +194,7 @@ def _range(delta: Interval) -> str:
     return f"{signed(delta.low, decimals)} and {signed(delta.high, decimals)}"
 
 
-def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[Reason]) -> list[str]:
+def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[Reason], deploy: str) -> list[str]:
     passages = work.count("chunks", "chunks.parquet")
     every = f"all {passages:,} passages" if passages else "all passages"
     reindex = (
@@ -195,7 +202,6 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
         "queries to the new model and the new index from the same moment on, and keep the old index, which is the "
         "way back, until the new one has proved itself."
     )
-    deploy = "Deploy it: repeat the command of this run with `--to deploy`."
     if decision is Decision.LIVE:
         return [reindex]
     if decision is Decision.LIVE_UNPROVEN:

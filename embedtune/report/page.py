@@ -9,7 +9,7 @@ from embedtune import __version__
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
 from embedtune.report.evaluation import read_evaluation
-from embedtune.report.first_screen import FirstScreen, date_of, first_screen
+from embedtune.report.first_screen import DEPLOY, FirstScreen, date_of, first_screen
 from embedtune.report.metric_rows import SYSTEMS, measured_sentence
 from embedtune.report.templates import page_templates
 from embedtune.report.work import Work, open_work
@@ -32,7 +32,7 @@ CONTENTS = {  # the parts below the first screen by their anchor, in their order
 }
 
 
-def render_report(work: str | Path) -> Path:
+def render_report(work: str | Path, deploy: str = DEPLOY) -> Path:
     """Write `report.html` and, where there is a model, `model_card.md` into a work directory.
 
     The page is one file that refers to no other: it looks the same offline, in an e-mail and in a sandboxed frame.
@@ -41,6 +41,7 @@ def render_report(work: str | Path) -> Path:
     Args:
         work: Directory with one directory per artifact; missing artifacts are left out of the
             page, and so are those of a different version of embedtune, with a warning.
+        deploy: The sentence that says how a better model goes live.
 
     Returns:
         The path of the page.
@@ -53,20 +54,20 @@ def render_report(work: str | Path) -> Path:
     opened = open_work(work)
     page = work / REPORT_FILE
     draft = work / f".{REPORT_FILE}.draft"
-    draft.write_text(_html(opened), encoding="utf-8")
+    draft.write_text(_html(opened, deploy), encoding="utf-8")
     draft.replace(page)
     if "model" in opened.manifests:
         complete_model_card(work)
     return page
 
 
-def _html(work: Work) -> str:
+def _html(work: Work, deploy: str) -> str:
     environment = page_templates()
     environment.filters |= {"excerpt": excerpt, "with_code": with_code}
     origin = process.provenance(work)
     evaluation = read_evaluation(work)
     parts: dict[str, object] = {
-        "screen": first_screen(work, evaluation) if evaluation else None,
+        "screen": first_screen(work, evaluation, deploy) if evaluation else None,
         "warnings": process.warnings(work),
         "results": outcome.results(evaluation) if evaluation else None,
         "gains": outcome.gains(evaluation) if evaluation else None,

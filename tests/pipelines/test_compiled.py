@@ -93,6 +93,8 @@ def test_only_what_changes_the_live_service_depends_on_the_verdict(each: Compile
 def test_the_report_reads_every_artifact_that_is_always_there(each: Compiled) -> None:
     always = {stage.artifact for stage in STAGES if stage.name not in BEHIND_THE_VERDICT}
     assert set(each.tasks["report"]["inputs"]["artifacts"]) == always
+    deploys = each.tasks["report"]["inputs"]["parameters"]["deploys"]["taskOutputParameter"]
+    assert deploys == {"outputParameterKey": "Output", "producerTask": "evaluate"}
 
 
 def test_each_stage_gets_its_own_configuration(each: Compiled) -> None:

@@ -86,6 +86,8 @@ def test_a_win_says_what_was_tested_how_sure_it_is_and_what_to_do(work):
     )
     assert screen.steps[0].startswith("Deploy it: ")
     assert "all 264 passages" in screen.steps[1] and "`embedtune reindex`" in screen.steps[1]
+    in_a_pipeline = first_screen(work, make_evaluation(UP), "Keep what this run deploys.")
+    assert in_a_pipeline.steps == ["Keep what this run deploys.", screen.steps[1]]
     assert screen.reasons == []
     assert list(answers) == [
         "What was tested?",
