@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedtune.core.config.config import Config
-from embedtune.core.errors import EmbedtuneError
+from embedtune.core.contract import EncoderContract
+from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import Secrets
 from embedtune.deploy.champion import live_model, require_live, require_stored
 from embedtune.deploy.site import open_store
@@ -32,10 +33,25 @@ def require_good_end(config: Config, secrets: Secrets, documents: str, *, deploy
     Raises:
         EmbedtuneError: Something is wrong.
     """
+    _require_pinned(config.contract)
     stages = {"ingest", "generate"} | ({"deploy"} if deploys else set())
     checks = [check for check in CHECKS if check.checked in CHECKED]
     run = IntendedRun(config, secrets, frozenset(stages), documents=documents, patience_s=PATIENCE_S)
     require_ready(run, checks)
+
+
+def _require_pinned(contract: EncoderContract) -> None:
+    """Refuse a base model of the hub without a commit; only later tasks have what they need to load it.
+
+    A path is left to them: their volume is not here.
+    """
+    if contract.revision is None and not contract.base_model.startswith(("package:", "s3://", "/", ".")):
+        raise ConfigError(
+            "the base model's revision is not pinned",
+            got=contract.base_model,
+            expected='{"contract.revision": "COMMIT"} in overrides',
+            fix="name the commit that you reviewed, or choose minilm, whose model is in the images",
+        )
 
 
 def find_champion(config: Config, secrets: Secrets, typed: str, *, deploys: bool) -> str:

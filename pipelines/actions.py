@@ -66,7 +66,8 @@ def wanted_run(server: "Server", file: Path | None, options: Mapping[str, Any]) 
             values = _values(load_specification(path), given, typed)
             found = register(server, path)
     name = options["once"] or options["name"] or f"{found.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    name, about = (with_version(text, found.specification, values) for text in (name, options["description"]))
+    # Both name the same listing, also if a document arrives meanwhile.
+    name, about = with_version((name, options["description"]), found.specification, values)
     return Wanted(name, found, values, about, options["experiment"], options["service_account"])
 
 

@@ -43,14 +43,19 @@ def documents_version(specification: Specification, values: Mapping[str, JsonVal
     return version([where], config.storage, secrets_of(config.generate, os.environ))
 
 
-def with_version(text: str, specification: Specification, values: Mapping[str, JsonValue]) -> str:
-    """Return a text in which the version of the documents replaces `{documents}`.
+def with_version(
+    texts: tuple[str, ...], specification: Specification, values: Mapping[str, JsonValue]
+) -> tuple[str, ...]:
+    """Return texts in which the version of the documents, listed once, replaces `{documents}`.
 
     Raises:
         ConfigError: The pipeline has no documents, or they are in no object store.
         InputError: There is nothing at their address, or the object store refuses.
     """
-    return text.replace(PLACEHOLDER, documents_version(specification, values)) if PLACEHOLDER in text else text
+    if not any(PLACEHOLDER in text for text in texts):
+        return texts
+    found = documents_version(specification, values)
+    return tuple(text.replace(PLACEHOLDER, found) for text in texts)
 
 
 def known_run(server: "Server", wanted: "Wanted", key: str) -> Any | None:

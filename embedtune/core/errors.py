@@ -37,6 +37,12 @@ class InputError(EmbedtuneError):
     exit_code = 2
 
 
+class StoreAwayError(InputError):
+    """The object store did not answer; the same call may succeed later."""
+
+    exit_code = EmbedtuneError.exit_code
+
+
 class ArtifactError(EmbedtuneError):
     """An artifact is missing, damaged, or of another schema version."""
 

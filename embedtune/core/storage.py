@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import ArtifactError, ConfigError, InputError
+from embedtune.core.errors import ArtifactError, ConfigError, InputError, StoreAwayError
 from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.secrets import Secrets
 
@@ -251,7 +251,8 @@ def explain(where: str, storage: StorageSettings, error: MinioException | HTTPEr
     else:
         reason = str(error)
         fix = "check storage.endpoint, storage.secure (TLS or not) and the network"
-    return InputError(
+    kind = InputError if isinstance(error, S3Error) else StoreAwayError
+    return kind(
         "the object store refused the request or did not answer",
         got=f"{where} at {storage.endpoint}: {reason}",
         fix=fix,

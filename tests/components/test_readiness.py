@@ -8,7 +8,7 @@ from components import readiness
 from components.parameters import Form, run_config
 from components.readiness import require_good_end, secrets_named
 from embedtune.core.config.config import Config
-from embedtune.core.errors import EmbedtuneError, InputError, LLMEndpointError
+from embedtune.core.errors import ConfigError, EmbedtuneError, InputError, LLMEndpointError
 from embedtune.core.secrets import Secrets
 from tests.support.openai_server import OpenAIServer
 
@@ -30,6 +30,18 @@ def test_a_run_that_can_end_well_costs_one_call(documents: str) -> None:
     with OpenAIServer() as server:
         require_good_end(config(server), Secrets(), documents, deploys=False)
         assert server.stats()["calls"] == 1
+
+
+def test_a_base_model_of_the_hub_needs_its_commit(documents: str) -> None:
+    unpinned = run_config(Form("llama-embed-1b"))
+    with pytest.raises(ConfigError, match="revision is not pinned") as error:
+        require_good_end(unpinned, Secrets(), documents, deploys=False)
+    assert error.value.got == unpinned.contract.base_model
+    pinned = {"contract.revision": "0123456789abcdef0123456789abcdef01234567"}
+    with OpenAIServer() as server:
+        fields = {"llm_url": server.url, "llm_model": "test"}
+        form = Form("llama-embed-1b", fields=fields, overrides=pinned)
+        require_good_end(run_config(form), Secrets(), documents, deploys=False)
 
 
 def test_an_llm_endpoint_that_does_not_answer_ends_the_run(documents: str) -> None:

@@ -42,5 +42,7 @@ def test_git_and_the_runs_cannot_both_decide(render: Render) -> None:
     values = {"retrain": {"parameters": parameters}, "live": {"release": ID}}
     with pytest.raises(ValueError, match=r"live\.release: set deploy\.flip to manual"):
         render(values=values)
+    nested = parameters | {"overrides": {"deploy": {"flip": "manual"}}}
+    assert render(values={"retrain": {"parameters": nested}, "live": {"release": ID}})
     with pytest.raises(ValueError, match=r"live\.release: name its store"):
         render(f"live.release={ID}")

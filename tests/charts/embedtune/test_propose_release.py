@@ -116,6 +116,14 @@ def test_a_release_that_goes_live_by_itself_is_not_proposed(repository: Reposito
     assert repository.propose().stdout == "no release waits\n"
 
 
+def test_what_is_no_release_id_does_not_get_into_git(repository: Repository) -> None:
+    repository.waits({"id": 'x"\nimages: {registry: evil.example}', "hold": True})
+    done = repository.propose()
+    assert done.returncode == 1
+    assert "which is no release id" in done.stderr
+    assert repository.git("branch", "--list", "embedtune/*") == ""
+
+
 def test_values_without_a_place_for_the_release_are_refused(repository: Repository) -> None:
     flat = VALUES.replace(
         'live: # Git decides\n  # What is served.\n  release: "" # its id', 'live: {release: ""}'
