@@ -22,6 +22,7 @@ from embedtune.cli import cli
 from embedtune.core.config.config import Config
 from embedtune.serve.gateway.__main__ import main as gateway
 from pipelines.compile import main as compile_pipelines
+from pipelines.sizing import main as sizing
 from pipelines.specification import COMPILED, load_specification
 from tests.support.markdown import ROOT, blocks, commands, documents, spans, words
 
@@ -141,7 +142,6 @@ TABLE: dict[str, Run | Covered | NotRun] = {
     "embedtune reindex": Covered("tests/deploy/test_deploy_local.py", "corpus"),
     "embedtune gateway": Covered("tests/serve/gateway/test_operations.py", "subcommand"),
     "embedtune pipeline": Covered("tests/pipelines/test_cli.py", "endpoint"),
-    "python -m pipelines.compile": Covered("tests/pipelines/test_compiled.py", "claim"),
     ".venv/bin/python -m pytest": NotRun("runs tests"),
     "curl -s": Covered("tests/serve/gateway/test_documented_clients.py", "curl"),
     "images/build": Covered("tests/images/test_build_script.py", "index"),
@@ -229,7 +229,11 @@ def alternatives(span: str) -> Iterator[str]:
 def test_commands_options_and_settings_exist(place: str, command: str) -> None:
     given = words(command)
     if given[0] == "python":
-        modules = {"embedtune.serve.gateway": gateway, "pipelines.compile": compile_pipelines}
+        modules = {
+            "embedtune.serve.gateway": gateway,
+            "pipelines.compile": compile_pipelines,
+            "pipelines.sizing": sizing,
+        }
         modules |= {"embedtune": cli, "embedtune.cli.reference": reference()}
         program, rest = modules[given[2]], given[3:]
     else:
