@@ -85,8 +85,8 @@ class Memory:
     what: str
 
 
-CUDA_GIB = 4  # assumed: libraries and buffers of PyTorch and CUDA in the memory of the host
-ON_GPU = WEIGHTS_GIB + CUDA_GIB  # weights are in the host's memory before they are on the GPU
+GPU_RUNTIME_GIB = 4  # assumed: libraries and buffers of PyTorch and CUDA in the memory of the host
+ON_GPU = WEIGHTS_GIB + GPU_RUNTIME_GIB  # weights are in the host's memory before they are on the GPU
 # bench.scale: one run with 1,000,000 chunks, 100,000 questions and 384 numbers per vector, and three with 4,000 or
 # 16,000 chunks, 800 or 4,000 questions and 2,048 numbers (docs/experiments.md, Large corpora). In the small ones
 # a block of vectors is the whole corpus, so growth per chunk is from the large one where there is one.
@@ -100,7 +100,7 @@ MEMORY = {
     ),
     "train": Memory(3.8, 8, 0.2 + ON_GPU + 2 * WEIGHTS_GIB, "measured; assumed: a checkpoint, model, CUDA"),
     "evaluate": Memory(7.4, 8, 2 + ON_GPU, "measured; assumed: a block, model, CUDA"),
-    "export": Memory(0, 0, 5 * WEIGHTS_GIB + CUDA_GIB, "assumed: five copies of the weights, CUDA"),
+    "export": Memory(0, 0, 5 * WEIGHTS_GIB + GPU_RUNTIME_GIB, "assumed: five copies of the weights, CUDA"),
 }
 
 
