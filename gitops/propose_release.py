@@ -22,7 +22,10 @@ def main(path: Path) -> str:
     """Push the branch, unless there is nothing to propose or it is there; return what was done."""
     text = path.read_text()
     values = yaml.safe_load(text)
-    candidate = waiting(values["retrain"]["parameters"])
+    parameters = (values.get("retrain") or {}).get("parameters") or {}
+    if not parameters.get("release_uri"):
+        sys.exit(f"{path}: retrain.parameters.release_uri is not set")
+    candidate = waiting(parameters)
     if candidate is None:
         return "no release waits"
     if not re.fullmatch(r"[0-9a-f]{16,64}", candidate):  # whoever can write the store must not write values here

@@ -11,7 +11,6 @@ from embedtune.cli.reporting import reporting, show
 from pipelines import actions, views
 from pipelines.options import (
     KIND,
-    REGISTRY,
     file_options,
     image_options,
     open_file,
@@ -19,6 +18,7 @@ from pipelines.options import (
     run_options,
     server_options,
 )
+from pipelines.specification import REGISTRY
 
 
 @click.group(
@@ -120,7 +120,7 @@ def runs(limit: int, as_json: bool, verbose: bool, **options: Any) -> None:
         from pipelines.runs import newest
 
         server = open_server(options)
-        records = [views.run_record(server, entry) for entry in newest(server, limit)]
+        records = views.run_records(server, newest(server, limit))
     show(records, as_json, lambda: views.print_runs(records, server.ui))
 
 

@@ -1,4 +1,7 @@
-"""Compiles the pipelines to `pipelines/compiled`, or checks that the files there are up to date."""
+"""Compiles the pipelines; as a command, to `pipelines/compiled`, or checks that the files there are up to date.
+
+`embedtune pipeline compile` is the command for other images, a claim for the cache and another folder.
+"""
 
 import re
 import sys
@@ -13,7 +16,7 @@ from embedtune.core.errors import ConfigError
 from pipelines.finetune import finetune
 from pipelines.image import ROOT, image_tag, in_checkout
 from pipelines.resources import Target
-from pipelines.specification import COMPILED
+from pipelines.specification import COMPILED, REGISTRY
 
 Kind = Literal["gpu", "cpu"]
 KINDS: tuple[Kind, ...] = ("gpu", "cpu")
@@ -38,16 +41,13 @@ def compile_one(kind: Kind, folder: Path, registry: str, tag: str = "", cache_cl
     return path
 
 
-def tag_of_sources(base: str = "") -> str:
+def tag_of_sources() -> str:
     """Return the tag of the images that are built from these sources.
 
     Outside a checkout, a part of the sources is missing: the pipelines that came with the package have their hash.
-
-    Args:
-        base: Name of the base image with its digest; "": the default.
     """
     if in_checkout():
-        return image_tag(base=base)
+        return image_tag()
     shipped = COMPILED / "finetune-cpu.yaml"
     text = shipped.read_text(encoding="utf-8") if shipped.is_file() else ""
     if (found := re.search(r"image: embedtune/cpu:(\S+)", text)) is None:
@@ -55,18 +55,18 @@ def tag_of_sources(base: str = "") -> str:
     return found[1]
 
 
-def compile_all(folder: Path, registry: str, cache_claim: str | None = None, base: str = "") -> list[Path]:
-    """Write one YAML file per kind of cluster into a folder and return their paths."""
-    tag = tag_of_sources(base)
-    return [compile_one(kind, folder, registry, tag, cache_claim) for kind in KINDS]
+def compile_all(folder: Path) -> list[Path]:
+    """Write one YAML file per kind of cluster, with the images' own names; return their paths."""
+    tag = tag_of_sources()
+    return [compile_one(kind, folder, REGISTRY, tag) for kind in KINDS]
 
 
-def stale(folder: Path, registry: str) -> list[str]:
+def stale(folder: Path) -> list[str]:
     """Return the names of the files in a folder that compiling would change or add."""
     with tempfile.TemporaryDirectory() as fresh:
         return [
             path.name
-            for path in compile_all(Path(fresh), registry)
+            for path in compile_all(Path(fresh))
             if not (folder / path.name).is_file() or (folder / path.name).read_bytes() != path.read_bytes()
         ]
 
@@ -92,17 +92,6 @@ def stale_in_chart(folder: Path, chart_files: Path = CHART_FILES) -> list[str]:
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit with status 1 if a file is stale.")
-@click.option("--registry", default="embedtune", show_default=True, help="Prefix of the image names.")
-@click.option(
-    "--cache-claim",
-    metavar="NAME",
-    help="PersistentVolumeClaim for the cache from which a retry resumes. [default: none]",
-)
-@click.option(
-    "--base-image",
-    default="",
-    help="BASE_IMAGE with its digest, if the images were built on one: it is part of their tag.",
-)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -110,13 +99,13 @@ def stale_in_chart(folder: Path, chart_files: Path = CHART_FILES) -> list[str]:
     show_default="pipelines/compiled",
     help="Directory to write the files to.",
 )
-def main(check: bool, registry: str, cache_claim: str | None, base_image: str, output: Path) -> None:
+def main(check: bool, output: Path) -> None:
     """Compile the pipelines. The tag of their images is a hash of the sources."""
     if not check:
-        for path in compile_all(output, registry, cache_claim, base_image):
+        for path in compile_all(output):
             click.echo(f"wrote {path}")
         copy_to_chart(output)
-    elif names := stale(output, registry) + stale_in_chart(output):
+    elif names := stale(output) + stale_in_chart(output):
         click.echo(
             f"stale: {', '.join(names)}. Run `python -m pipelines.compile` and commit the result.", err=True
         )

@@ -10,7 +10,7 @@ import click
 
 from embedtune.cli.options import FILE, Command, OneOf
 from embedtune.core.errors import ConfigError, InputError
-from pipelines.specification import COMPILED
+from pipelines.specification import COMPILED, REGISTRY
 
 if TYPE_CHECKING:
     from pipelines.compile import Kind
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DEFAULT_KIND: "Kind" = "gpu"
 KIND = OneOf(("gpu", "cpu"))
-REGISTRY = "embedtune"
 
 
 def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

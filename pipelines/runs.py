@@ -206,11 +206,13 @@ def _recurring(server: Server, name: str) -> Any | None:
 def _same(known: Any, wanted: Wanted, cron: str) -> None:
     """Refuse a recurring run that does something else than what is wanted."""
     version = known.pipeline_version_reference and known.pipeline_version_reference.pipeline_version_id
-    parts = {
+    parts: dict[str, tuple[Any, Any]] = {
         "schedule": (known.trigger.cron_schedule and known.trigger.cron_schedule.cron, cron),
         "version": (version, wanted.pipeline.version_id),
         "parameters": ((known.runtime_config and known.runtime_config.parameters) or {}, dict(wanted.values)),
     }
+    if wanted.service_account:
+        parts["service account"] = (known.service_account, wanted.service_account)
     if differing := [name for name, (there, here) in parts.items() if there != here]:
         raise ConfigError(
             f"there is another recurring run {wanted.name}: not the same {', '.join(differing)}",

@@ -14,6 +14,7 @@ from embedtune.core.suggestions import did_you_mean
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 COMPILED = Path(__file__).resolve().parent / "compiled"
+REGISTRY = "embedtune"  # prefix of the names of images that `images/build` gives without another
 # KFP's parameter types (ParameterType in pipeline_spec.proto), and what a value of each is in Python and in words.
 TYPES: Mapping[str, tuple[Callable[[JsonValue], bool], str]] = {
     "STRING": (lambda value: isinstance(value, str), "text"),

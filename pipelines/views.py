@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -95,6 +95,17 @@ def _typed(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def run_records(server: "Server", runs: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return what is known about runs. If the figures of one cannot be read, no others are asked for."""
+    records, read = [], True
+    for run in runs:
+        figures = None
+        if read and run.state == "SUCCEEDED":
+            read, figures = _figures(server, run.run_id)
+        records.append(_record(server, run, figures))
+    return records
+
+
 def run_record(server: "Server", run: Any) -> dict[str, Any]:
     """Return what is known about a run.
 
@@ -102,7 +113,10 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
         server: The server.
         run: The run, as KFP's API describes it.
     """
-    figures = _figures(server, run.run_id) if run.state == "SUCCEEDED" else None
+    return run_records(server, [run])[0]
+
+
+def _record(server: "Server", run: Any, figures: Mapping[str, float] | None) -> dict[str, Any]:
     ended = run.finished_at if run.finished_at and run.finished_at.year >= 2000 else None
     return {
         "run": run.display_name,
@@ -117,13 +131,14 @@ def run_record(server: "Server", run: Any) -> dict[str, Any]:
     }
 
 
-def _figures(server: "Server", run_id: str) -> dict[str, float] | None:
-    """Return the figures of a run that ended well; it did so even if they cannot be read."""
+def _figures(server: "Server", run_id: str) -> tuple[bool, dict[str, float] | None]:
+    """Return the figures of a run that ended well, and whether they can be read; it ended well even if not."""
     try:
-        return outcome_of(server, run_id)
+        return True, outcome_of(server, run_id)
     except KubeflowError as error:
-        log.warning("the figures of runs cannot be read from %s: %s", server.ui, error.got or error.what)
-        return None
+        said = error.got or error.what
+        log.warning("the figures of runs cannot be read from %s (--ui, or --endpoint): %s", server.ui, said)
+        return False, None
 
 
 def result(record: Mapping[str, Any]) -> Iterator[str]:

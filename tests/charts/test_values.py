@@ -1,17 +1,16 @@
 """Misspelt or impossible values are refused, and every value has an effect."""
 
-import json
 import re
 import subprocess
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.charts.conftest import CHART, Render, containers
+from tests.support.chart_values import leaves, require_schema
 
 FREE = ("podSecurityContext", "containerSecurityContext", "affinity")  # passed to Kubernetes unchanged
+WHOLE = (*FREE, "resources", "labels")
 
 
 @pytest.mark.parametrize(
@@ -52,33 +51,21 @@ def test_the_chart_passes_lint_without_any_value(helm: str) -> None:
 
 
 def test_the_schema_knows_every_value(render: Render) -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
-        below = schema
-        for name in path:
-            below = below["properties"][name]
-        assert below, path
-
-
-def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, value in values.items():
-        below = (*path, name)
-        whole = name in (*FREE, "resources", "labels")
-        yield from leaves(value, below) if isinstance(value, dict) and value and not whole else [below]
+    require_schema(CHART, WHOLE)
 
 
 def test_every_value_is_used_by_a_template() -> None:
     templates = "".join(file.read_text() for file in (CHART / "templates").rglob("*") if file.is_file())
     used = set(re.findall(r"(?:\.Values|\$values)\.([A-Za-z0-9.]+)", templates))
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert {".".join(path) for path in leaves(values)} - used == set()
+    assert {".".join(path) for path in leaves(values, WHOLE)} - used == set()
 
 
 @pytest.mark.parametrize("file", ["values-small.yaml", "values-gpu.yaml"])
 def test_every_value_of_the_ready_made_sets_differs_from_the_default(file: str) -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
     values = yaml.safe_load((CHART / file).read_text())
-    for path in leaves(values):
+    for path in leaves(values, WHOLE):
         here, there = values, defaults
         for name in path:
             here, there = here[name], there[name]

@@ -140,6 +140,8 @@ def test_a_schedule_has_seconds_pins_the_version_and_is_made_once(kfp: FakeKfp, 
     assert ok(*weekly) == {**made, "new": False}
     other = pipeline(*weekly, "--set", "documents=y")
     assert other.exit_code == 2 and "another recurring run weekly: not the same parameters" in other.stderr
+    account = pipeline(*weekly, "--service-account", "trainer")
+    assert account.exit_code == 2 and "not the same service account" in account.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from embedtune.core.config.load import base_names, preset_names
 from embedtune.core.stage import STAGES
-from pipelines.compile import compile_all, main, stale
+from pipelines.compile import KINDS, compile_all, compile_one, main, stale
 from pipelines.resources import NEEDS
 from tests.support.compiled_pipeline import Compiled
 
@@ -25,14 +25,15 @@ GPU_STAGES = {"encode", "mine", "train", "evaluate", "export"}
 def tag() -> Iterator[None]:
     # Sources that change while the tests run must not make them fail.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.compile.image_tag", lambda base: TAG)
+        patch.setattr("pipelines.compile.image_tag", lambda: TAG)
         yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tag: None) -> Path:
     path = tmp_path_factory.mktemp("compiled")
-    compile_all(path, REGISTRY)
+    for kind in KINDS:
+        compile_one(kind, path, REGISTRY)
     return path
 
 
@@ -246,12 +247,13 @@ def test_every_task_of_both_targets_has_its_needs(each: Compiled) -> None:
 
 
 def command(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["--registry", REGISTRY, *arguments])
+    return CliRunner().invoke(main, arguments)
 
 
 def test_the_command_writes_what_its_check_accepts(folder: Path, tmp_path: Path) -> None:
     assert command("--output", str(tmp_path)).exit_code == 0
-    assert read_all(tmp_path) == read_all(folder)
+    renamed = {name: text.replace(REGISTRY, "embedtune") for name, text in read_all(folder).items()}
+    assert read_all(tmp_path) == renamed
     assert command("--check", "--output", str(tmp_path)).exit_code == 0
 
 
@@ -264,9 +266,11 @@ def test_the_check_names_changed_and_missing_files_and_writes_nothing(folder: Pa
     assert read_all(tmp_path) == {"finetune-gpu.yaml": changed}
 
 
-def test_a_changed_source_makes_the_files_stale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.compile.image_tag", lambda base: "f" * 12)
-    assert stale(folder, REGISTRY) == ["finetune-gpu.yaml", "finetune-cpu.yaml"]
+def test_a_changed_source_makes_the_files_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_all(tmp_path)
+    assert stale(tmp_path) == []
+    monkeypatch.setattr("pipelines.compile.image_tag", lambda: "f" * 12)
+    assert stale(tmp_path) == ["finetune-gpu.yaml", "finetune-cpu.yaml"]
 
 
 def read_all(path: Path) -> dict[str, str]:
@@ -274,9 +278,7 @@ def read_all(path: Path) -> dict[str, str]:
 
 
 def test_a_claim_for_the_cache_is_mounted_in_the_tasks_that_resume(tmp_path: Path) -> None:
-    arguments = ["--cache-claim", "ours", "--output", str(tmp_path)]
-    assert CliRunner().invoke(main, arguments).exit_code == 0
-    found = Compiled(tmp_path / "finetune-cpu.yaml")
+    found = Compiled(compile_one("cpu", tmp_path, REGISTRY, cache_claim="ours"))
     mounted = {name.removeprefix("exec-") for name, pod in found.kubernetes.items() if "pvcMount" in pod}
     assert mounted == {name for name, need in NEEDS["cpu"].items() if need.cache}
     given = found.tasks["generate"]["inputs"]["parameters"]["cache_dir"]

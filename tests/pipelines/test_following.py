@@ -130,6 +130,9 @@ def test_a_run_that_ended_well_did_so_even_if_its_figures_cannot_be_read(kfp: Fa
     done = pipeline("watch", "r")
     assert done.exit_code == 0 and "r: ended well" in done.stdout
     assert "figures of runs cannot be read" in done.stderr
+    kfp.add_run("s", state="SUCCEEDED")
+    listed = pipeline("runs")  # one request is enough to know it
+    assert listed.exit_code == 0 and listed.stderr.count("figures of runs cannot be read") == 1
 
 
 def test_an_api_without_a_ui_has_no_figures_and_says_so(kfp: FakeKfp) -> None:

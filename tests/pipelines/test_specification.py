@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from embedtune.core.errors import ConfigError, InputError
-from pipelines.form import check_form
+from pipelines.form import check_form, form_config
 from pipelines.specification import COMPILED, Specification, load_specification, read_specification
 
 
@@ -80,7 +80,9 @@ def test_what_prepare_would_refuse_is_refused_before_there_is_a_run(
 def test_the_settings_of_another_pipeline_are_not_ours_to_check() -> None:
     root = {"dag": {"tasks": {}}, "inputDefinitions": {"parameters": {"overrides": {"parameterType": "STRUCT"}}}}
     other = read_specification({"pipelineInfo": {"name": "other"}, "root": root})
-    check_form(other, {"overrides": {"train.epoch": 5}})
+    given: dict[str, Any] = {"overrides": {"train.epoch": 5}}
+    assert form_config(other, given) is None
+    check_form(other, given)
 
 
 @pytest.mark.parametrize("text", ["", "a: b", "- a", "[", "pipelineInfo: 7"])

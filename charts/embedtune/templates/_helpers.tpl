@@ -34,8 +34,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if not (hasKey .Values "_pipeline") -}}
 {{- $text := .Values.pipeline.compiled | default (.Files.Get (printf "files/finetune-%s.yaml" .Values.pipeline.kind)) -}}
 {{- $text = regexReplaceAll `(?m)^( +image: )embedtune/(cpu|gpu):` $text (printf "${1}%s/${2}:" .Values.images.registry) -}}
+{{- /* In two passes: a new name may be the old one of another Secret. */ -}}
+{{- range $purpose, $_ := .Values.secrets -}}
+{{- $text = regexReplaceAll (printf `(?m)^( +(?:secretName|constant): )embedtune-%s$` $purpose) $text (printf "${1}@%s@" $purpose) -}}
+{{- end -}}
 {{- range $purpose, $name := .Values.secrets -}}
-{{- $text = regexReplaceAll (printf `(?m)^( +(?:secretName|constant): )embedtune-%s$` $purpose) $text (printf "${1}%s" $name) -}}
+{{- $text = $text | replace (printf ": @%s@" $purpose) (printf ": %s" $name) -}}
 {{- end -}}
 {{- $_ := set .Values "_pipeline" (printf "%s\n" (trimSuffix "\n" $text)) -}}
 {{- end -}}

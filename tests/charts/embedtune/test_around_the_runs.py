@@ -10,6 +10,7 @@ from pipelines.compile import COMPILED
 from pipelines.resources import NEEDS
 from tests.charts.conftest import find_tool
 from tests.charts.embedtune.conftest import (
+    A_RUN,
     Objects,
     Render,
     container,
@@ -189,6 +190,13 @@ def test_runs_may_read_two_named_objects_and_report_to_argo(render: Render) -> N
     ]
     binding = render()["RoleBinding", "embedtune-runs"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "embedtune-runs", "namespace": "team"}]
+
+
+def test_the_jobs_may_have_an_identity_of_the_cloud(render: Render) -> None:
+    assert "annotations" not in render()["ServiceAccount", "embedtune-starter"]["metadata"]
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/a"}
+    values = A_RUN | {"jobs": {"serviceAccountAnnotations": role}}
+    assert render(values=values)["ServiceAccount", "embedtune-starter"]["metadata"]["annotations"] == role
 
 
 def test_the_jobs_have_rights_only_where_kfp_asks_for_them(render: Render) -> None:

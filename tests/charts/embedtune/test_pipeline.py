@@ -85,6 +85,12 @@ def test_images_and_secrets_have_the_names_of_this_installation(render: Render) 
     assert back.replace("minio-keys", "embedtune-storage").replace(" vllm\n", " embedtune-llm\n") == ours
 
 
+def test_a_secret_may_have_the_usual_name_of_another_one(render: Render) -> None:
+    objects = render("secrets.endpoint=embedtune-llm", "secrets.llm=vllm", "pipeline.kind=gpu")
+    expected = (COMPILED / "finetune-gpu.yaml").read_text().replace(" embedtune-llm\n", " vllm\n")
+    assert pipeline_text(objects) == expected.replace(" embedtune-endpoint\n", " embedtune-llm\n")
+
+
 def test_jobs_run_the_image_of_the_pipelines_cpu_tasks(render: Render) -> None:
     spec = next(load_all((COMPILED / "finetune-cpu.yaml").read_text()))
     image = spec["deploymentSpec"]["executors"]["exec-prepare"]["container"]["image"]

@@ -116,6 +116,15 @@ def test_a_release_that_goes_live_by_itself_is_not_proposed(repository: Reposito
     assert repository.propose().stdout == "no release waits\n"
 
 
+def test_values_without_a_store_are_refused(repository: Repository) -> None:
+    (repository.clone / "values.yaml").write_text(
+        "retrain: {parameters: {documents: s3://handbook/docs}}\nlive:\n"
+    )
+    done = repository.propose()
+    assert done.returncode == 1
+    assert "retrain.parameters.release_uri is not set" in done.stderr
+
+
 def test_what_is_no_release_id_does_not_get_into_git(repository: Repository) -> None:
     repository.waits({"id": 'x"\nimages: {registry: evil.example}', "hold": True})
     done = repository.propose()

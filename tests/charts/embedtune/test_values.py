@@ -3,14 +3,13 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
 
 from pipelines.compile import COMPILED, KINDS
 from tests.charts.embedtune.conftest import CHART, Render, load_all
+from tests.support.chart_values import leaves, require_schema
 
 WHOLE = ("podSecurityContext", "containerSecurityContext", "resources", "parameters")
 SCHEMAS = {"STRING": "string", "BOOLEAN": "boolean", "LIST": "array", "STRUCT": "object"}
@@ -73,19 +72,7 @@ def test_the_chart_passes_lint_without_any_value(helm: str) -> None:
 
 
 def test_the_schema_knows_every_value() -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
-        below = schema
-        for name in path:
-            below = below["properties"][name]
-        assert below, path
-
-
-def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, value in values.items():
-        below = (*path, name)
-        nested = isinstance(value, dict) and value and name not in WHOLE
-        yield from leaves(value, below) if nested else [below]
+    require_schema(CHART, WHOLE)
 
 
 def test_every_value_is_used_by_a_template() -> None:
@@ -93,5 +80,5 @@ def test_every_value_is_used_by_a_template() -> None:
     # Within `with $root.Values` they begin with a dot.
     used = {re.sub(r"^(root\.)?Values\.", "", name) for name in re.findall(r"\.([A-Za-z0-9.]+)", templates)}
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    found = {".".join(path) for path in leaves(values)} - {f"secrets.{name}" for name in values["secrets"]}
+    found = {".".join(path) for path in leaves(values, WHOLE)} - {f"secrets.{name}" for name in values["secrets"]}
     assert found - used == set()
