@@ -39,6 +39,7 @@ from tests.support.openai_replies import Call
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import settings, write_documents
 from tests.support.training_world import make_world, tiny_config, train, weights
+from tests.support.waiting import wait_until
 
 ANSWERED, CONCURRENCY = 12, 4
 CHILD = """
@@ -193,8 +194,7 @@ def test_an_outage_is_said_once_and_what_was_new_is_kept_afterwards(
     monkeypatch.setattr(module, "PAUSE_S", 0.01)
     with caplog.at_level(logging.INFO, logger="components.kept"), kept(place, tmp_path / "cache", "replies"):
         add_replies(tmp_path / "cache" / "llm.sqlite", [reply(1)])
-        while "the task goes on" not in caplog.text:
-            time.sleep(0.01)
+        wait_until(lambda: "the task goes on" in caplog.text)
         add_replies(tmp_path / "cache" / "llm.sqlite", [reply(2)])
         down[0] = False
     assert caplog.text.count("the task goes on") == 1

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +16,9 @@ from embedtune.serve.replica import follower
 from embedtune.serve.store import pointer, replicas
 from embedtune.serve.store.objects import ConflictError
 from tests.support.replicas import FakeReplica, a_replica, following
+from tests.support.waiting import wait_until
 
 QUIET = SilentProgress()
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_a_replica_that_is_presumed_gone_is_not_waited_for(
@@ -50,13 +43,13 @@ def test_a_replica_that_stalls_after_its_proof_does_not_answer_with_the_old_rele
 
     def stall(*given: object) -> object:
         three[0].stalled.set()
-        wait(lambda: three[0].serving().fence_at is not None)
+        wait_until(lambda: three[0].serving().fence_at is not None)
         return switch(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pointer, "switch", stall)
     deploying = threading.Thread(target=go_live, args=(site, two, QUIET))
     deploying.start()
-    wait(lambda: three[1].answers() == two)
+    wait_until(lambda: three[1].answers() == two)
     assert three[0].answers() is None
     three[0].stalled.clear()
     deploying.join()
@@ -138,7 +131,7 @@ def test_without_memory_for_two_nothing_answers_while_the_candidate_is_proven(
     )
     with pytest.raises(GateError, match=rf"{two} is live"):
         go_live(turns, published["wrong"], QUIET)
-    wait(lambda: [replica.answers() for replica in three] == [published["two"]] * 3)
+    wait_until(lambda: [replica.answers() for replica in three] == [published["two"]] * 3)
 
 
 def test_going_back_takes_the_release_that_is_still_loaded_and_forgets_what_was_live_since(

@@ -16,6 +16,7 @@ from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.gateway.connections import ConnectionLimits
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import serving
+from tests.support.waiting import wait_until
 
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
@@ -92,11 +93,7 @@ def test_a_body_that_does_not_arrive_in_time_is_a_408_and_the_connection_is_clos
 def test_a_body_that_is_cut_off_is_not_parsed(url: str) -> None:
     before = statuses(url).get("499", 0)
     connect(url, HEAD + b"Content-Length: 50\r\n\r\n[").close()
-    for _ in range(100):
-        if statuses(url).get("499", 0) == before + 1:
-            break
-        time.sleep(0.05)
-    assert statuses(url)["499"] == before + 1
+    wait_until(lambda: statuses(url).get("499", 0) == before + 1)
 
 
 def test_a_body_in_many_small_parts_is_complete(url: str) -> None:
@@ -116,8 +113,7 @@ def test_more_connections_than_allowed_are_refused_and_room_is_made_again(url: s
     assert json.loads(body)["error"]["code"] == "too_many_connections"
     for connection in held:
         connection.close()
-    time.sleep(0.2)
-    assert httpx.get(f"{url}/health/live").status_code == 200
+    wait_until(lambda: httpx.get(f"{url}/health/live").status_code == 200)
 
 
 def test_a_client_that_does_not_read_its_answer_is_disconnected(tmp_path: Path) -> None:
@@ -130,11 +126,7 @@ def test_a_client_that_does_not_read_its_answer_is_disconnected(tmp_path: Path) 
         with contextlib.suppress(OSError):
             for _ in range(2_000):  # 80 MB: more than the buffers of both sides
                 connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
-        for _ in range(200):
-            if limits.open == 0:
-                break
-            time.sleep(0.05)
-        assert limits.open == 0
+        wait_until(lambda: limits.open == 0)
 
 
 def test_many_large_bodies_at_once_are_refused_but_small_ones_are_answered(url: str) -> None:

@@ -22,6 +22,7 @@ from embedtune.serve.gateway.keys import key_hash
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import key, serving
 from tests.support.triton_server import Triton, options
+from tests.support.waiting import wait_until
 
 REQUEST = {"model": "embedtune-query", "input": ["press", "kiln"]}
 
@@ -165,13 +166,12 @@ def test_after_sigterm_health_is_503_and_no_request_is_dropped_while_it_drains(
 
         with ThreadPoolExecutor(8) as pool:
             clients = [pool.submit(send, number) for number in range(8)]
-            time.sleep(1)
+            wait_until(lambda: statuses)
             before = len(statuses)
             running.send_signal(signal.SIGTERM)
             started = time.monotonic()
-            time.sleep(0.5)
-            draining = httpx.get(f"{url}/health")
-            assert (draining.status_code, draining.json()) == (503, {"status": "draining"})
+            wait_until(lambda: httpx.get(f"{url}/health").status_code == 503)
+            assert httpx.get(f"{url}/health").json() == {"status": "draining"}
             time.sleep(1.5)
             ended.set()  # by now load balancers send nothing; everything sent earlier is answered
             assert running.wait(30) == 0

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,11 @@ from embedtune.serve.store.objects import ConflictError, S3Objects
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.object_store import ENDPOINT, SECRETS, Bucket, needs_server
 from tests.support.releases import make_release, publish
+from tests.support.waiting import wait_until
 
 pytestmark = needs_server
 LIFE_S = 1.5  # of a lease; the store's clock counts whole seconds
 BIG = 96 << 20
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_a_published_release_comes_back_byte_for_byte(store: ReleaseStore, bucket: Bucket, tmp_path: Path) -> None:

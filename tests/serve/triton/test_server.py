@@ -2,7 +2,6 @@
 
 import http.server
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from embedtune.serve.release.record import Release
 from embedtune.serve.triton.installation import Installation, find_installation
 from embedtune.serve.triton.server import Ports, TritonServer, require_runnable, server_command, server_environment
 from tests.support.serving_world import release_record
+from tests.support.waiting import wait_until
 
 PORTS = Ports(18000, 18001, 18002, "127.0.0.2", "0.0.0.0", "127.0.0.3")
 KEY = "k"
@@ -114,19 +114,15 @@ def test_what_a_killed_server_leaves_running_is_ended_with_it(
     script = f"sleep 60 & echo $! > {tmp_path}/pid; exit 1"
     with pytest.raises(InputError, match="did not start"):
         TritonServer(tmp_path, installed("python", script=script), Ports(http=1), tmp_path / "log").start(20)
-    assert ends_soon(int((tmp_path / "pid").read_text()))
+    # SIGKILL is delivered when the process next runs: on a busy machine after the call that sent it returned.
+    wait_until(lambda: has_ended(int((tmp_path / "pid").read_text())))
 
 
-def ends_soon(process: int) -> bool:
-    """SIGKILL is delivered when the process next runs: on a busy machine after the call that sent it returned."""
-    for _ in range(200):
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.05)
-    return False
+def has_ended(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_server_that_is_never_ready_is_ended(installed: Callable[..., Installation], tmp_path: Path) -> None:
