@@ -1,6 +1,6 @@
 """A repository with charts/embedtune that a real Argo CD or Flux follows, and a pipeline of one small task.
 
-KUBECONFIG names the cluster; EMBEDTUNE_TEST_ARGOCD and EMBEDTUNE_TEST_FLUX the namespace of each tool's own objects
+KUBECONFIG names the cluster; EMBEDTUNE_TEST_ARGOCD and EMBEDTUNE_TEST_FLUX the namespace of each tool's objects
 there, such as argocd and flux-system; EMBEDTUNE_TEST_KFP is a Kubeflow Pipelines for one user, as http://host:port;
 EMBEDTUNE_TEST_GIT the URL of a repository in which this test may push branches, and which the tools can read; and
 EMBEDTUNE_TEST_CPU_IMAGE the image `cpu` that the nodes have.
