@@ -39,7 +39,7 @@ class Feedback(Part):
 
     schema_name: Literal["feedback"] = "feedback"
     schema_version: Literal[1] = 1
-    query: Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY)]
+    query: Annotated[str, StringConstraints(min_length=1)]  # placeholders may be longer than what they mask
     release: Annotated[str, StringConstraints(pattern=rf"^{RELEASE}$")] | None
     shown: tuple[Id, ...] = Field(min_length=1, max_length=MAX_SHOWN)
     chosen: tuple[Id, ...]

@@ -22,7 +22,7 @@ from embedtune.serve.store.objects import Objects
 log = logging.getLogger(__name__)
 FLUSH_S = 0.5
 RETRY_S = 5.0  # while files cannot be written
-UPLOAD_S = 60.0
+UPLOAD_S = 300.0  # a bucket should not fill with tiny files
 EXPIRE_S = 3600.0
 CLOSE_S = 10.0  # Kubernetes kills a pod after a time that also has to suffice for Triton
 QUEUE_BYTES = 16 << 20  # in memory
