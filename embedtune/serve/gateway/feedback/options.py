@@ -95,5 +95,5 @@ def _mask(file: Path) -> MaskSettings:
         raise ConfigError("--feedback-mask cannot be read", got=f"{file}: {error}", expected=expected) from error
     except ValidationError as error:
         first = error.errors()[0]
-        got = f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        got = ": ".join([str(file), *filter(None, [".".join(map(str, first["loc"]))]), first["msg"]])
         raise ConfigError("--feedback-mask has no valid settings", got=got, expected=expected) from error
