@@ -7,7 +7,7 @@ from typing import TypedDict
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from embedtune.core.artifacts import StageReport
+from embedtune.core.artifacts import Artifact, StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
 from embedtune.core.records.questions import QuestionRow
@@ -64,8 +64,8 @@ def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageR
     this = StageRun("split", output, context)
     inputs = this.read(chunks=chunks, questions=questions)
     sources = human_sources(context)
-    inputs_and_pairs = {**inputs, **human_inputs(sources)}
-    return this.write(inputs_and_pairs, lambda path: _split(chunks, questions, sources, path, context))
+    made_from: dict[str, Artifact | str] = {**inputs, **human_inputs(sources)}
+    return this.write(made_from, lambda path: _split(chunks, questions, sources, path, context))
 
 
 def _split(chunks: Path, questions: Path, sources: list[HumanSource], path: Path, context: Context) -> Outcome:
