@@ -65,6 +65,12 @@ class AwayObjects(DirectoryObjects):
         super().upload(file, key)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need longer to write than a pod that ends."""
+    monkeypatch.setattr(module, "CLOSE_S", 300.0)
+
+
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("FLUSH_S", 0.01), ("RETRY_S", 0.01), ("UPLOAD_S", 0.02)):
