@@ -29,7 +29,7 @@ class Masker:
     def __init__(self, settings: MaskSettings) -> None:
         self._settings = settings.model_dump_json()
         self._pool = _start()
-        if problem := self._pool.submit(_prepare, self._settings).result():
+        if problem := self._pool.submit(prepare, self._settings).result():
             self._pool.shutdown(cancel_futures=True)
             raise ConfigError(problem)
 
@@ -74,8 +74,12 @@ def _finder(settings: str) -> Finder:
     return Finder.of(MaskSettings.model_validate_json(settings), SETTING)
 
 
-def _prepare(settings: str) -> str:
-    """Load the models; return what is wrong (errors of ours do not survive the way between processes), or ""."""
+def prepare(settings: str) -> str:
+    """Load the models; return what is wrong (errors of ours do not survive the way between processes), or "".
+
+    Args:
+        settings: What to mask, as JSON.
+    """
     try:
         _finder(settings)
     except ConfigError as error:
