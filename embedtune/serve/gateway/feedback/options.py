@@ -1,5 +1,6 @@
 """The gateway's options about feedback."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ def feedback_options(command: Command) -> Command:
             type=click.Path(file_okay=False, path_type=Path),
             default=WAITING,
             show_default="~/.cache/embedtune/feedback",
-            help="Where feedback waits for an s3:// place.",
+            help="Where feedback waits for an s3:// place, that of each place in a folder of its own.",
         ),
         click.option(
             "--feedback-max-mb",
@@ -84,7 +85,9 @@ def feedback_of(given: Mapping[str, Any], environment: Mapping[str, str]) -> Fee
         )
     secrets = secrets_from(environment, llm_key_name="", judge_key_name="")
     objects = S3Objects(place, storage, secrets)
-    return FeedbackOptions(given["feedback_folder"].resolve(), objects, mask=mask, **limits)
+    # Gateways with different places must not send each other's files.
+    name = hashlib.sha256(objects.uri.encode()).hexdigest()[:12]
+    return FeedbackOptions(given["feedback_folder"].resolve() / name, objects, mask=mask, **limits)
 
 
 def _mask(file: Path) -> MaskSettings:
