@@ -181,6 +181,41 @@ def test_a_reply_that_the_server_itself_finds_wrong_is_asked_for_again(cache: Re
     assert [providers.structure(call) for call in seen] == ["json_schema", "json_schema"]  # nothing was learned
 
 
+@pytest.mark.parametrize("name", providers.MISWRITTEN)
+def test_a_server_that_refuses_every_reply_of_its_model_gets_the_schema_in_the_prompt(
+    cache: ResponseCache, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with OpenAIServer(provider=providers.unable_to_enforce(providers.MISWRITTEN[name])) as server:
+        client = LLMClient(settings(server, retries=2), None, cache, pacing=QUICK)
+        run(client, request("one"), request("two"), request("three"))
+        structures = [providers.structure(call) for call in server.calls]
+        last = server.calls[-1]
+    # The first chat goes on without a structure; the second one is refused as a JSON object, the third never.
+    first = ["json_schema", "json_schema", "none"]
+    assert structures == [*first, "json_object", "json_object", "none", "none"]
+    assert providers.is_told(last)
+    said = [record.getMessage() for record in caplog.records if "gets no reply of this form" in record.message]
+    assert [text.partition("from now on: ")[2].partition(",")[0] for text in said] == [
+        "json_object and the schema in the prompt",
+        "no response_format and the schema in the prompt",
+    ]
+
+
+def test_a_server_that_refuses_some_replies_of_its_model_keeps_the_schema(cache: ResponseCache) -> None:
+    refused = providers.MISWRITTEN["Groq"]
+
+    def respond(call: Call) -> Response | None:
+        hard = "hard" in str(call.body["messages"])
+        return refused if hard and providers.structure(call) != "none" else None
+
+    with OpenAIServer(provider=respond) as server:
+        client = LLMClient(settings(server), None, cache, pacing=QUICK)
+        run(client, *(request(text) for text in ("one", "two", "hard", "three")))
+        structures = [providers.structure(call) for call in server.calls]
+    schema = "json_schema"
+    assert structures == [schema, schema, schema, schema, "none", schema]  # only the hard one is sent without
+
+
 def test_what_is_no_completion_is_named_in_one_line(cache: ResponseCache) -> None:
     body = {"id": "x", "object": "text_completion", "created": 1, "model": "m", "choices": [{"text": "{}"}]}
     with OpenAIServer(provider=lambda call: providers.json_response(200, body)) as server:
