@@ -1,5 +1,6 @@
 """Measures what LLM calls need on a sample: the replies that are in the cache, or that are asked for now."""
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from embedtune.llm.budget import Budget
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.client import LLMClient, LLMRequest, identity_of
 from embedtune.llm.event_loop import run_to_end
+from embedtune.llm.learned import Learned
 from embedtune.llm.ledger import Ledger
 from embedtune.llm.schema import Problem, read_as
 
@@ -108,9 +110,10 @@ def ask_sample(
 
     async def ask() -> None:
         with closing(Budget(settings.max_cost, Ledger(stored.path, scope))) as budget:
+            client = functools.partial(LLMClient, cache=stored, budget=budget, learned=Learned())
             async with (
-                LLMClient(_live(settings.llm), secrets.llm_api_key, stored, budget=budget) as generator,
-                LLMClient(_live(judge_settings(settings)), judge_key, stored, budget=budget) as judge,
+                client(_live(settings.llm), secrets.llm_api_key) as generator,
+                client(_live(judge_settings(settings)), judge_key) as judge,
             ):
                 await write_questions(calls, Writers(generator, judge, prompts_of(settings)), 1.0, progress)
 

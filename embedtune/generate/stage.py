@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, read_manifest
@@ -54,6 +54,7 @@ from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
 from embedtune.llm.event_loop import run_to_end
+from embedtune.llm.learned import Learned
 from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
@@ -164,6 +165,7 @@ class _Asking:
     prompts: Prompts
     context: Context
     budget: Budget
+    learned: Learned = field(default_factory=Learned)
 
     @asynccontextmanager
     async def _writers(
@@ -172,7 +174,9 @@ class _Asking:
         settings, secrets, source = self.context.config.generate, self.context.secrets, self.source
         # Never the generator's key for a judge of its own: it may go to another address.
         judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
-        client = functools.partial(LLMClient, cache=cache, replay=source.replay, budget=self.budget)
+        client = functools.partial(
+            LLMClient, cache=cache, replay=source.replay, budget=self.budget, learned=self.learned
+        )
         judge_section = "generate.llm" if settings.judge is None else "generate.judge"
         async with (
             client(generator, secrets.llm_api_key) as writing,

@@ -16,6 +16,7 @@ from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.dialect import Dialect
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
+from embedtune.llm.learned import Learned
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
 from embedtune.llm.prices import usd
 from embedtune.llm.retries import LLMEndpoint
@@ -71,6 +72,7 @@ class LLMClient:
         budget: Ceiling on the cost; several clients may share it.
         pacing: Waits between attempts.
         section: Section of the configuration that the settings are from, for error messages.
+        learned: What is known about LLM endpoints; several clients may share it.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured and nothing is replayed.
@@ -86,6 +88,7 @@ class LLMClient:
         budget: Budget | None = None,
         pacing: Pacing = DEFAULT_PACING,
         section: str = "generate.llm",
+        learned: Learned | None = None,
     ) -> None:
         self.settings = settings
         self.cache = cache
@@ -93,7 +96,8 @@ class LLMClient:
         self.budget = budget or Budget(None)
         self._replay = replay
         silent = replay or settings.batch == "files"
-        self._endpoint = None if silent else LLMEndpoint(settings, api_key, self.budget, pacing, section)
+        known = learned or Learned()
+        self._endpoint = None if silent else LLMEndpoint(settings, api_key, self.budget, pacing, section, known)
         self.batch_api = BatchApi(settings, api_key) if settings.batch == "api" and not replay else None
         self._usage = Usage()
         self._accepted: set[str] = set()

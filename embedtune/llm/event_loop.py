@@ -60,7 +60,7 @@ def _here(work: Coroutine[Any, Any, T]) -> T:
 @contextmanager
 def _handled(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Handle a signal for a while, where the process does so itself: another program's handler is left alone."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is interrupt:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not interrupt:
         yield
         return
     signal.signal(number, handler)

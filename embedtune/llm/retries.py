@@ -24,6 +24,7 @@ from embedtune.llm.failures import (
     failure_of,
     refusal_in,
 )
+from embedtune.llm.learned import Learned
 from embedtune.llm.outage import Outage
 from embedtune.llm.pacing import Pacing, retry_delay
 from embedtune.llm.prices import most_usd, usd
@@ -60,13 +61,20 @@ class LLMEndpoint:
         budget: Ceiling on the cost; several endpoints may share it.
         pacing: Waits between attempts.
         section: Section of the configuration that the settings are from, for error messages.
+        learned: What is known about the LLM endpoint; several endpoints may share it.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
 
     def __init__(
-        self, settings: LLMEndpointSettings, api_key: str | None, budget: Budget, pacing: Pacing, section: str
+        self,
+        settings: LLMEndpointSettings,
+        api_key: str | None,
+        budget: Budget,
+        pacing: Pacing,
+        section: str,
+        learned: Learned,
     ) -> None:
         self._settings = settings
         self._budget = budget
@@ -75,7 +83,7 @@ class LLMEndpoint:
         self._key = checked_key(settings, api_key)
         self._client = connection(settings, self._key)
         self._pressure = Pressure(settings, section)
-        self._dialect = Dialect()
+        self._learned = learned
         self._structures = StructureRecord()
         self._works = False
         self._denied = 0
@@ -94,7 +102,7 @@ class LLMEndpoint:
     @property
     def dialect(self) -> Dialect:
         """The form of request that the LLM endpoint accepts, as far as it is known."""
-        return self._dialect
+        return self._learned.dialect(self._settings)
 
     @property
     def works(self) -> bool:
@@ -127,7 +135,7 @@ class LLMEndpoint:
         """
         attempt, refused, failed_first = 0, 0, None
         while True:
-            dialect = self._dialect
+            dialect = self.dialect
             sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
             # The model never writes this reply as the server wants it: without a structure, it is read here.
             sent = replace(sent, structure="text") if refused >= MISHAPS else sent
@@ -135,7 +143,7 @@ class LLMEndpoint:
             if isinstance(outcome, Completion):
                 return outcome
             refused += outcome.miswritten
-            if self._learned(outcome, dialect):
+            if self._has_learned(outcome, dialect):
                 continue
             failed_first = failed_first or time.monotonic()
             more = attempt < self._settings.retries or self._outage.is_out(outcome, failed_first)
@@ -150,11 +158,9 @@ class LLMEndpoint:
 
         A server that ignores the schema it is sent gets it in the prompt from then on.
         """
-        better = self._structures.after_reply(self._dialect, valid=valid)
+        better = self._structures.after_reply(self.dialect, valid=valid)
         if better is not None:
-            self._dialect = better
-            url = shown_url(self._settings)
-            log.warning("the LLM endpoint %s does not keep to the JSON schema; from now on: %s", url, better)
+            self._learned.learn(self._settings, better, "does not keep to the JSON schema")
 
     async def _attempt(
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
@@ -242,8 +248,8 @@ class LLMEndpoint:
         names = {"key_env": self._settings.api_key_env, "section": self._section}
         raise unusable(self._settings, what, failure.detail, fix.format(**names)) from None
 
-    def _learned(self, failure: Failure, dialect: Dialect) -> bool:
-        """Return whether the failure calls for another dialect; the first request to learn it logs it, once."""
+    def _has_learned(self, failure: Failure, dialect: Dialect) -> bool:
+        """Return whether the failure calls for another dialect; the first request that finds it learns it."""
         if failure.refusal is None:
             return False
         if failure.miswritten:
@@ -251,16 +257,14 @@ class LLMEndpoint:
         else:
             better = better_dialect(dialect, self._settings, failure.refusal)
             what = "rejects this form of request"
-        if better is not None and self._dialect == dialect:
-            self._dialect = better
-            url, why = shown_url(self._settings), failure.detail
-            log.warning("the LLM endpoint %s %s (%s); from now on: %s", url, what, why, better)
+        if better is not None and self.dialect == dialect:
+            self._learned.learn(self._settings, better, f"{what} ({failure.detail})")
         return better is not None
 
     def _after_refused_reply(self, dialect: Dialect) -> Dialect | None:
         """Return the dialect to go on with, if it is another one: the requests of a form fail together."""
-        if self._dialect.structure != dialect.structure:
-            return self._dialect
+        if self.dialect.structure != dialect.structure:
+            return self.dialect
         return self._structures.after_refused_reply(dialect)
 
     async def _wait(self, attempt: int, failure: Failure) -> None:

@@ -1,6 +1,7 @@
 """The LLM client against the ways in which known servers refuse and reply."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient, identity_of
 from embedtune.llm.errors import ItemError
+from embedtune.llm.learned import Learned
 from tests.support import openai_providers as providers
 from tests.support.llm_client import KEY, QUICK, outcome, request, run, settings
 from tests.support.openai_providers import REPLY_FORMS, SCHEMA_REFUSALS, Provider, moderating
@@ -49,6 +51,24 @@ def test_a_parameter_that_a_server_refuses_is_left_out_from_then_on(
     with OpenAIServer() as other:  # what was left out is not in the key: the reply is the same one
         run(LLMClient(settings(other, **changed), None, cache), request("one"))
         assert other.calls == []
+
+
+def test_clients_of_one_run_share_what_was_learned(cache: ResponseCache, caplog: pytest.LogCaptureFixture) -> None:
+    learned = Learned()
+
+    def ask(server: OpenAIServer, text: str, **changed: Any) -> int:
+        before = len(server.calls)
+        run(LLMClient(settings(server, **changed), None, cache, pacing=QUICK, learned=learned), request(text))
+        return len(server.calls) - before
+
+    with OpenAIServer(provider=providers.openai_reasoning) as server:
+        assert ask(server, "the first call") == 4  # three forms are refused
+        assert ask(server, "all other calls") == 1
+        assert ask(server, "a judge, which may be refused other things", temperature=0.0) == 4
+        assert ask(server, "another model", model="large") == 4
+    said = [record.getMessage() for record in caplog.records if "rejects this form" in record.getMessage()]
+    assert len(said) == 4  # the judge's refusal of temperature 0 is the only new one
+    assert len(set(said)) == 4
 
 
 def test_parameters_that_are_not_set_are_not_sent_and_further_ones_are(cache: ResponseCache) -> None:
