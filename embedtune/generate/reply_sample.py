@@ -1,6 +1,5 @@
 """Measures what LLM calls need on a sample: the replies that are in the cache, or that are asked for now."""
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -110,12 +109,13 @@ def ask_sample(
 
     async def ask() -> None:
         with closing(Budget(settings.max_cost, Ledger(stored.path, scope))) as budget:
-            client = functools.partial(LLMClient, cache=stored, budget=budget, learned=Learned())
+            learned = Learned()
             async with (
-                client(_live(settings.llm), secrets.llm_api_key) as generator,
-                client(_live(judge_settings(settings)), judge_key) as judge,
+                LLMClient(_live(settings.llm), secrets.llm_api_key, stored, budget=budget) as generator,
+                LLMClient(_live(judge_settings(settings)), judge_key, stored, budget=budget) as judge,
             ):
-                await write_questions(calls, Writers(generator, judge, prompts_of(settings)), 1.0, progress)
+                writers = Writers(generator.share(learned), judge.share(learned), prompts_of(settings))
+                await write_questions(calls, writers, 1.0, progress)
 
     with ResponseCache(cache / REPLIES) as stored:
         run_to_end(ask())

@@ -174,15 +174,14 @@ class _Asking:
         settings, secrets, source = self.context.config.generate, self.context.secrets, self.source
         # Never the generator's key for a judge of its own: it may go to another address.
         judge_key = secrets.llm_api_key if settings.judge is None else secrets.judge_api_key
-        client = functools.partial(
-            LLMClient, cache=cache, replay=source.replay, budget=self.budget, learned=self.learned
-        )
+        client = functools.partial(LLMClient, cache=cache, replay=source.replay, budget=self.budget)
         judge_section = "generate.llm" if settings.judge is None else "generate.judge"
         async with (
             client(generator, secrets.llm_api_key) as writing,
             client(judge, judge_key, section=judge_section) as judging,
         ):
-            yield Writers(writing, judging, self.prompts, source.unanswered)
+            learned = self.learned
+            yield Writers(writing.share(learned), judging.share(learned), self.prompts, source.unanswered)
 
     async def first(self, passages: Sequence[Passage]) -> FirstCall:
         """Make the first call, unless the replies are recorded or come from files."""

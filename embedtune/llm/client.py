@@ -72,7 +72,6 @@ class LLMClient:
         budget: Ceiling on the cost; several clients may share it.
         pacing: Waits between attempts.
         section: Section of the configuration that the settings are from, for error messages.
-        learned: What is known about LLM endpoints; several clients may share it.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured and nothing is replayed.
@@ -88,16 +87,14 @@ class LLMClient:
         budget: Budget | None = None,
         pacing: Pacing = DEFAULT_PACING,
         section: str = "generate.llm",
-        learned: Learned | None = None,
     ) -> None:
         self.settings = settings
         self.cache = cache
         self.pacing = pacing
         self.budget = budget or Budget(None)
         self._replay = replay
-        silent = replay or settings.batch == "files"
-        known = learned or Learned()
-        self._endpoint = None if silent else LLMEndpoint(settings, api_key, self.budget, pacing, section, known)
+        live = not replay and settings.batch != "files"
+        self._endpoint = LLMEndpoint(settings, api_key, self.budget, pacing, section) if live else None
         self.batch_api = BatchApi(settings, api_key) if settings.batch == "api" and not replay else None
         self._usage = Usage()
         self._accepted: set[str] = set()
@@ -117,6 +114,12 @@ class LLMClient:
             await self._endpoint.close()
         if self.batch_api is not None:
             await self.batch_api.close()
+
+    def share(self, learned: Learned) -> Self:
+        """Use and add to what other clients of the run have learned about LLM endpoints; return this client."""
+        if self._endpoint is not None:
+            self._endpoint.learned = learned
+        return self
 
     @property
     def usage(self) -> Usage:
@@ -263,8 +266,7 @@ class LLMClient:
         return answer
 
     def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
-        origins = self.cache.origins(identity.prompt)
-        mine = identity.origin
+        origins, mine = self.cache.origins(identity.prompt), identity.origin
         # The replies of one model have many schemas: one per combination of styles.
         known = sorted({f"model {origin.model}, {origin.parameters}" for origin in origins})
         recorded = "; ".join(known) or "nothing"

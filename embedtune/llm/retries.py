@@ -61,20 +61,13 @@ class LLMEndpoint:
         budget: Ceiling on the cost; several endpoints may share it.
         pacing: Waits between attempts.
         section: Section of the configuration that the settings are from, for error messages.
-        learned: What is known about the LLM endpoint; several endpoints may share it.
 
     Raises:
         LLMEndpointError: No LLM endpoint is configured, or the API key is not valid.
     """
 
     def __init__(
-        self,
-        settings: LLMEndpointSettings,
-        api_key: str | None,
-        budget: Budget,
-        pacing: Pacing,
-        section: str,
-        learned: Learned,
+        self, settings: LLMEndpointSettings, api_key: str | None, budget: Budget, pacing: Pacing, section: str
     ) -> None:
         self._settings = settings
         self._budget = budget
@@ -83,7 +76,7 @@ class LLMEndpoint:
         self._key = checked_key(settings, api_key)
         self._client = connection(settings, self._key)
         self._pressure = Pressure(settings, section)
-        self._learned = learned
+        self.learned = Learned()  # what is known about it; others may share it
         self._structures = StructureRecord()
         self._works = False
         self._denied = 0
@@ -102,7 +95,7 @@ class LLMEndpoint:
     @property
     def dialect(self) -> Dialect:
         """The form of request that the LLM endpoint accepts, as far as it is known."""
-        return self._learned.dialect(self._settings)
+        return self.learned.dialect(self._settings)
 
     @property
     def works(self) -> bool:
@@ -160,7 +153,7 @@ class LLMEndpoint:
         """
         better = self._structures.after_reply(self.dialect, valid=valid)
         if better is not None:
-            self._learned.learn(self._settings, better, "does not keep to the JSON schema")
+            self.learned.learn(self._settings, better, "does not keep to the JSON schema")
 
     async def _attempt(
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
@@ -258,7 +251,7 @@ class LLMEndpoint:
             better = better_dialect(dialect, self._settings, failure.refusal)
             what = "rejects this form of request"
         if better is not None and self.dialect == dialect:
-            self._learned.learn(self._settings, better, f"{what} ({failure.detail})")
+            self.learned.learn(self._settings, better, f"{what} ({failure.detail})")
         return better is not None
 
     def _after_refused_reply(self, dialect: Dialect) -> Dialect | None:

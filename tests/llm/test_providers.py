@@ -58,7 +58,7 @@ def test_clients_of_one_run_share_what_was_learned(cache: ResponseCache, caplog:
 
     def ask(server: OpenAIServer, text: str, **changed: Any) -> int:
         before = len(server.calls)
-        run(LLMClient(settings(server, **changed), None, cache, pacing=QUICK, learned=learned), request(text))
+        run(LLMClient(settings(server, **changed), None, cache, pacing=QUICK).share(learned), request(text))
         return len(server.calls) - before
 
     with OpenAIServer(provider=providers.openai_reasoning) as server:
