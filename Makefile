@@ -8,7 +8,7 @@ DEMO ?= demo
 # pinned ones are installed: without hashes.
 TORCH ?=
 
-.PHONY: help install demo test lint unit test-cluster test-kfp images rebuild lock compile reference clean
+.PHONY: help install demo test lint unit test-cluster test-kfp test-gitops images rebuild lock compile reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -37,6 +37,9 @@ test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md
 
 test-kfp: $(VENV)/.dev ## pytest against Kubeflow Pipelines (EMBEDTUNE_TEST_KFP=http://host:port)
 	$(BIN)/python -m pytest -m kfp tests/pipelines
+
+test-gitops: $(VENV)/.dev ## pytest against Argo CD and Flux (CONTRIBUTING.md says what it needs)
+	$(BIN)/python -m pytest -m gitops tests/gitops
 
 compile: $(VENV)/.dev ## Recompile the pipelines
 	$(BIN)/python -m pipelines.compile

@@ -81,9 +81,12 @@ embedtune-{{ include "embedtune.pipeline" . | sha256sum | trunc 12 }}
 {{- regexFind `^(s3|minio)://` (dig "documents" "" .Values.retrain.parameters) -}}
 {{- end -}}
 
-{{/* The description of a run: where it comes from. Without a commit, Flux's in the chart's version is taken. */}}
+{{/*
+The description of a run: where it comes from. Without a commit, Flux's in the chart's version is taken: 0.1.0+COMMIT.N, whose
+N is the generation of its HelmChart.
+*/}}
 {{- define "embedtune.about" -}}
-{{- $commit := .Values.retrain.commit | default (regexReplaceAll `^[^+]*\+?` .Chart.Version "") -}}
+{{- $commit := .Values.retrain.commit | default (regexReplaceAll `^[^+]*\+?|\.[0-9]+$` .Chart.Version "") -}}
 {{- $values := omit .Values "_pipeline" -}}
 {{- $_ := set $values "retrain" (omit .Values.retrain "commit") -}}
 commit {{ $commit | default "unknown" }}, values {{ toJson $values | sha256sum | trunc 12 }}, images {{ include "embedtune.image" . | splitList ":" | last }}

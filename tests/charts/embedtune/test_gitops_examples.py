@@ -53,6 +53,11 @@ def test_flux_takes_what_the_charts_need() -> None:
     assert {"!/charts", "!/gitops/values"} == set(lines[1:])
 
 
+def test_flux_sees_a_run_that_failed() -> None:
+    """Waiting as Helm 3 does, it would not before its timeout: the Job has failed, but not backoffLimit times."""
+    assert read("flux/retraining.yaml")["spec"]["waitStrategy"] == {"name": "poller"}
+
+
 def test_the_commit_is_given_to_the_run(render: Render) -> None:
     (parameter,) = read("argo-cd/retraining.yaml")["spec"]["source"]["helm"]["parameters"]
     # Without forceString a commit of digits alone would be a number.

@@ -95,11 +95,12 @@ def test_a_run_says_which_commit_values_images_and_documents_it_is_of(render: Re
     assert reference == {"name": key(run_job(objects)), "key": "about"}
 
 
-def test_flux_adds_the_commit_to_the_charts_version(helm: str, render: Render, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["0.1.0+0123456789ab", "0.1.0+0123456789ab.2"])  # .2 if it has valuesFiles
+def test_flux_adds_the_commit_to_the_charts_version(render: Render, tmp_path: Path, version: str) -> None:
     copy = tmp_path / "embedtune"
     shutil.copytree(CHART, copy)
     (copy / "Chart.yaml").write_text(
-        (CHART / "Chart.yaml").read_text().replace("version: 0.1.0\n", "version: 0.1.0+0123456789ab\n", 1)
+        (CHART / "Chart.yaml").read_text().replace("version: 0.1.0\n", f"version: {version}\n", 1)
     )
     objects = render(chart=copy)
     assert about(objects).startswith("commit 0123456789ab, ")
