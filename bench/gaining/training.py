@@ -107,7 +107,7 @@ def train_and_measure(task: Task) -> dict[str, object]:
 
 
 def measure(model: Path, people: RetrievalSet, dev: DevSet, context: Context) -> dict[str, object]:
-    """Return the dev nDCG@10 of a model and its metrics on each question of people."""
+    """Return how a model does on dev, and its metrics on each question of people."""
     config = context.config
     encoder = TorchEncoder(model, config.contract, config.runtime)
     run = dense_run(encoder, people, depth(people), "cpu", SilentProgress())
