@@ -1,10 +1,11 @@
 {{/* The object store, for a container that uses the given Secret: (dict "values" .Values "secret" NAME). */}}
 {{- define "triton.storageEnvironment" -}}
+{{- $values := .values -}}
 - name: EMBEDTUNE_S3_ENDPOINT
-  value: {{ required "storage.endpoint: host:port of the object store" .values.storage.endpoint | quote }}
+  value: {{ required "storage.endpoint: host:port of the object store" $values.storage.endpoint | quote }}
 - name: EMBEDTUNE_S3_SECURE
-  value: {{ .values.storage.secure | quote }}
-{{- with .values.storage.region }}
+  value: {{ $values.storage.secure | quote }}
+{{- with $values.storage.region }}
 - name: EMBEDTUNE_S3_REGION
   value: {{ . | quote }}
 {{- end }}
@@ -19,7 +20,7 @@
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: session-token, optional: true}
 {{- end }}
-{{- if .values.storage.caSecret }}
+{{- if $values.storage.caSecret }}
 - name: AWS_CA_BUNDLE
   value: /etc/embedtune/storage-ca/ca.crt
 {{- end }}
