@@ -65,6 +65,7 @@ def prepared(
         live = find_champion(config, secrets, typed, deploys=deploys)
         compared = [*addresses(sets).values(), *([live] if live else [])]
         comparisons_version = version(compared, config.storage, secrets)
+        config = with_pairs_versions(config, secrets)
     return (
         where,
         documents_version,
@@ -109,6 +110,25 @@ def worst_deployed(config: Config, deploy_if: str, environment: Mapping[str, str
             fix="leave deploy.target out of the overrides",
         )
     return config.deploy.accept
+
+
+def with_pairs_versions(config: Config, secrets: Secrets) -> Config:
+    """Return the configuration with the version of each source of split.human_pairs in an object store.
+
+    Args:
+        config: The configuration.
+        secrets: Credentials of the object store.
+
+    Raises:
+        InputError: There is nothing at a place.
+    """
+    pairs = tuple(
+        one.model_copy(update={"version": version([one.place], config.storage, secrets)})
+        if one.place.startswith("s3://")
+        else one
+        for one in config.split.human_pairs
+    )
+    return config.model_copy(update={"split": config.split.model_copy(update={"human_pairs": pairs})})
 
 
 def addresses(eval_sets: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.records.base import read_record
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, Verdict, VerdictRecord
+from embedtune.core.records.evaluation import VERDICT_FILE, Verdict, VerdictRecord
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 
 VERDICTS = {Verdict.WIN: 1, Verdict.MARGINAL: 0, Verdict.REGRESSION: -1}  # KFP compares numbers
 SYSTEMS = ("base", "tuned", "champion")

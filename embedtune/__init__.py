@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from embedtune.core.records.base import read_record
     from embedtune.core.records.deployment import Deployment, EndpointDrift, ReindexPlan
     from embedtune.core.records.engine import Engine, Parity
-    from embedtune.core.records.evaluation import Examples, Interval, Metrics, Slices, Verdict, VerdictRecord
+    from embedtune.core.records.evaluation import Examples, Interval, Slices, Verdict, VerdictRecord
+    from embedtune.core.records.metrics import Metrics
     from embedtune.core.records.split import SplitProofs
     from embedtune.core.records.training import Training
     from embedtune.core.secrets import Secrets
@@ -152,7 +153,7 @@ _HOMES = {
     "LLMEndpointError": "embedtune.core.errors",
     "LineProgress": "embedtune.core.progress",
     "Manifest": "embedtune.core.artifacts",
-    "Metrics": "embedtune.core.records.evaluation",
+    "Metrics": "embedtune.core.records.metrics",
     "Model": "embedtune.api",
     "Parity": "embedtune.core.records.engine",
     "Progress": "embedtune.core.progress",

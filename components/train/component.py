@@ -13,7 +13,7 @@ def train(
     train_summary: dsl.Output[dsl.Markdown],
     cache_dir: str = "",
 ) -> None:
-    """Fine-tune the base model and keep the best checkpoint on dev.
+    """Fine-tune the base model; an earlier checkpoint is kept if it is clearly better on dev.
 
     Args:
         config_yaml: Configuration of the stage as YAML text, written by prepare.

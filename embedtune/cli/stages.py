@@ -43,7 +43,8 @@ STAGE_HELP = {
     Hard negatives are passages that the base model ranks high although they do not answer the question.""",
     "train": """Fine-tune the base model.
 
-    Keeps the checkpoint that is best on the dev split. If interrupted, run it again to resume.""",
+    Keeps the last checkpoint, unless an earlier one is clearly better on the dev split. If interrupted, run it
+    again to resume.""",
     "evaluate": """Compare the tuned model, its base and BM25.
 
     Writes the metrics and the verdict: WIN, MARGINAL or REGRESSION.""",

@@ -15,7 +15,8 @@ from embedtune.core.artifacts import StageReport
 from embedtune.core.config.origins import DEFAULT
 from embedtune.core.formatting import duration, figure
 from embedtune.core.records.base import read_record
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import VERDICT_FILE, VerdictRecord
+from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.metric_rows import verdict_sentences
 
@@ -92,6 +93,11 @@ def metrics_table(name: str, entry: SetMetrics) -> Table:
         [system, *(f"{values[metric]:.4f}" for metric in SHOWN_METRICS)]
         for system, values in entry.systems.items()
     ]
+    if entry.hybrid is not None:
+        rows += [
+            [f"{system} + bm25", *(f"{values[metric]:.4f}" for metric in SHOWN_METRICS)]
+            for system, values in entry.hybrid.systems.items()
+        ]
     delta = [entry.delta[metric] for metric in SHOWN_METRICS]
     rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
     rows.append(["interval", *(f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])

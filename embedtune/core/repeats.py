@@ -2,9 +2,12 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SHOWN = 3  # of warnings that differ only in their details
+# For `extra` of a warning that says nothing new when it is repeated: it is not even counted.
+ONCE: Mapping[str, object] = {"once": True}
 
 
 @dataclass(eq=False)
@@ -28,6 +31,8 @@ class Repeats(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         text = record.getMessage()
+        if text in self._texts and getattr(record, "once", False):
+            return False
         kind = record.name, text if record.msg == "%s" else str(record.msg)
         self._seen[kind] += 1
         self._last[kind] = record

@@ -7,8 +7,9 @@ from typing import NoReturn
 
 def interrupt_on_sigterm() -> None:
     """Make SIGTERM raise KeyboardInterrupt in the main thread, so that work in progress is undone or saved."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal as Ctrl-C is handled."""
     raise KeyboardInterrupt

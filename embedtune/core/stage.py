@@ -201,6 +201,7 @@ VOLATILE: dict[str, IncEx] = {
         "reviews": True,  # what is in them counts, not where they are
         "confirm_above": True,
     },
+    "split": {"human_pairs": {"__all__": {"place", "version"}}},  # what is there counts
     "train": {"checkpoint_steps": True},
 }
 

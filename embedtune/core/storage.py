@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -188,6 +189,19 @@ def connect(storage: StorageSettings, secrets: Secrets) -> Minio:
         )
     except ValueError as error:
         raise ConfigError("storage.endpoint is not valid", got=storage.endpoint, expected="host:port") from error
+
+
+def storage_from(environment: Mapping[str, str]) -> StorageSettings:
+    """Return the object store that the environment of a container names: EMBEDTUNE_S3_ENDPOINT, _SECURE, _REGION.
+
+    Args:
+        environment: The variables, usually `os.environ`.
+    """
+    return StorageSettings(
+        endpoint=environment.get("EMBEDTUNE_S3_ENDPOINT") or None,
+        secure=environment.get("EMBEDTUNE_S3_SECURE", "true") != "false",
+        region=environment.get("EMBEDTUNE_S3_REGION") or None,
+    )
 
 
 def _credentials(secrets: Secrets) -> Provider | None:

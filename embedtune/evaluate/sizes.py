@@ -1,6 +1,6 @@
 """What each smaller vector size costs: the same metrics and differences as for the full size."""
 
-from embedtune.core.records.evaluation import SizeMetrics
+from embedtune.core.records.metrics import SizeMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.evaluate.intervals import DECIMALS, Sampling, paired_intervals
 from embedtune.evaluate.result import SetResult, differences

@@ -15,19 +15,14 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.errors import GateError
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import (
-    EXAMPLES_FILE,
-    METRICS_FILE,
-    SLICES_FILE,
-    SPEED,
-    VERDICT_FILE,
-    Measured,
-)
+from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, SPEED, VERDICT_FILE, Measured
+from embedtune.core.records.metrics import METRICS_FILE
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.evaluate.champion import require_unchanged
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.hybrid import hybrid_metrics
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import lexical_leak
 from embedtune.evaluate.result import SetResult, differences
@@ -90,7 +85,8 @@ def _evaluate(
     measured = _measured(context.config)
     verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured, leak)
     sizes = {result.name: size_metrics(result, sampling) for result in results}
-    write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
+    hybrids = {result.name: hybrid_metrics(result, sampling) for result in results}
+    write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes, hybrids))
     write_record(path / VERDICT_FILE, verdict)
     write_record(path / SLICES_FILE, slices_record(results, settings, seed))
     write_record(path / EXAMPLES_FILE, examples_record(results, settings.examples, seed))

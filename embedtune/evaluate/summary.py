@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
-from embedtune.core.records.evaluation import Metrics, SetMetrics, SizeMetrics, VerdictRecord
+from embedtune.core.records.evaluation import VerdictRecord
+from embedtune.core.records.metrics import HybridMetrics, Metrics, SetMetrics, SizeMetrics
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
@@ -21,6 +22,7 @@ def metrics_record(
     against_base: Differences,
     against_champion: Differences | None,
     sizes: Mapping[str, tuple[SizeMetrics, ...]],
+    hybrids: Mapping[str, HybridMetrics],
 ) -> Metrics:
     """Return the content of metrics.json.
 
@@ -29,6 +31,7 @@ def metrics_record(
         against_base: Differences tuned - base.
         against_champion: Differences tuned - champion; None without one.
         sizes: The metrics with smaller vectors, by set.
+        hybrids: The metrics together with BM25, by set.
     """
     return Metrics(
         sets={
@@ -42,6 +45,7 @@ def metrics_record(
                 delta=dict(against_base[result.name]),
                 delta_champion=dict(against_champion[result.name]) if against_champion else None,
                 smaller=sizes[result.name],
+                hybrid=hybrids[result.name],
             )
             for result in results
         }

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from embedtune.core.placeholders import names_unknown, restore
 from embedtune.core.progress import Progress, Task
 from embedtune.core.records.rejections import Rejection, failed_call
 from embedtune.generate.filters import plain_sense
-from embedtune.generate.placeholders import names_unknown, restore
 from embedtune.generate.prompts import Prompts
 from embedtune.generate.questions import Question, question_of
 from embedtune.generate.questions_to_ask import QuestionCall

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.config.masking import MaskSettings
+from embedtune.core.personal_data import Finder, Span
+from embedtune.core.placeholders import placeholders
 from embedtune.core.progress import Progress
-from embedtune.generate.personal_data import Finder, Span
-from embedtune.generate.placeholders import placeholders
 from embedtune.generate.questions_to_ask import QuestionCall
 
 MASKED = "masked.parquet"

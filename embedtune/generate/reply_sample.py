@@ -21,6 +21,7 @@ from embedtune.llm.budget import Budget
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.client import LLMClient, LLMRequest, identity_of
 from embedtune.llm.event_loop import run_to_end
+from embedtune.llm.learned import Learned
 from embedtune.llm.ledger import Ledger
 from embedtune.llm.schema import Problem, read_as
 
@@ -108,11 +109,13 @@ def ask_sample(
 
     async def ask() -> None:
         with closing(Budget(settings.max_cost, Ledger(stored.path, scope))) as budget:
+            learned = Learned()
             async with (
                 LLMClient(_live(settings.llm), secrets.llm_api_key, stored, budget=budget) as generator,
                 LLMClient(_live(judge_settings(settings)), judge_key, stored, budget=budget) as judge,
             ):
-                await write_questions(calls, Writers(generator, judge, prompts_of(settings)), 1.0, progress)
+                writers = Writers(generator.share(learned), judge.share(learned), prompts_of(settings))
+                await write_questions(calls, writers, 1.0, progress)
 
     with ResponseCache(cache / REPLIES) as stored:
         run_to_end(ask())

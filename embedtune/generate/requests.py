@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from embedtune.core.config.generate import PromptName
-from embedtune.generate.placeholders import hide, restore
+from embedtune.core.placeholders import hide, restore
 from embedtune.generate.prompts import Prompts, fence
 from embedtune.generate.question_slots import question_slot_text
 from embedtune.generate.questions_to_ask import QuestionCall

@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from embedtune.core.artifacts import MANIFEST, Artifact, Figure, StageReport, read_manifest
@@ -54,6 +54,7 @@ from embedtune.llm.budget import Budget, Usage
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient
 from embedtune.llm.event_loop import run_to_end
+from embedtune.llm.learned import Learned
 from embedtune.llm.ledger import Ledger
 
 UNANSWERED = "unanswered"  # a count in the manifest; while it is there, the artifact is not up to date
@@ -164,6 +165,7 @@ class _Asking:
     prompts: Prompts
     context: Context
     budget: Budget
+    learned: Learned = field(default_factory=Learned)
 
     @asynccontextmanager
     async def _writers(
@@ -178,7 +180,8 @@ class _Asking:
             client(generator, secrets.llm_api_key) as writing,
             client(judge, judge_key, section=judge_section) as judging,
         ):
-            yield Writers(writing, judging, self.prompts, source.unanswered)
+            learned = self.learned
+            yield Writers(writing.share(learned), judging.share(learned), self.prompts, source.unanswered)
 
     async def first(self, passages: Sequence[Passage]) -> FirstCall:
         """Make the first call, unless the replies are recorded or come from files."""

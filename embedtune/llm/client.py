@@ -16,6 +16,7 @@ from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.cache_key import RequestIdentity, SamplingParameters
 from embedtune.llm.dialect import Dialect
 from embedtune.llm.errors import ItemError, ReplayMiss, printable
+from embedtune.llm.learned import Learned
 from embedtune.llm.pacing import DEFAULT_PACING, Pacing
 from embedtune.llm.prices import usd
 from embedtune.llm.retries import LLMEndpoint
@@ -92,8 +93,8 @@ class LLMClient:
         self.pacing = pacing
         self.budget = budget or Budget(None)
         self._replay = replay
-        silent = replay or settings.batch == "files"
-        self._endpoint = None if silent else LLMEndpoint(settings, api_key, self.budget, pacing, section)
+        live = not replay and settings.batch != "files"
+        self._endpoint = LLMEndpoint(settings, api_key, self.budget, pacing, section) if live else None
         self.batch_api = BatchApi(settings, api_key) if settings.batch == "api" and not replay else None
         self._usage = Usage()
         self._accepted: set[str] = set()
@@ -113,6 +114,12 @@ class LLMClient:
             await self._endpoint.close()
         if self.batch_api is not None:
             await self.batch_api.close()
+
+    def share(self, learned: Learned) -> Self:
+        """Use and add to what other clients of the run have learned about LLM endpoints; return this client."""
+        if self._endpoint is not None:
+            self._endpoint.learned = learned
+        return self
 
     @property
     def usage(self) -> Usage:
@@ -259,8 +266,7 @@ class LLMClient:
         return answer
 
     def _miss(self, identity: RequestIdentity, invalid: Problem | None) -> ReplayMiss:
-        origins = self.cache.origins(identity.prompt)
-        mine = identity.origin
+        origins, mine = self.cache.origins(identity.prompt), identity.origin
         # The replies of one model have many schemas: one per combination of styles.
         known = sorted({f"model {origin.model}, {origin.parameters}" for origin in origins})
         recorded = "; ".join(known) or "nothing"

@@ -84,7 +84,7 @@ def better_dialect(dialect: Dialect, sent: LLMEndpointSettings, refusal: Refusal
         if dialect.system_role and SYSTEM_ROLE.search(refusal.words):
             return replace(dialect, system_role=False)
     if refusal.status in REFUSED_STRUCTURE and STRUCTURE.search(f"{refusal.parameter} {refusal.words}"):
-        return _simpler_structure(dialect)
+        return simpler_structure(dialect)
     return None
 
 
@@ -116,7 +116,8 @@ def _is_unknown(refusal: Refusal) -> bool:
     return UNKNOWN.search(refusal.words) is not None
 
 
-def _simpler_structure(dialect: Dialect) -> Dialect | None:
+def simpler_structure(dialect: Dialect) -> Dialect | None:
+    """Return a dialect that asks the server for less, and has the schema in the prompt; None if there is none."""
     match dialect.structure:
         case "json_schema":
             return replace(dialect, structure="json_object")

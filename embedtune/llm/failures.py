@@ -51,6 +51,11 @@ class Failure:
         """HTTP status, if a server answered."""
         return self.refusal.status if self.refusal else None
 
+    @property
+    def miswritten(self) -> bool:
+        """Whether the server refused what its own model wrote."""
+        return self.refusal is not None and is_miswritten(self.refusal)
+
 
 def failure_of(refusal: Refusal, detail: str, retry_after: str | None = None) -> Failure:
     """Return the failure that an error response is.

@@ -127,7 +127,11 @@ MODERATED = re.compile(
 )
 
 # Groq and Cloudflare check a reply against the format that was asked for, and refuse what their model wrote.
-MISWRITTEN = re.compile(r"json_validate_failed|failed to (validate|generate) json|json mode couldn't be met", re.I)
+MISWRITTEN = re.compile(
+    r"json_validate_failed|json mode (couldn.?t|could not|cannot|can.?t) be met"
+    r"|(failed to|unable to|could not|couldn.?t|did not|didn.?t) (validate|generate|produce|return)\b.{0,20}json",
+    re.IGNORECASE,
+)
 
 
 def is_miswritten(refusal: Refusal) -> bool:

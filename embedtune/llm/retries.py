@@ -24,12 +24,23 @@ from embedtune.llm.failures import (
     failure_of,
     refusal_in,
 )
+from embedtune.llm.learned import Learned
+from embedtune.llm.outage import Outage
 from embedtune.llm.pacing import Pacing, retry_delay
 from embedtune.llm.prices import most_usd, usd
 from embedtune.llm.refusals import Refusal
 from embedtune.llm.schema import JsonSchema, Message
+from embedtune.llm.structure import MISHAPS, StructureRecord
 from embedtune.llm.traffic import Pressure, Traffic
-from embedtune.llm.wire import Completion, checked_key, connection, read_completion, request_headers, shown_url
+from embedtune.llm.wire import (
+    Completion,
+    checked_key,
+    connection,
+    read_completion,
+    request_headers,
+    shown_url,
+    unusable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +48,6 @@ log = logging.getLogger(__name__)
 # if nothing has been answered yet.
 DENIED_AT_FIRST = 5
 DENIED_LATER = 20
-# So many replies of another schema, more than right ones, and the server is taken to ignore the schema.
-MISHAPS = 2
 # Seconds by which the clocks of processes that share a budget may differ.
 MARGIN_S = 60.0
 
@@ -67,12 +76,11 @@ class LLMEndpoint:
         self._key = checked_key(settings, api_key)
         self._client = connection(settings, self._key)
         self._pressure = Pressure(settings, section)
-        self._dialect = Dialect()
-        self._valid = self._invalid = 0  # replies to requests with the schema as a parameter alone
+        self.learned = Learned()  # what is known about it; others may share it
+        self._structures = StructureRecord()
         self._works = False
         self._denied = 0
-        self._last_answer: float | None = None
-        self._out = False
+        self._outage = Outage(settings)
 
     @property
     def limit(self) -> int:
@@ -87,7 +95,7 @@ class LLMEndpoint:
     @property
     def dialect(self) -> Dialect:
         """The form of request that the LLM endpoint accepts, as far as it is known."""
-        return self._dialect
+        return self.learned.dialect(self._settings)
 
     @property
     def works(self) -> bool:
@@ -118,17 +126,22 @@ class LLMEndpoint:
             LLMEndpointError: The LLM endpoint cannot be used at all.
             GateError: The budget does not allow the call.
         """
-        attempt, failed_first = 0, None
+        attempt, refused, failed_first, chat = 0, 0, None, json.dumps(list(messages))
         while True:
-            dialect = self._dialect
+            dialect = self.dialect
             sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
+            # The model never writes this reply as the server wants it: without a structure, it is read here.
+            sent = replace(sent, structure="text") if refused >= MISHAPS else sent
             outcome = await self._attempt(messages, schema, sent)
             if isinstance(outcome, Completion):
                 return outcome
-            if self._learned(outcome, dialect):
+            refused += outcome.miswritten
+            if self._has_learned(outcome, dialect):
                 continue
             failed_first = failed_first or time.monotonic()
-            more = attempt < self._settings.retries or self._is_out(outcome, failed_first)
+            more = attempt < self._settings.retries or (
+                outcome.again and self._outage.is_out(outcome, failed_first, chat)
+            )
             if not outcome.again or not more:
                 raise self._given_up(prompt, outcome, attempt + 1)
             self._pressure.retried += 1
@@ -140,15 +153,9 @@ class LLMEndpoint:
 
         A server that ignores the schema it is sent gets it in the prompt from then on.
         """
-        self._valid += valid
-        self._invalid += not valid
-        dialect = self._dialect
-        told = dialect.structure != "json_schema" or dialect.schema_in_prompt
-        if valid or told or self._invalid < max(MISHAPS, self._valid + 1):
-            return
-        self._dialect = replace(dialect, schema_in_prompt=True)
-        url = shown_url(self._settings)
-        log.warning("the LLM endpoint %s does not keep to the JSON schema; from now on: %s", url, self._dialect)
+        better = self._structures.after_reply(self.dialect, valid=valid)
+        if better is not None:
+            self.learned.learn(self._settings, better, "does not keep to the JSON schema")
 
     async def _attempt(
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
@@ -177,18 +184,17 @@ class LLMEndpoint:
                     reservation.settle(cost)
                 outcome = self._failure(error, limit_s)
             if isinstance(outcome, Completion):
+                self._structures.completed(dialect)
                 self._answered()
             elif outcome.congested:
-                silent, timed_out = self._last_answer is None, outcome.kind == TIMEOUT
+                silent, timed_out = self._outage.silent, outcome.kind == TIMEOUT
                 self._pressure.congested(era, limit_s, timed_out=timed_out, silent=silent)
                 log.debug("LLM endpoint congested (%s): now %d requests at once", outcome.kind, self.limit)
             return outcome
 
     def _answered(self) -> None:
-        if self._out:
-            log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
-        self._works, self._out, self._denied = True, False, 0
-        self._last_answer = time.monotonic()
+        self._works, self._denied = True, 0
+        self._outage.answered()
         self._pressure.limit.succeeded()
 
     def _read(self, reply: object) -> Completion | Failure:
@@ -222,76 +228,59 @@ class LLMEndpoint:
         """Return the failure of one request; raise if it concerns all requests."""
         refusal = failure.refusal
         if refusal is not None and NO_QUOTA in refusal.code:
-            raise self._unusable("has no quota left for this key", failure.detail, FATAL[402][1]) from None
+            raise unusable(
+                self._settings, "has no quota left for this key", failure.detail, FATAL[402][1]
+            ) from None
         if failure.status not in FATAL or failure.kind != f"HTTP {failure.status}":
             return failure
         if failure.status == 403:  # of this passage, if others are answered
             self._denied += 1
             if self._denied < (DENIED_LATER if self._works else DENIED_AT_FIRST):
                 return failure
-        if failure.status == 404 and self._last_answer is not None:
+        if failure.status == 404 and not self._outage.silent:
             return replace(failure, again=True)  # a server that starts again does not know its model yet
         what, fix = FATAL[failure.status]
         names = {"key_env": self._settings.api_key_env, "section": self._section}
-        raise self._unusable(what, failure.detail, fix.format(**names)) from None
+        raise unusable(self._settings, what, failure.detail, fix.format(**names)) from None
 
-    def _learned(self, failure: Failure, dialect: Dialect) -> bool:
-        """Return whether the failure calls for another dialect; the first request to learn it logs it, once."""
+    def _has_learned(self, failure: Failure, dialect: Dialect) -> bool:
+        """Return whether the failure calls for another dialect; the first request that finds it learns it."""
         if failure.refusal is None:
             return False
-        better = better_dialect(dialect, self._settings, failure.refusal)
-        if better is not None and self._dialect == dialect:
-            self._dialect = better
-            url, why = shown_url(self._settings), failure.detail
-            log.warning("the LLM endpoint %s rejects this form of request (%s); from now on: %s", url, why, better)
+        if failure.miswritten:
+            better, what = self._after_refused_reply(dialect), "gets no reply of this form from its model"
+        else:
+            better = better_dialect(dialect, self._settings, failure.refusal)
+            what = "rejects this form of request"
+        if better is not None and self.dialect == dialect:
+            self.learned.learn(self._settings, better, f"{what} ({failure.detail})")
         return better is not None
 
-    def _is_out(self, failure: Failure, failed_first: float) -> bool:
-        """Return whether the LLM endpoint answers nobody at present, and is waited for.
-
-        Raises:
-            LLMEndpointError: It has been waited for as long as the settings say.
-        """
-        if self._last_answer is None or self._last_answer > failed_first or not self._settings.outage_s:
-            return False
-        waited = time.monotonic() - failed_first
-        if waited >= self._settings.outage_s:
-            raise self._unusable(
-                f"has answered nothing for {waited:.0f} s (outage_s)",
-                failure.detail,
-                "start the server and run the same command again: all replies so far are kept",
-            )
-        if not self._out:
-            self._out = True
-            log.warning(
-                "the LLM endpoint %s does not answer (%s): waiting up to %.0f s",
-                *(shown_url(self._settings), failure.detail, self._settings.outage_s),
-            )
-        return True
+    def _after_refused_reply(self, dialect: Dialect) -> Dialect | None:
+        """Return the dialect to go on with, if it is another one: the requests of a form fail together."""
+        if self.dialect.structure != dialect.structure:
+            return self.dialect
+        return self._structures.after_refused_reply(dialect)
 
     async def _wait(self, attempt: int, failure: Failure) -> None:
         asked = failure.retry_after_s
         if asked is not None and asked > self._pacing.longest_s:
-            raise self._unusable(
-                f"asks to wait for {asked:.0f} s", failure.detail, "run again later: all replies so far are kept"
+            raise unusable(
+                self._settings,
+                f"asks to wait for {asked:.0f} s",
+                failure.detail,
+                "run again later: all replies so far are kept",
             )
         delay = retry_delay(attempt, asked, self._pacing)
         log.debug("%s: %s; next attempt in %.1f s", failure.kind, failure.detail, delay)
         await asyncio.sleep(delay)
 
     def _given_up(self, prompt: str, failure: Failure, attempts: int) -> ItemError | LLMEndpointError:
-        if failure.kind == CONNECTION and self._last_answer is None:
+        if failure.kind == CONNECTION and self._outage.silent:
             fix = f"start the server, correct the URL, or choose another way: {WAYS_OUT}"
-            return self._unusable("cannot be reached", failure.detail, fix)
+            return unusable(self._settings, "cannot be reached", failure.detail, fix)
         detail = failure.detail if attempts == 1 else f"{failure.detail} ({attempts} attempts)"
         return ItemError(prompt, failure.kind, detail, transient=failure.again)
-
-    def _unusable(self, what: str, detail: str, fix: str) -> LLMEndpointError:
-        return LLMEndpointError(
-            f"the LLM endpoint {shown_url(self._settings)} {what}",
-            got=f"{detail} (model {self._settings.model})",
-            fix=fix,
-        )
 
     def _clean(self, text: str) -> str:
         """Make a server's text safe to display: some servers repeat the API key in their errors."""

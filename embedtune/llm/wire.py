@@ -198,3 +198,17 @@ def checked_key(settings: LLMEndpointSettings, api_key: str | None) -> str:
 def shown_url(settings: LLMEndpointSettings) -> str:
     """Return the base URL without a user name or password in it."""
     return re.sub(r"[^/\s]*@", "", settings.base_url or "")
+
+
+def unusable(settings: LLMEndpointSettings, what: str, detail: str, fix: str) -> LLMEndpointError:
+    """Return the error that an LLM endpoint cannot be used at all.
+
+    Args:
+        settings: The LLM endpoint.
+        what: What it does, such as "cannot be reached".
+        detail: Its own words, safe to display.
+        fix: What to do.
+    """
+    return LLMEndpointError(
+        f"the LLM endpoint {shown_url(settings)} {what}", got=f"{detail} (model {settings.model})", fix=fix
+    )

@@ -56,6 +56,8 @@ def expected_inputs(
         from embedtune.generate.further_inputs import further_inputs as of_generate
 
         expected.inputs |= of_generate(job.config)
+    if stage.name == "split":
+        _add_human_pairs(expected, Context(job.config, job.secrets, progress, job.work / "cache"))
     if stage.name == "evaluate":
         from embedtune.evaluate.stage import further_inputs as of_evaluate
         from embedtune.local.champion import champion_of
@@ -71,6 +73,16 @@ def expected_inputs(
         else:
             expected.unchecked |= {*manifest.inputs} - {*stage.inputs}
     return expected
+
+
+def _add_human_pairs(expected: Expected, context: Context) -> None:
+    from embedtune.split.human_pairs import human_inputs, human_sources
+
+    places = [one.place for one in context.config.split.human_pairs]
+    if any(place.startswith("s3://") for place in places):
+        expected.unchecked |= {f"human_pairs.{number}" for number in range(len(places))}
+    else:
+        expected.inputs |= human_inputs(human_sources(context))
 
 
 def is_labelled(job: Job, dataset: Manifest | None) -> bool:

@@ -9,7 +9,8 @@ from pydantic import JsonValue
 from embedtune.core.artifacts import Provenance, read_manifest
 from embedtune.core.config.config import Config
 from embedtune.core.records.base import read_record
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, VerdictRecord
+from embedtune.core.records.evaluation import VERDICT_FILE, VerdictRecord
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.core.records.training import TRAINING_FILE
 from embedtune.core.stage import STAGE_NAMES, stage_settings
 from embedtune.core.tracking import Tracking

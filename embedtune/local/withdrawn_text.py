@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -31,8 +32,11 @@ class WithdrawnText:
 
     def repeated_in(self, others: Iterable[str]) -> bool:
         """Return whether any of the other texts quotes the documents or the questions about them."""
-        quotations = {run for text in self.texts for run in _runs(text)}
-        return any(not quotations.isdisjoint(_runs(text)) for text in others)
+        return any(not self._quotations.isdisjoint(_runs(text)) for text in others)
+
+    @cached_property
+    def _quotations(self) -> set[tuple[str, ...]]:
+        return {run for text in self.texts for run in _runs(text)}
 
 
 def read_withdrawn(work: Path, names: Sequence[str]) -> WithdrawnText:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import VERDICT_FILE, VerdictRecord
+from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.records.questions import LICENCE
 from embedtune.core.records.training import EVALUATION_MARK
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from embedtune.core.errors import ArtifactError, InputError
-from embedtune.core.records.evaluation import Metrics
+from embedtune.core.records.metrics import Metrics
 from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report.metric_rows import HEADLINES
 

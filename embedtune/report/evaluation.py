@@ -8,15 +8,13 @@ import numpy.typing as npt
 
 from embedtune.core.records.evaluation import (
     EXAMPLES_FILE,
-    METRICS_FILE,
     SLICES_FILE,
     VERDICT_FILE,
     Examples,
-    Metrics,
-    SetMetrics,
     Slices,
     VerdictRecord,
 )
+from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.work import Work
 

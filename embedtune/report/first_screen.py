@@ -86,6 +86,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
             Answer("Did it get better?", _better(work, evaluation)),
             Answer("How sure is that?", _sure(evaluation)),
             Answer("For which questions?", kinds_sentences(evaluation)),
+            *([Answer("And together with a keyword search?", both)] if (both := _hybrid(evaluation)) else []),
             Answer("Whose questions?", whose(asked, evaluation)),
             Answer("What does it cost?", cost_sentences(work)),
         ],
@@ -187,6 +188,26 @@ def _sure(evaluation: Evaluation) -> list[str]:
         ]
     caution = evaluation.verdict.caution
     return [*said, caution] if caution else said
+
+
+def _hybrid(evaluation: Evaluation) -> list[str]:
+    """Say what tuning is worth in a hybrid search, and what that search is worth in itself."""
+    hybrid = evaluation.deciding.hybrid
+    if hybrid is None:
+        return []
+    base, tuned = (hybrid.systems[system][DECIDING_METRIC] for system in ("base", "tuned"))
+    alone = evaluation.deciding.systems["tuned"][DECIDING_METRIC]
+    doubt = {"up": "", "down": ", and that is not chance", "unsure": ", which may be chance"}
+    said = [
+        f"Many search engines join the results of a model with those of a keyword search (hybrid search). Joined, "
+        f"the score is {base:.3f} with the model before tuning and {tuned:.3f} with the tuned one"
+        f"{doubt[hybrid.delta[DECIDING_METRIC].direction]}; the tuned model alone has {alone:.3f}."
+    ]
+    if hybrid.change.direction == "up":
+        said.append("So join both searches if your search engine can, whichever model you take.")
+    elif hybrid.change.direction == "down":
+        said.append("So do not add a keyword search: it makes these results worse.")
+    return said
 
 
 def _range(delta: Interval) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import Interval, Measured, Metrics, SetMetrics, VerdictRecord
+from embedtune.core.records.evaluation import Interval, Measured, VerdictRecord
+from embedtune.core.records.metrics import Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")

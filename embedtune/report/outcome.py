@@ -7,7 +7,8 @@ import numpy as np
 from markupsafe import Markup
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import SetExamples, SizeMetrics, Slice, Slices
+from embedtune.core.records.evaluation import SetExamples, Slice, Slices
+from embedtune.core.records.metrics import HybridMetrics, SizeMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.charts import Bins, histogram
 from embedtune.report.evaluation import Evaluation
@@ -40,6 +41,7 @@ class SetResults:
     all_rows: list[MetricRow]
     lexical_share: float
     smaller: tuple[SizeMetrics, ...]
+    hybrid: HybridMetrics | None
     word_overlap: float
 
 
@@ -108,6 +110,7 @@ def results(evaluation: Evaluation) -> Results:
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
             smaller=metrics[name].smaller,
+            hybrid=metrics[name].hybrid,
             word_overlap=sliced[name].word_overlap,
         )
         for name in evaluation.deciding_first(metrics)

@@ -21,6 +21,7 @@ import click
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
+from embedtune.core.storage import storage_from
 from embedtune.serve.release.signature import Signing
 from embedtune.serve.replica.run import ReplicaOptions, run_replica
 from embedtune.serve.store.store import ReleaseStore
@@ -66,12 +67,9 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
     """
     uri = _variable(environment, "EMBEDTUNE_RELEASES", "s3://bucket/prefix of the releases, or a directory")
     remote = uri.startswith("s3://")
-    endpoint = _variable(environment, "EMBEDTUNE_S3_ENDPOINT", "host:port of the object store") if remote else None
-    storage = StorageSettings(
-        endpoint=endpoint,
-        secure=environment.get("EMBEDTUNE_S3_SECURE", "true") != "false",
-        region=environment.get("EMBEDTUNE_S3_REGION") or None,
-    )
+    if remote:
+        _variable(environment, "EMBEDTUNE_S3_ENDPOINT", "host:port of the object store")
+    storage = storage_from(environment)
     secrets = secrets_from(environment, llm_key_name="", judge_key_name="")
     signing = Signing(public=environment.get("EMBEDTUNE_RELEASE_KEY") or None)
     ports = (given["http_port"], given["grpc_port"], given["metrics_port"])

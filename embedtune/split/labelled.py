@@ -7,7 +7,7 @@ from pathlib import Path
 from embedtune.core.artifacts import StageReport, file_sha256
 from embedtune.core.config.config import Config
 from embedtune.core.config.ingest import IngestSettings
-from embedtune.core.errors import InputError
+from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.retrieval.beir import HELD_OUT, SPLITS, Qrels, Record, read_qrels, read_records
 from embedtune.core.retrieval.hub_files import files_of
 from embedtune.core.retrieval.passage_groups import group_of, in_groups
@@ -46,9 +46,15 @@ def import_labelled(dataset_dir: Path, output: Path, context: Context) -> StageR
         context: The configuration and everything else that the stage runs with.
 
     Raises:
+        ConfigError: There are split.human_pairs.
         InputError: A file is missing or wrong, or a judgement refers to an unknown query or passage.
         GateError: Something leaks between splits.
     """
+    if context.config.split.human_pairs:
+        raise ConfigError(
+            "split.human_pairs places answers in documents, which labelled data does not have",
+            fix="add the questions to qrels/train.tsv and queries.jsonl, or remove split.human_pairs",
+        )
     this = StageRun("split", output, context, module="labelled")
     inputs = labelled_inputs(dataset_dir, context.config.ingest)
     return this.write(inputs, lambda path: _import(dataset_dir, path, context))

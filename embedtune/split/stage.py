@@ -7,13 +7,14 @@ from typing import TypedDict
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from embedtune.core.artifacts import StageReport
+from embedtune.core.artifacts import Artifact, StageReport
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ContractError, GateError
 from embedtune.core.records.questions import QuestionRow
 from embedtune.core.retrieval.beir import SPLITS, Qrels, Record
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.split.dataset import Dataset, warnings, write_dataset
+from embedtune.split.human_pairs import HumanSource, add_human_pairs, human_inputs, human_sources
 from embedtune.split.proofs import Limits, prove
 
 FIX = (
@@ -57,14 +58,17 @@ def run(chunks: Path, questions: Path, output: Path, context: Context) -> StageR
 
     Raises:
         ContractError: The chunks were rendered with a different passage template.
+        InputError: Questions of people (split.human_pairs) cannot be read.
         GateError: Something leaks between splits, or there are no train queries.
     """
     this = StageRun("split", output, context)
     inputs = this.read(chunks=chunks, questions=questions)
-    return this.write(inputs, lambda path: _split(chunks, questions, path, context))
+    sources = human_sources(context)
+    made_from: dict[str, Artifact | str] = {**inputs, **human_inputs(sources)}
+    return this.write(made_from, lambda path: _split(chunks, questions, sources, path, context))
 
 
-def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outcome:
+def _split(chunks: Path, questions: Path, sources: list[HumanSource], path: Path, context: Context) -> Outcome:
     config = context.config
     with context.progress.task("split", 3, "steps") as task:
         dataset = build(
@@ -73,14 +77,23 @@ def _split(chunks: Path, questions: Path, path: Path, context: Context) -> Outco
             pq.read_table(questions / "questions.parquet").to_pylist(),
             config.contract,
         )
+        dataset, notes = add_human_pairs(
+            dataset, sources, _unasked(chunks) if sources else set(), config.split.duplicate_similarity
+        )
         task.advance()
         proofs = prove(dataset, Limits.of(config.ingest, config.split), FIX)
         if not dataset.qrels["train"]:
             raise GateError("there are no train queries", fix="generate more questions, or add documents")
         task.advance()
-        outcome = write_dataset(path, dataset, proofs, warnings(dataset, config.split))
+        outcome = write_dataset(path, dataset, proofs, notes + warnings(dataset, config.split))
         task.advance()
     return outcome
+
+
+def _unasked(chunks: Path) -> set[str]:
+    """Return the passages about which ingest forbids questions."""
+    table = pq.read_table(chunks / "chunks.parquet", columns=["chunk_id", "boilerplate", "border"])
+    return {row["chunk_id"] for row in table.to_pylist() if row["boilerplate"] or row["border"]}
 
 
 def build(

@@ -1,1 +1,1 @@
-"""Stage 5: fine-tune the bi-encoder and keep the checkpoint that is best on dev."""
+"""Stage 5: fine-tune the bi-encoder and merge it with the base model."""

@@ -12,6 +12,9 @@ _LOSSES = {
     "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",
 }
 # The first version that honours `is_causal: false`; pyproject.toml requires it too.
+_MERGED = Template(
+    ", merged with those of the base model, whose share is $share: this keeps more of what the base model knows"
+)
 _BIDIRECTIONAL = """
 Needs transformers 5.2 or later: earlier versions ignore `is_causal: false` in config.json. They load the model
 without a warning, but causal, and its vectors are then wrong.
@@ -46,7 +49,7 @@ def model_card(
         "batch_size": plan.batch_size,
         "epochs": f"{plan.epoch(plan.steps):.2f}",
         "best_step": trained.fit.best_step,
-        "why_best": ", the best on the development questions" if trained.fit.dev else ", the last",
+        "merged": _MERGED.substitute(share=f"{settings.base_share:.0%}") if settings.base_share else "",
         "loss": _LOSSES[settings.loss] + (", for each vector size" if settings.matryoshka else ""),
         "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",
         "precision": trained.numbers.precision,

@@ -1,9 +1,10 @@
 """The dev questions: nDCG@10 on questions that are not trained on, used to pick the best checkpoint."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +17,14 @@ from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.retrieval.beir import Record, read_retrieval_set
 from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
-from embedtune.core.retrieval.passage_groups import group_of, mean_ndcg, search_depth
+from embedtune.core.retrieval.passage_groups import family_of, group_of, ndcg_by_query, search_depth
 from embedtune.core.retrieval.sizes import cut
 from embedtune.train.dev_pool import choose_pool, nearest_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+BY_QUESTION = f"{DECIDING_METRIC}_by_question"
 PASSAGES_AT_ONCE = 65_536  # vectors in memory
 
 
@@ -74,14 +76,23 @@ class DevSet:
         self._runtime = runtime
         self._pool: list[Record] | None = None
 
-    def __bool__(self) -> bool:
-        """Return whether there are any questions."""
-        return bool(self._data.queries)
+    def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, Any]:
+        """Measure a checkpoint; this is the signature that the trainer of sentence-transformers expects.
 
-    def __call__(self, model: "SentenceTransformer", *_when: object) -> dict[str, float]:
-        """Measure a checkpoint; this is the signature that the trainer of sentence-transformers expects."""
-        encoder = LiveEncoder(model, self._contract, self._runtime)
-        return {DECIDING_METRIC: self.measure_checkpoint(encoder, SilentProgress())}
+        The trainer writes what is returned to its log, which is part of each checkpoint.
+        """
+        values = self._among_pool(LiveEncoder(model, self._contract, self._runtime), SilentProgress())
+        return {DECIDING_METRIC: mean(values), BY_QUESTION: values}
+
+    def __len__(self) -> int:
+        """Return the number of questions."""
+        return len(self._data.queries)
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The document family of each question: that of the first passage, by id, that answers it."""
+        family = family_of(self._data.corpus)
+        return {query: family[min(judged)] for query, judged in self._data.qrels.items()}
 
     @property
     def pool(self) -> int | None:
@@ -110,15 +121,16 @@ class DevSet:
         """Return nDCG@10 on the whole corpus for each vector size of the contract, in its order."""
         sizes, corpus = self._contract.dimensions, self._data.corpus
         found = self._search(encoder, corpus, sizes, self._depth, progress)
-        return {size: self._ndcg(corpus, *ranking) for size, ranking in zip(sizes, found, strict=True)}
+        return {size: mean(self._ndcg(corpus, *ranking)) for size, ranking in zip(sizes, found, strict=True)}
 
     def measure_checkpoint(self, encoder: Encoder, progress: Progress) -> float:
         """Return nDCG@10 at full size among the passages of the pool."""
-        size = self._contract.dimensions[0]
-        if self._pool is None:
-            return self.measure(encoder, progress)[size]
-        (ranking,) = self._search(encoder, self._pool, (size,), self._depth, progress)
-        return self._ndcg(self._pool, *ranking)
+        return mean(self._among_pool(encoder, progress))
+
+    def _among_pool(self, encoder: Encoder, progress: Progress) -> dict[str, float]:
+        passages = self._data.corpus if self._pool is None else self._pool
+        (ranking,) = self._search(encoder, passages, self._contract.dimensions[:1], self._depth, progress)
+        return self._ndcg(passages, *ranking)
 
     def _search(
         self, encoder: Encoder, passages: Sequence[Record], sizes: Sequence[int], k: int, progress: Progress
@@ -136,12 +148,17 @@ class DevSet:
                 found[number] = _best(found[number], (scores, indices + start), k)
         return found
 
-    def _ndcg(self, passages: Sequence[Record], scores: Vectors, indices: Indices) -> float:
+    def _ndcg(self, passages: Sequence[Record], scores: Vectors, indices: Indices) -> dict[str, float]:
         run = {
             query.id: {passages[i].id: float(s) for i, s in zip(found, values, strict=True)}
             for query, found, values in zip(self._data.queries, indices.tolist(), scores.tolist(), strict=True)
         }
-        return mean_ndcg(run, self._data)
+        return ndcg_by_query(run, self._data)
+
+
+def mean(values: Mapping[str, float]) -> float:
+    """Return the mean over the questions."""
+    return math.fsum(values.values()) / len(values)
 
 
 def _best(left: tuple[Vectors, Indices], right: tuple[Vectors, Indices], k: int) -> tuple[Vectors, Indices]:

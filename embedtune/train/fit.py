@@ -20,6 +20,7 @@ from embedtune.core.encoders.precision import compute_of, device_of
 from embedtune.core.records.training import DevPoint, TrainingStep
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.stage import Context
+from embedtune.train.checkpoint_choice import kept_step
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
 from embedtune.train.interruption import interruptible
@@ -50,7 +51,7 @@ def fit(
         model: Changed in place; the weights to keep are those of the returned checkpoint.
         rows: The training rows.
         plan: Which rows form which step.
-        dev: Picks the best checkpoint; if it is empty, the last one is kept.
+        dev: An earlier checkpoint that is clearly better on it is kept instead of the last one.
         checkpoints: Directory for the best and the last checkpoint, in the cache directory.
         context: The configuration, and what receives progress and curves.
 
@@ -84,7 +85,9 @@ def fit(
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
         seconds = time.monotonic() - started
     done = plan.steps - (0 if start is None else _step(start))
-    return _result(trainer.state, plan, checkpoints, done * plan.batch_size / seconds)
+    state = trainer.state
+    kept = kept_step(state.best_global_step or plan.steps, plan.steps, state.log_history, dev.families)
+    return _result(state, plan, checkpoints / f"checkpoint-{kept}", done * plan.batch_size / seconds)
 
 
 def build_loss(
@@ -140,7 +143,7 @@ def _arguments(
         greater_is_better=True if measured else None,
         save_strategy="steps",
         save_steps=plan.evaluation_interval,
-        save_total_limit=1,  # in addition to the best one, which the trainer never deletes
+        save_total_limit=2,  # the best one and the last; with 1 the trainer deletes the last one at its end
         logging_steps=1,
         logging_nan_inf_filter=False,  # it would hide a diverged run
         disable_tqdm=True,
@@ -159,8 +162,7 @@ def _planned_batches(dataset: Dataset, plan: TrainingPlan, **_settings: object) 
     return plan.batches()
 
 
-def _result(state: TrainerState, plan: TrainingPlan, checkpoints: Path, rows_per_second: float) -> Fit:
-    best_step = state.best_global_step or plan.steps
+def _result(state: TrainerState, plan: TrainingPlan, kept: Path, rows_per_second: float) -> Fit:
     key = f"eval_{DECIDING_METRIC}"
     # The log of transformers' trainer: dictionaries, some of losses and some of measurements.
     history: list[dict[str, Any]] = state.log_history
@@ -179,4 +181,4 @@ def _result(state: TrainerState, plan: TrainingPlan, checkpoints: Path, rows_per
         for entry in history
         if key in entry
     )
-    return Fit(checkpoints / f"checkpoint-{best_step}", best_step, steps, dev, rows_per_second)
+    return Fit(kept, _step(kept), steps, dev, rows_per_second)

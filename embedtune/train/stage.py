@@ -1,4 +1,4 @@
-"""Stage train: tune the base model on the triplets; keep the checkpoint that is best on the dev questions."""
+"""Stage train: tune the base model on the triplets, choose a checkpoint and merge it with the base model."""
 
 import json
 import logging
@@ -82,7 +82,9 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
         others[seed] = _fit_and_save(rows, again, dev, base, dtype, saved, kept, context)
     numbers = Numbers(compute_of(config.runtime), config.runtime.attention, dtype)
     after = _measure(dev, path, context)
-    return Trained(plan, result, before, after, pool, numbers, _device_name(config.runtime), others)
+    return Trained(
+        plan, result, before, after, pool, numbers, _device_name(config.runtime), config.train.base_share, others
+    )
 
 
 def _fit_and_save(
@@ -96,13 +98,17 @@ def _fit_and_save(
     context: Context,
 ) -> Fit:
     """Train with the seed of the plan; the model is out of memory again afterwards."""
+    from embedtune.core.encoders.pytorch import load_model
     from embedtune.train.fit import fit
+    from embedtune.train.merge import merge_into
     from embedtune.train.model import save_model, trainable_model, trained_model
 
     config = context.config
     model = trainable_model(base, config, plan.seed)
     result = fit(model, rows, plan, dev, checkpoints, context)
     tuned = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
+    if config.train.base_share:
+        merge_into(tuned, load_model(base, config.contract, config.runtime), config.train.base_share)
     save_model(tuned, dtype, path)
     return result
 

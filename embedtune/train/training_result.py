@@ -77,6 +77,7 @@ class Trained:
         pool: What checkpoints were ranked among; None: the whole corpus.
         numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
+        base_share: Share of the base model's weights in the saved ones.
         others: The trainings with other seeds, by seed.
     """
 
@@ -87,6 +88,7 @@ class Trained:
     pool: Pool | None
     numbers: Numbers
     device: str
+    base_share: float
     others: dict[int, Fit] = field(default_factory=dict)
 
     def record(self) -> Training:
@@ -104,6 +106,7 @@ class Trained:
                 epoch=round(self.plan.epoch(self.fit.best_step), 4),
                 ndcg_at_10=self.tuned.get(size),
             ),
+            base_share=self.base_share,
             rows=self.plan.rows,
             batch_size=self.plan.batch_size,
             device=self.device,
@@ -146,7 +149,7 @@ class Trained:
             notes.append("there are no dev questions: the last checkpoint was kept without being measured")
         elif self.tuned[max(self.base)] <= self.base[max(self.base)]:
             notes.append(
-                f"no checkpoint beats the base model on dev: the best one has {metric_title(DECIDING_METRIC)} "
+                f"the tuned model does not beat the base model on dev: it has {metric_title(DECIDING_METRIC)} "
                 f"{self.tuned[max(self.base)]:.4f}, the base model {self.base[max(self.base)]:.4f}"
             )
         if (change := self.rounding()) is not None and abs(change) > ROUNDING:
@@ -163,8 +166,8 @@ class Trained:
         return tuple(notes)
 
     def rounding(self) -> float | None:
-        """Return how much nDCG@10 on dev changed when the weights were saved; None if that was not measured."""
-        if self.pool is not None:
-            return None  # the checkpoint was measured among fewer passages
+        """Return how much nDCG@10 on dev changed when the weights were rounded; None if that was not measured."""
+        if self.pool is not None or self.base_share:
+            return None  # the checkpoint was measured among fewer passages, or the saved weights are merged
         trained = self.fit.best_dev
         return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

@@ -54,7 +54,7 @@ def test_every_error_class_has_an_exit_code_of_the_table():
 
 def test_the_table_of_refusals_is_what_the_gateway_sends():
     sent = set()
-    for path in sorted((ROOT / "embedtune" / "serve" / "gateway").glob("*.py")):
+    for path in sorted((ROOT / "embedtune" / "serve" / "gateway").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             codes = [word.value for word in getattr(node, "keywords", ()) if word.arg == "code"]
             if codes and isinstance(codes[0], ast.Constant):

@@ -13,7 +13,7 @@ from embedtune.cli import cli
 from embedtune.core.artifacts import read_artifact
 from embedtune.core.records.base import read_record
 from embedtune.core.records.engine import PARITY_FILE, Parity
-from embedtune.core.records.evaluation import METRICS_FILE, Metrics
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.core.stage import ARTIFACT_OF
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_run import DOCUMENTS, overrides, write_documents

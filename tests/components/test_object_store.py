@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.body import open_context
-from components.inputs import comparisons, stage_yaml, version
+from components.inputs import comparisons, stage_yaml, version, with_pairs_versions
 from components.parameters import Form, run_config
 from embedtune.core.errors import InputError
 from embedtune.core.stage import Context
@@ -26,6 +26,26 @@ def context() -> Iterator[Context]:
     config = run_config(Form("minilm", fields={"storage_endpoint": ENDPOINT}, storage_tls=False))
     with open_context(stage_yaml(config, "evaluate")) as opened:
         yield opened
+
+
+def test_new_feedback_changes_what_split_gets_so_that_its_cached_result_is_not_used(
+    bucket: Bucket, context: Context
+) -> None:
+    pairs = [
+        {"kind": "feedback", "place": f"s3://{bucket.name}/asked"},
+        {"kind": "faq", "place": "/volume/faq.jsonl"},
+    ]
+    fields, overrides = {"storage_endpoint": str(ENDPOINT)}, {"split.human_pairs": pairs}
+    config = run_config(Form("minilm", fields=fields, storage_tls=False, overrides=overrides))
+
+    def now() -> str:
+        return stage_yaml(with_pairs_versions(config, context.secrets), "split")
+
+    bucket.put("asked/feedback-2026-11-29.jsonl", b"{}")
+    before = now()
+    assert now() == before
+    bucket.put("asked/feedback-2026-11-30.jsonl", b"{}")
+    assert now() != before
 
 
 def test_a_version_changes_with_an_object_and_with_nothing_outside_the_prefix(

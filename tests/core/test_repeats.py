@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from embedtune.core.repeats import Repeats
+from embedtune.core.repeats import ONCE, Repeats
 
 
 class Lines(logging.Handler):
@@ -46,6 +46,14 @@ def test_the_same_words_are_shown_once(world):
         "something else",
         "4 more like this: a library says the same again",
     ]
+
+
+def test_what_says_nothing_new_when_repeated_is_not_counted(world):
+    lines, repeats, log = world
+    for words in ("learned this", "learned this", "learned that"):
+        log.warning("%s", words, extra=ONCE)
+    repeats.say(lines)
+    assert lines.lines == ["learned this", "learned that"]
 
 
 def test_what_is_not_a_warning_is_always_shown_and_nothing_is_said_twice(world):

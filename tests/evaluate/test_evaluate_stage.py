@@ -16,15 +16,13 @@ from embedtune.core.errors import ConfigError, ContractError, GateError, InputEr
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import (
     EXAMPLES_FILE,
-    METRICS_FILE,
     SLICES_FILE,
     VERDICT_FILE,
     Examples,
-    Metrics,
-    SetMetrics,
     Slices,
     VerdictRecord,
 )
+from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.retrieval.beir import write_qrels
 from embedtune.core.stage import stage_provenance
 from embedtune.evaluate.stage import run

@@ -15,7 +15,8 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import read_records, read_retrieval_set
 from embedtune.core.retrieval.passage_groups import mean_ndcg
-from embedtune.evaluate.quoted_set import _normal, build_quoted_set
+from embedtune.core.retrieval.quoted_answers import normal
+from embedtune.evaluate.quoted_set import build_quoted_set
 from tests.support.context import provenance as _provenance
 
 CONTRACT = EncoderContract(base_model="m", dimensions=(4,), passage_template="[{heading}] {text}")
@@ -200,5 +201,5 @@ def test_a_missing_or_empty_file_is_an_error(tmp_path, text):
 
 @given(st.text(), st.text(alphabet=" \t\n\u00a0", min_size=1))
 def test_comparing_ignores_case_and_the_kind_of_whitespace(text, space):
-    assert _normal(_normal(text)) == _normal(text)
-    assert _normal(space.join(text.split())) == _normal(text)
+    assert normal(normal(text)) == normal(text)
+    assert normal(space.join(text.split())) == normal(text)

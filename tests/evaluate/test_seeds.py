@@ -5,7 +5,7 @@ import pytest
 
 from embedtune.core.config.config import Config
 from embedtune.core.records.base import read_record
-from embedtune.core.records.evaluation import METRICS_FILE, Metrics
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread

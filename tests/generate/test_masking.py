@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from embedtune.core.config.masking import MaskSettings
 from embedtune.core.errors import ConfigError
+from embedtune.core.personal_data import Finder
+from embedtune.core.placeholders import hide, names_unknown, restore
 from embedtune.core.progress import SilentProgress
 from embedtune.generate.masking import Masking, mask_calls
 from embedtune.generate.passages import Passage
-from embedtune.generate.personal_data import Finder
-from embedtune.generate.placeholders import hide, names_unknown, restore
 from embedtune.generate.questions_to_ask import QuestionCall, QuestionSlot
 
 SLOT = QuestionSlot("question", "structural", "factual", 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from embedtune.core.signals import interrupt, interrupt_on_sigterm
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.event_loop import run_to_end
 
@@ -66,6 +67,39 @@ def test_an_interrupt_inside_an_event_loop_cancels_the_calls() -> None:
         signal.signal(signal.SIGINT, before)
         loop.close()
     assert ended.wait(10)
+
+
+def test_sigterm_cancels_the_calls_without_a_traceback_of_each(caplog: pytest.LogCaptureFixture) -> None:
+    waiting, ended = threading.Event(), []
+
+    async def call(number: int) -> None:
+        try:
+            waiting.set()
+            while True:  # busy, so that the signal arrives in the middle of a call
+                await asyncio.sleep(0)
+        finally:
+            ended.append(number)
+
+    async def calls() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(3):
+                group.create_task(call(number))
+
+    def terminate() -> None:
+        waiting.wait(10)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    interrupt_on_sigterm()
+    try:
+        threading.Thread(target=terminate).start()
+        with pytest.raises(KeyboardInterrupt):
+            run_to_end(calls())
+        assert signal.getsignal(signal.SIGTERM) is interrupt  # as before
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert sorted(ended) == [0, 1, 2]
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_the_cache_of_replies_is_used_from_there(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The LLM client against the ways in which known servers refuse and reply."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from embedtune.core.errors import LLMEndpointError
 from embedtune.llm.cache import ResponseCache
 from embedtune.llm.client import LLMClient, identity_of
 from embedtune.llm.errors import ItemError
+from embedtune.llm.learned import Learned
 from tests.support import openai_providers as providers
 from tests.support.llm_client import KEY, QUICK, outcome, request, run, settings
 from tests.support.openai_providers import REPLY_FORMS, SCHEMA_REFUSALS, Provider, moderating
@@ -49,6 +51,24 @@ def test_a_parameter_that_a_server_refuses_is_left_out_from_then_on(
     with OpenAIServer() as other:  # what was left out is not in the key: the reply is the same one
         run(LLMClient(settings(other, **changed), None, cache), request("one"))
         assert other.calls == []
+
+
+def test_clients_of_one_run_share_what_was_learned(cache: ResponseCache, caplog: pytest.LogCaptureFixture) -> None:
+    learned = Learned()
+
+    def ask(server: OpenAIServer, text: str, **changed: Any) -> int:
+        before = len(server.calls)
+        run(LLMClient(settings(server, **changed), None, cache, pacing=QUICK).share(learned), request(text))
+        return len(server.calls) - before
+
+    with OpenAIServer(provider=providers.openai_reasoning) as server:
+        assert ask(server, "the first call") == 4  # three forms are refused
+        assert ask(server, "all other calls") == 1
+        assert ask(server, "a judge, which may be refused other things", temperature=0.0) == 4
+        assert ask(server, "another model", model="large") == 4
+    said = [record.getMessage() for record in caplog.records if "rejects this form" in record.getMessage()]
+    assert len(said) == 4  # the judge's refusal of temperature 0 is the only new one
+    assert len(set(said)) == 4
 
 
 def test_parameters_that_are_not_set_are_not_sent_and_further_ones_are(cache: ResponseCache) -> None:
@@ -179,6 +199,41 @@ def test_a_reply_that_the_server_itself_finds_wrong_is_asked_for_again(cache: Re
         client = LLMClient(settings(server), None, cache, pacing=QUICK)
         run(client, request())
     assert [providers.structure(call) for call in seen] == ["json_schema", "json_schema"]  # nothing was learned
+
+
+@pytest.mark.parametrize("name", providers.MISWRITTEN)
+def test_a_server_that_refuses_every_reply_of_its_model_gets_the_schema_in_the_prompt(
+    cache: ResponseCache, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with OpenAIServer(provider=providers.unable_to_enforce(providers.MISWRITTEN[name])) as server:
+        client = LLMClient(settings(server, retries=2), None, cache, pacing=QUICK)
+        run(client, request("one"), request("two"), request("three"))
+        structures = [providers.structure(call) for call in server.calls]
+        last = server.calls[-1]
+    # The first chat goes on without a structure; the second one is refused as a JSON object, the third never.
+    first = ["json_schema", "json_schema", "none"]
+    assert structures == [*first, "json_object", "json_object", "none", "none"]
+    assert providers.is_told(last)
+    said = [record.getMessage() for record in caplog.records if "gets no reply of this form" in record.message]
+    assert [text.partition("from now on: ")[2].partition(",")[0] for text in said] == [
+        "json_object and the schema in the prompt",
+        "no response_format and the schema in the prompt",
+    ]
+
+
+def test_a_server_that_refuses_some_replies_of_its_model_keeps_the_schema(cache: ResponseCache) -> None:
+    refused = providers.MISWRITTEN["Groq"]
+
+    def respond(call: Call) -> Response | None:
+        hard = "hard" in str(call.body["messages"])
+        return refused if hard and providers.structure(call) != "none" else None
+
+    with OpenAIServer(provider=respond) as server:
+        client = LLMClient(settings(server), None, cache, pacing=QUICK)
+        run(client, *(request(text) for text in ("one", "two", "hard", "three")))
+        structures = [providers.structure(call) for call in server.calls]
+    schema = "json_schema"
+    assert structures == [schema, schema, schema, schema, "none", schema]  # only the hard one is sent without
 
 
 def test_what_is_no_completion_is_named_in_one_line(cache: ResponseCache) -> None:

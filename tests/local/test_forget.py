@@ -63,7 +63,7 @@ def test_replies_about_the_document_go_and_the_others_are_not_paid_for_again(wor
     paid = 2 * len(ROWS)
     before = world.server.completions
     found = what_to_forget(world.folder, [f"{GONE}.md"], empty(world))
-    assert len(found.text.chunk_ids) == 2
+    assert len(found.withdrawn.text.chunk_ids) == 2
     assert (len(found.replies), found.kept_replies) == (4, paid - 4)  # two chunks, each written and judged
     forget(found, empty(world))
     world.run(rows=[row for row in ROWS if row[0] != GONE], bundles_per_chunk=0.0)

@@ -169,7 +169,7 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         "ingest": store | hub,
         "encode": store | hub,
         "generate": store | hub | llm,
-        "split": set(),
+        "split": store,  # for split.human_pairs
         "mine": store | hub,
         "train": store | hub,
         "evaluate": store | hub,

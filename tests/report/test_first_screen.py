@@ -1,10 +1,13 @@
 """The first screen: the decision and its reasons in sentences, for every verdict."""
 
+from dataclasses import replace
+
 import pytest
 
 from embedtune.core.records.base import write_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.core.records.evaluation import Promotion, Verdict
+from embedtune.core.records.metrics import HybridMetrics, Metrics
 from embedtune.report.evaluation import read_evaluation
 from embedtune.report.first_screen import Decision, decide, first_screen
 from embedtune.report.question_sets import Author, QuestionSet, question_set
@@ -105,6 +108,25 @@ def test_a_win_says_what_was_tested_how_sure_it_is_and_what_to_do(work):
     )
     assert "between +0.01 and +0.11 with 95% confidence" in answers["How sure is that?"]
     assert "You supplied them as the set “hand”" in answers["Whose questions?"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "change", "said"),
+    [
+        (UP, UP, "with the tuned one; the tuned model alone has 0.530. So join both searches if your"),
+        (UNSURE, UNSURE, "with the tuned one, which may be chance; the tuned model alone has 0.530."),
+        (DOWN, DOWN, "and that is not chance; the tuned model alone has 0.530. So do not add a keyword search"),
+    ],
+)
+def test_it_says_what_a_keyword_search_adds(work, delta, change, said):
+    means = {"base": {"ndcg@10": 0.54}, "tuned": {"ndcg@10": 0.56}}
+    evaluation = make_evaluation(UP)
+    both = HybridMetrics(systems=means, delta={"ndcg@10": delta}, change=change)
+    sets = {"hand": evaluation.metrics.sets["hand"].model_copy(update={"hybrid": both})}
+    _, answers = _text(work, replace(evaluation, metrics=Metrics(sets=sets)))
+    answer = answers["And together with a keyword search?"]
+    assert "the score is 0.540 with the model before tuning and 0.560 with the tuned one" in answer
+    assert said in answer
 
 
 def test_a_marginal_verdict_changes_nothing_and_starts_with_the_likeliest_reason(work):

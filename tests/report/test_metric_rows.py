@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from embedtune.core.records.evaluation import Metrics, SetMetrics
+from embedtune.core.records.metrics import Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import metric_title
 from embedtune.report.metric_rows import metric_rows, verdict_sentences
 from tests.support.evaluation_records import interval, make_verdict

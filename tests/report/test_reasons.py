@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from embedtune.core.config.config import Config
-from embedtune.core.records.evaluation import Metrics
+from embedtune.core.records.metrics import Metrics
 from embedtune.core.records.training import DevPoint, KeptStep, Training
 from embedtune.report.question_sets import Author, QuestionSet
 from embedtune.report.reasons import CHECKS, Facts, reasons
@@ -24,6 +24,7 @@ def _training(*dev: float, rows: int = 5000, best: int | None = None) -> Trainin
         dev=points,
         dev_pool=None,
         best=KeptStep(step=10 * highest, epoch=highest, ndcg_at_10=dev[highest]),
+        base_share=0.0,
         rows=rows,
         batch_size=32,
         device="cpu",

@@ -10,7 +10,7 @@ from embedtune import __version__
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.formatting import signed
 from embedtune.core.records.base import read_record
-from embedtune.core.records.evaluation import METRICS_FILE, Metrics
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.report.card import complete_model_card
 from embedtune.report.page import excerpt, render_report, with_code
 from tests.support.parsed_html import HOSTILE, ParsedPage

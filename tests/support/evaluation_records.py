@@ -9,15 +9,14 @@ from embedtune.core.records.evaluation import (
     Examples,
     Interval,
     Measured,
-    Metrics,
     Promotion,
-    SetMetrics,
     SetSlices,
     Slice,
     Slices,
     Verdict,
     VerdictRecord,
 )
+from embedtune.core.records.metrics import Metrics, SetMetrics
 from embedtune.report.evaluation import Changes, Evaluation, Found
 
 DELTA = Interval(mean=0.0312, low=-0.001, high=0.06, units=20)

@@ -172,7 +172,16 @@ MISWRITTEN = {
     "Cloudflare": json_response(
         400, {"errors": [{"message": "AiError: JSON Mode couldn't be met", "code": 5024}]}
     ),
+    "a gateway": json_response(400, {"error": "JSON mode could not be met"}),
+    "a router": json_response(422, {"detail": "The model did not produce valid JSON for this response_format"}),
 }
+
+
+def unable_to_enforce(refused: Response) -> Provider:
+    """Return a server that checks what its model writes, which never is what was asked for."""
+    return lambda call: refused if structure(call) != "none" else None
+
+
 RATE_LIMIT_IN_200 = json_response(
     200, {"error": {"message": "upstream is rate limited", "code": 429}, "user_id": "u"}
 )

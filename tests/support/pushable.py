@@ -5,7 +5,8 @@ from pathlib import Path
 
 from embedtune.core.artifacts import SCHEMAS, read_manifest, write_artifact
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics
+from embedtune.core.records.evaluation import VERDICT_FILE
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.core.stage import stage_provenance
 from tests.support.evaluation_records import make_verdict
 from tests.support.training_world import make_world, tiny_config, train

@@ -10,11 +10,13 @@ from embedtune.core.artifacts import Provenance, StageReport, read_manifest, wri
 from embedtune.core.config.config import Config
 from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution, LexicalDuplicates, Rejected
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import EXAMPLES_FILE, METRICS_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.records.metrics import METRICS_FILE
 from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, Training, TrainingStep
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.hybrid import hybrid_metrics
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.sizes import size_metrics
@@ -155,6 +157,7 @@ def _model(work: Path, config: Config) -> None:
         dev=tuple(DevPoint(step=62 * n, epoch=n, ndcg_at_10=value) for n, value in enumerate(grades)),
         dev_pool=None,
         best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
+        base_share=0.0,
         rows=498,
         batch_size=62,
         device="cpu",
@@ -181,9 +184,12 @@ def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str
     against_champion = differences(results, "champion", sampling) if "champion" in quality else None
     verdict = verdict_record(against_base, against_champion, results[0].name, sampling, MEASURED)
     sizes = {result.name: size_metrics(result, sampling) for result in results}
+    both = {result.name: hybrid_metrics(result, sampling) for result in results}
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
-        write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes))
+        write_record(
+            draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes, both)
+        )
         write_record(draft.path / VERDICT_FILE, verdict)
         write_record(draft.path / SLICES_FILE, slices_record(results, settings, seed))
         write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3, seed))

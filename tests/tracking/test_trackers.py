@@ -12,7 +12,8 @@ from embedtune.core.config.tracking import TrackingSettings
 from embedtune.core.errors import ConfigError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record, write_record
-from embedtune.core.records.evaluation import METRICS_FILE, VERDICT_FILE, Metrics
+from embedtune.core.records.evaluation import VERDICT_FILE
+from embedtune.core.records.metrics import METRICS_FILE, Metrics
 from embedtune.core.secrets import Secrets
 from embedtune.core.stage import Context, stage_settings
 from embedtune.core.tracking import NoTracking

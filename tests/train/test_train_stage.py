@@ -123,34 +123,6 @@ def test_a_finished_model_is_not_trained_again(world, tmp_path):
     assert again.metrics == first.metrics
 
 
-def test_the_best_checkpoint_is_kept_not_the_last(world, tmp_path, monkeypatch):
-    from embedtune.train import dev
-
-    grades = iter([0.1, 0.3, 0.2, 0.3])  # base; steps 3 and 6; the saved weights
-    monkeypatch.setattr(dev.DevSet, "measure", lambda *_: {32: next(grades)})
-    report = train(world, tmp_path / "model", tiny_config(world, learning_rate=1e-2))
-    assert report.metrics["best_step"] == 3
-    record = record_of(tmp_path / "model")
-    assert [entry.ndcg_at_10 for entry in record.dev] == [0.1, 0.3, 0.2]
-    monkeypatch.undo()
-    # The weights are those of a run that is interrupted after three steps, not those of the last step.
-    config = tiny_config(world, learning_rate=1e-2)
-    with pytest.raises(KeyboardInterrupt):
-        train(world, tmp_path / "cut", config, Interrupt(4))
-    (checkpoints,) = (tmp_path / "cache-cut" / "train").iterdir()
-    _assert_equal(weights(tmp_path / "model"), weights(checkpoints / "checkpoint-3"))
-
-
-def test_a_model_that_does_not_beat_the_base_gets_a_note(world, tmp_path, monkeypatch):
-    from embedtune.train import dev
-
-    grades = iter([0.5, 0.3, 0.4, 0.4])
-    monkeypatch.setattr(dev.DevSet, "measure", lambda *_: {32: next(grades)})
-    report = train(world, tmp_path / "model", tiny_config(world))
-    assert report.metrics["best_step"] == 6
-    assert "no checkpoint beats the base model on dev" in report.notes[0]
-
-
 def test_without_dev_questions_the_last_checkpoint_is_kept(tmp_path):
     world = make_world(tmp_path / "world", dev=0)
     report = train(world, tmp_path / "model", tiny_config(world))

@@ -1,22 +1,15 @@
-{{/* The object store that the replica follows. */}}
-{{- define "triton.storeEnvironment" -}}
-- name: EMBEDTUNE_RELEASES
-  value: {{ .Values.storage.releases | quote }}
+{{/* The object store, for a container that uses the given Secret: (dict "values" .Values "secret" NAME). */}}
+{{- define "triton.storageEnvironment" -}}
+{{- $values := .values -}}
 - name: EMBEDTUNE_S3_ENDPOINT
-  value: {{ required "storage.endpoint: host:port of the object store" .Values.storage.endpoint | quote }}
+  value: {{ required "storage.endpoint: host:port of the object store" $values.storage.endpoint | quote }}
 - name: EMBEDTUNE_S3_SECURE
-  value: {{ .Values.storage.secure | quote }}
-{{- with .Values.storage.region }}
+  value: {{ $values.storage.secure | quote }}
+{{- with $values.storage.region }}
 - name: EMBEDTUNE_S3_REGION
   value: {{ . | quote }}
 {{- end }}
-- name: EMBEDTUNE_TARGET
-  value: {{ .Values.target }}
-{{- with .Values.release.publicKey }}
-- name: EMBEDTUNE_RELEASE_KEY
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.storage.secret }}
+{{- with .secret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: access-key}
@@ -27,9 +20,22 @@
   valueFrom:
     secretKeyRef: {name: {{ . }}, key: session-token, optional: true}
 {{- end }}
-{{- if .Values.storage.caSecret }}
+{{- if $values.storage.caSecret }}
 - name: AWS_CA_BUNDLE
   value: /etc/embedtune/storage-ca/ca.crt
+{{- end }}
+{{- end -}}
+
+{{/* The object store that the replica follows. */}}
+{{- define "triton.storeEnvironment" -}}
+- name: EMBEDTUNE_RELEASES
+  value: {{ .Values.storage.releases | quote }}
+{{ include "triton.storageEnvironment" (dict "values" .Values "secret" .Values.storage.secret) }}
+- name: EMBEDTUNE_TARGET
+  value: {{ .Values.target }}
+{{- with .Values.release.publicKey }}
+- name: EMBEDTUNE_RELEASE_KEY
+  value: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -102,11 +108,24 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - --model={{ .Values.model }}
     # A pod is removed from the endpoints and gets SIGTERM at the same time: keep answering until all proxies know.
     - --drain={{ .Values.drainSeconds }}
+    {{- if .Values.gateway.feedback.place }}
+    - --feedback={{ .Values.gateway.feedback.place }}
+    - --feedback-days={{ .Values.gateway.feedback.days }}
+    - --feedback-max-mb={{ .Values.gateway.feedback.maxMB }}
+    - --feedback-folder=/feedback
+    {{- if .Values.gateway.feedback.mask }}
+    - --feedback-mask=/etc/embedtune/feedback/mask.yaml
+    {{- end }}
+    {{- end }}
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
-  {{- if or .Values.gateway.apiKeySecret .Values.extraEnv }}
+  {{- if or .Values.gateway.apiKeySecret .Values.gateway.feedback.place .Values.extraEnv }}
   env:
+    {{- if .Values.gateway.feedback.place }}
+    {{- $secret := .Values.gateway.feedback.secret | default .Values.storage.secret }}
+    {{- include "triton.storageEnvironment" (dict "values" .Values "secret" $secret) | nindent 4 }}
+    {{- end }}
     {{- with .Values.gateway.apiKeySecret }}
     - name: EMBEDTUNE_API_KEY
       valueFrom:
@@ -140,6 +159,15 @@ the gateway. It is ready without a release; whether a release answers is the gat
   volumeMounts:
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- if .Values.gateway.feedback.place }}
+    - {name: feedback, mountPath: /feedback}
+    {{- if .Values.gateway.feedback.mask }}
+    - {name: feedback-mask, mountPath: /etc/embedtune/feedback, readOnly: true}
+    {{- end }}
+    {{- if .Values.storage.caSecret }}
+    - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
+    {{- end }}
+    {{- end }}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

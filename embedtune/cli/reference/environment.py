@@ -118,9 +118,19 @@ SERVING = (
         "the pod's Triton",
         "Public key (Ed25519, PEM) that releases must be signed with; unset: none.",
     ),
-    Variable("EMBEDTUNE_S3_ENDPOINT", "the pod's Triton", "host:port of the object store."),
-    Variable("EMBEDTUNE_S3_SECURE", "the pod's Triton", "`false`: plain HTTP instead of TLS."),
-    Variable("EMBEDTUNE_S3_REGION", "the pod's Triton", "Region, if the object store requires one."),
+    Variable(
+        "EMBEDTUNE_S3_ENDPOINT", "the pod's Triton, the gateway with --feedback", "host:port of the object store."
+    ),
+    Variable(
+        "EMBEDTUNE_S3_SECURE",
+        "the pod's Triton, the gateway with --feedback",
+        "`false`: plain HTTP instead of TLS.",
+    ),
+    Variable(
+        "EMBEDTUNE_S3_REGION",
+        "the pod's Triton, the gateway with --feedback",
+        "Region, if the object store requires one.",
+    ),
     Variable(
         "EMBEDTUNE_TARGET",
         "the pod's Triton",

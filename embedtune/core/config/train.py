@@ -55,6 +55,13 @@ class TrainSettings(Section):
     lora: LoraSettings | None = Field(
         default=None, description="Train low-rank adapters instead of all weights; None: all weights."
     )
+    base_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the base model's weights in the saved model: 0 saves the trained weights, 0.5 those "
+        'half way between both, which keep more of what the base model knows (docs/experiments.md, "What pays").',
+    )
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = Field(
         default="base",
         description="Number format of the saved weights; base: the one of the base model's weights, so that the "

@@ -1,4 +1,4 @@
-"""The four JSON files of the evaluation artifact: metrics, verdict, slices and examples.
+"""Three JSON files of the evaluation artifact: verdict, slices and examples; `metrics.py` has the fourth.
 
 Dictionaries are keyed by the names of sets (as the user named them; the dataset's own test split is "synthetic"),
 of systems ("bm25", "base", "tuned", "champion", "endpoint", and "seed-43" and the like for further training seeds)
@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 from embedtune.core.records.base import JsonRecord, Part
 
-METRICS_FILE = "metrics.json"
 VERDICT_FILE = "verdict.json"
 SLICES_FILE = "slices.json"
 EXAMPLES_FILE = "examples.json"
@@ -42,55 +41,6 @@ class Interval(Part):
     def direction(self) -> Literal["up", "down", "unsure"]:
         """Whether the interval of a difference is above 0 ("up"), below 0 ("down") or contains it ("unsure")."""
         return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
-
-
-class SizeMetrics(Part):
-    """The metrics of one set with vectors cut to a smaller size that the model serves.
-
-    Args:
-        dimension: The size.
-        systems: Mean over the queries, by model and metric; without BM25 and the endpoint, and without a champion
-            that does not offer this size.
-        delta: Paired difference tuned - base, both with this size, by metric.
-        delta_champion: Paired difference tuned - champion, both with this size, by metric.
-        change: Paired difference of the deciding metric: the tuned model with this size - with the full size.
-    """
-
-    dimension: int
-    systems: dict[str, dict[str, float]]
-    delta: dict[str, Interval]
-    delta_champion: dict[str, Interval] | None = None
-    change: Interval
-
-
-class SetMetrics(Part):
-    """The metrics of one set.
-
-    Args:
-        queries: Number of queries.
-        units: Number of document families that the queries belong to.
-        systems: Mean over the queries, by system and metric.
-        delta: Paired difference tuned - base, by metric.
-        delta_champion: Paired difference tuned - champion, by metric; None without a champion.
-        smaller: The same with each smaller vector size, the largest first; empty if there is only one size.
-    """
-
-    queries: int
-    units: int
-    systems: dict[str, dict[str, float]]
-    delta: dict[str, Interval]
-    delta_champion: dict[str, Interval] | None = None
-    smaller: tuple[SizeMetrics, ...] = ()
-
-
-class Metrics(JsonRecord):
-    """Means and differences of every metric, by set, with vectors of the full size."""
-
-    NAME: ClassVar[str] = "metrics"
-    VERSION: ClassVar[int] = 3
-    REMAKE: ClassVar[str] = _COMMAND
-
-    sets: dict[str, SetMetrics]
 
 
 class Verdict(StrEnum):

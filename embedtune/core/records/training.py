@@ -57,7 +57,8 @@ class Training(JsonRecord):
         steps: Every optimiser step, in order.
         dev: Every measurement, in order; empty without dev questions.
         dev_pool: Number of passages that checkpoints were ranked among in `dev`; None: the whole corpus.
-        best: The step that was kept; its nDCG@10 is on the whole corpus.
+        best: The step that was kept; its nDCG@10 is that of the saved weights, on the whole corpus.
+        base_share: Share of the base model's weights in the saved ones.
         rows: Number of rows trained on.
         batch_size: Rows per optimiser step.
         device: Name of the device.
@@ -69,13 +70,14 @@ class Training(JsonRecord):
     """
 
     NAME: ClassVar[str] = "training"
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     REMAKE: ClassVar[str] = "embedtune train"
 
     steps: tuple[TrainingStep, ...]
     dev: tuple[DevPoint, ...]
     dev_pool: int | None
     best: KeptStep
+    base_share: float
     rows: int
     batch_size: int
     device: str

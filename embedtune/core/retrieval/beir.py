@@ -1,8 +1,10 @@
-"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, or the hub's Parquet files in their place."""
+"""The BEIR layout: corpus.jsonl, queries.jsonl and qrels/*.tsv, or the hub's files in their place."""
 
 import csv
+import gzip
 import json
 import re
+import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +52,7 @@ class RetrievalSet:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read corpus.jsonl or queries.jsonl, or Parquet in its place; a title is prepended to the text, as BEIR does.
+    """Read corpus.jsonl or queries.jsonl, or what is in its place; a title is prepended to the text, as BEIR does.
 
     Raises:
         InputError: The file is missing, or a line is wrong; the error names the line or row.
@@ -78,14 +80,13 @@ def _records(path: Path) -> Iterator[Record]:
 
 def _rows(path: Path) -> Iterator[tuple[str, str | Mapping[str, Any]]]:
     """Yield the lines of a file, or the rows of the Parquet files in its place, with their places."""
-    found = files_of(path)
-    if found and found != [path]:
+    found = files_of(path) or [path]
+    if found[0].suffix == ".parquet":
         yield from parquet_rows(found)
         return
-    for number, line in _lines(
-        path, "a file of the retrieval set is missing", "the BEIR layout, or Parquet in it"
-    ):
-        yield f"{path}:{number}", line
+    (file,) = found
+    for number, line in _lines(file, "a file of the retrieval set is missing"):
+        yield f"{file}:{number}", line
 
 
 def _record(row: Any) -> Record:  # in BEIR's format
@@ -112,16 +113,19 @@ def _record(row: Any) -> Record:  # in BEIR's format
     )
 
 
-def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, missing: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file that are not blank, with their numbers."""
     if not path.is_file():
         folder = path.parents[1] if path.suffix == ".tsv" else path.parent
         there = sorted(item.name for item in folder.iterdir())[:10] if folder.is_dir() else []
         raise InputError(
-            missing, got=f"{path}; the folder has: {', '.join(there) or 'nothing'}", expected=expected
+            missing,
+            got=f"{path}; the folder has: {', '.join(there) or 'nothing'}",
+            expected="corpus.jsonl, queries.jsonl and qrels/<split>.tsv, or Parquet in their place",
+            fix='write the data in this layout (docs/eval-sets.md, "The BEIR layout")',
         )
-    with path.open("rb") as stream:
-        for number, raw in enumerate(stream, 1):
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        for number, raw in enumerate(_whole(path, stream), 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -139,6 +143,14 @@ def _lines(path: Path, missing: str, expected: str) -> Iterator[tuple[int, str]]
                 yield number, line
 
 
+def _whole(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a file; a compressed one that is damaged is named."""
+    try:
+        yield from stream
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path} is damaged", got=str(error), fix="download it again") from error
+
+
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write corpus.jsonl or queries.jsonl; titles are empty, since `text` is the complete embedded string."""
     with path.open("w", encoding="utf-8") as stream:
@@ -150,23 +162,25 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def read_qrels(path: Path) -> Qrels:
     """Read judgements in BEIR's form (`query-id corpus-id score`) or TREC's (`query 0 passage score`).
 
-    Judgements of 0 are left out. Parquet files in its place have columns of BEIR's names.
+    Judgements of 0 are left out. JSONL and Parquet files in its place have fields of BEIR's names.
 
     Raises:
         InputError: The file is missing, or a row is not a judgement; the error names the line.
     """
     found = files_of(path)
     if found and found[0].suffix == ".parquet":
-        return _parquet_qrels(found)
+        return _named_qrels(parquet_rows(found))
     path = found[0] if found else path
-    qrels: Qrels = {}
     missing = "the relevance judgements of the retrieval set are missing"
-    for number, line in _lines(path, missing, "qrels/<split>.tsv, or Parquet in its place"):
+    if path.suffix == ".jsonl":
+        return _named_qrels((f"{path}:{number}", _parsed(line)) for number, line in _lines(path, missing))
+    qrels: Qrels = {}
+    for number, line in _lines(path, missing):
         row = _cells(line)
         if not qrels and row[0].lower().replace("_", "-") in _HEADERS and not _NUMBER.match(row[-1]):
             continue
         score = float(row[-1]) if len(row) in (3, 4) and _NUMBER.match(row[-1]) else None
-        if score is None or not score.is_integer():
+        if score is None or not score.is_integer() or not row[0] or not row[-2]:
             raise InputError(
                 f"{path}:{number} is not a relevance judgement",
                 got=line.strip()[:80],
@@ -177,16 +191,25 @@ def read_qrels(path: Path) -> Qrels:
     return qrels
 
 
-def _parquet_qrels(files: list[Path]) -> Qrels:
+def _parsed(line: str) -> object:
+    """Return what a line holds: the line itself if that is not JSON."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line.strip()
+
+
+def _named_qrels(rows: Iterable[tuple[str, object]]) -> Qrels:
     qrels: Qrels = {}
-    for place, row in parquet_rows(files):
-        query, passage, score = (row.get(name, row.get(name.replace("-", "_"))) for name in QRELS_HEADER)
+    for place, row in rows:
+        fields = row if isinstance(row, Mapping) else {}
+        query, passage, score = (fields.get(name, fields.get(name.replace("-", "_"))) for name in QRELS_HEADER)
         whole = isinstance(score, int | float) and float(score).is_integer()
-        if not whole or not all(isinstance(key, str | int) for key in (query, passage)):
+        if not whole or not all(isinstance(key, str | int) and key != "" for key in (query, passage)):
             raise InputError(
                 f"{place} is not a relevance judgement",
                 got=str(row)[:80],
-                expected=f"columns {', '.join(QRELS_HEADER)}, the score a whole number",
+                expected=f"the fields {', '.join(QRELS_HEADER)}, the score a whole number",
             )
         if score > 0:
             qrels.setdefault(str(query), {})[str(passage)] = int(score)

@@ -1,6 +1,7 @@
-"""Finds the Parquet files that datasets of the hub have in place of corpus.jsonl, queries.jsonl and qrels/*.tsv.
+"""Finds the files that datasets of the hub have in place of corpus.jsonl, queries.jsonl and qrels/*.tsv.
 
-The layouts of MTEB and BeIR, also as the hub converts them: `corpus/corpus-00000-of-00002.parquet`,
+BeIR's are compressed: `corpus.jsonl.gz`. MTEB's older ones have `qrels/test.jsonl`. All others are Parquet, in the
+layouts of MTEB and BeIR, also as the hub converts them: `corpus/corpus-00000-of-00002.parquet`,
 `corpus/corpus/0000.parquet`, `data/corpus-00000-of-00001.parquet`; and for judgements `default/test-….parquet`,
 `qrels/test/0000.parquet`, `data/test-….parquet`.
 """
@@ -20,7 +21,8 @@ JUDGED = ("qrels", "default", "data", ".")  # folders of judgements, the first t
 def files_of(path: Path) -> list[Path]:
     """Return the files that hold what is expected at a path of the BEIR layout: itself, or what stands in for it.
 
-    That is Parquet, or for dev a .tsv file with another usual name, such as validation.tsv.
+    That is a compressed file, Parquet, judgements as JSONL, or for dev a file with another usual name, such as
+    validation.tsv.
 
     Args:
         path: `<directory>/corpus.jsonl`, `<directory>/queries.jsonl` or `<directory>/qrels/<split>.tsv`.
@@ -28,8 +30,10 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.suffix != ".tsv":
-        return _records(path.parent, path.stem)
-    others = (path.with_name(f"{name}.tsv") for name in (DEV_NAMES if path.stem == "dev" else ()))
+        packed = path.with_name(f"{path.name}.gz")
+        return [packed] if packed.is_file() else _records(path.parent, path.stem)
+    names = DEV_NAMES if path.stem == "dev" else (path.stem,)
+    others = (path.with_name(f"{name}{suffix}") for suffix in (".tsv", ".jsonl") for name in names)
     return [file for file in others if file.is_file()][:1] or _judgements(path)
 
 

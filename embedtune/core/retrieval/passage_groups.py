@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Qrels, Record, RetrievalSet
-from embedtune.core.retrieval.metrics import DECIDING_METRIC, Run, evaluate_run, mean_metrics
+from embedtune.core.retrieval.metrics import DECIDING_METRIC, Run, evaluate_run
 from embedtune.core.retrieval.near_duplicates import near_duplicate_groups
 from embedtune.core.retrieval.union_find import UnionFind
 
@@ -107,11 +107,17 @@ def grouped_qrels(qrels: Qrels, groups: Mapping[str, str]) -> Qrels:
     return found
 
 
-def mean_ndcg(run: Run, data: RetrievalSet) -> float:
-    """Return the mean nDCG@10 of a run, read by group."""
+def ndcg_by_query(run: Run, data: RetrievalSet) -> dict[str, float]:
+    """Return the nDCG@10 of each query of a run, read by group."""
     groups = group_of(data.corpus)
     measured = evaluate_run(grouped_run(run, groups), grouped_qrels(data.qrels, groups), (10,))
-    return mean_metrics(measured)[DECIDING_METRIC]
+    return {query: row[DECIDING_METRIC] for query, row in measured.items()}
+
+
+def mean_ndcg(run: Run, data: RetrievalSet) -> float:
+    """Return the mean nDCG@10 of a run, read by group."""
+    values = ndcg_by_query(run, data).values()
+    return math.fsum(values) / len(values)
 
 
 def search_depth(groups: Mapping[str, str], k: int) -> int:

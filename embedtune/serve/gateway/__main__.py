@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import EmbedtuneError
+from embedtune.serve.gateway.feedback.options import feedback_of, feedback_options
 
 if TYPE_CHECKING:
     from embedtune.serve.gateway.app import GatewayOptions
@@ -45,6 +46,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--keys", type=FILE, help="File with the hashes of API keys, read again when it changes.")
 @click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
+@feedback_options
 def main(host: str, port: int, drain: float, max_connections: int, **given: Any) -> None:
     """Serve OpenAI's embeddings API over Triton.
 
@@ -88,6 +90,7 @@ def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: clic
         timeout_s=given["timeout"],
         token_ids=given["token_ids"],
         playground=given["playground"],
+        feedback=feedback_of(given, os.environ),
     )
 
 

@@ -17,6 +17,8 @@ from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.bodies import Bodies, while_connected
 from embedtune.serve.gateway.error_handlers import REFUSALS, add_refusals
+from embedtune.serve.gateway.feedback.log import FeedbackLog, FeedbackOptions
+from embedtune.serve.gateway.feedback.route import add_feedback
 from embedtune.serve.gateway.guard import STATE, Account, Guard
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.inputs import InputLimits, read_texts
@@ -61,6 +63,7 @@ class GatewayOptions:
         timeout_s: Seconds to wait for Triton's answer.
         token_ids: File to decode OpenAI's token ids with; None: they are refused.
         playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
+        feedback: Where feedback goes; None: none is recorded.
     """
 
     triton: str
@@ -72,6 +75,7 @@ class GatewayOptions:
     timeout_s: float = 60.0
     token_ids: Path | None = None
     playground: Path | None = None
+    feedback: FeedbackOptions | None = None
 
 
 class Gateway:
@@ -89,6 +93,7 @@ class Gateway:
         self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
+        self.feedback = FeedbackLog(options.feedback, self.metrics.feedback) if options.feedback else None
         self._endpoint: TritonEndpoint | None = None
         self._warned = False
 
@@ -104,10 +109,14 @@ class Gateway:
         turns = Turns(self.options.timeout_s)
         self._endpoint = TritonEndpoint(self.options.triton, turns)
         self.metrics.watch(turns)
+        if self.feedback:
+            self.feedback.start()
         try:
             yield
         finally:
             await self._endpoint.close()
+            if self.feedback:
+                await asyncio.to_thread(self.feedback.close)
 
     async def embed(self, request: EmbeddingRequest, account: Account) -> Response:
         """Return the answer to a request, which comes from one release and names it.
@@ -225,6 +234,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
     _add_operations(app, gateway)
     add_nim(app, gateway)
     add_tei(app, gateway)
+    add_feedback(app, gateway)
     add_playground(app, gateway.playground)
     add_refusals(app)
     app.add_middleware(

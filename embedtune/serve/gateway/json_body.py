@@ -18,7 +18,8 @@ UNSET = re.compile(r" \| null")
 def decode(body: bytes, content_type: str, kind: type[Body]) -> Body:
     """Return a request's body as a record.
 
-    Unknown fields are skipped without making objects of them, as the services do whose API this is.
+    Unknown fields are skipped without making objects of them, as the services do whose API this is; a record that
+    forbids them has them refused.
 
     Args:
         body: The body.
@@ -61,6 +62,9 @@ def _wrong_field(message: str, kind: type[Any]) -> RefusedError:
     what = UNSET.sub("", message[: found.start()] if found else message)
     if missing := re.fullmatch(r"Object missing required field `(.*)`", what):
         return RefusedError(400, f"{missing[1]}: is missing", code="invalid_request", param=missing[1])
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
+        name = unknown[1][:40]
+        return RefusedError(400, f"{name}: there is no such field", code="invalid_request", param=name)
     if not path:
         return RefusedError(400, "the body is not a JSON object", code="invalid_json")
     if values := _values(kind, path):

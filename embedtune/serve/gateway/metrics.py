@@ -5,6 +5,38 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from embedtune.serve.gateway.turns import Turns
 
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DROPPED = ("rate", "full", "unmasked", "stopped")  # why feedback is dropped
+
+
+class FeedbackMetrics:
+    """Counts of feedback.
+
+    Args:
+        registry: The registry of the gateway's metrics.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.accepted = Counter(
+            "embedtune_gateway_feedback_accepted", "Number of records of feedback accepted.", registry=registry
+        )
+        self.written = Counter(
+            "embedtune_gateway_feedback_written",
+            "Number of records of feedback that have reached their place.",
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "embedtune_gateway_feedback_dropped",
+            "Number of records of feedback refused or lost although they were valid.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in DROPPED:  # 0 before the first one, so that an alert sees it
+            self.dropped.labels(reason)
+        self.disk_bytes = Gauge(
+            "embedtune_gateway_feedback_disk_bytes",
+            "Size of the feedback on this machine: all of it, or what waits for the object store.",
+            registry=registry,
+        )
 
 
 class Metrics:
@@ -57,6 +89,7 @@ class Metrics:
             registry=self._registry,
         )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
+        self.feedback = FeedbackMetrics(self._registry)
 
     def watch(self, turns: Turns) -> None:
         """Add what is known about the work that is waiting.

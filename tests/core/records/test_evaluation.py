@@ -9,16 +9,15 @@ from embedtune.core.records.base import JsonRecord, read_record, write_record
 from embedtune.core.records.evaluation import (
     Example,
     Examples,
-    Metrics,
     RankedPassage,
     Ranking,
     RelevantPassage,
     SetExamples,
-    SetMetrics,
     SetSlices,
     Slice,
     Slices,
 )
+from embedtune.core.records.metrics import Metrics, SetMetrics
 from tests.support.evaluation_records import DELTA, interval, make_verdict
 
 MEANS = {"base": {"ndcg@10": 0.5}, "tuned": {"ndcg@10": 0.5312}}

@@ -140,7 +140,9 @@ def test_a_quotation_mark_that_is_never_closed_hides_no_other_row(tmp_path):
     assert read_qrels(tmp_path / "test.tsv") == {"q1": {'"5 inch': 1}, "q2": {"d2": 1}}
 
 
-@pytest.mark.parametrize("row", ["q2\td2\t0.5", "q2\td2", "q2\td2\thigh", "q2\td2\tnan", "a\tb\tc\td\t1"])
+@pytest.mark.parametrize(
+    "row", ["q2\td2\t0.5", "q2\td2", "q2\td2\thigh", "q2\td2\tnan", "a\tb\tc\td\t1", "q2\t\t1", "\td2\t1"]
+)
 def test_a_row_that_is_no_judgement_is_named(tmp_path, row):
     (tmp_path / "test.tsv").write_text(f"q1\td1\t1\n{row}\n")
     with pytest.raises(InputError, match=r"test.tsv:2"):

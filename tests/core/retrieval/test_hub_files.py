@@ -1,5 +1,6 @@
-"""Datasets of the hub: Parquet in the place of BEIR's files, in every layout that is in use."""
+"""Datasets of the hub: Parquet, compressed files and JSONL in the place of BEIR's files, in every layout."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,41 @@ def test_a_row_that_is_no_record_is_named(row: dict[str, Any], reason: str, tmp_
     write(tmp_path, "corpus", [{"_id": "o", "text": "x", **row} if "_id" in row else row])
     with pytest.raises(InputError, match=rf"corpus\.parquet:1 is not a BEIR record: {reason}"):
         read_records(tmp_path / "corpus.jsonl")
+
+
+def test_compressed_files_are_read_and_damaged_ones_named(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    packed = gzip.compress(b'{"_id": "p", "title": "A", "text": "old"}\n{"_id": "r", "text": null}\n')
+    path.with_name("corpus.jsonl.gz").write_bytes(packed)
+    with pytest.raises(InputError, match=r"corpus\.jsonl\.gz:2 is not a BEIR record: text is null"):
+        read_records(path)
+    for damaged in (packed[:-12], b"plain text", packed[:20] + b"??" + packed[22:]):
+        path.with_name("corpus.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"corpus\.jsonl\.gz is damaged"):
+            read_records(path)
+    path.with_name("corpus.jsonl.gz").write_bytes(gzip.compress(b'{"_id": "p", "title": "A", "text": "old"}\n'))
+    assert read_records(path) == [Record("p", "A old")]
+
+
+def test_judgements_in_jsonl_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "qrels"
+    folder.mkdir()
+    rows = '{"query-id": "q", "corpus-id": 7, "score": 1.0}\n\n{"query-id": "q", "corpus-id": "p", "score": 0}\n'
+    for name in ("train", "validation"):
+        (folder / f"{name}.jsonl").write_text(rows)
+    assert [read_qrels(folder / f"{split}.tsv") for split in ("train", "dev")] == [{"q": {"7": 1}}] * 2
+    assert files_of(folder / "test.tsv") == []
+
+
+@pytest.mark.parametrize(
+    "row", ['{"query-id": "q", "corpus-id": "", "score": 1}', '{"query-id": "q", "corp', "[1]", '{"score": 1}']
+)
+def test_a_line_that_is_no_judgement_is_named(row: str, tmp_path: Path) -> None:
+    folder = tmp_path / "qrels"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text('{"query-id": "q", "corpus-id": "p", "score": 1}\n' + row)
+    with pytest.raises(InputError, match=r"test\.jsonl:2 is not a relevance judgement"):
+        read_qrels(folder / "test.tsv")
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:

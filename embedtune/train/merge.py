@@ -1,0 +1,44 @@
+"""Part of the way back: weights between those of the base model and the tuned ones."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from embedtune.core.errors import ContractError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+def merge_into(tuned: "SentenceTransformer", base: "SentenceTransformer", base_share: float) -> None:
+    """Replace each tuned weight by base_share · base + (1 - base_share) · tuned.
+
+    Between two models of which one was tuned from the other the error is low all along the line, and on it lie
+    models that keep more of what the base knows for little of what was learned (Wortsman et al. 2022,
+    arXiv:2109.01903; for embedding models Xiao et al. 2023, arXiv:2311.13534).
+
+    Args:
+        tuned: A model of float32 weights; changed in place.
+        base: The model that it was tuned from.
+        base_share: The share of the base model's weights, from 0 to 1.
+
+    Raises:
+        ContractError: The models do not have the same weights.
+    """
+    ours, theirs = dict(tuned.named_parameters()), dict(base.named_parameters())
+    if shapes(ours) != shapes(theirs):
+        different = sorted({*shapes(ours).items()} ^ {*shapes(theirs).items()})
+        raise ContractError(
+            "the tuned model and its base do not have the same weights, so they cannot be merged",
+            got=str(different[0]),
+            expected="equal names and shapes",
+            fix="set train.base_share=0",
+        )
+    with torch.no_grad():
+        for name, weight in ours.items():
+            weight.lerp_(theirs[name].to(weight), base_share)
+
+
+def shapes(weights: dict[str, "torch.nn.Parameter"]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight."""
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
