@@ -4,7 +4,7 @@ import logging
 import time
 
 from embedtune.core.config.generate import LLMEndpointSettings
-from embedtune.llm.failures import Failure
+from embedtune.llm.failures import CONNECTION, Failure
 from embedtune.llm.wire import shown_url, unusable
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ class Outage:
         self._settings = settings
         self._last_answer: float | None = None
         self._out = False
+        self._alone: set[str] = set()  # chats that failed while no other one did
+        self._failed = False  # whether a chat was given up since the last answer
 
     @property
     def silent(self) -> bool:
@@ -31,20 +33,27 @@ class Outage:
         """Take notice of a completion."""
         if self._out:
             log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
-        self._out = False
+        self._out = self._failed = False
         self._last_answer = time.monotonic()
 
-    def is_out(self, failure: Failure, failed_first: float) -> bool:
+    def is_out(self, failure: Failure, failed_first: float, chat: str) -> bool:
         """Return whether the LLM endpoint answers nobody at present, and is waited for.
+
+        One chat that a server cannot answer is no outage, also when nothing else is in flight: it is given up, and
+        only if the next one fails too, or no connection can be made, the LLM endpoint is waited for.
 
         Args:
             failure: The last failure of a request.
             failed_first: When that request failed first, in seconds of the monotonic clock.
+            chat: The chat that was sent.
 
         Raises:
             LLMEndpointError: It has been waited for as long as the settings say.
         """
-        if self._last_answer is None or self._last_answer > failed_first or not self._settings.outage_s:
+        if self._last_answer is None or not self._settings.outage_s:
+            return False
+        if self._last_answer > failed_first or (failure.kind != CONNECTION and self._is_alone(chat)):
+            self._alone.add(chat)
             return False
         waited = time.monotonic() - failed_first
         if waited >= self._settings.outage_s:
@@ -61,3 +70,8 @@ class Outage:
                 *(shown_url(self._settings), failure.detail, self._settings.outage_s),
             )
         return True
+
+    def _is_alone(self, chat: str) -> bool:
+        """Return whether it may be this chat that cannot be answered, and not the LLM endpoint that is out."""
+        first, self._failed = not self._failed, True
+        return first or chat in self._alone

@@ -126,7 +126,7 @@ class LLMEndpoint:
             LLMEndpointError: The LLM endpoint cannot be used at all.
             GateError: The budget does not allow the call.
         """
-        attempt, refused, failed_first = 0, 0, None
+        attempt, refused, failed_first, chat = 0, 0, None, json.dumps(list(messages))
         while True:
             dialect = self.dialect
             sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
@@ -139,7 +139,9 @@ class LLMEndpoint:
             if self._has_learned(outcome, dialect):
                 continue
             failed_first = failed_first or time.monotonic()
-            more = attempt < self._settings.retries or self._outage.is_out(outcome, failed_first)
+            more = attempt < self._settings.retries or (
+                outcome.again and self._outage.is_out(outcome, failed_first, chat)
+            )
             if not outcome.again or not more:
                 raise self._given_up(prompt, outcome, attempt + 1)
             self._pressure.retried += 1

@@ -25,7 +25,8 @@ from tests.support.waiting import wait_until
 NEEDED = ("KUBECONFIG", "EMBEDTUNE_TEST_KFP", "EMBEDTUNE_TEST_GIT", "EMBEDTUNE_TEST_CPU_IMAGE")
 TOOLS: dict[str, Callable[[str, str], Tool]] = {"EMBEDTUNE_TEST_ARGOCD": ArgoCD, "EMBEDTUNE_TEST_FLUX": Flux}
 VALUES = "gitops/values/retraining.yaml"
-PATIENCE_S = 600
+PATIENCE_S = 1800  # for a run on a busy machine
+PAUSE_S = 3  # between two looks, which are programs
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class World:
             state = self.tool.state()
             return commit.startswith(state.revision[:12] or "-") and state.health == health
 
-        wait_until(ended, PATIENCE_S)
+        wait_until(ended, PATIENCE_S, PAUSE_S)
         return self.tool.state()
 
     def runs(self) -> list[Any]:

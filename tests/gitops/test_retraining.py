@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.gitops.conftest import RUNS, World
+from tests.gitops.conftest import PATIENCE_S, PAUSE_S, RUNS, World
 from tests.support.gitops import kubectl
 from tests.support.waiting import wait_until
 
@@ -34,7 +34,8 @@ def test_a_commit_starts_one_run_and_nothing_else_does(world: World) -> None:
     world.ends(world.branch.commit("Another annotation"), "healthy")
     (other,) = world.jobs()
     assert other["metadata"]["name"] != job["metadata"]["name"]
-    wait_until(lambda: "succeeded" in world.jobs()[0]["status"])  # it found the run, and followed it to its end
+    # It found the run, and followed it to its end.
+    wait_until(lambda: "succeeded" in world.jobs()[0]["status"], PATIENCE_S, PAUSE_S)
     assert states(world) == ["SUCCEEDED"]
 
 

@@ -195,3 +195,15 @@ def test_a_server_that_never_answered_anything_stops_the_run_after_few_items(cac
         with pytest.raises(GateError, match="HTTP 503"):
             gather(client_for(server, cache, retries=0), 500)
         assert len(server.calls) < 30
+
+
+def test_one_passage_that_a_server_cannot_answer_is_no_outage(cache: ResponseCache) -> None:
+    def poison(call: Call) -> str | None:
+        return "503" if call.original[-1]["content"] == "number 3" else None
+
+    with OpenAIServer(replies=echo, faults=poison) as server:
+        client = client_for(server, cache, retries=1, concurrency=1, outage_s=0.001)
+        results = gather(client, 10)
+    (error,) = [result for result in results if isinstance(result, ItemError)]  # no LLMEndpointError was raised
+    assert error.transient
+    assert client.usage.unanswered == 1

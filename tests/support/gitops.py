@@ -1,6 +1,7 @@
 """Argo CD and Flux as a test sees them: each follows a branch with one of the examples in gitops/."""
 
 import json
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -101,14 +102,16 @@ class ArgoCD:
 
     def state(self) -> State:
         status = found("-n", self.namespace, "applications.argoproj.io", self.name).get("status", {})
-        operation = status.get("operationState", {})
-        says = [entry["message"] for entry in status.get("conditions", ())] + [operation.get("message", "")]
-        health = status.get("health", {}).get("status", "")
-        synced = status.get("sync", {}).get("status")
-        failed = any(entry["type"].endswith("Error") for entry in status.get("conditions", ()))
-        words = {"Healthy": "healthy", "Degraded": "failed"}
-        word = "failed" if failed else words.get(health, "progressing") if synced == "Synced" else "progressing"
-        return State(word, str(status.get("sync", {}).get("revision", "")), "\n".join(says))
+        conditions = status.get("conditions", ())
+        says = "\n".join(entry["message"] for entry in conditions)
+        if any(entry["type"].endswith("Error") for entry in conditions):
+            # Of a commit that cannot be rendered, only the command in the message names it.
+            tried = re.search(r"retrain\.commit=([0-9a-f]+)", says)
+            return State("failed", tried[1] if tried else "", says)
+        synced = status.get("sync", {})
+        words = {"Healthy": "healthy", "Degraded": "failed"} if synced.get("status") == "Synced" else {}
+        word = words.get(status.get("health", {}).get("status", ""), "progressing")
+        return State(word, synced.get("revision", ""), says)
 
     def remove(self) -> None:
         self._call("delete", "--ignore-not-found", "--timeout=120s")
