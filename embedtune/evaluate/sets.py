@@ -66,7 +66,9 @@ def load_set(name: str, directory: Path, settings: IngestSettings, progress: Pro
     try:
         data = read_retrieval_set(directory, SPLIT)
     except InputError as error:
-        raise InputError(f"evaluation set {name}: {error.what}", got=error.got, expected=error.expected) from error
+        raise InputError(
+            f"evaluation set {name}: {error.what}", got=error.got, expected=error.expected, fix=error.fix
+        ) from error
     if not data.queries or not data.corpus:
         raise InputError(
             f"the evaluation set {name} has nothing to evaluate",

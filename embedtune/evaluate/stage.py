@@ -32,6 +32,7 @@ from embedtune.evaluate.sets import check_names, fingerprint, load_set, named
 from embedtune.evaluate.sizes import size_metrics, size_notes
 from embedtune.evaluate.slices import slices_record
 from embedtune.evaluate.summary import metrics_record, notes, report_metrics, seen_notes, write_per_query
+from embedtune.evaluate.unseen import require_unseen
 from embedtune.evaluate.verdict import deciding_set, verdict_record
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def run(
 
     Raises:
         ConfigError: evaluate.decide_on is not one of the evaluated sets.
-        InputError: A set is empty, incomplete or damaged.
+        InputError: A set is empty, incomplete or damaged, or has questions that were trained on.
         ArtifactError: A file of the champion was changed.
         ContractError: The model was trained under a different encoder contract.
         EndpointError: The live endpoint does not answer.
@@ -148,6 +149,7 @@ def _measure(
     device = device_of(config.runtime)
     paths = {SYNTHETIC: dataset} | comparisons.eval_sets
     sets = {name: load_set(name, path, config.ingest, context.progress) for name, path in paths.items()}
+    require_unseen({name: sets[name] for name in comparisons.eval_sets}, dataset)
     depths = {name: search_depth(group_of(data.corpus), cuts[-1]) for name, data in sets.items()}
     sizes = config.contract.dimensions[1:]
     runs: dict[str, dict[int | None, dict[str, Run]]] = {

@@ -220,6 +220,8 @@ def _few_rows(facts: Facts) -> Reason | None:
 
 def _false_negatives(facts: Facts) -> Reason | None:
     audit = facts.audit
+    if facts.training is not None and not facts.training.negatives:
+        return None
     if audit is None or not audit.positive_scores.quantiles or not audit.negative_scores.quantiles:
         return None
     right, wrong = audit.positive_scores.quantiles.median, audit.negative_scores.quantiles.median

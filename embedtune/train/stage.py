@@ -60,7 +60,7 @@ def _train_and_write(triplets: Path, dataset: Path, path: Path, checkpoints: Pat
     _describe(path, trained, config)
     log.info("train: kept step %d of %d", trained.fit.best_step, trained.plan.steps)
     counts = {"rows": trained.plan.rows, "steps": trained.plan.steps}
-    return Outcome(counts, trained.metrics(), trained.notes(config.train))
+    return Outcome(counts, trained.metrics(), trained.notes())
 
 
 def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Path, context: Context) -> Trained:
@@ -82,9 +82,7 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
         others[seed] = _fit_and_save(rows, again, dev, base, dtype, saved, kept, context)
     numbers = Numbers(compute_of(config.runtime), config.runtime.attention, dtype)
     after = _measure(dev, path, context)
-    return Trained(
-        plan, result, before, after, pool, numbers, _device_name(config.runtime), config.train.base_share, others
-    )
+    return Trained(plan, result, before, after, pool, numbers, _device_name(config.runtime), config.train, others)
 
 
 def _fit_and_save(

@@ -77,7 +77,7 @@ class Trained:
         pool: What checkpoints were ranked among; None: the whole corpus.
         numbers: Precision, attention and format of the saved weights.
         device: Name of the device.
-        base_share: Share of the base model's weights in the saved ones.
+        settings: What the run was asked to do.
         others: The trainings with other seeds, by seed.
     """
 
@@ -88,7 +88,7 @@ class Trained:
     pool: Pool | None
     numbers: Numbers
     device: str
-    base_share: float
+    settings: TrainSettings
     others: dict[int, Fit] = field(default_factory=dict)
 
     def record(self) -> Training:
@@ -106,8 +106,9 @@ class Trained:
                 epoch=round(self.plan.epoch(self.fit.best_step), 4),
                 ndcg_at_10=self.tuned.get(size),
             ),
-            base_share=self.base_share,
+            base_share=self.settings.base_share,
             rows=self.plan.rows,
+            negatives=self.settings.negatives,
             batch_size=self.plan.batch_size,
             device=self.device,
             precision=self.numbers.precision,
@@ -137,12 +138,12 @@ class Trained:
             "weights": self.numbers.weights,
         }
 
-    def notes(self, settings: TrainSettings) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         """Return the remarks for the report's readers."""
         notes = []
-        if self.plan.batch_size != settings.batch_size:
+        if self.plan.batch_size != self.settings.batch_size:
             notes.append(
-                f"the batch of {settings.batch_size} rows was reduced to {self.plan.batch_size}, "
+                f"the batch of {self.settings.batch_size} rows was reduced to {self.plan.batch_size}, "
                 f"since there are only {self.plan.rows} rows"
             )
         if not self.base:
@@ -167,7 +168,7 @@ class Trained:
 
     def rounding(self) -> float | None:
         """Return how much nDCG@10 on dev changed when the weights were rounded; None if that was not measured."""
-        if self.pool is not None or self.base_share:
+        if self.pool is not None or self.settings.base_share:
             return None  # the checkpoint was measured among fewer passages, or the saved weights are merged
         trained = self.fit.best_dev
         return None if trained is None or not self.tuned else self.tuned[max(self.tuned)] - trained

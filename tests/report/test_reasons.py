@@ -3,14 +3,17 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from embedtune.core.config.config import Config
 from embedtune.core.records.metrics import Metrics
 from embedtune.core.records.training import DevPoint, KeptStep, Training
+from embedtune.mine.audit import distribution
 from embedtune.report.question_sets import Author, QuestionSet
 from embedtune.report.reasons import CHECKS, Facts, reasons
 from tests.support.evaluation_records import interval, make_evaluation
+from tests.support.report_work import make_audit
 
 UNSURE = interval(0.02, -0.02, 0.06)
 GIVEN, MODEL = QuestionSet("hand", 100, Author.GIVEN), QuestionSet("synthetic", 100, Author.MODEL, "qwen")
@@ -26,6 +29,7 @@ def _training(*dev: float, rows: int = 5000, best: int | None = None) -> Trainin
         best=KeptStep(step=10 * highest, epoch=highest, ndcg_at_10=dev[highest]),
         base_share=0.0,
         rows=rows,
+        negatives=4,
         batch_size=32,
         device="cpu",
         precision="fp32",
@@ -52,6 +56,15 @@ def test_a_win_needs_no_reason():
 def test_another_base_is_always_the_last_resort():
     (only,) = reasons(_facts(interval(-0.001, -0.02, 0.02)))
     assert "`--base`" in only.change
+
+
+def test_negatives_that_look_right_are_named_only_if_they_were_trained_on():
+    scores = {"positive_scores": distribution(np.array([0.5])), "negative_scores": distribution(np.array([0.45]))}
+    audit = make_audit().model_copy(update=scores)
+    used = replace(_facts(training=_training(0.5, 0.6)), audit=audit)
+    assert "look nearly as right as the right ones (median score 0.45 against 0.50)" in _findings(used)
+    unused = replace(used, training=used.training.model_copy(update={"negatives": 0}))
+    assert "look nearly as right" not in _findings(unused)
 
 
 def test_too_few_questions_say_how_many_would_do():

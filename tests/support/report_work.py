@@ -120,12 +120,12 @@ def _triplets(work: Path, config: Config) -> None:
     with write_artifact(work / "triplets", "triplets", _provenance(work, config, "mine", "dataset")) as draft:
         _table(draft.path / "triplets.parquet", rows)
         _table(draft.path / "passages.parquet", [{"passage_id": "p1", "group_id": "p1", "text": "a passage"}])
-        write_record(draft.path / AUDIT_FILE, _audit())
+        write_record(draft.path / AUDIT_FILE, make_audit())
         draft.counts = {"rows": 498}
         draft.report = StageReport("mine", {"short_share": 0.021}, (), 3.4)
 
 
-def _audit() -> Audit:
+def make_audit() -> Audit:
     scores = Distribution(count=0)
     ranks = distribution(np.arange(1, 12))
     return Audit(
@@ -159,6 +159,7 @@ def _model(work: Path, config: Config) -> None:
         best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
         base_share=0.0,
         rows=498,
+        negatives=4,
         batch_size=62,
         device="cpu",
         precision="fp32",

@@ -6,11 +6,13 @@ from pydantic import Field
 
 from embedtune.core.config.section import Section, Share
 
+HumanKind = Literal["questions", "faq", "feedback"]
+
 
 class HumanPairs(Section):
     """Questions of people with their answers, as further train questions."""
 
-    kind: Literal["questions", "faq", "feedback"] = Field(
+    kind: HumanKind = Field(
         description="questions: JSON lines as for `embedtune eval-set`, with quotes. faq: JSON lines with "
         "`question` and `answer`, whose words are in the documents. feedback: what a gateway with --feedback "
         "writes."

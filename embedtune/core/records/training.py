@@ -60,6 +60,7 @@ class Training(JsonRecord):
         best: The step that was kept; its nDCG@10 is that of the saved weights, on the whole corpus.
         base_share: Share of the base model's weights in the saved ones.
         rows: Number of rows trained on.
+        negatives: Number of mined negatives of a row that were trained on.
         batch_size: Rows per optimiser step.
         device: Name of the device.
         precision: Arithmetic of training and of the measurements on dev.
@@ -79,6 +80,7 @@ class Training(JsonRecord):
     best: KeptStep
     base_share: float
     rows: int
+    negatives: int
     batch_size: int
     device: str
     precision: Literal["fp32", "bf16"]
