@@ -1,6 +1,7 @@
 """A compiled pipeline as data: its name, its version, and the parameters that a run of it can be given."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,13 +172,13 @@ def version_name(path: Path) -> str:
 
 
 def load_parameters(path: Path) -> dict[str, JsonValue]:
-    """Return the parameters in a YAML file, one `name: value` each.
+    """Return the parameters in a YAML or JSON file, one `name: value` each.
 
     Raises:
         InputError: The file cannot be read, or holds something else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"the parameters in {path} cannot be read", got=" ".join(str(error).split())) from error
     if content is None:
@@ -185,6 +186,13 @@ def load_parameters(path: Path) -> dict[str, JsonValue]:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path} does not hold parameters", expected="one `name: value` on each line")
     return content
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)  # PyYAML takes the number 1e-7, as charts/embedtune writes it, for text
+    except json.JSONDecodeError:
+        return yaml.safe_load(text)
 
 
 def _parameter(name: str, about: Mapping[str, Any]) -> Parameter:

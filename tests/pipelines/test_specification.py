@@ -7,7 +7,13 @@ import pytest
 
 from embedtune.core.errors import ConfigError, InputError
 from pipelines.form import check_form, form_config
-from pipelines.specification import COMPILED, Specification, load_specification, read_specification
+from pipelines.specification import (
+    COMPILED,
+    Specification,
+    load_parameters,
+    load_specification,
+    read_specification,
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +97,11 @@ def test_a_file_that_is_no_pipeline_is_refused(tmp_path: Path, text: str) -> Non
     path.write_text(text)
     with pytest.raises(InputError):
         load_specification(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"overrides": {"train.learning_rate": 1e-7}}', "{overrides: {train.learning_rate: 1.0e-7}}"]
+)
+def test_small_numbers_in_a_file_of_parameters_are_numbers(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text(text)
+    assert load_parameters(tmp_path / "params.json") == {"overrides": {"train.learning_rate": 1e-07}}
