@@ -49,7 +49,7 @@ def test_only_what_decides_vectors_has_the_passages_encoded_again() -> None:
 
 
 def test_new_training_settings_leave_the_paid_stages_in_the_cache() -> None:
-    before, after = stage_settings(), stage_settings(train__learning_rate=1e-4, evaluate__examples=3)
+    before, after = stage_settings(), stage_settings(train__learning_rate=3e-4, evaluate__examples=3)
     changed = [stage for stage in SECTIONS if before[stage] != after[stage]]
     assert changed == ["mine", "train", "evaluate", "export", "deploy"]
 

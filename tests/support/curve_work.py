@@ -16,7 +16,7 @@ SPLITS = {"train": range(8), "dev": range(8, 10), "test": range(10, 18)}  # mach
 
 def curve_config(base: Path, **train: Any) -> Config:
     """Return a configuration of two short epochs on the CPU."""
-    settings = {"negatives": 1, "batch_size": 8, "epochs": 2, "learning_rate": 1e-2, "warmup_steps": 1} | train
+    settings = {"negatives": 1, "batch_size": 8, "epochs": 2, "learning_rate": 5e-4, "warmup_steps": 1} | train
     return parse_config(
         {
             "contract": tiny_contract(base).model_dump(),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import yaml
@@ -13,9 +13,10 @@ from embedtune.core.config.masking import MaskSettings
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_from
 from embedtune.core.storage import storage_from
-from embedtune.serve.gateway.feedback.log import FeedbackOptions
-from embedtune.serve.store.objects import S3Objects
 from embedtune.serve.triton.installation import CACHE
+
+if TYPE_CHECKING:
+    from embedtune.serve.gateway.feedback.log import FeedbackOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])  # Any: click's parsed options
 WAITING = CACHE / "feedback"
@@ -58,7 +59,7 @@ def feedback_options(command: Command) -> Command:
     return command
 
 
-def feedback_of(given: Mapping[str, Any], environment: Mapping[str, str]) -> FeedbackOptions | None:
+def feedback_of(given: Mapping[str, Any], environment: Mapping[str, str]) -> "FeedbackOptions | None":
     """Return what the options say.
 
     Args:
@@ -69,6 +70,10 @@ def feedback_of(given: Mapping[str, Any], environment: Mapping[str, str]) -> Fee
         ConfigError: The file says no valid settings, or there is no address of the object store.
         InputError: The place is not an address.
     """
+    # Here, since the command line shows these options without the extra `serve`.
+    from embedtune.serve.gateway.feedback.log import FeedbackOptions
+    from embedtune.serve.store.objects import S3Objects
+
     if not (place := given["feedback"]):
         return None
     limits = {"days": given["feedback_days"], "max_bytes": given["feedback_max_mb"] * 1_000_000}
