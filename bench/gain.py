@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from gaining.collections import Collection, prepare
+from gaining.question_sets import Collection, prepare
 from gaining.recipes import RECIPES, SHARES
 from gaining.table import table
 from gaining.training import Task, by_question, depth
@@ -95,7 +95,7 @@ def main() -> None:
                             str(work / "triplets"),
                             str(collection.questions),
                             f"minilm+{base}",
-                            [*settings, *RECIPES[recipe].settings],
+                            [*settings, *RECIPES[recipe]],
                             seed,
                             options.share or SHARES,
                             str(results / f"{recipe}-{seed}.json"),

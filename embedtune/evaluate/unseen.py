@@ -23,12 +23,7 @@ def require_unseen(sets: Mapping[str, RetrievalSet], dataset: Path) -> None:
     Raises:
         InputError: A set has such a question.
     """
-    kinds = get_args(HumanKind)
-    trained = {
-        normal(query.text)
-        for query in read_records(dataset / "queries.jsonl")
-        if query.metadata.get("source") in kinds and query.metadata.get("split") == "train"
-    }
+    trained = trained_questions(dataset)
     for name, data in sets.items():
         seen = [query.text for query in data.queries if normal(query.text) in trained]
         if seen:
@@ -40,3 +35,13 @@ def require_unseen(sets: Mapping[str, RetrievalSet], dataset: Path) -> None:
                 fix="build it with `embedtune eval-set --held-out`, or remove its questions from the files of "
                 "split.human_pairs and run again from split",
             )
+
+
+def trained_questions(dataset: Path) -> set[str]:
+    """Return the questions of people that were trained on, normalised."""
+    kinds = get_args(HumanKind)
+    return {
+        normal(query.text)
+        for query in read_records(dataset / "queries.jsonl")
+        if query.metadata.get("source") in kinds and query.metadata.get("split") == "train"
+    }

@@ -49,6 +49,7 @@ def model_card(
         "batch_size": plan.batch_size,
         "epochs": f"{plan.epoch(plan.steps):.2f}",
         "best_step": trained.fit.best_step,
+        "mined": f", and {settings.negatives} mined passages that do not" if settings.negatives else "",
         "merged": _MERGED.substitute(share=f"{settings.base_share:.0%}") if settings.base_share else "",
         "loss": _LOSSES[settings.loss] + (", for each vector size" if settings.matryoshka else ""),
         "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",

@@ -6,7 +6,7 @@ import pytest
 
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import Record, RetrievalSet, write_records
-from embedtune.evaluate.unseen import require_unseen
+from embedtune.evaluate.unseen import require_unseen, trained_questions
 
 
 def dataset(folder: Path, source: str, split: str = "train") -> Path:
@@ -29,7 +29,14 @@ def test_a_set_with_a_question_of_people_that_was_trained_on_is_refused(tmp_path
         require_unseen(asked("who turns it off?", "how do i DRAIN it?"), dataset(tmp_path, source))
 
 
-def test_a_question_that_the_generator_wrote_too_or_that_was_held_out_is_not(tmp_path: Path) -> None:
-    require_unseen(asked("How do I drain it?"), dataset(tmp_path / "generated", "qwen"))
-    require_unseen(asked("How do I drain it?"), dataset(tmp_path / "held", "feedback", "test"))
-    require_unseen(asked("Who turns it off?"), dataset(tmp_path / "other", "feedback"))
+def test_a_question_that_the_generator_wrote_or_that_was_held_out_was_not_trained_on(tmp_path: Path) -> None:
+    assert trained_questions(dataset(tmp_path / "people", "feedback")) == {"how do i drain it?"}
+    assert trained_questions(dataset(tmp_path / "generated", "qwen")) == set()
+    assert trained_questions(dataset(tmp_path / "held", "feedback", "test")) == set()
+
+
+def test_other_questions_may_judge(tmp_path: Path) -> None:
+    people = dataset(tmp_path / "people", "feedback")
+    require_unseen(asked("Who turns it off?"), people)
+    with pytest.raises(InputError, match="1 of 1"):
+        require_unseen(asked("How do I drain it?"), people)

@@ -67,4 +67,8 @@ def test_training_saves_the_merged_weights_and_measures_those(
     assert report.metrics["dev_ndcg@10"] == round(record.best.ndcg_at_10, 4)
     assert not any("saved in" in note for note in report.notes)  # a merge is no rounding
     assert "whose share is 25%" in (tmp_path / "merged" / "README.md").read_text()
+    assert (
+        "a question and a passage that answers it, and 2 mined passages that do not."
+        in (tmp_path / "tuned" / "README.md").read_text()
+    )
     assert "share is" not in (tmp_path / "tuned" / "README.md").read_text()

@@ -94,5 +94,5 @@ def _mask(settings: str, texts: Sequence[str]) -> list[str | None]:
 def _masked(settings: str, text: str) -> str | None:
     try:
         return mask_text(text, _finder(settings).spans(text))
-    except Exception:
+    except Exception:  # whatever the models raise: the query is dropped and counted, and its error may quote it
         return None
