@@ -15,6 +15,8 @@ TEI_PATHS = ("/", "/embed", "/info", "/tokenize")  # routes of Hugging Face's te
 INVALID = re.compile(r"INVALID: (?P<what>.*)", re.DOTALL)
 POSITION = re.compile(r"^TEXT\[(\d+)\]")
 EXPIRED = "Request timeout expired"  # of a request that Triton dropped from its queue
+# Statuses while Triton is gone: CANCELLED is a request that it was working on when it was killed.
+GONE = ("UNAVAILABLE", "NOT_FOUND", "CANCELLED")
 QUEUE_FULL = "maximum queue size"  # from Triton's error message, whose status is UNAVAILABLE
 FIELD_ERRORS = {"extra_forbidden": "there is no such field", "missing": "is missing"}
 # Every `code` of a refusal: its status, and when it is sent. docs/reference/http-api.md is generated from it.
@@ -117,7 +119,7 @@ def refusal_of(error: InferenceServerException, first: int) -> RefusedError:
         return RefusedError(429, "too many requests are waiting", code="rate_limit_exceeded", retry_after_s=SOON_S)
     if "DEADLINE_EXCEEDED" in status:
         return RefusedError(504, "the model did not answer in time", code="timeout", retry_after_s=SOON_S)
-    if "UNAVAILABLE" in status or "NOT_FOUND" in status:
+    if any(name in status for name in GONE):
         return RefusedError(
             503, "the model is not available at the moment", code="unavailable", retry_after_s=SOON_S
         )
