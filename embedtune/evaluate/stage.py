@@ -51,7 +51,7 @@ def run(
         comparisons: Additional sets, the champion and a live endpoint; none by default.
 
     Raises:
-        ConfigError: evaluate.decide_on is not one of the evaluated sets.
+        ConfigError: evaluate.decide_on or guard_sets is not one of the evaluated sets.
         InputError: A set is empty, incomplete or damaged, or has questions that were trained on.
         ArtifactError: A file of the champion was changed.
         ContractError: The model was trained under a different encoder contract.
@@ -61,7 +61,7 @@ def run(
     this = StageRun("evaluate", output, context)
     against = comparisons or Comparisons()
     config = context.config
-    decided_on = deciding_set(config.evaluate.decide_on, list(against.eval_sets))
+    decided_on = deciding_set(config.evaluate, list(against.eval_sets))
     check_names(against.eval_sets)
     artifacts = this.read(dataset=dataset, model=model)
     require_same_precision("evaluate", config, artifacts)
@@ -84,7 +84,9 @@ def _evaluate(
         against_champion = with_spread(differences(results, "champion", sampling), results, sampling.confidence)
     leak = next(lexical_leak(result) for result in results if result.name == decided_on)
     measured = _measured(context.config)
-    verdict = verdict_record(against_base, against_champion, decided_on, sampling, measured, leak)
+    verdict = verdict_record(
+        against_base, against_champion, decided_on, sampling, measured, leak, settings.guard_sets
+    )
     sizes = {result.name: size_metrics(result, sampling) for result in results}
     hybrids = {result.name: hybrid_metrics(result, sampling) for result in results}
     write_record(path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes, hybrids))

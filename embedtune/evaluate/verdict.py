@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from embedtune.core.comparisons import SYNTHETIC
+from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Interval, Measured, Promotion, Verdict, VerdictRecord
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
@@ -30,19 +31,34 @@ def verdict_of(differences: Mapping[str, Interval], decided_on: str) -> Verdict:
     return Verdict.WIN if differences[decided_on].direction == "up" else Verdict.MARGINAL
 
 
-def deciding_set(wanted: str | None, further: Sequence[str]) -> str:
-    """Return the name of the deciding set: the configured one, the first additional set, or the synthetic one.
+def deciding_set(settings: EvaluateSettings, further: Sequence[str]) -> str:
+    """Return the name of the deciding set: the configured one, the first that is no guard set, or synthetic.
 
     Args:
-        wanted: The setting evaluate.decide_on.
+        settings: `decide_on` and `guard_sets`.
         further: Names of the sets that are evaluated in addition to the synthetic one.
 
     Raises:
-        ConfigError: The configured set is not evaluated.
+        ConfigError: The configured set is not evaluated, or is a guard set; or a guard set is not evaluated.
     """
-    names = [*further, SYNTHETIC]
+    if unknown := [name for name in settings.guard_sets if name not in further]:
+        raise ConfigError(
+            "evaluate.guard_sets names a set that is not evaluated",
+            got=unknown[0],
+            expected=" or ".join(further) or "the name of an --eval-set",
+            fix="add that set with --eval-set NAME=DIR, or change evaluate.guard_sets",
+        )
+    names = [name for name in [*further, SYNTHETIC] if name not in settings.guard_sets]
+    wanted = settings.decide_on
     if wanted is None:
         return names[0]
+    if wanted in settings.guard_sets:
+        raise ConfigError(
+            "evaluate.decide_on is one of evaluate.guard_sets, which never decide",
+            got=wanted,
+            expected=" or ".join(names),
+            fix="change one of the two settings",
+        )
     if wanted not in names:
         raise ConfigError(
             "evaluate.decide_on is not one of the evaluated sets",
@@ -60,6 +76,7 @@ def verdict_record(
     sampling: Sampling,
     measured: Measured,
     leak: LexicalLeak | None = None,
+    guard_sets: Sequence[str] = (),
 ) -> VerdictRecord:
     """Return the content of verdict.json.
 
@@ -73,7 +90,9 @@ def verdict_record(
         sampling: How the intervals were computed.
         measured: Precision and size of the vectors.
         leak: What matching words achieves on the deciding set; None if that is not known.
+        guard_sets: Names of the sets on which the tuned model only must not be worse.
     """
+    roles = {decided_on: " (decides)", **dict.fromkeys(guard_sets, " (guards)")}
     ours = {name: metrics[DECIDING_METRIC] for name, metrics in against_base.items()}
     to_replace = {name: metrics[DECIDING_METRIC] for name, metrics in (against_champion or against_base).items()}
     promotion = verdict_of(to_replace, decided_on)
@@ -85,7 +104,7 @@ def verdict_record(
         confidence=sampling.confidence,
         decided_on=decided_on,
         delta=ours[decided_on],
-        reasons=tuple(_reason(name, interval, name == decided_on, fewest) for name, interval in ours.items()),
+        reasons=tuple(_reason(name + roles.get(name, ""), interval, fewest) for name, interval in ours.items()),
         promotion=Promotion(
             against="champion" if against_champion else "base",
             verdict=promotion,
@@ -104,8 +123,8 @@ def _caution(leak: LexicalLeak | None) -> str:
     return f"{leak.sentence}{'; ' + advice if leak.name == SYNTHETIC else ''}."
 
 
-def _reason(name: str, interval: Interval, decides: bool, fewest: int) -> str:
-    start = f"{name}{' (decides)' if decides else ''}: {interval.mean:+.4f}, "
+def _reason(name: str, interval: Interval, fewest: int) -> str:
+    start = f"{name}: {interval.mean:+.4f}, "
     families = f"{interval.units} document {'family' if interval.units == 1 else 'families'}"
     if interval.units < fewest:
         return f"{start}no interval: the questions are about {families}, at least {fewest} are needed"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.evaluation import Promotion, Verdict
 from embedtune.evaluate.intervals import Sampling
@@ -78,12 +79,39 @@ def test_a_deciding_set_that_matching_words_answers_is_named_in_the_verdict(leak
     [(None, [], "synthetic"), (None, ["a", "b"], "a"), ("b", ["a", "b"], "b"), ("synthetic", ["a"], "synthetic")],
 )
 def test_the_deciding_set(wanted, further, decides):
-    assert deciding_set(wanted, further) == decides
+    assert deciding_set(EvaluateSettings(decide_on=wanted), further) == decides
 
 
 def test_a_deciding_set_that_is_not_evaluated_is_refused():
     with pytest.raises(ConfigError, match=r"(?s)decide_on.*got: +c.*a or b or synthetic"):
-        deciding_set("c", ["a", "b"])
+        deciding_set(EvaluateSettings(decide_on="c"), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("guards", "further", "decides"),
+    [(["general"], ["general", "a"], "a"), (["general"], ["a", "general"], "a"), (["a"], ["a"], "synthetic")],
+)
+def test_a_guard_set_never_decides(guards, further, decides):
+    assert deciding_set(EvaluateSettings(guard_sets=guards), further) == decides
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"guard_sets": ["c"]}, r"(?s)guard_sets names a set.*got: +c.*expected: a or b"),
+        ({"guard_sets": ["a"], "decide_on": "a"}, r"(?s)decide_on is one of evaluate.guard_sets.*b or synthetic"),
+    ],
+)
+def test_guard_sets_that_contradict_the_command_are_refused(changed, message):
+    with pytest.raises(ConfigError, match=message):
+        deciding_set(EvaluateSettings(**changed), ["a", "b"])
+
+
+def test_a_loss_on_a_guard_set_is_a_regression_and_named():
+    differences = {"a": {"ndcg@10": UP}, "general": {"ndcg@10": DOWN}}
+    record = verdict_record(differences, None, "a", SAMPLING, MEASURED, guard_sets=["general"])
+    assert record.verdict is Verdict.REGRESSION and not record.promotion.better
+    assert record.reasons[1].startswith("general (guards): -0.1000")
 
 
 def test_the_record_says_why():

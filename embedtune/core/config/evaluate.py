@@ -20,7 +20,13 @@ class EvaluateSettings(Section):
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence level of the intervals.")
     decide_on: str | None = Field(
         default=None,
-        description="Set that decides the verdict; None: the first --eval-set, else the synthetic test set.",
+        description="Set that decides the verdict; None: the first --eval-set that is not a guard set, else the "
+        "synthetic test set.",
+    )
+    guard_sets: tuple[str, ...] = Field(
+        default=(),
+        description="Names of --eval-sets that never decide: questions about other things than your documents, on "
+        "which the tuned model must not be worse. As on every set, a loss there is a REGRESSION.",
     )
     slice_by: tuple[str, ...] = Field(
         default=(),

@@ -59,7 +59,7 @@ class Curve:
                 got=f"shares {list(shares)} of {list(kinds)}",
                 expected="at least one share from 1 to 99 % of the questions or of the documents",
             )
-        self._decided_on = deciding_set(context.config.evaluate.decide_on, list(eval_sets))
+        self._decided_on = deciding_set(context.config.evaluate, list(eval_sets))
         check_names(eval_sets)
         dataset = read_artifact(work / "dataset", "dataset")
         self._shop = Workshop(work, dataset, read_mining_set(dataset.path), context)

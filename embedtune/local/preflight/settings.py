@@ -30,7 +30,7 @@ def check_settings(run: IntendedRun) -> Iterator[Finding]:
         from embedtune.evaluate.sets import check_names
         from embedtune.evaluate.verdict import deciding_set
 
-        deciding_set(config.evaluate.decide_on, list(comparisons.eval_sets))
+        deciding_set(config.evaluate, list(comparisons.eval_sets))
         check_names(comparisons.eval_sets)
         if "generate" in run.stages:
             _refuse_shown_questions(config, comparisons)
