@@ -32,7 +32,7 @@ from embedtune.core.config.load import load_config
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import SilentProgress
-from embedtune.evaluate.hybrid import fused
+from embedtune.evaluate.hybrid import fused_run
 from embedtune.evaluate.retrieve import dense_run, lexical_run
 
 FIRST_SEED = 42
@@ -49,7 +49,7 @@ def untouched(collection: Collection, preset: str, settings: Sequence[str], resu
     encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
     dense = dense_run(encoder, people, depth(people), "cpu", SilentProgress())
     lexical = lexical_run(people, depth(people))
-    runs = {"base": dense, "bm25": lexical, "base + bm25": fused(dense, lexical)}
+    runs = {"base": dense, "bm25": lexical, "base + bm25": fused_run(dense, lexical)}
     result.parent.mkdir(parents=True, exist_ok=True)
     draft = result.with_suffix(".draft")
     draft.write_text(json.dumps({name: by_question(run, people) for name, run in runs.items()}, indent=1))

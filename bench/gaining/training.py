@@ -22,7 +22,7 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.stage import Context
-from embedtune.evaluate.hybrid import fused
+from embedtune.evaluate.hybrid import fused_run
 from embedtune.evaluate.result import SetResult
 from embedtune.evaluate.retrieve import Run, dense_run, lexical_run
 from embedtune.evaluate.sets import load_set
@@ -115,7 +115,7 @@ def measure(model: Path, people: RetrievalSet, dev: DevSet, context: Context) ->
     return {
         "dev": dev.measure(encoder, SilentProgress())[size],
         "people": by_question(run, people),
-        "hybrid": by_question(fused(run, lexical_run(people, depth(people))), people),
+        "hybrid": by_question(fused_run(run, lexical_run(people, depth(people))), people),
     }
 
 

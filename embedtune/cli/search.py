@@ -35,6 +35,7 @@ MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
 @click.option(
     "-k", "--count", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of results per model."
 )
+@click.option("--hybrid", is_flag=True, help="Join each model with a search by words (BM25).")
 @click.option(
     "--playground",
     type=FOLDER,
@@ -47,6 +48,7 @@ def search(
     questions: tuple[str, ...],
     model: str,
     count: int,
+    hybrid: bool,
     playground: Path | None,
     as_json: bool,
     verbose: bool,
@@ -70,15 +72,15 @@ def search(
             )
             return
         for question in questions:
-            _answer(index, question, count, as_json)
+            _answer(index, question, count, hybrid, as_json)
         if not questions:
             with suppress(KeyboardInterrupt):
                 for question in _typed():
-                    _answer(index, question, count, as_json)
+                    _answer(index, question, count, hybrid, as_json)
 
 
-def _answer(index: "SearchIndex", question: str, count: int, as_json: bool) -> None:
-    found = index.search(question, count)
+def _answer(index: "SearchIndex", question: str, count: int, hybrid: bool, as_json: bool) -> None:
+    found = index.search(question, count, hybrid)
     record = {"query": question} | {name: [asdict(hit) for hit in hits] for name, hits in found.items()}
     if as_json:
         click.echo(json.dumps(record))  # one line per question, written before the next one is read

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -21,6 +22,8 @@ from embedtune.core.progress import Progress, SilentProgress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.playground import ABOUT_FILE, PlaygroundRecord
 from embedtune.core.retrieval.beir import Record, read_qrels, read_records, write_records
+from embedtune.core.retrieval.bm25 import BM25Index
+from embedtune.core.retrieval.hybrid import fused
 from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.core.secrets import Secrets
 
@@ -48,12 +51,18 @@ class SearchIndex:
     encoders: Mapping[str, Encoder]
     indexes: Mapping[str, faiss.Index]
 
-    def search(self, question: str, count: int) -> dict[str, list[Hit]]:
+    @cached_property
+    def words(self) -> BM25Index:
+        """The passages' words, for a hybrid search."""
+        return BM25Index([passage.text for passage in self.passages])
+
+    def search(self, question: str, count: int, hybrid: bool = False) -> dict[str, list[Hit]]:
         """Return the best results of each model.
 
         Args:
             question: The question to search for.
             count: Number of results per model.
+            hybrid: Whether each model is joined with BM25.
         """
         depth = min(DEPTH, len(self.passages))
         rankings: dict[str, Ranking] = {}
@@ -61,7 +70,15 @@ class SearchIndex:
             vectors = encoder.encode_queries([question], SilentProgress())
             scores, places = self.indexes[model].search(vectors, depth)
             rankings[model] = list(zip(places[0].tolist(), scores[0].tolist(), strict=True))
+            if hybrid:
+                rankings[model] = self._joined(rankings[model], question, depth)
         return compare(rankings, self.passages, count)
+
+    def _joined(self, ranking: Ranking, question: str, depth: int) -> Ranking:
+        places, scores = (found[0].tolist() for found in self.words.search([question], depth))
+        words = {place: score for place, score in zip(places, scores, strict=True) if score > 0}
+        joined = fused(dict(ranking), words)
+        return sorted(joined.items(), key=lambda found: (-found[1], found[0]))
 
 
 def open_index(

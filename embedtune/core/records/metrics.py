@@ -31,7 +31,7 @@ class SizeMetrics(Part):
 
 
 class HybridMetrics(Part):
-    """The metrics of one set for hybrid search: each model fused with BM25 by reciprocal rank.
+    """The metrics of one set for hybrid search: each model joined with BM25.
 
     Args:
         systems: Mean over the queries, by model ("base" and "tuned") and metric.

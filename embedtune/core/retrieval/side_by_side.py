@@ -18,7 +18,7 @@ class Hit:
     Args:
         rank: Its rank, from 1.
         other_rank: Its rank with the other model; None: not among the first 100, or there is no other model.
-        score: Inner product of the vectors.
+        score: Inner product of the vectors; in a hybrid search, the joined score.
         id: Id of the passage.
         text: The embedded text of the passage.
     """
