@@ -9,6 +9,8 @@ from embedtune.train.training_result import Trained
 
 _LOSSES = {
     "own_negatives": "cross-entropy over one positive and the row's own negatives",
+    "hybrid": "divergence from how the base model joined with BM25 ranks the passages of the whole batch, and 0.1 "
+    "of the cross-entropy over them",
     "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",
 }
 # The first version that honours `is_causal: false`; pyproject.toml requires it too.

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from embedtune.core.contract import EncoderContract
-from embedtune.train.rows import TrainingRow
+from embedtune.train.rows import SoftScores, TrainingRow
 
 MASKED, NEGATIVE, POSITIVE = -1, 0, 1
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes the input of both losses from a batch of rows.
+    """Makes the input of the losses from a batch of rows.
 
     The result holds `query_*` and `passage_*` features, named as sentence-transformers' trainer expects them, and
     `label`, the roles: an int8 matrix (queries, passages). A passage that several rows share is encoded once and
@@ -27,17 +27,21 @@ class Collator:
         NEGATIVE  else if j ∈ N(i), or `in_batch`
         MASKED    else.
 
+    With soft labels `label` is float32 (2, queries, passages): the roles and the labels.
+
     Args:
         tokenize: Turns texts into features, padded to the longest of them.
         contract: Its prefixes are added here.
         negatives: Number of own negatives used per row, the first ones.
         in_batch: Whether the passages of other rows are negatives too.
+        soft: Scores of passages for queries, by their texts; None: there are none.
     """
 
     tokenize: Callable[[list[str]], dict[str, Any]]
     contract: EncoderContract
     negatives: int
     in_batch: bool
+    soft: SoftScores | None = None
     valid_label_columns: list[str] = field(default_factory=lambda: ["label"])  # the trainer reads it
 
     def __call__(self, rows: Sequence[TrainingRow]) -> dict[str, Any]:
@@ -51,8 +55,15 @@ class Collator:
         return {
             **{f"query_{name}": value for name, value in queries.items()},
             **{f"passage_{name}": value for name, value in passages.items()},
-            "label": self._roles(rows, own, groups),
+            "label": self._labels(rows, own, groups),
         }
+
+    def _labels(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Tensor:
+        roles = self._roles(rows, own, groups)
+        if self.soft is None:
+            return roles
+        soft = torch.from_numpy(self.soft([row["query"] for row in rows], list(groups)))
+        return torch.stack([roles.float(), soft])
 
     def _roles(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Tensor:
         """Apply the rule from its last line to its first: a later assignment overrides an earlier one."""

@@ -24,10 +24,11 @@ from embedtune.train.checkpoint_choice import kept_step
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
 from embedtune.train.interruption import interruptible
+from embedtune.train.loss_hybrid import HybridLoss
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
-from embedtune.train.rows import RowCollator, TrainingRows
+from embedtune.train.rows import RowCollator, SoftScores, TrainingRows
 from embedtune.train.schedule import optimizer_and_schedule
 from embedtune.train.trainer import Trainer
 from embedtune.train.training_result import Fit
@@ -73,7 +74,9 @@ def fit(
             loss=build_loss(model, plan, settings, contract),
             # The annotations ask for the library's own classes; any callable will do.
             evaluator=cast(Any, [dev] if dev else None),
-            data_collator=cast(Any, RowCollator(rows.passages, build_collator(model, settings, contract))),
+            data_collator=cast(
+                Any, RowCollator(rows.passages, build_collator(model, settings, contract, rows.soft))
+            ),
             optimizers=optimizer_and_schedule(model, settings, plan.steps),
             callbacks=[Watch(task, tracked, settings.checkpoint_steps, interruption)],
         )
@@ -99,12 +102,15 @@ def build_loss(
         weight = plan.micro_batches / plan.batch_size
         return OwnNegativesLoss(model, settings.temperature, dimensions, weight)
     piece = settings.micro_batch_size * (1 + settings.negatives)
-    return InBatchLoss(model, settings.temperature, dimensions, piece)
+    loss = HybridLoss if settings.loss == "hybrid" else InBatchLoss
+    return loss(model, settings.temperature, dimensions, piece)
 
 
-def build_collator(model: SentenceTransformer, settings: TrainSettings, contract: EncoderContract) -> Collator:
-    """Return the collator that belongs to the configured loss."""
-    return Collator(model.preprocess, contract, settings.negatives, settings.loss == "in_batch")
+def build_collator(
+    model: SentenceTransformer, settings: TrainSettings, contract: EncoderContract, soft: SoftScores | None
+) -> Collator:
+    """Return the collator that belongs to the configured loss; only the loss "hybrid" has soft labels."""
+    return Collator(model.preprocess, contract, settings.negatives, settings.loss != "own_negatives", soft)
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""The formula that both losses share: cross-entropy of the positive among the passages that are not masked."""
+"""The formulas of the losses: cross-entropy of the positive among passages, and divergence from soft labels."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from embedtune.train.collate import MASKED
+
+SOFT_TEMPERATURE = 0.4  # in standard deviations: with those of MiniLM, about 0.05 of cosine
 
 
 def row_losses(
@@ -33,7 +35,38 @@ def row_losses(
         targets = roles.argmax(dim=1)
         losses = []
         for size in dimensions:
-            left, right = F.normalize(queries[:, :size], dim=1), F.normalize(passages[:, :size], dim=1)
-            scores = (left @ right.T / temperature).masked_fill(roles == MASKED, float("-inf"))
-            losses.append(F.cross_entropy(scores, targets, reduction="none"))
+            scores = _cosines(queries, passages, size) / temperature
+            masked = scores.masked_fill(roles == MASKED, float("-inf"))
+            losses.append(F.cross_entropy(masked, targets, reduction="none"))
         return torch.stack(losses).mean(dim=0)
+
+
+def soft_losses(
+    queries: Tensor, passages: Tensor, soft: Tensor, temperature: float, dimensions: Sequence[int]
+) -> Tensor:
+    """Return KL(softmax(soft / 0.4) ‖ softmax(cosine / temperature)) of each query, the mean over the dimensions.
+
+    No passage is masked: the soft labels say how much of an answer each is.
+
+    Args:
+        queries: Vectors (q, d).
+        passages: Vectors (p, d).
+        soft: Standard scores (q, p).
+        temperature: The cosines are divided by it.
+        dimensions: Vector sizes to train.
+
+    Returns:
+        Shape (q,), float32.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, passages = queries.float(), passages.float()
+        wanted = F.softmax(soft.float() / SOFT_TEMPERATURE, dim=1)
+        losses = []
+        for size in dimensions:
+            found = F.log_softmax(_cosines(queries, passages, size) / temperature, dim=1)
+            losses.append(F.kl_div(found, wanted, reduction="none").sum(dim=1))
+        return torch.stack(losses).mean(dim=0)
+
+
+def _cosines(queries: Tensor, passages: Tensor, size: int) -> Tensor:
+    return F.normalize(queries[:, :size], dim=1) @ F.normalize(passages[:, :size], dim=1).T

@@ -1,15 +1,21 @@
 """The training rows: one per (query, positive) pair that was mined; they name passages by id."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
 
 from embedtune.core.errors import GateError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
+
+
+SoftScores = Callable[[Sequence[str], Sequence[str]], "npt.NDArray[np.float32]"]
 
 
 class StoredRow(TypedDict):
@@ -74,6 +80,10 @@ class PassageTable:
             "negative_groups": [self._group(name) for name in row["negative_ids"]],
         }
 
+    def texts(self) -> Iterator[str]:
+        """Yield the text of each passage."""
+        return (str(text) for text in self._texts)
+
     def _text(self, name: str) -> str:
         return str(self._texts[self._place[name]])
 
@@ -106,10 +116,12 @@ class TrainingRows:
     Attributes:
         stored: One `StoredRow` per (query, positive) pair.
         passages: The passages that they name.
+        soft: Scores of passages for queries, by their texts; None unless the loss needs them.
     """
 
     stored: "Dataset"
     passages: PassageTable
+    soft: SoftScores | None = None
 
     def __len__(self) -> int:
         return len(self.stored)

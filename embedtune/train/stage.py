@@ -20,6 +20,7 @@ from embedtune.train.card import model_card
 from embedtune.train.dev import DevSet
 from embedtune.train.plan import TrainingPlan, plan_training
 from embedtune.train.rows import TrainingRows, read_rows
+from embedtune.train.soft_labels import with_soft_labels
 from embedtune.train.training_result import Fit, Numbers, Pool, Trained
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,9 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
     before = _measure(dev, base, context, context.base_vectors)
     pool = _rank_on_pool(dev, base, context)
     rows = read_rows(triplets, config.train.negatives)
+    if config.train.loss == "hybrid":
+        encoder = _encoder(base, context, context.base_vectors)
+        rows = with_soft_labels(rows, encoder, config.seed, context.progress)
     plan = plan_training(len(rows), config.train, config.seed)
     dtype = saved_dtype(base, config.train)
     result = _fit_and_save(rows, plan, dev, base, dtype, path, checkpoints, context)

@@ -23,8 +23,8 @@ def result() -> SetResult:
 
 def test_both_models_are_measured_with_bm25_and_compared_there() -> None:
     found = hybrid_metrics(result(), Sampling(samples=999, confidence=0.95, seed=1))
-    # With the base: other scores 0.6, the answer 0.4. With the tuned model the answer has 0.6 · 0.5 + 0.4, more than
-    # other's 0.6.
+    # With the base: other scores 0.6, the answer 0.4. With the tuned model the answer has
+    # 0.6 · 0.5 + 0.4, more than other's 0.6.
     assert found.systems["base"]["recall@1"] == 0.0
     assert found.systems["tuned"]["recall@1"] == 1.0
     assert found.delta["recall@1"].mean == 1.0

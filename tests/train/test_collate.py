@@ -1,5 +1,6 @@
 """Turning rows into tensors, and the role of each passage for each query."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ def collate(rows, *, negatives, in_batch):
 
 
 CONTRACT = tiny_contract("base")
+SOFT = np.array([[1.5, -0.5], [0.25, 2.0]], dtype=np.float32)  # of two queries and their two passages
 A = row("a?", "pa", "g1", [("na", "g8"), ("unused", "g9")])
 B = row("b?", "pb", "g2", [("nb", "g7"), ("unused", "g9")])
 
@@ -54,6 +56,12 @@ def test_in_batch_all_other_passages_are_negatives():
         [POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE],
         [NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE],
     ]
+
+
+def test_soft_labels_follow_the_roles():
+    collator = Collator(lambda texts: {}, CONTRACT, 0, True, lambda queries, passages: SOFT)
+    batch = collator([A, B])
+    assert batch["label"].tolist() == [[[POSITIVE, NEGATIVE], [NEGATIVE, POSITIVE]], SOFT.tolist()]
 
 
 @pytest.mark.parametrize("in_batch", [True, False])

@@ -11,9 +11,10 @@ from embedtune.core.encoders.pytorch import load_model
 from embedtune.train import embed as embed_module
 from embedtune.train.collate import MASKED, NEGATIVE, POSITIVE
 from embedtune.train.embed import embed_cached
+from embedtune.train.loss_hybrid import HybridLoss
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
-from embedtune.train.loss_scores import row_losses
+from embedtune.train.loss_scores import row_losses, soft_losses
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 
 QUERIES = torch.tensor([[1.0, 0.0], [0.0, 2.0]])  # lengths do not matter
@@ -80,6 +81,41 @@ def test_unequal_micro_batches_of_own_negatives_give_the_mean_of_the_step():
     ]
     whole = row_losses(queries, PASSAGES, roles, 0.5, (2,)).mean()
     assert sum(part.item() / 2 for part in parts) == pytest.approx(whole.item())
+
+
+def test_the_divergence_from_soft_labels():
+    """Labels 0.4 · ln 3 apart ask for 3/4 and 1/4; the cosines 1 and 0.6, over 0.2, give e² : 1."""
+    soft = torch.tensor([[0.4 * math.log(3), 0.0]])
+    (loss,) = soft_losses(QUERIES[:1], PASSAGES, soft, temperature=0.2, dimensions=(2,)).tolist()
+    found = [math.e**2 / (math.e**2 + 1), 1 / (math.e**2 + 1)]
+    assert loss == pytest.approx(0.75 * math.log(0.75 / found[0]) + 0.25 * math.log(0.25 / found[1]), abs=1e-6)
+
+
+def test_there_is_no_divergence_from_labels_that_are_the_cosines():
+    cosines = torch.tensor([[1.0, 0.6], [0.0, 0.8]])
+    losses = soft_losses(QUERIES, PASSAGES, cosines * 0.4 / 0.05, temperature=0.05, dimensions=(2,))
+    assert losses.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+
+
+def test_the_divergence_equals_that_of_sentence_transformers():
+    """Theirs has one temperature for both, and multiplies the loss by its square."""
+    from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+
+    queries, (first, second) = torch.nn.functional.normalize(QUERIES, dim=1), PASSAGES
+    soft = torch.tensor([[0.3, 0.1], [-0.2, 0.9]])
+    ours = soft_losses(queries, PASSAGES, soft, temperature=0.4, dimensions=(2,)).mean()
+    columns = [features(one.repeat(2, 1) / one.norm()) for one in (first, second)]
+    theirs = DistillKLDivLoss(Vectors(), temperature=0.4)([features(queries), *columns], soft)
+    assert ours.item() * 0.4**2 == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_the_hybrid_loss_adds_a_tenth_of_the_cross_entropy():
+    soft = torch.tensor([[0.3, 0.1], [-0.2, 0.9]])
+    loss = HybridLoss(Vectors(), 0.5, (2,), piece=1)(
+        [features(QUERIES), features(PASSAGES)], torch.stack([ALL.float(), soft])
+    )
+    hard = (math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))) / 2
+    assert loss.item() == pytest.approx(soft_losses(QUERIES, PASSAGES, soft, 0.5, (2,)).mean().item() + 0.1 * hard)
 
 
 @pytest.fixture(params=[make_tiny_model, make_tiny_llama], ids=["bert", "llama"])

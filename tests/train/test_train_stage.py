@@ -34,6 +34,15 @@ def test_training_lowers_the_loss_and_finds_the_dev_passages(world, tmp_path, lo
     assert report.notes == ()
 
 
+def test_soft_labels_teach_what_the_words_say(world, tmp_path):
+    """The tiny base is random: what there is to learn from it joined with BM25 are the words."""
+    config = tiny_config(world, loss="hybrid", epochs=6, learning_rate=5e-3)
+    report = train(world, tmp_path / "model", config)
+    losses = [step.loss for step in record_of(tmp_path / "model").steps]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert report.metrics["dev_ndcg@10"] > report.metrics["dev_ndcg@10_base"]
+
+
 def test_the_record_holds_every_step_and_measurement(world, tmp_path):
     config = tiny_config(world, epochs=2, evaluations_per_epoch=1)
     train(world, tmp_path / "model", config)
@@ -49,7 +58,7 @@ def test_the_record_holds_every_step_and_measurement(world, tmp_path):
     assert record.matryoshka == ()
 
 
-@pytest.mark.parametrize("loss", ["own_negatives", "in_batch"])
+@pytest.mark.parametrize("loss", ["own_negatives", "in_batch", "hybrid"])
 def test_the_same_seed_gives_the_same_weights_to_the_bit(world, tmp_path, loss):
     config = tiny_config(world, loss=loss)
     train(world, tmp_path / "a", config)

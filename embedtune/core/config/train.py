@@ -18,10 +18,11 @@ class LoraSettings(Section):
 class TrainSettings(Section):
     """The fine-tuning."""
 
-    loss: Literal["own_negatives", "in_batch"] = Field(
+    loss: Literal["own_negatives", "in_batch", "hybrid"] = Field(
         default="own_negatives",
         description="own_negatives: only a row's own negatives, as in the recipe; in_batch: also the passages of "
-        "the other rows, with false negatives masked.",
+        "the other rows, with false negatives masked; hybrid: like in_batch, but learns mainly how the base model "
+        "joined with BM25 ranks the passages of the batch.",
     )
     temperature: float = Field(default=0.02, gt=0.0, le=1.0, description="Temperature of the loss (recipe: 0.02).")
     negatives: int = Field(

@@ -108,7 +108,7 @@ class BM25Index:
 
         def fill(start: int) -> None:
             for row in range(start, min(start + QUERIES, len(queries))):
-                every = self._scores(queries[row])
+                every = self.scores(queries[row])
                 indices[row] = _best(every, k)
                 scores[row] = every[indices[row]]
 
@@ -117,7 +117,8 @@ class BM25Index:
             list(threads.map(fill, range(0, len(queries), QUERIES)))
         return indices, scores
 
-    def _scores(self, query: str) -> npt.NDArray[np.float32]:
+    def scores(self, query: str) -> npt.NDArray[np.float32]:
+        """Return the score of every text for a query, shape (texts,)."""
         known = self._index.vocab_dict if self._index is not None else {}
         tokens = [token for token in tokenize(query) if token in known]
         if self._index is None or not tokens:
