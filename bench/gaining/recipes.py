@@ -3,10 +3,10 @@
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of the base model's weights in the measured model; 0 is what was trained
 
 
-def in_batch(rate: str, negatives: int = 0) -> tuple[str, ...]:
-    """Return the settings of a training with the passages of the batch as negatives."""
+def in_batch(rate: str, negatives: int = 0, loss: str = "in_batch") -> tuple[str, ...]:
+    """Return the settings of a training on all passages of the batch."""
     return (
-        "train.loss=in_batch",
+        f"train.loss={loss}",
         "train.temperature=0.05",
         f"train.learning_rate={rate}",
         f"train.negatives={negatives}",
@@ -26,5 +26,7 @@ RECIPES = {
     "mined-1e-4": in_batch("1e-4", 4),
     "batch-2e-5": in_batch("2e-5"),
     "batch-5e-5": in_batch("5e-5"),
-    "batch-1e-4": in_batch("1e-4"),  # the presets since then
+    "batch-1e-4": in_batch("1e-4"),
+    "hybrid-1e-4": in_batch("1e-4", loss="hybrid"),  # the presets since then
+    "hybrid-2e-4": in_batch("2e-4", loss="hybrid"),
 }

@@ -32,6 +32,7 @@ from embedtune.train.merge import merge_into
 from embedtune.train.model import save_model, trainable_model, trained_model
 from embedtune.train.plan import plan_training
 from embedtune.train.rows import read_rows
+from embedtune.train.soft_labels import with_soft_labels
 
 METRICS = ("ndcg@10", "recall@10", "recall@100")
 CUTS = (10, 100)
@@ -73,6 +74,9 @@ def train_and_measure(task: Task) -> dict[str, object]:
     base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     dev = DevSet(Path(task.dataset), config.contract, config.runtime)
     rows = read_rows(Path(task.triplets), config.train.negatives)
+    if config.train.loss == "hybrid":
+        encoder = TorchEncoder(base, config.contract, config.runtime, context.cache / "embeddings")
+        rows = with_soft_labels(rows, encoder, "cpu", SilentProgress())
     plan = plan_training(len(rows), config.train, config.seed)
     started, used = time.monotonic(), time.process_time()
     model = trainable_model(base, config, plan.seed)

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from embedtune.train.collate import MASKED
 
-SOFT_TEMPERATURE = 0.4  # in standard deviations: with those of MiniLM, about 0.05 of cosine
-
 
 def row_losses(
     queries: Tensor, passages: Tensor, roles: Tensor, temperature: float, dimensions: Sequence[int]
@@ -44,15 +42,15 @@ def row_losses(
 def soft_losses(
     queries: Tensor, passages: Tensor, soft: Tensor, temperature: float, dimensions: Sequence[int]
 ) -> Tensor:
-    """Return KL(softmax(soft / 0.4) ‖ softmax(cosine / temperature)) of each query, the mean over the dimensions.
+    """Return KL(softmax(soft / temperature) ‖ softmax(cosine / temperature)) of each query.
 
-    No passage is masked: the soft labels say how much of an answer each is.
+    With several dimensions it is the mean over them. No passage is masked: the labels say how good an answer each is.
 
     Args:
         queries: Vectors (q, d).
         passages: Vectors (p, d).
-        soft: Standard scores (q, p).
-        temperature: The cosines are divided by it.
+        soft: Wanted cosines (q, p).
+        temperature: Both are divided by it.
         dimensions: Vector sizes to train.
 
     Returns:
@@ -60,7 +58,7 @@ def soft_losses(
     """
     with torch.autocast(queries.device.type, enabled=False):
         queries, passages = queries.float(), passages.float()
-        wanted = F.softmax(soft.float() / SOFT_TEMPERATURE, dim=1)
+        wanted = F.softmax(soft.float() / temperature, dim=1)
         losses = []
         for size in dimensions:
             found = F.log_softmax(_cosines(queries, passages, size) / temperature, dim=1)

@@ -74,7 +74,7 @@ def _train(triplets: Path, dev: DevSet, base: Path, path: Path, checkpoints: Pat
     rows = read_rows(triplets, config.train.negatives)
     if config.train.loss == "hybrid":
         encoder = _encoder(base, context, context.base_vectors)
-        rows = with_soft_labels(rows, encoder, config.seed, context.progress)
+        rows = with_soft_labels(rows, encoder, device_of(config.runtime), context.progress)
     plan = plan_training(len(rows), config.train, config.seed)
     dtype = saved_dtype(base, config.train)
     result = _fit_and_save(rows, plan, dev, base, dtype, path, checkpoints, context)

@@ -20,6 +20,8 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.playground import PlaygroundRecord
+from embedtune.core.retrieval.bm25 import BM25Index
+from embedtune.core.retrieval.hybrid import fused
 from embedtune.core.retrieval.side_by_side import Hit, compare
 from embedtune.core.secrets import Secrets
 from embedtune.local.search_index import SearchIndex, example_questions, open_index, write_playground
@@ -58,6 +60,18 @@ def test_each_hit_contains_its_rank_with_the_other_model(work: Path) -> None:
     assert ranks["base"] != ranks["tuned"]
     assert all(hit.other_rank == ranks["tuned"][hit.id] for hit in found["base"])
     assert all(hit.other_rank == ranks["base"][hit.id] for hit in found["tuned"])
+
+
+def test_a_hybrid_search_joins_each_model_with_bm25(work: Path) -> None:
+    question = "the hoist"
+    index = opened(work)
+    alone, joined = index.search(question, 100), index.search(question, 100, hybrid=True)
+    places, scores = (found[0].tolist() for found in BM25Index([p.text for p in PASSAGES]).search([question], 100))
+    words = {PASSAGES[place].id: score for place, score in zip(places, scores, strict=True) if score > 0}
+    for model, hits in joined.items():
+        expected = fused({hit.id: hit.score for hit in alone[model]}, words)
+        assert [hit.score for hit in hits] == pytest.approx(sorted(expected.values(), reverse=True)[: len(hits)])
+        assert {hit.id: hit.score for hit in hits} == pytest.approx({hit.id: expected[hit.id] for hit in hits})
 
 
 def test_the_other_rank_is_none_beyond_the_depth_and_for_a_single_model() -> None:

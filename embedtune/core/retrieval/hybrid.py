@@ -1,6 +1,6 @@
 """Hybrid search: joins what a model and BM25 found for a query, as search engines do.
 
-    score(q, d) = (1 - w) · m(q, d) + w · b(q, d), with w = 0.4
+    score(q, d) = (1 - w) · m(q, d) + w · b(q, d), with w = 0.3
 
 where m and b are the scores of the model and of BM25, each scaled over what it found for q: the best passage
 has 1 and the last one 0; a passage that one of them did not find has 0 there. OpenSearch calls this min_max
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 Passage = TypeVar("Passage")  # its id, or its number
 
-WEIGHT = 0.4  # of BM25
+WEIGHT = 0.3  # of BM25
 
 
 def fused(model: Mapping[Passage, float], words: Mapping[Passage, float]) -> dict[Passage, float]:

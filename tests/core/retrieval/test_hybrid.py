@@ -12,7 +12,7 @@ SCORES = st.dictionaries(st.sampled_from("abcdef"), st.floats(-5, 5), max_size=6
 def test_scores_are_scaled_and_weighted() -> None:
     model = {"a": 0.9, "b": 0.8, "c": 0.4}  # scaled: 1, 0.8, 0
     words = {"c": 7.0, "b": 5.0, "d": 3.0}  # scaled: 1, 0.5, 0
-    assert fused(model, words) == pytest.approx({"a": 0.6, "b": 0.6 * 0.8 + 0.4 * 0.5, "c": 0.4, "d": 0.0})
+    assert fused(model, words) == pytest.approx({"a": 0.7, "b": 0.7 * 0.8 + 0.3 * 0.5, "c": 0.3, "d": 0.0})
 
 
 def test_a_passage_that_is_clearly_best_by_words_beats_the_second_of_the_model() -> None:
@@ -21,8 +21,8 @@ def test_a_passage_that_is_clearly_best_by_words_beats_the_second_of_the_model()
 
 
 def test_what_only_one_of_both_found_keeps_its_order() -> None:
-    assert fused({"a": 0.2, "b": 0.1}, {}) == {"a": 0.6, "b": 0.0}
-    assert fused({}, {"a": 3.0}) == {"a": 0.4}  # one passage is the best one
+    assert fused({"a": 0.2, "b": 0.1}, {}) == {"a": 0.7, "b": 0.0}
+    assert fused({}, {"a": 3.0}) == {"a": 0.3}  # one passage is the best one
     assert fused({}, {}) == {}
 
 
