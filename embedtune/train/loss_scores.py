@@ -44,7 +44,7 @@ def soft_losses(
 ) -> Tensor:
     """Return KL(softmax(soft / temperature) ‖ softmax(cosine / temperature)) of each query.
 
-    With several dimensions it is the mean over them. No passage is masked: the labels say how good an answer each is.
+    With several dimensions it is the mean over them. No passage is masked: the labels say how good each is.
 
     Args:
         queries: Vectors (q, d).
