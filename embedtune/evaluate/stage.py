@@ -25,6 +25,7 @@ from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.hybrid import hybrid_metrics
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import lexical_leak
+from embedtune.evaluate.old_index import OLD_INDEX, OldIndex, is_aligned
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
 from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread
@@ -195,6 +196,10 @@ def _encoders(
     smaller = contract.dimensions[1:]
     yield "base", TorchEncoder(base, contract, config.runtime, vectors, context.base_vectors), smaller
     yield "tuned", TorchEncoder(model, contract, config.runtime, vectors), smaller
+    if is_aligned(model, base):
+        # Their vectors are in the cache by now: neither model is loaded again.
+        before = TorchEncoder(base, contract, config.runtime, vectors, context.base_vectors)
+        yield OLD_INDEX, OldIndex(TorchEncoder(model, contract, config.runtime, vectors), before), ()
     for name, other in seed_models(model).items():
         yield name, TorchEncoder(other, contract, config.runtime, vectors), ()
     if comparisons.champion is not None:

@@ -14,6 +14,7 @@ SYSTEMS = {  # in the order shown
     "base": "base",
     "champion": "champion",
     "tuned": "tuned",
+    "old-index": "tuned, base's index",
     "endpoint": "endpoint",
 }
 

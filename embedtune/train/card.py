@@ -17,6 +17,10 @@ _LOSSES = {
 _MERGED = Template(
     ", merged with those of the base model, whose share is $share: this keeps more of what the base model knows"
 )
+_ALIGNED = (
+    ". A last module turns all vectors into the space of the base model's, which changes no score: the model's "
+    "queries also find passages that still have the base model's vectors"
+)
 _BIDIRECTIONAL = """
 Needs transformers 5.2 or later: earlier versions ignore `is_causal: false` in config.json. They load the model
 without a warning, but causal, and its vectors are then wrong.
@@ -52,7 +56,8 @@ def model_card(
         "epochs": f"{plan.epoch(plan.steps):.2f}",
         "best_step": trained.fit.best_step,
         "mined": f", and {settings.negatives} mined passages that do not" if settings.negatives else "",
-        "merged": _MERGED.substitute(share=f"{settings.base_share:.0%}") if settings.base_share else "",
+        "merged": (_MERGED.substitute(share=f"{settings.base_share:.0%}") if settings.base_share else "")
+        + (_ALIGNED if settings.align else ""),
         "loss": _LOSSES[settings.loss] + (", for each vector size" if settings.matryoshka else ""),
         "weights": "all" if lora is None else f"adapters of rank {lora.rank} (LoRA), merged",
         "precision": trained.numbers.precision,

@@ -101,6 +101,7 @@ def _fit_and_save(
 ) -> Fit:
     """Train with the seed of the plan; the model is out of memory again afterwards."""
     from embedtune.core.encoders.pytorch import load_model
+    from embedtune.train.align import aligned
     from embedtune.train.fit import fit
     from embedtune.train.merge import merge_into
     from embedtune.train.model import save_model, trainable_model, trained_model
@@ -111,6 +112,9 @@ def _fit_and_save(
     tuned = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
     if config.train.base_share:
         merge_into(tuned, load_model(base, config.contract, config.runtime), config.train.base_share)
+    if config.train.align:
+        encoder = _encoder(base, context, context.base_vectors)
+        tuned = aligned(tuned, encoder, rows.passages, config.contract, config.runtime, context.progress)
     save_model(tuned, dtype, path)
     return result
 

@@ -76,4 +76,8 @@ class Config(Section):
             )
         if self.train.matryoshka and len(self.contract.dimensions) < 2:
             raise ValueError("train.matryoshka needs at least two sizes in contract.dimensions")
+        if self.train.align and len(self.contract.dimensions) > 1:
+            raise ValueError(
+                "train.align needs a single size in contract.dimensions: vectors that were turned cannot be cut"
+            )
         return self

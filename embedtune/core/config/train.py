@@ -63,6 +63,12 @@ class TrainSettings(Section):
         description="Share of the base model's weights in the saved model: 0 saves the trained weights, 0.5 those "
         'half way between both, which keep more of what the base model knows (docs/experiments.md, "What pays").',
     )
+    align: bool = Field(
+        default=False,
+        description="Turn the tuned vectors into the space of the base model's, which changes no score: the tuned "
+        "model then also searches an index of the base's vectors, so that passages can be re-indexed one by one. "
+        "The model gets a Dense module.",
+    )
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = Field(
         default="base",
         description="Number format of the saved weights; base: the one of the base model's weights, so that the "

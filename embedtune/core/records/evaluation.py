@@ -1,8 +1,8 @@
 """Three JSON files of the evaluation artifact: verdict, slices and examples; `metrics.py` has the fourth.
 
 Dictionaries are keyed by the names of sets (as the user named them; the dataset's own test split is "synthetic"),
-of systems ("bm25", "base", "tuned", "champion", "endpoint", and "seed-43" and the like for further training seeds)
-and of metrics ("ndcg@10").
+of systems ("bm25", "base", "tuned", "champion", "endpoint"; "old-index": queries of the tuned model on passages of
+the base; "seed-43" and the like for further training seeds) and of metrics ("ndcg@10").
 """
 
 from enum import StrEnum

@@ -71,7 +71,7 @@ def test_overrides_are_read_as_yaml_and_win():
     [
         ("train.learnin_rate=1", ["train.learnin_rate", "unknown key"]),
         ("mine.margin=1.5", ["mine.margin", "1.5", "less than 1"]),
-        ("train.loss=triplet", ["train.loss", "'own_negatives' or 'in_batch'"]),
+        ("train.loss=triplet", ["train.loss", "'own_negatives', 'in_batch' or 'hybrid'"]),
         ("ingest.min_words=900", ["min_words 900", "max_words 180"]),
         ("train.negatives=9", ["train.negatives 9", "mine.min_negatives 4"]),
         ("ingest.test_share=0.5", ["train_share + dev_share + test_share is 1.3"]),
