@@ -3,7 +3,7 @@
 Turning all vectors of a model by the same rotation changes none of its scores. So the tuned model gets the
 rotation that brings its passages closest to those of the base (orthogonal Procrustes, Schönemann 1966): its
 queries then also find passages that still have the base's vectors, and an index can be renewed passage by passage
-(docs/experiments.md, "Without re-indexing at once").
+(docs/deploying.md, "Without re-indexing at once").
 """
 
 from typing import TYPE_CHECKING
