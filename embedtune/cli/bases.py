@@ -2,7 +2,6 @@
 
 import os
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +80,9 @@ def bases(
     about DOCS, or only those of --eval-set. With --tune, each is also trained on the train questions, and measured
     again; the models are kept in WORK/bases.
     """
-    from embedtune.local.bases import Training, compare_bases
+    from pydantic import TypeAdapter
+
+    from embedtune.local.bases import BakeOff, Training, compare_bases
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
@@ -107,7 +108,11 @@ def bases(
         training = Training(own[SYNTHETIC], work) if tune else None
         with locked(work) if tune else nullcontext():
             result = compare_bases(names, sets, context, training)
-    show(asdict(result), as_json, lambda: out.print(*tables(result), sep="\n", soft_wrap=True))
+    show(
+        TypeAdapter(BakeOff).dump_python(result, mode="json"),
+        as_json,
+        lambda: out.print(*tables(result), sep="\n", soft_wrap=True),
+    )
 
 
 def _prepare(job: Job, context: Context, *, ask: bool) -> None:
