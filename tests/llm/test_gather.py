@@ -204,7 +204,7 @@ def test_passages_that_a_server_cannot_answer_are_no_outage_even_one_after_the_o
 
     with OpenAIServer(replies=echo, faults=poison) as server:
         client = client_for(server, cache, retries=1, concurrency=1, outage_s=0.001)
-        results = gather(client, 10)
+        results = gather(client, 10, share=0.5)
         asked_again = Counter(call.original[-1]["content"] for call in server.calls if poison(call) is None)
     errors = [result for result in results if isinstance(result, ItemError)]  # no LLMEndpointError was raised
     assert [error.transient for error in errors] == [True] * 3
