@@ -29,8 +29,9 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter, stale pipelines, stale referenc
 	$(BIN)/python -m pipelines.compile --check
 	$(BIN)/python -m embedtune.cli.reference --check
 
+# Without compiled modules every process that tests start compiles PyTorch again (26 instead of 7 seconds of CPU time).
 unit: $(VENV)/.dev ## pytest, in two processes with one thread each; a file's tests share one
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-cluster: $(VENV)/.dev ## pytest on a Kubernetes cluster (docs/kubernetes.md says what it needs)
 	$(BIN)/python -m pytest -m cluster tests/cluster

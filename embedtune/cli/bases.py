@@ -1,7 +1,7 @@
 """The command `bases`: which base model finds most, before one of them is trained."""
 
 import os
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +23,22 @@ from embedtune.cli.options import (
 from embedtune.cli.reporting import out, reporting, show
 from embedtune.core.artifacts import MANIFEST
 from embedtune.core.comparisons import SYNTHETIC
-from embedtune.core.errors import InputError
+from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.stage import Context, StageSpec
-from embedtune.local.runner import Job, run
+from embedtune.local.runner import Job, locked, run
 
 if TYPE_CHECKING:
-    from embedtune.local.bases import BakeOff
+    from embedtune.core.records.evaluation import Interval
+    from embedtune.local.bases import BakeOff, SetScore
 
 RECALL = "recall@10"
 
 
 @click.command(
     epilog=examples(
-        "embedtune bases work --base all-minilm-l6 --base ./models/gte-small",
+        "embedtune bases work --base all-minilm-l6 --base ./models/gte-small --tune",
         "embedtune bases --eval-set ours=ours --base all-minilm-l6 --base package:my_model",
     )
 )
@@ -54,20 +55,34 @@ RECALL = "recall@10"
 @click.option(
     "--eval-set", "eval_sets", multiple=True, metavar="NAME=DIR", help="Additional test set in BEIR format."
 )
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Also train each base model once, with the settings of --preset; says first how long that takes.",
+)
 @settings_options
 @work_option()
 @limit_option
 @yes_option
 @output_options
 def bases(
-    source: str | None, names: tuple[str, ...], work: Path, as_json: bool, verbose: bool, **options: Any
+    source: str | None,
+    names: tuple[str, ...],
+    tune: bool,
+    work: Path,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """Compare base models before training one.
 
     Measures them as they are, on the same test questions: those of a run in WORK, those that are first generated
-    about DOCS, or only those of --eval-set. Nothing is trained.
+    about DOCS, or only those of --eval-set. With --tune, each is also trained on the train questions, and measured
+    again; the models are kept in WORK/bases.
     """
-    from embedtune.local.bases import compare_bases
+    from pydantic import TypeAdapter
+
+    from embedtune.local.bases import BakeOff, Training, compare_bases
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
@@ -84,8 +99,20 @@ def bases(
                 "there are no questions to compare on",
                 expected="a work directory, a folder of documents, or --eval-set NAME=DIR",
             )
-        result = compare_bases(names, sets, context)
-    show(asdict(result), as_json, lambda: out.print(*tables(result), sep="\n", soft_wrap=True))
+        if tune and not own:
+            raise ConfigError(
+                "--tune needs questions to train on",
+                got="--eval-set alone",
+                expected="a work directory with a dataset, or a folder of documents",
+            )
+        training = Training(own[SYNTHETIC], work) if tune else None
+        with locked(work) if tune else nullcontext():
+            result = compare_bases(names, sets, context, training)
+    show(
+        TypeAdapter(BakeOff).dump_python(result, mode="json"),
+        as_json,
+        lambda: out.print(*tables(result), sep="\n", soft_wrap=True),
+    )
 
 
 def _prepare(job: Job, context: Context, *, ask: bool) -> None:
@@ -128,16 +155,31 @@ def tables(result: "BakeOff") -> list[Table]:
 
 
 def _set_table(name: str, result: "BakeOff") -> Table:
+    trained = any(one.tuned for one in result.scores)
     rows = []
     for one in result.scores:
-        score = one.sets[name]
-        gap = score.difference
-        shown = [f"{gap.mean:+.4f}", f"{gap.low:+.4f} … {gap.high:+.4f}"] if gap else ["", ""]
-        rows.append([one.name, *(f"{score.metrics[metric]:.4f}" for metric in (DECIDING_METRIC, RECALL)), *shown])
+        rows.append(_row(one.name, one.sets[name], trained))
+        if one.tuned:
+            rows.append(_row("  tuned", one.tuned[name], trained))
     questions, families = result.questions[name], result.families[name]
-    first = result.scores[1].name
+    headers = ["", DECIDING_METRIC, RECALL, f"- {result.scores[1].name}", "interval"]
     return table(
-        ["", DECIDING_METRIC, RECALL, f"- {first}", "interval"],
+        headers + (["- untuned", "interval"] if trained else []),
         rows,
         title=f"\n{name}: {questions} questions, {families} families of documents",
     )
+
+
+def _row(name: str, score: "SetScore", trained: bool) -> list[str]:
+    row = [
+        name,
+        *(f"{score.metrics[metric]:.4f}" for metric in (DECIDING_METRIC, RECALL)),
+        *_cells(score.difference),
+    ]
+    return row + _cells(score.gain) if trained else row
+
+
+def _cells(gap: "Interval | None") -> list[str]:
+    if gap is None:
+        return ["", ""]
+    return [f"{gap.mean:+.4f}", "-" if gap.unbounded else f"{gap.low:+.4f} … {gap.high:+.4f}"]

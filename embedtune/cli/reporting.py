@@ -41,11 +41,9 @@ def show(value: object, as_json: bool, draw: Callable[[], object]) -> None:
 @contextmanager
 def reporting(verbose: bool) -> Iterator[Progress]:
     """Set up logging and progress; end the process with a message and an exit code on an error."""
-    handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
+    handler = _handler(verbose)
     handler.setLevel(logging.DEBUG if verbose else logging.INFO)  # some libraries set their own level to DEBUG
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
-    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     repeats = Repeats()
     if not verbose:
@@ -71,3 +69,17 @@ def reporting(verbose: bool) -> Iterator[Progress]:
     finally:
         repeats.say(handler)
         logging.captureWarnings(capture=False)
+        logging.getLogger().removeHandler(handler)
+
+
+def _handler(verbose: bool) -> logging.Handler:
+    """Return a handler that wraps lines at the edge of a terminal, and in a file leaves them whole."""
+    if err.is_terminal:
+        handler: logging.Handler = RichHandler(console=err, show_path=verbose, show_level=verbose, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s", "%H:%M:%S"))
+        return handler
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s {'%(levelname)s ' if verbose else ''}%(message)s", "%H:%M:%S")
+    )
+    return handler

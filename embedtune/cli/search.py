@@ -67,7 +67,7 @@ def search(
         if playground is not None:
             write_playground(index, playground)
             err.print(
-                f"wrote {playground}; next: python -m embedtune.serve.gateway --playground {playground}",
+                f"wrote {playground}; next: embedtune gateway --playground {playground}",
                 soft_wrap=True,
             )
             return

@@ -25,7 +25,7 @@ from embedtune.cli.options import (
     work_option,
 )
 from embedtune.cli.reporting import err, out, reporting, show
-from embedtune.core.config.load import load_config, preset_text
+from embedtune.core.config.load import load_config
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_of
 
@@ -69,6 +69,7 @@ def init(
     open. It looks at the documents and ends with the command to run next.
     """
     from embedtune.local.first_config import Answers, look_at, next_steps, with_answers
+    from embedtune.local.own_contract import preset_for_a_file
 
     with reporting(verbose=False) as progress:
         if output.exists():
@@ -79,7 +80,7 @@ def init(
             raise ConfigError(
                 "DOCS is the folder of documents", got=docs, fix=f"embedtune init DOCS --output {docs}"
             )
-        text = preset_text(preset) if base is None else _own_config(preset, base, revision)
+        text = preset_for_a_file(preset) if base is None else _own_config(preset, base, revision)
         docs, answers = _asked(docs, Answers(**given)) if sys.stdin.isatty() else (docs, Answers(**given))
         if docs is not None and not docs.startswith("s3://"):
             err.print(look_at(Path(docs), progress), soft_wrap=True)

@@ -1,6 +1,7 @@
 """Progress of long-running work: stages report it, and only the command line draws it."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -92,10 +93,11 @@ class _LineTask:
         self._name, self._unit, self._note = name, unit, ""
         self._pace = pace
         self._said_s = 0.0
+        self._lock = threading.Lock()
 
     def advance(self, n: int = 1) -> None:
         self._pace.done += n
-        self._say()
+        self.say()
 
     def skip(self, n: int = 1) -> None:
         self._pace.done += n
@@ -103,22 +105,26 @@ class _LineTask:
 
     def note(self, text: str) -> None:
         self._note = text
-        self._say()  # work that waits makes notes, but does not advance
+        self.say()  # work that waits makes notes, but does not advance
 
-    def _say(self) -> None:
-        if self._pace.seconds - self._said_s >= LINE_EVERY_S:
-            self._said_s = self._pace.seconds
-            log.info("%s", self._line())
+    def say(self) -> None:
+        """Log a line, unless the last one is recent."""
+        with self._lock:
+            if self._pace.seconds - self._said_s >= LINE_EVERY_S:
+                self._said_s = self._pace.seconds
+                log.info("%s", self._line())
 
     def _line(self) -> str:
         pace = self._pace
         parts = [f"{self._name}: {pace.done}/{pace.total or '?'} {self._unit}", rate_text(pace.rate, self._unit)]
-        parts += [] if pace.left_s is None else [f"{duration(pace.left_s)} left"]
+        parts.append(
+            f"{duration(pace.seconds)} so far" if pace.left_s is None else f"{duration(pace.left_s)} left"
+        )
         return ", ".join(part for part in [*parts, self._note] if part)
 
 
 class LineProgress:
-    """Logs a line every 15 seconds: for logs, pipes and containers.
+    """Logs a line every 15 seconds, also while one step takes long: for logs, pipes and containers.
 
     Args:
         clock: Returns the time in seconds.
@@ -130,7 +136,17 @@ class LineProgress:
     @contextmanager
     def task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
         """Yield a task that logs its progress."""
-        yield _LineTask(name, unit, Pace(total, self._clock))
+        line, ended = _LineTask(name, unit, Pace(total, self._clock)), threading.Event()
+
+        def keep_saying() -> None:
+            while not ended.wait(LINE_EVERY_S):
+                line.say()
+
+        threading.Thread(target=keep_saying, name=f"progress of {name}", daemon=True).start()
+        try:
+            yield line
+        finally:
+            ended.set()
 
 
 def rate_text(speed: float | None, unit: str) -> str:

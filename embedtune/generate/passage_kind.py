@@ -24,26 +24,44 @@ _CONTENTS = re.compile(
     r"^(?:table of )?contents$|^(?:general )?index$|^inhalt(?:sverzeichnis)?$|^sommaire$|^índice$"
 )
 _LEADER = re.compile(r"(?:\. ?){4,}\s*\w{1,5}$|…+\s*\w{1,5}$")
-_PLACES = """
-api apidoc apidocs api-reference autoapi autosummary _autosummary generated gen godoc javadoc openapi reference
-swagger typedoc
-"""
-_GENERATED_PLACE = frozenset(_PLACES.split())
+# Folders in which generated reference is, among other things, and folders that only generators fill.
+_REFERENCE_PLACE = frozenset(("api", "api-reference", "gen", "reference"))
+_GENERATED_PLACE = frozenset(
+    ("apidoc", "apidocs", "autoapi", "autosummary", "_autosummary", "generated", "godoc", "javadoc", "openapi")
+) | {"swagger", "typedoc"}
+_GENERATED_BELOW = re.compile(r"(?:^|/)reference/[\w-]+-api/")  # such as Kubernetes' reference/config-api/
 _GENERATED_TEXT = re.compile(
     r"\b(?:auto[- ]?generated|(?:code|file|page|document) (?:is|was)? ?generated (?:by|from))\b", re.IGNORECASE
 )
+# Of the document itself: a manual that begins with what the machine generates is none.
+_SAYS_GENERATED = re.compile(
+    r"\b(?:this|the)\s+(?:[\w-]+\s+){0,3}?(?:page|file|document|documentation|reference)\s+(?:is|was|has been)\s+"
+    r"(?:auto(?:matically)?[- ]?)?generated\b",
+    re.IGNORECASE,
+)
 _SENTENCE = re.compile(r"[^.!?:;\n]{20,}[.!?:;](?:\s|$)")
+BEGINNING = 300  # characters of a document in which it says that it was generated
 LEADERS = 0.5  # share of lines with dot leaders
 PROSE = 0.3  # share of the characters that are in sentences
 
 
-def passage_kind(path: str, headings: list[str], text: str) -> PassageKind:
+def says_generated(beginning: str) -> bool:
+    """Return whether a document says at its beginning that a program wrote it.
+
+    Args:
+        beginning: The text of its first chunk.
+    """
+    return _SAYS_GENERATED.search(beginning[:BEGINNING]) is not None
+
+
+def passage_kind(path: str, headings: list[str], text: str, *, generated: bool = False) -> PassageKind:
     """Return what kind of text a chunk is.
 
     Args:
         path: Path of its document.
         headings: Headings above the chunk, outermost first.
         text: Its own text.
+        generated: Whether its document says that it was generated.
     """
     place = PurePosixPath(path.partition("#")[0].lower())
     stem = place.stem if place.suffix else place.name
@@ -59,8 +77,11 @@ def passage_kind(path: str, headings: list[str], text: str) -> PassageKind:
         f"{' '.join(headings)} {text}"
     ):
         return "changelog"
-    generated = _GENERATED_TEXT.search(text) or _GENERATED_PLACE.intersection(place.parts[:-1])
-    return "reference" if generated and sentences < PROSE else "prose"
+    folders = place.parts[:-1]
+    if generated or _GENERATED_PLACE.intersection(folders) or _GENERATED_BELOW.search(str(place)):
+        return "reference"
+    likely = _GENERATED_TEXT.search(text) or _REFERENCE_PLACE.intersection(folders)
+    return "reference" if likely and sentences < PROSE else "prose"
 
 
 def _share_of_sentences(text: str) -> float:

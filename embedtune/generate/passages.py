@@ -12,7 +12,7 @@ from embedtune.core.config.asked_shares import PassageKind
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import GateError
-from embedtune.generate.passage_kind import passage_kind
+from embedtune.generate.passage_kind import passage_kind, says_generated
 
 FEWEST = {"train": 1, "dev": 3, "test": 3}  # usable passages; with fewer, the figures of a split are an accident
 
@@ -78,6 +78,7 @@ def read_passages(chunks: Path, contract: EncoderContract, context_words: int = 
     rows: list[ChunkRow] = table.to_pylist()
     paths = _paths(chunks)
     texts = {(row["doc_id"], row["position"]): row["text"] for row in rows} if context_words else {}
+    generated = {row["doc_id"] for row in rows if row["position"] == 0 and says_generated(row["text"])}
     found: dict[str, Passage] = {}
     for row in rows:
         doc, place = row["doc_id"], row["position"]
@@ -91,7 +92,7 @@ def read_passages(chunks: Path, contract: EncoderContract, context_words: int = 
             border=row["border"],
             before=" ".join(texts.get((doc, place - 1), "").split()[-context_words:]) if context_words else "",
             after=" ".join(texts.get((doc, place + 1), "").split()[:context_words]) if context_words else "",
-            kind=passage_kind(paths.get(doc, ""), row["heading_path"], row["text"]),
+            kind=passage_kind(paths.get(doc, ""), row["heading_path"], row["text"], generated=doc in generated),
         )
         found.setdefault(passage.chunk_id, passage)
     return [found[chunk_id] for chunk_id in sorted(found)]

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from embedtune.core.config.generate import LLMEndpointSettings
-from embedtune.llm.refusals import Refusal, is_miswritten, is_moderated, is_too_long
+from embedtune.llm.refusals import (
+    UNROUTED_PARAMETERS,
+    Refusal,
+    is_miswritten,
+    is_moderated,
+    is_too_long,
+    is_unrouted,
+)
 from embedtune.llm.schema import JsonSchema, Message, with_schema_in_prompt, without_system_role
 
 Structure = Literal["json_schema", "json_object", "text"]
@@ -83,6 +90,8 @@ def better_dialect(dialect: Dialect, sent: LLMEndpointSettings, refusal: Refusal
             return better
         if dialect.system_role and SYSTEM_ROLE.search(refusal.words):
             return replace(dialect, system_role=False)
+    if is_unrouted(refusal) and UNROUTED_PARAMETERS.search(refusal.words):
+        return simpler_structure(dialect) or _without_sampling(dialect, sent)
     if refusal.status in REFUSED_STRUCTURE and STRUCTURE.search(f"{refusal.parameter} {refusal.words}"):
         return simpler_structure(dialect)
     return None
@@ -101,6 +110,11 @@ def _without_parameter(dialect: Dialect, sent: LLMEndpointSettings, refusal: Ref
         other: TokenLimit = "max_completion_tokens" if limit == "max_tokens" else "none"
         return replace(dialect, token_limit=other)
     return None
+
+
+def _without_sampling(dialect: Dialect, sent: LLMEndpointSettings) -> Dialect | None:
+    omitted = dialect.omitted.union(name for name in SAMPLING if _is_sent(name, dialect, sent))
+    return replace(dialect, omitted=omitted) if omitted != dialect.omitted else None
 
 
 def _is_sent(name: str, dialect: Dialect, sent: LLMEndpointSettings) -> bool:

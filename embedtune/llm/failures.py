@@ -16,6 +16,10 @@ FATAL = {
     403: ("denies access", "check what the key in {key_env} gives access to"),
     404: ("does not know the model or the URL", "check {section}.model and {section}.base_url (…/v1)"),
 }
+NO_PROVIDER = (
+    "has no provider for such requests",
+    "check {section}.model, what {section}.extra asks of providers, and the privacy settings of the account",
+)
 NO_QUOTA = "insufficient_quota"
 RETRIED = {408, 409, 425, 429}
 CONGESTED = {429, 503, 529}  # 529: Claude

@@ -21,8 +21,6 @@ class Outage:
         self._settings = settings
         self._last_answer: float | None = None
         self._out = False
-        self._alone: set[str] = set()  # chats that failed while no other one did
-        self._failed = False  # whether a chat was given up since the last answer
 
     @property
     def silent(self) -> bool:
@@ -33,27 +31,30 @@ class Outage:
         """Take notice of a completion."""
         if self._out:
             log.warning("the LLM endpoint %s answers again", shown_url(self._settings))
-        self._out = self._failed = False
+        self._out = False
         self._last_answer = time.monotonic()
 
-    def is_out(self, failure: Failure, failed_first: float, chat: str) -> bool:
-        """Return whether the LLM endpoint answers nobody at present, and is waited for.
-
-        One chat that a server cannot answer is no outage, also when nothing else is in flight: it is given up, and
-        only if the next one fails too, or no connection can be made, the LLM endpoint is waited for.
+    def is_suspected(self, failure: Failure, failed_first: float) -> bool:
+        """Return whether it is unknown if a failure is the LLM endpoint's or the chat's: nobody else was answered.
 
         Args:
             failure: The last failure of a request.
             failed_first: When that request failed first, in seconds of the monotonic clock.
-            chat: The chat that was sent.
+        """
+        waits = self._last_answer is not None and self._settings.outage_s > 0
+        return waits and failure.kind != CONNECTION and not self._answered_since(failed_first)
+
+    def is_out(self, failure: Failure, failed_first: float) -> bool:
+        """Return whether the LLM endpoint answers nobody at present, and is waited for.
+
+        Args:
+            failure: The last failure of a request.
+            failed_first: When that request failed first, in seconds of the monotonic clock.
 
         Raises:
             LLMEndpointError: It has been waited for as long as the settings say.
         """
-        if self._last_answer is None or not self._settings.outage_s:
-            return False
-        if self._last_answer > failed_first or (failure.kind != CONNECTION and self._is_alone(chat)):
-            self._alone.add(chat)
+        if self._last_answer is None or not self._settings.outage_s or self._answered_since(failed_first):
             return False
         waited = time.monotonic() - failed_first
         if waited >= self._settings.outage_s:
@@ -71,7 +72,5 @@ class Outage:
             )
         return True
 
-    def _is_alone(self, chat: str) -> bool:
-        """Return whether it may be this chat that cannot be answered, and not the LLM endpoint that is out."""
-        first, self._failed = not self._failed, True
-        return first or chat in self._alone
+    def _answered_since(self, moment: float) -> bool:
+        return self._last_answer is not None and self._last_answer > moment

@@ -133,6 +133,15 @@ MISWRITTEN = re.compile(
     re.IGNORECASE,
 )
 
+# OpenRouter, which sends 404 if none of a model's providers may or can take a request.
+UNROUTED = re.compile(r"\bno (allowed )?(endpoints|providers)\b", re.IGNORECASE)
+UNROUTED_PARAMETERS = re.compile(r"\bendpoints\b.*\brequested parameters\b", re.IGNORECASE)
+
+
+def is_unrouted(refusal: Refusal) -> bool:
+    """Return whether a router has no server for a request."""
+    return refusal.status == 404 and UNROUTED.search(refusal.words) is not None
+
 
 def is_miswritten(refusal: Refusal) -> bool:
     """Return whether it is the model's reply that was refused, so that another attempt may help."""

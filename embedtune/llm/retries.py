@@ -17,6 +17,7 @@ from embedtune.llm.errors import WAYS_OUT, ItemError, printable
 from embedtune.llm.failures import (
     CONNECTION,
     FATAL,
+    NO_PROVIDER,
     NO_QUOTA,
     TIMEOUT,
     Failure,
@@ -28,7 +29,7 @@ from embedtune.llm.learned import Learned
 from embedtune.llm.outage import Outage
 from embedtune.llm.pacing import Pacing, retry_delay
 from embedtune.llm.prices import most_usd, usd
-from embedtune.llm.refusals import Refusal
+from embedtune.llm.refusals import Refusal, is_unrouted
 from embedtune.llm.schema import JsonSchema, Message
 from embedtune.llm.structure import MISHAPS, StructureRecord
 from embedtune.llm.traffic import Pressure, Traffic
@@ -81,6 +82,7 @@ class LLMEndpoint:
         self._works = False
         self._denied = 0
         self._outage = Outage(settings)
+        self._answerable: tuple[Sequence[Message], JsonSchema] | None = None  # the last chat that was answered
 
     @property
     def limit(self) -> int:
@@ -126,7 +128,7 @@ class LLMEndpoint:
             LLMEndpointError: The LLM endpoint cannot be used at all.
             GateError: The budget does not allow the call.
         """
-        attempt, refused, failed_first, chat = 0, 0, None, json.dumps(list(messages))
+        attempt, refused, failed_first = 0, 0, None
         while True:
             dialect = self.dialect
             sent = replace(dialect, schema_in_prompt=True) if show_schema else dialect
@@ -139,9 +141,7 @@ class LLMEndpoint:
             if self._has_learned(outcome, dialect):
                 continue
             failed_first = failed_first or time.monotonic()
-            more = attempt < self._settings.retries or (
-                outcome.again and self._outage.is_out(outcome, failed_first, chat)
-            )
+            more = attempt < self._settings.retries or await self._is_out(outcome, failed_first)
             if not outcome.again or not more:
                 raise self._given_up(prompt, outcome, attempt + 1)
             self._pressure.retried += 1
@@ -156,6 +156,14 @@ class LLMEndpoint:
         better = self._structures.after_reply(self.dialect, valid=valid)
         if better is not None:
             self.learned.learn(self._settings, better, "does not keep to the JSON schema")
+
+    async def _is_out(self, failure: Failure, failed_first: float) -> bool:
+        """Return whether the LLM endpoint is out; to know, the last chat that was answered may be sent again."""
+        if not failure.again:
+            return False
+        if self._answerable is not None and self._outage.is_suspected(failure, failed_first):
+            await self._attempt(*self._answerable, self.dialect)
+        return self._outage.is_out(failure, failed_first)
 
     async def _attempt(
         self, messages: Sequence[Message], schema: JsonSchema, dialect: Dialect
@@ -173,7 +181,7 @@ class LLMEndpoint:
                 # The client's own timeout applies between two bytes: a trickle of bytes would never end.
                 async with asyncio.timeout(limit_s):
                     reply = await send(**body, extra_headers=headers, timeout=limit_s)
-                outcome = self._read(reply)
+                outcome = self._read(reply, dialect)
                 if isinstance(outcome, Completion):
                     tokens = outcome.prompt_tokens, outcome.completion_tokens
                     reservation.settle(usd(self._settings, *tokens))
@@ -182,9 +190,10 @@ class LLMEndpoint:
             except (TimeoutError, openai.APIError, json.JSONDecodeError, UnicodeDecodeError) as error:
                 if (cost := cost_of_error(error, most)) is not None:
                     reservation.settle(cost)
-                outcome = self._failure(error, limit_s)
+                outcome = self._failure(error, limit_s, dialect)
             if isinstance(outcome, Completion):
                 self._structures.completed(dialect)
+                self._answerable = messages, schema
                 self._answered()
             elif outcome.congested:
                 silent, timed_out = self._outage.silent, outcome.kind == TIMEOUT
@@ -197,13 +206,13 @@ class LLMEndpoint:
         self._outage.answered()
         self._pressure.limit.succeeded()
 
-    def _read(self, reply: object) -> Completion | Failure:
+    def _read(self, reply: object, dialect: Dialect) -> Completion | Failure:
         try:
             completion = read_completion(reply)
         except ValueError as error:
             return Failure("not a completion", self._clean(str(error)), again=True)
         if isinstance(completion, Refusal):
-            return self._judged(failure_of(completion, self._clean(completion.words)))
+            return self._judged(failure_of(completion, self._clean(completion.words)), dialect)
         if not completion.counted and (self._settings.price_in or self._settings.price_out):
             raise LLMEndpointError(
                 f"the LLM endpoint {shown_url(self._settings)} does not report tokens: the cost is unknown",
@@ -211,11 +220,11 @@ class LLMEndpoint:
             )
         return completion
 
-    def _failure(self, error: Exception, limit_s: float) -> Failure:
+    def _failure(self, error: Exception, limit_s: float, dialect: Dialect) -> Failure:
         if isinstance(error, openai.APIStatusError):
             refusal = refusal_in(error)
             after = error.response.headers.get("retry-after")
-            return self._judged(failure_of(refusal, self._clean(refusal.words), after))
+            return self._judged(failure_of(refusal, self._clean(refusal.words), after), dialect)
         if isinstance(error, TimeoutError | openai.APITimeoutError):
             return Failure(TIMEOUT, f"no reply within {limit_s:g} s", again=True, congested=True)
         if isinstance(error, openai.APIConnectionError):
@@ -224,22 +233,25 @@ class LLMEndpoint:
             return Failure(CONNECTION, detail, again=True)
         return Failure("not a completion", self._clean(str(error)), again=True)
 
-    def _judged(self, failure: Failure) -> Failure:
+    def _judged(self, failure: Failure, dialect: Dialect) -> Failure:
         """Return the failure of one request; raise if it concerns all requests."""
         refusal = failure.refusal
-        if refusal is not None and NO_QUOTA in refusal.code:
-            raise unusable(
-                self._settings, "has no quota left for this key", failure.detail, FATAL[402][1]
-            ) from None
-        if failure.status not in FATAL or failure.kind != f"HTTP {failure.status}":
+        if refusal is None:
             return failure
-        if failure.status == 403:  # of this passage, if others are answered
+        if NO_QUOTA in refusal.code:
+            what = "has no quota left for this key"
+            raise unusable(self._settings, what, failure.detail, FATAL[402][1]) from None
+        if refusal.status not in FATAL or failure.kind != f"HTTP {refusal.status}":
+            return failure
+        if refusal.status == 403:  # of this passage, if others are answered
             self._denied += 1
             if self._denied < (DENIED_LATER if self._works else DENIED_AT_FIRST):
                 return failure
-        if failure.status == 404 and not self._outage.silent:
+        if refusal.status == 404 and better_dialect(dialect, self._settings, refusal) is not None:
+            return failure
+        if refusal.status == 404 and not self._outage.silent:
             return replace(failure, again=True)  # a server that starts again does not know its model yet
-        what, fix = FATAL[failure.status]
+        what, fix = NO_PROVIDER if is_unrouted(refusal) else FATAL[refusal.status]
         names = {"key_env": self._settings.api_key_env, "section": self._section}
         raise unusable(self._settings, what, failure.detail, fix.format(**names)) from None
 

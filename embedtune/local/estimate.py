@@ -9,10 +9,10 @@ from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.precision import device_of
+from embedtune.core.encoders.speed import seconds_per_passage
 from embedtune.core.formatting import duration
 from embedtune.core.progress import Progress
 from embedtune.generate.estimate import estimate_calls
-from embedtune.local.encoding_speed import seconds_per_passage
 from embedtune.local.runner import Job, run
 from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from embedtune.core.records.curve import CURVE_FOLDER
 from embedtune.core.records.reviews import REVIEWS_FILE, write_reviews
 from embedtune.core.retrieval.beir import read_records
 from embedtune.core.retrieval.quoted_answers import normal
@@ -18,6 +19,7 @@ from embedtune.local.checked_set import CHECKED_SET
 from embedtune.local.forget_feedback import FeedbackFound, FeedbackPlace, Withdrawn
 from embedtune.local.reviews import known_reviews
 from embedtune.local.search_index import INDEX
+from embedtune.local.tuned_bases import BASES_FOLDER
 from embedtune.local.withdrawn_text import WithdrawnText, read_withdrawn
 from embedtune.report.card import CARD_FILE
 from embedtune.report.page import REPORT_FILE
@@ -27,8 +29,7 @@ from embedtune.serve.store.records import Published
 from embedtune.serve.store.store import ReleaseStore
 
 # In the cache directory, only these are kept: what was paid for, what has no text of documents in it, and the
-# release
-# store, of which single releases are deleted.
+# release store, of which single releases are deleted.
 KEPT = (f"{REPLIES}*", "bundles-*", "base", "native", "store")
 
 
@@ -190,7 +191,8 @@ def _paths(work: Path) -> list[Path]:
     """Return what a run writes, without what is kept. The user's own files in the directory are not in it."""
     names = [stage.artifact for stage in STAGES]
     drafts = [path for name in names for path in work.glob(f".{name}.*")]
-    files = [work / name for name in (*names, INDEX, REPORT_FILE, CARD_FILE, QUESTIONS_FILE, CHECKED_SET)]
+    others = INDEX, REPORT_FILE, CARD_FILE, QUESTIONS_FILE, CHECKED_SET, CURVE_FOLDER, BASES_FOLDER
+    files = [work / name for name in (*names, *others)]
     cache = work / "cache"
     kept = {path for pattern in KEPT for path in cache.glob(pattern)}
     cached = sorted(set(cache.iterdir()) - kept) if cache.is_dir() else []

@@ -128,5 +128,16 @@ def _with_contract(preset: str, base: str, contract: EncoderContract, lines: str
 
 
 def _headed(preset: str, base: str, text: str) -> str:
-    header = f"# {base} on your own documents; the other settings are those of the preset `{preset}`.\n#\n"
-    return header + "#   embedtune run DOCS --config THIS_FILE --work work\n" + text[text.index("seed:") :]
+    return _for_a_file(
+        f"{base} on your own documents; the other settings are those of the preset `{preset}`.", text
+    )
+
+
+def preset_for_a_file(preset: str) -> str:
+    """Return the YAML of a preset, with a heading that says how it is used as a file."""
+    return _for_a_file(f"The preset `{preset}` for your own documents.", preset_text(preset))
+
+
+def _for_a_file(what: str, text: str) -> str:
+    header = f"# {what}\n#\n#   embedtune run DOCS --config THIS_FILE --work work\n"
+    return header + text[text.index("seed:") :]

@@ -101,10 +101,9 @@ def _too_few_questions(facts: Facts) -> Reason | None:
     if delta.unbounded or delta.direction != "unsure" or delta.mean <= 0:
         return None
     # The width of an interval falls with the root of the number of independent cases.
-    factor = ((delta.high - delta.low) / 2 / delta.mean) ** 2
-    start = (
-        f"The gain ({signed(delta.mean, 3)}) is smaller than its uncertainty (±{(delta.high - delta.low) / 2:.3f})"
-    )
+    half = (delta.high - delta.low) / 2
+    factor = (half / delta.mean) ** 2
+    start = f"The gain in score ({signed(delta.mean, 3)}) is smaller than its uncertainty (±{half:.3f})"
     if factor > HOPELESS:
         return Reason(
             f"{start}: it is too small to matter, even if it is real.", "Look at the reasons below first."

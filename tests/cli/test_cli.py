@@ -56,6 +56,7 @@ def test_init_looks_at_the_documents_and_ends_with_the_next_command(invoke, tmp_
     assert "12 documents: 12 .md" in done.output
     assert done.output.rstrip().endswith(f"embedtune run {documents} --config {path}")
     assert load_config(path).generate.domain == "machines of a plant"
+    assert "--config THIS_FILE" in path.read_text() and "--preset" not in path.read_text()
     again = invoke("init", str(documents), "--output", str(path))
     assert again.exit_code == 2 and "already exists" in again.output
     assert load_config(path).generate.llm.model == "qwen"

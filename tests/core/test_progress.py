@@ -2,7 +2,9 @@
 
 import logging
 
+from embedtune.core import progress
 from embedtune.core.progress import LineProgress, Pace
+from tests.support.waiting import wait_until
 
 
 class Clock:
@@ -41,7 +43,15 @@ def test_a_line_is_logged_while_work_waits_and_nothing_advances(caplog):
         task.note("16 in flight, 0 calls answered")
         clock.now += 14
         task.note("still waiting")
-        assert caplog.messages == ["write questions: 10/40 calls, 16 in flight, 0 calls answered"]
+        assert caplog.messages == ["write questions: 10/40 calls, 15 s so far, 16 in flight, 0 calls answered"]
         clock.now += 1
         task.advance(6)
     assert caplog.messages[1] == "write questions: 16/40 calls, 5.0 s/call, 2 min 0 s left, still waiting"
+
+
+def test_a_step_that_takes_long_is_not_silent(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.01)
+    caplog.set_level(logging.INFO, "embedtune")
+    with LineProgress().task("embed", 512, "passages"):
+        wait_until(lambda: len(caplog.messages) >= 2)
+    assert all(line.startswith("embed: 0/512 passages, ") and line.endswith(" so far") for line in caplog.messages)

@@ -115,6 +115,11 @@ def test_a_value_in_a_code_span_is_only_known_to_the_site():
     assert texts('Install `kiln-{{< param "version" >}}.deb`.') == ["Install kiln-….deb."]
 
 
+def test_in_fenced_code_too_values_are_only_known_to_the_site_and_escaped_marks_are_shown():
+    code = 'VERSION={{< param "git_version" >}} {{% kiln-version %}} {{</* note */>}}\n'
+    assert read(f"```sh\n{code}```".encode()) == [Block("code", "VERSION=… … {{< note >}}\n")]
+
+
 def test_attributes_of_a_code_span_are_no_text():
     assert texts("Call `run`{.python} now.") == ["Call run now."]
 

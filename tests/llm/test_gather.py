@@ -1,6 +1,7 @@
 """Many requests at once: order, limits, failures, cancellation."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -197,13 +198,19 @@ def test_a_server_that_never_answered_anything_stops_the_run_after_few_items(cac
         assert len(server.calls) < 30
 
 
-def test_one_passage_that_a_server_cannot_answer_is_no_outage(cache: ResponseCache) -> None:
+def test_passages_that_a_server_cannot_answer_are_no_outage_even_one_after_the_other(cache: ResponseCache) -> None:
     def poison(call: Call) -> str | None:
-        return "503" if call.original[-1]["content"] == "number 3" else None
+        return "503" if call.original[-1]["content"] in ("number 3", "number 4", "number 5") else None
 
     with OpenAIServer(replies=echo, faults=poison) as server:
         client = client_for(server, cache, retries=1, concurrency=1, outage_s=0.001)
-        results = gather(client, 10)
-    (error,) = [result for result in results if isinstance(result, ItemError)]  # no LLMEndpointError was raised
-    assert error.transient
-    assert client.usage.unanswered == 1
+        results = gather(client, 10, share=0.5)
+        asked_again = Counter(call.original[-1]["content"] for call in server.calls if poison(call) is None)
+    errors = [result for result in results if isinstance(result, ItemError)]  # no LLMEndpointError was raised
+    assert [error.transient for error in errors] == [True] * 3
+    assert client.usage.unanswered == 3
+    # Before each of them is given up, in both passes, the last one that was answered shows that the server works.
+    assert {text: number - 1 for text, number in asked_again.items() if number > 1} == {
+        "number 2": 3,
+        "number 9": 3,
+    }

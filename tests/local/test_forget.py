@@ -75,6 +75,9 @@ def test_replies_about_the_document_go_and_the_others_are_not_paid_for_again(wor
 def test_its_text_is_in_no_file_that_embedtune_wrote_and_other_files_stay(world):
     gone, kept = written(world)
     assert (len(gone), len(kept)) == (2, len(ROWS) - 2)
+    for training in ("curve/questions-050-0", "bases/gte-small"):  # of `embedtune curve` and `bases --tune`
+        (world.folder / training).mkdir(parents=True)
+        (world.folder / training / "triplets.parquet").write_text(gone[0])
     forget(what_to_forget(world.folder, [GONE], empty(world)), empty(world))
     left = {path.relative_to(world.folder).as_posix() for path in world.folder.rglob("*") if path.is_file()}
     (bundles,) = (name for name in left if name.startswith("cache/bundles-"))  # ids of chunks, no text

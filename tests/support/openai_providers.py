@@ -73,6 +73,21 @@ def openrouter(call: Call) -> Response | None:
     return json_response(400, {"error": error})
 
 
+def openrouter_parameters(*supported: str) -> Provider:
+    """OpenRouter with `provider.require_parameters`, for a model whose providers know only these parameters."""
+
+    def provider(call: Call) -> Response | None:
+        sent = {"top_p", "temperature", "seed"} & set(call.body) | ({structure(call)} - {"none"})
+        if sent <= set(supported):
+            return None
+        words = (
+            "No endpoints found that can handle the requested parameters. To learn more about provider routing, "
+        )
+        return json_response(404, {"error": {"message": words + "visit: https://openrouter.ai/docs", "code": 404}})
+
+    return provider
+
+
 def no_system_role(call: Call) -> Response | None:
     if call.body["messages"][0]["role"] == "system":
         return json_response(

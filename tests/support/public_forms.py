@@ -58,6 +58,7 @@ def write_library_files(
         folder = path / names[modules.index("Pooling")]
         folder.mkdir()
         flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "lasttoken": "lasttoken"}
+        flags |= {"mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "weightedmean": "weightedmean_tokens"}
         chosen = {f"pooling_mode_{flag}": name in pooling.split("+") for name, flag in flags.items()}
         (folder / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **chosen}))
     settings = {"prompts": prompts or {}, "default_prompt_name": None, "similarity_fn_name": similarity}

@@ -130,7 +130,8 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
         if name != "similarity" and (name != "pooling" or own in get_args(Pooling))
     ]
     # The rest is what no contract can say.
-    advice = f"set {', '.join(follow)}" if len(follow) == len(differing) else "use another base model"
+    known = f"use another base model: only the poolings {', '.join(get_args(Pooling))} and the cosine are known"
+    advice = f"set {', '.join(follow)}" if len(follow) == len(differing) else known
     raise ContractError(
         f"the contract differs from the base model's own files in {path}",
         got={f"contract.{name}": configured for name, (configured, _) in differing.items()},

@@ -25,8 +25,14 @@ def lines_of(text: str) -> Iterator[tuple[str, bool]]:
             fence = match.group(1) if match and not (match.group(1)[0] == "`" and "`" in match.group(2)) else ""
 
 
-def outside_code(text: str, change: Callable[[str], str]) -> str:
-    """Return the text with `change` applied to every stretch of it that is not fenced code."""
+def outside_code(text: str, change: Callable[[str], str], in_code: Callable[[str], str] = str) -> str:
+    """Return the text with `change` applied to every stretch of it that is not fenced code.
+
+    Args:
+        text: Markdown.
+        change: Applied to several lines at once.
+        in_code: Applied to each line of fenced code; by default they stay as they are.
+    """
     parts: list[str] = []
     stretch: list[str] = []
     for line, is_code in lines_of(text):
@@ -36,7 +42,7 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
         if stretch:
             parts.append(change("\n".join(stretch)))
             stretch = []
-        parts.append(line)
+        parts.append(in_code(line))
     return "\n".join([*parts, change("\n".join(stretch))] if stretch else parts)
 
 

@@ -98,7 +98,7 @@ def without_site_marks(text: str) -> str:
         text = _CODE_PAIR.sub(_as_code, _COMMENT_PAIR.sub("", text))
     if "{%" in text:
         text = _HIGHLIGHT.sub(_as_code, text)
-    return outside_code(text, _shown)
+    return outside_code(text, _shown, _code_shown)
 
 
 def _shown(text: str) -> str:
@@ -111,7 +111,17 @@ def _shown(text: str) -> str:
 
 def _span_shown(span: str) -> str:
     """Return a code span with the values that Hugo puts there; other marks in it are what the text is about."""
-    return _SHORTCODE.sub(lambda found: found.group() if _name(found) not in _UNKNOWN else "…", span)
+    return _SHORTCODE.sub(lambda found: "…" if _is_value(_name(found)) else found.group(), span)
+
+
+def _code_shown(line: str) -> str:
+    """Return a line of fenced code as Hugo shows it."""
+    return _ESCAPED.sub(r"{{\1\2\3}}", _span_shown(line)) if "{{" in line else line
+
+
+def _is_value(name: str) -> bool:
+    """Return whether a shortcode stands for a value that only the site knows; sites have own ones for versions."""
+    return name in _UNKNOWN or "version" in name
 
 
 def _without_shortcodes(text: str) -> str:
@@ -133,7 +143,7 @@ def _shortcode(match: re.Match[str]) -> str:
         return "\n\n" if kind in LABELS or name in _ADMONITIONS else ""
     if kind in LABELS or name in _ADMONITIONS:
         return f"\n\n{LABELS.get(kind, '')} {named.get('title', '')}".rstrip() + " "
-    if name in _UNKNOWN:
+    if _is_value(name):
         return "…"
     if name == "glossary_tooltip":
         return named.get("text") or named.get("term_id", "")

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from embedtune.core.config.config import Config
+from embedtune.core.config.train import TrainSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.precision import device_of
+from embedtune.core.encoders.speed import seconds_per_passage
 from embedtune.core.formatting import duration
 from embedtune.core.retrieval.beir import read_qrels
 from embedtune.local.curve.points import MeasuredOn, Point, Workshop
-from embedtune.local.encoding_speed import seconds_per_passage
 from embedtune.local.estimate import QUERY_SHARE
 from embedtune.train.plan import plan_training
 from embedtune.train.probe import measure_step_seconds
@@ -67,7 +68,7 @@ def curve_cost(shop: Workshop, points: Sequence[Point], sets: Sequence[MeasuredO
         per_row /= plan_training(largest, config.train, config.seed).batch_size
         plans = [plan_training(count, config.train, config.seed) for count in rows]
         train_seconds = per_row * sum(plan.steps * plan.batch_size for plan in plans)
-        embedded = len(new) * _dev_passages(shop, config, len(sets[0].data.corpus))
+        embedded = len(new) * dev_passages(shop.dataset.path, config.train, len(sets[0].data.corpus))
     measured = sum(len(one.data.corpus) + QUERY_SHARE * len(one.data.queries) for one in sets)
     return CurveCost(len(new), len(left), train_seconds, per_passage * (embedded + len(left) * measured), device)
 
@@ -76,11 +77,17 @@ def _rows(shop: Workshop, point: Point) -> int:
     return sum(len(judged) for judged in shop.part(point).qrels.values())
 
 
-def _dev_passages(shop: Workshop, config: Config, corpus: int) -> float:
-    """Return the passages that one training embeds to rank its checkpoints on dev, and at its end."""
-    dev = len(read_qrels(shop.dataset.path / "qrels" / "dev.tsv"))
+def dev_passages(dataset: Path, settings: TrainSettings, corpus: int) -> float:
+    """Return the passages that one training embeds to rank its checkpoints on dev, and at its end.
+
+    Args:
+        dataset: A dataset artifact.
+        settings: How often dev is measured, and on how many passages.
+        corpus: Number of passages.
+    """
+    dev = len(read_qrels(dataset / "qrels" / "dev.tsv"))
     if not dev:
         return 0.0
-    times = max(1, round(config.train.epochs * config.train.evaluations_per_epoch))
-    ranked = min(corpus, config.train.dev_passages)
+    times = max(1, round(settings.epochs * settings.evaluations_per_epoch))
+    ranked = min(corpus, settings.dev_passages)
     return times * (ranked + QUERY_SHARE * dev) + corpus + QUERY_SHARE * dev

@@ -65,6 +65,7 @@ def check_software(run: IntendedRun) -> Iterator[Finding]:
 
     Raises:
         ConfigError: Something is not installed.
+        InputError: Triton is to run here, and this is no Linux.
     """
     lacking = [
         (needed, missing)
@@ -83,8 +84,9 @@ def check_software(run: IntendedRun) -> Iterator[Finding]:
 
         require_tensorrt()
     if "deploy" in run.stages and config.deploy.target == "local":
-        from embedtune.serve.triton.installation import is_installed
+        from embedtune.serve.triton.installation import is_installed, require_linux
 
+        require_linux()
         if not is_installed():
             yield Finding(
                 "note", "software", "there is no tritonserver here", "deploy installs one (500 MB, by pip)"

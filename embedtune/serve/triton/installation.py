@@ -54,8 +54,9 @@ def find_installation(cache: Path = CACHE) -> Installation:
         cache: Folder that contains the virtual environment of nvidia-pytriton.
 
     Raises:
-        InputError: It cannot be installed.
+        InputError: It cannot be installed, or this is no Linux.
     """
+    require_linux()
     if found := shutil.which("tritonserver"):
         server = Path(found).resolve()
         root = server.parent.parent
@@ -91,6 +92,21 @@ def pytriton_installation(cache: Path = CACHE) -> Installation:
         "VIRTUAL_ENV": str(home),
     }
     return Installation(server / "bin" / "tritonserver", home / "backends", server / "caches", environment)
+
+
+def require_linux() -> None:
+    """Check that a Triton can run on this machine.
+
+    Raises:
+        InputError: It is no Linux, and has no tritonserver.
+    """
+    if sys.platform != "linux" and shutil.which("tritonserver") is None:
+        raise InputError(
+            "Triton runs on Linux only",
+            got=sys.platform,
+            fix="stop at --to export, deploy to a cluster (deploy.target=kubernetes with release.uri), or use "
+            "embedtune in Docker",
+        )
 
 
 def is_installed(cache: Path = CACHE) -> bool:

@@ -66,6 +66,15 @@ def test_a_difference_is_refused_unless_forced_by_name(base, files, name, own):
         resolve(base, force=others)
 
 
+@pytest.mark.parametrize("pooling", ["max", "mean_sqrt_len_tokens", "weightedmean"])
+def test_a_pooling_that_no_contract_can_say_is_named_with_those_that_it_can(base, pooling):
+    write_library_files(base, **(SAME | {"pooling": pooling}))
+    with pytest.raises(ContractError) as refusal:
+        resolve(base)
+    assert refusal.value.expected == {"contract.pooling": pooling}
+    assert "only the poolings mean, cls, lasttoken" in (refusal.value.fix or "")
+
+
 def test_all_differences_are_named_at_once(base):
     write_library_files(base, pooling="cls", max_seq_length=32)
     with pytest.raises(ContractError) as refusal:

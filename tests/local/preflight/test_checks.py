@@ -277,3 +277,12 @@ def test_a_connection_is_tried_once():
 def test_comparisons_are_checked_before_a_run(tmp_path):
     wanted = intended("evaluate", work=tmp_path, comparisons=Comparisons(champion=tmp_path / "nowhere"))
     assert "no encoder contract" in str([one.found for one in examine(wanted) if one.status == "wrong"])
+
+
+def test_a_mac_is_told_before_the_run_that_triton_runs_on_linux_only(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(InputError, match="Triton runs on Linux only"):
+        found(check_software, intended("deploy"))
+    assert found(check_software, intended("deploy", {"deploy": {"target": "kubernetes"}})) == []
+    assert found(check_software, intended("train evaluate")) == []
