@@ -9,8 +9,6 @@ from embedtune.core.encoders.modules import dense_folders
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 
-OLD_INDEX = "old-index"
-
 
 @dataclass(frozen=True)
 class OldIndex:

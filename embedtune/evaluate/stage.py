@@ -17,7 +17,7 @@ from embedtune.core.encoders.speed import seconds_per_passage
 from embedtune.core.errors import GateError
 from embedtune.core.records.base import write_record
 from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, SPEED, VERDICT_FILE, Measured
-from embedtune.core.records.metrics import METRICS_FILE
+from embedtune.core.records.metrics import METRICS_FILE, OLD_INDEX
 from embedtune.core.retrieval.beir import RetrievalSet
 from embedtune.core.retrieval.passage_groups import group_of, search_depth
 from embedtune.core.secrets import Secrets
@@ -27,7 +27,7 @@ from embedtune.evaluate.examples import examples_record
 from embedtune.evaluate.hybrid import hybrid_metrics
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.lexical_leak import lexical_leak
-from embedtune.evaluate.old_index import OLD_INDEX, OldIndex, is_aligned
+from embedtune.evaluate.old_index import OldIndex, is_aligned
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.retrieve import Run, dense_runs, lexical_run
 from embedtune.evaluate.seeds import seed_models, seed_notes, with_spread

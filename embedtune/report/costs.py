@@ -10,9 +10,14 @@ from embedtune.report.work import Work
 FLOAT32 = 4  # bytes
 
 
-def cost_sentences(work: Work) -> list[str]:
-    """Say what this run cost, what running the tuned model costs, and what re-indexing costs."""
-    return [_this_run(work), *_running(work), *_reindex(work)]
+def cost_sentences(work: Work, *, aligned: bool = False) -> list[str]:
+    """Say what this run cost, what running the tuned model costs, and what re-indexing costs.
+
+    Args:
+        work: The work directory.
+        aligned: Whether the tuned model also searches an index of its base (`train.align`).
+    """
+    return [_this_run(work), *_running(work), *_reindex(work, aligned)]
 
 
 def llm_cost(work: Work) -> str:
@@ -57,7 +62,7 @@ def _running(work: Work) -> list[str]:
     ]
 
 
-def _reindex(work: Work) -> list[str]:
+def _reindex(work: Work, aligned: bool) -> list[str]:
     passages = work.count("chunks", "chunks.parquet")
     model = work.manifests.get("model")
     if model is None or not passages:
@@ -65,9 +70,10 @@ def _reindex(work: Work) -> list[str]:
     size = passages * model.contract.dimensions[0] * FLOAT32 / 1e6
     took = _seconds(work, passages)
     how_long = f"about {duration(took)} at the speed of this machine" if took else "time not measured"
+    why = "" if aligned else ", since an index made with one model cannot be searched with another"
     return [
         f"Switching means rebuilding the search index: all {passages:,} passages are embedded again ({how_long}; "
-        f"{size:,.1f} MB of vectors), since an index made with one model cannot be searched with another."
+        f"{size:,.1f} MB of vectors){why}."
     ]
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from embedtune.core.formatting import signed
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.core.records.evaluation import Interval, Verdict
+from embedtune.core.records.metrics import OLD_INDEX
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.costs import cost_sentences
 from embedtune.report.evaluation import TOP, Evaluation
@@ -88,7 +89,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
             Answer("For which questions?", kinds_sentences(evaluation)),
             *([Answer("And together with a keyword search?", both)] if (both := _hybrid(evaluation)) else []),
             Answer("Whose questions?", whose(asked, evaluation)),
-            Answer("What does it cost?", cost_sentences(work)),
+            Answer("What does it cost?", cost_sentences(work, aligned=OLD_INDEX in evaluation.deciding.systems)),
         ],
         reasons=found,
     )
@@ -218,10 +219,10 @@ def _range(delta: Interval) -> str:
 def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[Reason], deploy: str) -> list[str]:
     passages = work.count("chunks", "chunks.parquet")
     every = f"all {passages:,} passages" if passages else "all passages"
-    reindex = (
-        f"Rebuild the search index: embed {every} again with the tuned model (`embedtune reindex`). Send "
-        "queries to the new model and the new index from the same moment on, and keep the old index, which is the "
-        "way back, until the new one has proved itself."
+    reindex = f"Rebuild the search index: embed {every} again with the tuned model (`embedtune reindex`). " + (
+        _old_index(evaluation)
+        or "Send queries to the new model and the new index from the same moment on, and keep the old index, "
+        "which is the way back, until the new one has proved itself."
     )
     if decision is Decision.LIVE:
         return [reindex]
@@ -237,6 +238,18 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
             reindex,
         ]
     return [_hold(evaluation, decision), *_next(found)]
+
+
+def _old_index(evaluation: Evaluation) -> str:
+    """Say that an index of the base can be searched meanwhile, if the tuned model is in its space; else ""."""
+    meanwhile = evaluation.deciding.systems.get(OLD_INDEX)
+    if meanwhile is None:
+        return ""
+    return (
+        "Queries may go to the new model at once, and passages may be replaced one by one: while the index still "
+        f"has all vectors of the model before tuning, the score is {meanwhile[DECIDING_METRIC]:.3f} instead of "
+        f"{evaluation.deciding.systems['tuned'][DECIDING_METRIC]:.3f}."
+    )
 
 
 def _hold(evaluation: Evaluation, decision: Decision) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from embedtune.core.formatting import signed
 from embedtune.core.records.evaluation import Interval, Measured, VerdictRecord
-from embedtune.core.records.metrics import Metrics, SetMetrics
+from embedtune.core.records.metrics import OLD_INDEX, Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 
 HEADLINES = (DECIDING_METRIC, "mrr@10", "recall@1", "recall@10", "recall@100")
@@ -14,7 +14,7 @@ SYSTEMS = {  # in the order shown
     "base": "base",
     "champion": "champion",
     "tuned": "tuned",
-    "old-index": "tuned, base's index",
+    OLD_INDEX: "tuned, base's index",
     "endpoint": "endpoint",
 }
 

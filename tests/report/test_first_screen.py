@@ -129,6 +129,20 @@ def test_it_says_what_a_keyword_search_adds(work, delta, change, said):
     assert said in answer
 
 
+def test_a_model_in_the_space_of_its_base_needs_no_moment_to_switch(work):
+    evaluation = make_evaluation(UP)
+    own = evaluation.metrics.sets["hand"]
+    systems = {**own.systems, "old-index": {"ndcg@10": 0.52}}
+    aligned = replace(evaluation, metrics=Metrics(sets={"hand": own.model_copy(update={"systems": systems})}))
+    screen, answers = _text(work, aligned)
+    assert "passages may be replaced one by one" in screen.steps[-1]
+    assert "the score is 0.520 instead of 0.530" in screen.steps[-1]
+    assert "cannot be searched with another" not in answers["What does it cost?"]
+    plain, answers = _text(work, evaluation)
+    assert "from the same moment on" in plain.steps[-1]
+    assert "cannot be searched with another" in answers["What does it cost?"]
+
+
 def test_a_marginal_verdict_changes_nothing_and_starts_with_the_likeliest_reason(work):
     screen, answers = _text(work, make_evaluation(UNSURE))
     assert screen.headline == "No proven gain. Keep the model you have."

@@ -9,6 +9,7 @@ from embedtune.core.records.base import JsonRecord, Part
 from embedtune.core.records.evaluation import Interval
 
 METRICS_FILE = "metrics.json"
+OLD_INDEX = "old-index"  # a system: queries of the tuned model on passages of the base
 
 
 class SizeMetrics(Part):
