@@ -75,6 +75,6 @@ def aligned(
     return SentenceTransformer(
         modules=[*modules, dense, normalize],
         device=device_of(runtime),
-        prompts=model.prompts,
+        prompts={"query": contract.query_prefix, "document": contract.passage_prefix},
         similarity_fn_name="dot",
     )
