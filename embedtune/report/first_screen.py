@@ -89,7 +89,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
             Answer("For which questions?", kinds_sentences(evaluation)),
             *([Answer("And together with a keyword search?", both)] if (both := _hybrid(evaluation)) else []),
             Answer("Whose questions?", whose(asked, evaluation)),
-            Answer("What does it cost?", cost_sentences(work, aligned=OLD_INDEX in evaluation.deciding.systems)),
+            Answer("What does it cost?", cost_sentences(work, aligned=bool(_old_index(evaluation)))),
         ],
         reasons=found,
     )
@@ -241,9 +241,12 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
 
 
 def _old_index(evaluation: Evaluation) -> str:
-    """Say that an index of the base can be searched meanwhile, if the tuned model is in its space; else ""."""
+    """Say that an index of the base can be searched meanwhile, if the tuned model is in its space; else "".
+
+    With a champion the index has that one's vectors, on which nothing was measured.
+    """
     meanwhile = evaluation.deciding.systems.get(OLD_INDEX)
-    if meanwhile is None:
+    if meanwhile is None or evaluation.verdict.promotion.against == "champion":
         return ""
     return (
         "Queries may go to the new model at once, and passages may be replaced one by one: while the index still "

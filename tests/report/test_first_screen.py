@@ -138,6 +138,9 @@ def test_a_model_in_the_space_of_its_base_needs_no_moment_to_switch(work):
     assert "passages may be replaced one by one" in screen.steps[-1]
     assert "the score is 0.520 instead of 0.530" in screen.steps[-1]
     assert "cannot be searched with another" not in answers["What does it cost?"]
+    replaced, answers = _text(work, _promoted(aligned, Verdict.WIN))  # the index is not the base's
+    assert "from the same moment on" in replaced.steps[-1]
+    assert "cannot be searched with another" in answers["What does it cost?"]
     plain, answers = _text(work, evaluation)
     assert "from the same moment on" in plain.steps[-1]
     assert "cannot be searched with another" in answers["What does it cost?"]
