@@ -10,6 +10,7 @@ def in_batch(rate: str, negatives: int = 0, loss: str = "in_batch") -> tuple[str
         "train.temperature=0.05",
         f"train.learning_rate={rate}",
         f"train.negatives={negatives}",
+        f"mine.min_negatives={negatives}",
     )
 
 

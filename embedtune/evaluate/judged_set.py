@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from embedtune.core.artifacts import Artifact
 from embedtune.core.retrieval.beir import Qrels, Record, write_qrels, write_records
+from embedtune.core.retrieval.hub_card import write_hub_card
 from embedtune.core.retrieval.passage_groups import GROUP
 from embedtune.core.retrieval.quoted_answers import Document, normal
 
@@ -83,3 +84,4 @@ def write_set(output: Path, corpus: list[Record], questions: Mapping[str, str], 
     write_records(output / "corpus.jsonl", corpus)
     write_records(output / "queries.jsonl", queries)
     write_qrels(output / "qrels" / f"{SPLIT}.tsv", qrels)
+    write_hub_card(output, {SPLIT: qrels})

@@ -8,6 +8,7 @@ from embedtune.core.artifacts import read_artifact
 from embedtune.core.directories import replaced
 from embedtune.core.records.reviews import Review
 from embedtune.core.retrieval.beir import Qrels, Record, read_records, write_qrels, write_records
+from embedtune.core.retrieval.hub_card import write_hub_card
 from embedtune.local.question_table import QuestionTable, is_checked
 
 NEEDED = 50  # the reference recipe asks for at least as many test questions
@@ -62,4 +63,5 @@ def write_checked_set(work: Path, table: QuestionTable, reviews: Mapping[str, Re
         write_records(draft / "corpus.jsonl", corpus)
         write_records(draft / "queries.jsonl", queries.values())
         write_qrels(draft / "qrels" / f"{SPLIT}.tsv", qrels)
+        write_hub_card(draft, {SPLIT: qrels})
     return len(queries)

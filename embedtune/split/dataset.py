@@ -9,6 +9,7 @@ from embedtune.core.config.split import SplitSettings
 from embedtune.core.records.base import write_record
 from embedtune.core.records.split import SPLIT_FILE, ProofResult, SplitProofs
 from embedtune.core.retrieval.beir import SPLITS, Qrels, Record, write_qrels, write_records
+from embedtune.core.retrieval.hub_card import write_hub_card
 from embedtune.core.stage import Outcome
 
 MINING_CORPUS = "passages whose metadata.split is train"
@@ -56,6 +57,7 @@ def write_dataset(path: Path, dataset: Dataset, proofs: Sequence[Proof], notes: 
     write_records(path / "queries.jsonl", dataset.queries)
     for split in SPLITS:
         write_qrels(path / "qrels" / f"{split}.tsv", dataset.qrels[split])
+    write_hub_card(path, {split: dataset.qrels[split] for split in SPLITS})
     found = counts(dataset)
     results = (ProofResult(name=p.name, checked=p.checked, violations=len(p.violations)) for p in proofs)
     record = SplitProofs(proofs=tuple(results), counts=found, mining_corpus=MINING_CORPUS)

@@ -177,6 +177,19 @@ def test_queries_with_too_few_negatives_are_dropped_and_listed(tmp_path, progres
         check_short(data, mined, settings(negatives=3, min_negatives=3, max_short_share=0.4).mine)
 
 
+def test_without_a_minimum_every_query_is_kept(tmp_path, progress):
+    """Neither finds a negative: all that train may see answers them."""
+    passages = {name: PASSAGES[name] for name in ("p1", "p1b")}
+    data = read_mining_set(write_dataset(tmp_path / "dataset", {"q1": QUERIES["q1"]}, passages))
+    config = settings()
+    config = config.model_copy(update={"mine": config.mine.model_copy(update={"min_negatives": 0})})
+    mined, rows = mined_rows(data, config, progress)
+    check_short(data, mined, config.mine)
+    assert [(row["query_id"], row["negative_ids"]) for row in rows] == [("q1", [])]
+    audit = audit_of(data, config, mined, rows)
+    assert (audit.rows, audit.dropped, audit.negative_scores.count) == (1, 0, 0)
+
+
 def test_a_run_that_would_leave_no_query_is_refused_whatever_the_share(tmp_path, progress):
     data = read_mining_set(write_dataset(tmp_path / "dataset"))
     config = settings(negatives=9, min_negatives=9, max_short_share=1.0)

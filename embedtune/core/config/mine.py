@@ -13,7 +13,11 @@ class MineSettings(Section):
     negatives: int = Field(
         default=5, ge=1, le=100, description="Number of hard negatives mined per query (recipe: 5)."
     )
-    min_negatives: int = Field(default=4, ge=1, description="Queries with fewer negatives than this are dropped.")
+    min_negatives: int = Field(
+        default=4,
+        ge=0,
+        description="Queries with fewer negatives than this are dropped; 0 drops none, for training without them.",
+    )
     margin: float = Field(
         default=0.05,
         ge=0.0,

@@ -73,7 +73,7 @@ def test_overrides_are_read_as_yaml_and_win():
         ("mine.margin=1.5", ["mine.margin", "1.5", "less than 1"]),
         ("train.loss=triplet", ["train.loss", "'own_negatives', 'in_batch' or 'hybrid'"]),
         ("ingest.min_words=900", ["min_words 900", "max_words 180"]),
-        ("train.negatives=9", ["train.negatives 9", "mine.min_negatives 4"]),
+        ("train.negatives=9", ["train.negatives 9", "mine.min_negatives 0"]),
         ("ingest.test_share=0.5", ["train_share + dev_share + test_share is 1.3"]),
         ("train.matryoshka=true", ["two sizes in contract.dimensions"]),
         ("generate.styles={question: 0}", ["styles needs at least one positive share"]),
