@@ -89,7 +89,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
             Answer("For which questions?", kinds_sentences(evaluation)),
             *([Answer("And together with a keyword search?", both)] if (both := _hybrid(evaluation)) else []),
             Answer("Whose questions?", whose(asked, evaluation)),
-            Answer("What does it cost?", cost_sentences(work, aligned=OLD_INDEX in evaluation.deciding.systems)),
+            Answer("What does it cost?", cost_sentences(work, aligned=bool(_old_index(evaluation)))),
         ],
         reasons=found,
     )
@@ -241,14 +241,19 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
 
 
 def _old_index(evaluation: Evaluation) -> str:
-    """Say that an index of the base can be searched meanwhile, if the tuned model is in its space; else ""."""
-    meanwhile = evaluation.deciding.systems.get(OLD_INDEX)
-    if meanwhile is None:
+    """Say that an index of the base can be searched meanwhile, if the tuned model is in its space; else "".
+
+    With a champion the index has that one's vectors, on which nothing was measured. If the score were lower than
+    before tuning meanwhile, it is better to switch at one moment.
+    """
+    means = {name: metrics[DECIDING_METRIC] for name, metrics in evaluation.deciding.systems.items()}
+    meanwhile, before, after = (means.get(name, 0.0) for name in (OLD_INDEX, "base", "tuned"))
+    if OLD_INDEX not in means or meanwhile < before or evaluation.verdict.promotion.against == "champion":
         return ""
     return (
         "Queries may go to the new model at once, and passages may be replaced one by one: while the index still "
-        f"has all vectors of the model before tuning, the score is {meanwhile[DECIDING_METRIC]:.3f} instead of "
-        f"{evaluation.deciding.systems['tuned'][DECIDING_METRIC]:.3f}."
+        f"has all vectors of the model before tuning, the score is {meanwhile:.3f}; it was {before:.3f} and will "
+        f"be {after:.3f}."
     )
 
 

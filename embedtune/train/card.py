@@ -13,7 +13,6 @@ _LOSSES = {
     "of the cross-entropy over them",
     "in_batch": "cross-entropy over the passages of the whole batch, false negatives masked",
 }
-# The first version that honours `is_causal: false`; pyproject.toml requires it too.
 _MERGED = Template(
     ", merged with those of the base model, whose share is $share: this keeps more of what the base model knows"
 )
@@ -21,6 +20,7 @@ _ALIGNED = (
     ". A last module turns all vectors into the space of the base model's, which changes no score: the model's "
     "queries also find passages that still have the base model's vectors"
 )
+# The first version that honours `is_causal: false`; pyproject.toml requires it too.
 _BIDIRECTIONAL = """
 Needs transformers 5.2 or later: earlier versions ignore `is_causal: false` in config.json. They load the model
 without a warning, but causal, and its vectors are then wrong.

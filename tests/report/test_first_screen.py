@@ -132,12 +132,21 @@ def test_it_says_what_a_keyword_search_adds(work, delta, change, said):
 def test_a_model_in_the_space_of_its_base_needs_no_moment_to_switch(work):
     evaluation = make_evaluation(UP)
     own = evaluation.metrics.sets["hand"]
-    systems = {**own.systems, "old-index": {"ndcg@10": 0.52}}
-    aligned = replace(evaluation, metrics=Metrics(sets={"hand": own.model_copy(update={"systems": systems})}))
+
+    def on_old_index(score):
+        systems = {**own.systems, "old-index": {"ndcg@10": score}}
+        return replace(evaluation, metrics=Metrics(sets={"hand": own.model_copy(update={"systems": systems})}))
+
+    aligned = on_old_index(0.52)
     screen, answers = _text(work, aligned)
     assert "passages may be replaced one by one" in screen.steps[-1]
-    assert "the score is 0.520 instead of 0.530" in screen.steps[-1]
+    assert "the score is 0.520; it was 0.500 and will be 0.530" in screen.steps[-1]
     assert "cannot be searched with another" not in answers["What does it cost?"]
+    replaced, answers = _text(work, _promoted(aligned, Verdict.WIN))  # the index is not the base's
+    assert "from the same moment on" in replaced.steps[-1]
+    assert "cannot be searched with another" in answers["What does it cost?"]
+    worse, answers = _text(work, on_old_index(0.49))  # than before tuning
+    assert "from the same moment on" in worse.steps[-1]
     plain, answers = _text(work, evaluation)
     assert "from the same moment on" in plain.steps[-1]
     assert "cannot be searched with another" in answers["What does it cost?"]
