@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from embedtune.core.errors import EmbedtuneError
 from embedtune.generate.kept_replies import Replies
@@ -79,15 +79,17 @@ class Checkpoints:
         states = sorted((self._cache / "train").glob(f"**/checkpoint-*/{STATE}"))
         there = {state.parent.relative_to(self._cache).as_posix() for state in states}
         for folder in sorted(there - self._kept, key=_step):  # the best one before those that name it
-            local = self._cache / folder
             try:
-                files = [file for file in sorted(local.rglob("*")) if file.is_file() and file.name != STATE]
-                for file in (*files, local / STATE):
-                    self._objects.upload(file, f"{folder}/{file.relative_to(local).as_posix()}")
-            except FileNotFoundError:  # a newer one has replaced it meanwhile
+                if self._is_of_use(folder):
+                    self._upload(folder)
+                    self._kept.add(folder)
+            except (
+                FileNotFoundError,
+                json.JSONDecodeError,
+            ):  # replaced meanwhile, or its state is just being written
                 self._objects.delete(self._objects.keys(f"{folder}/"))
-                continue
-            self._kept.add(folder)
+        if not there <= self._kept:
+            return  # what is kept from earlier may be all that a lost pod can go on from
         for folder in sorted(self._kept - there):
             self._objects.delete(self._objects.keys(f"{folder}/"))
             self._kept.discard(folder)
@@ -95,6 +97,17 @@ class Checkpoints:
             if not any(other.startswith(training) for other in self._kept):
                 # It has ended: what lost pods left incomplete goes too.
                 self._objects.delete(self._objects.keys(training))
+
+    def _is_of_use(self, folder: str) -> bool:
+        """Return whether the best checkpoint that this one names is kept too, or is this one."""
+        best = _best(json.loads((self._cache / folder / STATE).read_text()))
+        return best is None or f"{folder.rpartition('/')[0]}/{best}" in {*self._kept, folder}
+
+    def _upload(self, folder: str) -> None:
+        local = self._cache / folder
+        files = [file for file in sorted(local.rglob("*")) if file.is_file() and file.name != STATE]
+        for file in (*files, local / STATE):
+            self._objects.upload(file, f"{folder}/{file.relative_to(local).as_posix()}")
 
 
 def _step(folder: str) -> int:
@@ -108,11 +121,16 @@ def _move_best(state: Path, into: Path) -> str | None:
         The name of the best checkpoint; None if none was measured.
     """
     data = json.loads(state.read_text())
-    if not (best := data.get("best_model_checkpoint")):
+    if (best := _best(data)) is None:
         return None
-    data["best_model_checkpoint"] = str(into / Path(best).name)
+    data["best_model_checkpoint"] = str(into / best)
     state.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
-    return Path(best).name
+    return best
+
+
+def _best(state: dict[str, Any]) -> str | None:  # transformers' own format
+    path = state.get("best_model_checkpoint")
+    return Path(path).name if path else None
 
 
 PARTS: dict[Kind, type[Replies] | type[Checkpoints]] = {"replies": Replies, "checkpoints": Checkpoints}

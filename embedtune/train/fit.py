@@ -24,7 +24,6 @@ from embedtune.train.checkpoint_choice import kept_step
 from embedtune.train.collate import Collator
 from embedtune.train.dev import DevSet
 from embedtune.train.interruption import interruptible
-from embedtune.train.loss_hybrid import HybridLoss
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.plan import TrainingPlan
@@ -102,8 +101,7 @@ def build_loss(
         weight = plan.micro_batches / plan.batch_size
         return OwnNegativesLoss(model, settings.temperature, dimensions, weight)
     piece = settings.micro_batch_size * (1 + settings.negatives)
-    loss = HybridLoss if settings.loss == "hybrid" else InBatchLoss
-    return loss(model, settings.temperature, dimensions, piece)
+    return InBatchLoss(model, settings.temperature, dimensions, piece)
 
 
 def build_collator(

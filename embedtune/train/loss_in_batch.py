@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from embedtune.train.embed import Features, embed_cached
-from embedtune.train.loss_scores import row_losses
+from embedtune.train.loss_scores import row_losses, soft_losses
+
+HARD = 0.1  # share of the cross-entropy where there are soft labels, as in CADET (arXiv 2505.19274)
 
 
 class InBatchLoss(nn.Module):
     """Cross-entropy over all positives and own negatives of a batch, with false negatives masked.
 
     The collator masks the other passages of a multi-hop question, and near-duplicates of passages that answer the
-    query. Gradients are cached: memory depends on `piece`, not on the size of the batch.
+    query. With soft labels the loss is the divergence from them plus 0.1 of that cross-entropy. Gradients are
+    cached: memory depends on `piece`, not on the size of the batch.
 
     Args:
         model: A sentence-transformers model.
@@ -28,7 +32,16 @@ class InBatchLoss(nn.Module):
         self.dimensions = tuple(dimensions)
         self.piece = piece
 
-    def forward(self, features: Sequence[Features], roles: Tensor) -> Tensor:
-        """Return the mean loss of a batch; the features are those of the queries and of the passages."""
+    def forward(self, features: Sequence[Features], labels: Tensor) -> Tensor:
+        """Return the mean loss of a batch.
+
+        Args:
+            features: Those of the queries and of the passages.
+            labels: From the collator: roles (queries, passages), or roles and soft labels (2, queries, passages).
+        """
         queries, passages = (embed_cached(self.model, one, self.piece) for one in features)
-        return row_losses(queries, passages, roles, self.temperature, self.dimensions).mean()
+        roles = labels if labels.ndim == 2 else labels[0].to(torch.int8)
+        losses = row_losses(queries, passages, roles, self.temperature, self.dimensions)
+        if labels.ndim == 3:
+            losses = soft_losses(queries, passages, labels[1], self.temperature, self.dimensions) + HARD * losses
+        return losses.mean()

@@ -3,9 +3,10 @@
     t(q, d) = m(q, d) + w / (1 - w) · r(q) / s(q) · b(q, d)
 
 m is the cosine of the base model and b the score of BM25; r and s are the ranges of both over the first 100
-passages that each finds for q. So t ranks as core/retrieval/hybrid.py does, in the unit of a cosine: without the
-second term the base would be its own teacher. Joined, both find more than the base alone, so there is something to
-learn without another model (docs/experiments.md, "What pays").
+training passages that each finds for q. So both weigh as in core/retrieval/hybrid.py, but in the unit of a cosine,
+and passages beyond the first 100 keep their scores. Without the second term the base would be its own teacher.
+Joined, both find more than the base alone, so there is something to learn without another model
+(docs/experiments.md, "What pays").
 """
 
 from collections.abc import Sequence

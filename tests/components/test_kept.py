@@ -218,6 +218,7 @@ def test_a_checkpoint_without_its_state_is_not_used_and_the_best_one_stays_known
     later.mkdir()
     (later / module.STATE).write_text(json.dumps({"best_model_checkpoint": str(lost.with_name("checkpoint-9"))}))
     part.push()
+    assert not any("checkpoint-12" in key for key in place.keys(""))
     after = Checkpoints(place, tmp_path / "new")
     assert after.pull() == 1
     found = tmp_path / "new" / "train" / "key" / "checkpoint-5"
@@ -225,6 +226,31 @@ def test_a_checkpoint_without_its_state_is_not_used_and_the_best_one_stays_known
     shutil.rmtree(found)
     after.push()
     assert place.keys("train/") == []
+
+
+def test_an_older_checkpoint_stays_until_a_newer_one_is_kept(tmp_path: Path) -> None:
+    """Otherwise a pod that is lost between two pushes has nothing to go on from."""
+    place = open_objects(str(tmp_path / "kept"), StorageSettings(), Secrets())
+    part = Checkpoints(place, tmp_path / "cache")
+
+    def checkpoint(step: int, state: str) -> Path:
+        folder = tmp_path / "cache" / "train" / "key" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / module.STATE).write_text(state)
+        return folder
+
+    def kept_steps() -> set[str]:
+        return {key.split("/")[2] for key in place.keys("train/")}
+
+    first = checkpoint(3, "{}")
+    part.push()
+    shutil.rmtree(first)
+    second = checkpoint(6, '{"best_')  # is just being written
+    part.push()
+    assert kept_steps() == {"checkpoint-3"}
+    (second / module.STATE).write_text(json.dumps({"best_model_checkpoint": str(second)}))
+    part.push()
+    assert kept_steps() == {"checkpoint-6"}
 
 
 def test_nothing_is_kept_unless_a_place_is_named(tmp_path: Path) -> None:

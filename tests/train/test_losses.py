@@ -11,7 +11,6 @@ from embedtune.core.encoders.pytorch import load_model
 from embedtune.train import embed as embed_module
 from embedtune.train.collate import MASKED, NEGATIVE, POSITIVE
 from embedtune.train.embed import embed_cached
-from embedtune.train.loss_hybrid import HybridLoss
 from embedtune.train.loss_in_batch import InBatchLoss
 from embedtune.train.loss_own_negatives import OwnNegativesLoss
 from embedtune.train.loss_scores import row_losses, soft_losses
@@ -109,9 +108,9 @@ def test_the_divergence_equals_that_of_sentence_transformers():
     assert ours.item() * 0.4**2 == pytest.approx(theirs.item(), rel=1e-5)
 
 
-def test_the_hybrid_loss_adds_a_tenth_of_the_cross_entropy():
+def test_with_soft_labels_the_in_batch_loss_adds_a_tenth_of_the_cross_entropy():
     soft = torch.tensor([[0.3, 0.1], [-0.2, 0.9]])
-    loss = HybridLoss(Vectors(), 0.5, (2,), piece=1)(
+    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)(
         [features(QUERIES), features(PASSAGES)], torch.stack([ALL.float(), soft])
     )
     hard = (math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))) / 2
