@@ -169,6 +169,14 @@ def test_it_runs_once_and_again_when_an_input_changes(site, tmp_path):
     assert (output / "manifest.json").stat().st_mtime_ns == before
     _run(site, output, comparisons=Comparisons({"other": other, "hand": hand}))  # another set decides
     assert _verdict(output).decided_on == "other"
+    guarded = _with(site[3], guard_sets=("other",))  # it guards, and the next one decides
+    _run(site, output, config=guarded, comparisons=Comparisons({"other": other, "hand": hand}))
+    assert _verdict(output).decided_on == "hand"
+    assert [reason.partition(":")[0] for reason in _verdict(output).reasons] == [
+        "synthetic",
+        "other (guards)",
+        "hand (decides)",
+    ]
 
 
 def test_two_runs_write_the_same_files(site, tmp_path):
