@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from embedtune.core.retrieval.beir import RetrievalSet
+from embedtune.core.retrieval.forms import Form
 from embedtune.core.retrieval.metrics import PerQuery, evaluate_run, first_relevant_rank, mean_metrics, ranking_of
 from embedtune.core.retrieval.passage_groups import family_of, group_of, grouped_qrels, grouped_run
 from embedtune.core.retrieval.word_overlap import word_overlaps
@@ -24,6 +25,7 @@ class SetResult:
         runs: The run of each system, by passage.
         k: Cut-offs of the metrics.
         smaller: The outcome of the models with vectors cut to each smaller size that the contract serves.
+        coarser: The run of the tuned model with each form of vectors that is not floats, of every size.
     """
 
     name: str
@@ -31,6 +33,7 @@ class SetResult:
     runs: dict[str, Run]
     k: tuple[int, ...]
     smaller: "dict[int, SetResult]" = field(default_factory=dict)
+    coarser: dict[Form, Run] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -56,10 +59,11 @@ class SetResult:
     @cached_property
     def per_query(self) -> dict[str, PerQuery]:
         """Metrics by system and query."""
-        return {
-            system: evaluate_run(grouped_run(run, self.groups), self.judged_groups, self.k)
-            for system, run in self.runs.items()
-        }
+        return {system: self.measured(run) for system, run in self.runs.items()}
+
+    def measured(self, run: Run) -> PerQuery:
+        """Return the metrics of a run by query."""
+        return evaluate_run(grouped_run(run, self.groups), self.judged_groups, self.k)
 
     def rows(self, system: str) -> list[dict[str, float]]:
         """The metrics of a system, in the order of the queries."""

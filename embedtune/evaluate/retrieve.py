@@ -10,8 +10,8 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
 from embedtune.core.retrieval.bm25 import BM25Index
-from embedtune.core.retrieval.exact_search import Indices, top_k
-from embedtune.core.retrieval.sizes import cut
+from embedtune.core.retrieval.exact_search import Indices
+from embedtune.core.retrieval.forms import FULL, Form, search_form
 
 Run = dict[str, dict[str, float]]  # score by query id and passage id
 PASSAGES_AT_ONCE = 65_536  # vectors in memory; 32 of the encoder cache's blocks: 0.5 GB at 2,048 dimensions
@@ -19,13 +19,18 @@ PASSAGES_AT_ONCE = 65_536  # vectors in memory; 32 of the encoder cache's blocks
 
 def dense_run(encoder: Encoder, data: RetrievalSet, k: int, device: str, progress: Progress) -> Run:
     """Encode a set and search it exactly with vectors of the full size; see `dense_runs`."""
-    return dense_runs(encoder, data, k, device, progress)[None]
+    return dense_runs(encoder, data, k, device, progress)[FULL]
 
 
 def dense_runs(
-    encoder: Encoder, data: RetrievalSet, k: int, device: str, progress: Progress, smaller: Sequence[int] = ()
-) -> dict[int | None, Run]:
-    """Encode a set once and search it exactly with vectors of each size, in bounded memory.
+    encoder: Encoder,
+    data: RetrievalSet,
+    k: int,
+    device: str,
+    progress: Progress,
+    forms: Sequence[Form] = (FULL,),
+) -> dict[Form, Run]:
+    """Encode a set once and search it exactly with vectors of each form, in bounded memory.
 
     Only one block of passage vectors exists at a time.
 
@@ -35,27 +40,25 @@ def dense_runs(
         k: Number of passages kept per query.
         device: Device to search on, "cpu" or "cuda".
         progress: Updated while texts are encoded.
-        smaller: Sizes to cut the vectors to, in addition to the full one.
+        forms: The forms; without others, floats of the full size.
 
     Returns:
-        The run with each size; None is the full one.
+        The run with each form.
 
     Raises:
         GateError: A vector is not finite.
     """
     corpus = _in_tie_order(data.corpus)
     queries = encoder.encode_queries([query.text for query in data.queries], progress)
-    sizes = (None, *smaller)
-    scores = {size: np.empty((len(queries), 0), dtype=np.float32) for size in sizes}
-    indices = {size: np.empty((len(queries), 0), dtype=np.int64) for size in sizes}
+    scores = {form: np.empty((len(queries), 0), dtype=np.float32) for form in forms}
+    indices = {form: np.empty((len(queries), 0), dtype=np.int64) for form in forms}
     for start in range(0, len(corpus), PASSAGES_AT_ONCE):
         texts = [passage.text for passage in corpus[start : start + PASSAGES_AT_ONCE]]
         passages = encoder.encode_passages(texts, progress)
-        for size in sizes:
-            left, right = (vectors if size is None else cut(vectors, size) for vectors in (queries, passages))
-            found, where = top_k(left, right, k, device=device)
-            scores[size], indices[size] = _merged((scores[size], found), (indices[size], where + start), k)
-    return {size: _as_run(data.queries, corpus, scores[size], indices[size]) for size in sizes}
+        for form in forms:
+            found, where = search_form(queries, passages, k, form, device)
+            scores[form], indices[form] = _merged((scores[form], found), (indices[form], where + start), k)
+    return {form: _as_run(data.queries, corpus, scores[form], indices[form]) for form in forms}
 
 
 def lexical_run(data: RetrievalSet, k: int) -> Run:

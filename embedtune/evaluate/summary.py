@@ -1,11 +1,12 @@
 """Writes what the evaluation reports: means and differences, the table of all queries, figures and warnings."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
 from embedtune.core.records.evaluation import VerdictRecord
-from embedtune.core.records.metrics import HybridMetrics, Metrics, SetMetrics, SizeMetrics
+from embedtune.core.records.metrics import FormMetrics, HybridMetrics, Metrics, SetMetrics, SizeMetrics
 from embedtune.core.retrieval.beir import HELD_OUT
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_names, metric_title
 from embedtune.evaluate.intervals import DECIMALS, Differences, Sampling, paired_intervals
@@ -17,12 +18,26 @@ FEW_UNITS = 10  # below it, a gain has to show in nearly every family to be a WI
 DRIFT = 0.005  # of nDCG@10 from checkpoint to endpoint; more is not rounding (export.max_ndcg_drift)
 
 
+@dataclass(frozen=True)
+class Extras:
+    """Further metrics of one set.
+
+    Args:
+        smaller: With smaller vectors.
+        forms: With each form of vectors that is served.
+        hybrid: Together with BM25.
+    """
+
+    smaller: tuple[SizeMetrics, ...]
+    forms: tuple[FormMetrics, ...]
+    hybrid: HybridMetrics
+
+
 def metrics_record(
     results: list[SetResult],
     against_base: Differences,
     against_champion: Differences | None,
-    sizes: Mapping[str, tuple[SizeMetrics, ...]],
-    hybrids: Mapping[str, HybridMetrics],
+    extras: Mapping[str, Extras],
 ) -> Metrics:
     """Return the content of metrics.json.
 
@@ -30,8 +45,7 @@ def metrics_record(
         results: One per set.
         against_base: Differences tuned - base.
         against_champion: Differences tuned - champion; None without one.
-        sizes: The metrics with smaller vectors, by set.
-        hybrids: The metrics together with BM25, by set.
+        extras: Further metrics of each set, by name.
     """
     return Metrics(
         sets={
@@ -44,8 +58,9 @@ def metrics_record(
                 },
                 delta=dict(against_base[result.name]),
                 delta_champion=dict(against_champion[result.name]) if against_champion else None,
-                smaller=sizes[result.name],
-                hybrid=hybrids[result.name],
+                smaller=extras[result.name].smaller,
+                forms=extras[result.name].forms,
+                hybrid=extras[result.name].hybrid,
             )
             for result in results
         }

@@ -1,6 +1,6 @@
 """What the report reads from an evaluation artifact: its records, and how single questions changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +61,14 @@ class Changes:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The records of an evaluation artifact, and the changes on the deciding set."""
+    """The records of an evaluation artifact, its figures by name, and the changes on the deciding set."""
 
     metrics: Metrics
     verdict: VerdictRecord
     slices: Slices
     examples: Examples
     changes: Changes
+    figures: Mapping[str, float | int | str]
 
     @property
     def decided_on(self) -> str:
@@ -96,7 +97,8 @@ def read_evaluation(work: Work) -> Evaluation | None:
     examples = work.record("evaluation", EXAMPLES_FILE, Examples)
     if metrics is None or verdict is None or slices is None or examples is None:
         return None
-    return Evaluation(metrics, verdict, slices, examples, _changes(work, verdict.decided_on))
+    figures = work.manifests["evaluation"].report.metrics
+    return Evaluation(metrics, verdict, slices, examples, _changes(work, verdict.decided_on), figures)
 
 
 def _changes(work: Work, name: str) -> Changes:

@@ -12,6 +12,7 @@ from embedtune.core.records.metrics import HybridMetrics, SizeMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.charts import Bins, histogram
 from embedtune.report.evaluation import Evaluation
+from embedtune.report.forms import FormRow, form_rows
 from embedtune.report.metric_rows import HEADLINES, SYSTEMS, MetricRow, metric_rows, systems_of
 from embedtune.report.plots import Bar, Row, bars, forest
 
@@ -41,6 +42,7 @@ class SetResults:
     all_rows: list[MetricRow]
     lexical_share: float
     smaller: tuple[SizeMetrics, ...]
+    forms: list[FormRow]
     hybrid: HybridMetrics | None
     word_overlap: float
 
@@ -110,6 +112,7 @@ def results(evaluation: Evaluation) -> Results:
             all_rows=metric_rows(metrics[name]),
             lexical_share=sliced[name].bm25_rank1_share,
             smaller=metrics[name].smaller,
+            forms=form_rows(metrics[name], evaluation.figures),
             hybrid=metrics[name].hybrid,
             word_overlap=sliced[name].word_overlap,
         )

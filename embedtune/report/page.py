@@ -6,6 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from embedtune import __version__
+from embedtune.core.retrieval.hybrid import RULE
 from embedtune.report import outcome, process
 from embedtune.report.card import complete_model_card
 from embedtune.report.evaluation import read_evaluation
@@ -84,6 +85,7 @@ def _html(work: Work, deploy: str) -> str:
     present = {name for name, part in parts.items() if part} | ({"reasons"} if _has_reasons(parts) else set())
     return environment.get_template("report.html").render(
         **parts,
+        hybrid_rule=RULE,
         contents=[(name, title) for name, title in CONTENTS.items() if name in present],
         date=date_of(work),
         version=__version__,

@@ -21,6 +21,7 @@ from embedtune.core.records.evaluation import (
     Examples,
     Slices,
     VerdictRecord,
+    scan_figure,
 )
 from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.retrieval.beir import write_qrels
@@ -260,6 +261,10 @@ def test_every_served_size_is_measured_for_base_tuned_and_champion(site, tmp_pat
         assert size.delta["ndcg@10"].mean == pytest.approx(means["tuned"] - means["base"], abs=2e-6)
         assert size.change.mean == pytest.approx(means["tuned"] - entry.systems["tuned"]["ndcg@10"], abs=2e-6)
         assert report.metrics[f"synthetic.tuned.ndcg@10.{size.dimension}_dimensions"] == means["tuned"]
+    served = [(size, kind) for size in (TINY_DIMENSION, 16, 8) for kind in ("float", "int8", "ubinary")]
+    assert [(form.size, form.type) for form in entry.forms] == served
+    assert entry.forms[3].tuned["ndcg@10"] == entry.smaller[0].systems["tuned"]["ndcg@10"]
+    assert all(report.metrics[scan_figure(*form)] > 0 for form in served)
     assert _verdict(tmp_path / "evaluation").measured.dimension == TINY_DIMENSION
 
 

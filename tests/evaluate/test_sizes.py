@@ -9,6 +9,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.progress import SilentProgress
 from embedtune.core.retrieval.beir import Record, RetrievalSet
+from embedtune.core.retrieval.forms import FULL, Form
 from embedtune.core.retrieval.sizes import cut
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult
@@ -41,11 +42,11 @@ def test_cut_vectors_have_unit_length_again() -> None:
 
 def test_a_set_is_encoded_once_and_searched_with_each_size() -> None:
     encoder = FixedEncoder()
-    runs = dense_runs(encoder, DATA, 2, "cpu", SilentProgress(), (1,))
+    runs = dense_runs(encoder, DATA, 2, "cpu", SilentProgress(), (FULL, Form(1)))
     assert encoder.calls == 2  # queries and passages
-    assert list(runs) == [None, 1]
-    assert runs[None]["q"] == pytest.approx({"b": 0.8, "a": 0.0}, abs=1e-6)
-    assert runs[1]["q"] == pytest.approx({"a": 1.0, "b": 0.0}, abs=1e-6)
+    assert list(runs) == [FULL, Form(1)]
+    assert runs[FULL]["q"] == pytest.approx({"b": 0.8, "a": 0.0}, abs=1e-6)
+    assert runs[Form(1)]["q"] == pytest.approx({"a": 1.0, "b": 0.0}, abs=1e-6)
 
 
 def _result(*, tuned_small: bool) -> SetResult:

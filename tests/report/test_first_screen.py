@@ -31,13 +31,7 @@ def work(tmp_path_factory):
 
 def _promoted(evaluation, verdict):
     promotion = Promotion(against="champion", verdict=verdict, better=verdict is Verdict.WIN, delta=UNSURE)
-    return type(evaluation)(
-        evaluation.metrics,
-        evaluation.verdict.model_copy(update={"promotion": promotion}),
-        evaluation.slices,
-        evaluation.examples,
-        evaluation.changes,
-    )
+    return replace(evaluation, verdict=evaluation.verdict.model_copy(update={"promotion": promotion}))
 
 
 @pytest.mark.parametrize(

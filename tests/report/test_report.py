@@ -103,6 +103,17 @@ def test_the_tables_hold_the_stored_figures(whole, page):
         assert f">{signed(entry.delta['ndcg@10'].mean, 4)}<" in page
 
 
+def test_each_form_of_vectors_has_its_quality_its_size_and_the_time_of_a_search(whole, page):
+    first = next(iter(read_record(whole[0] / "evaluation" / METRICS_FILE, Metrics).sets.values()))
+    base, tuned = (f"{first.systems[system]['ndcg@10']:.4f}" for system in ("base", "tuned"))
+    table = page[page.index("nDCG@10 of each form in which the endpoint returns vectors") :]
+    rows = re.findall(r"<tr><td class=\"number\">384</td><th>(.*?)</th>(.*?)</tr>", table, re.DOTALL)[:3]
+    cells = {name: re.findall(r">([^<>]*)</td>", rest) for name, rest in rows}
+    assert cells["float32"] == [tuned, "", "", "1.54 GB", ""]
+    assert (cells["int8"][:2], cells["int8"][3:]) == ([tuned, "0.0000"], ["0.38 GB", "20 ms"])
+    assert (cells["binary"][0], cells["binary"][3:]) == (base, ["0.05 GB", ""])
+
+
 def test_every_variant_of_the_engine_is_listed_with_its_cost(page):
     rows = re.findall(r"<tr><th>(PyTorch|fp32|int8)(.*?)</tr>", page, re.DOTALL)
     plain = {name: rest.replace("\N{EN DASH}", "none") for name, rest in rows}

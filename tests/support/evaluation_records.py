@@ -89,4 +89,5 @@ def make_evaluation(
         Slices(metric="ndcg@10", small_below=10, sets={name: part}),
         Examples(seed=42, sets={}),
         Changes(np.array([0.5] * 20 + [-0.5] * 12 + [0.0] * 68), Found(40, 70), Found(45, 74)),
+        {},
     )

@@ -10,18 +10,20 @@ from embedtune.core.artifacts import Provenance, StageReport, read_manifest, wri
 from embedtune.core.config.config import Config
 from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution, LexicalDuplicates, Rejected
 from embedtune.core.records.base import write_record
-from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, VERDICT_FILE
+from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, VERDICT_FILE, scan_figure
 from embedtune.core.records.metrics import METRICS_FILE
 from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, Training, TrainingStep
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
+from embedtune.core.retrieval.forms import Form
 from embedtune.core.stage import stage_settings
 from embedtune.evaluate.examples import examples_record
+from embedtune.evaluate.form_metrics import form_metrics
 from embedtune.evaluate.hybrid import hybrid_metrics
 from embedtune.evaluate.intervals import Sampling
 from embedtune.evaluate.result import SetResult, differences
 from embedtune.evaluate.sizes import size_metrics
 from embedtune.evaluate.slices import slices_record
-from embedtune.evaluate.summary import metrics_record, notes, report_metrics, write_per_query
+from embedtune.evaluate.summary import Extras, metrics_record, notes, report_metrics, write_per_query
 from embedtune.evaluate.verdict import verdict_record
 from embedtune.export.parity import Measurements, Variant
 from embedtune.export.parity_texts import Sample
@@ -184,18 +186,20 @@ def _evaluation(work: Path, config: Config, quality: dict[str, float], text: str
     against_base = differences(results, "base", sampling)
     against_champion = differences(results, "champion", sampling) if "champion" in quality else None
     verdict = verdict_record(against_base, against_champion, results[0].name, sampling, MEASURED)
-    sizes = {result.name: size_metrics(result, sampling) for result in results}
-    both = {result.name: hybrid_metrics(result, sampling) for result in results}
+    extras = {
+        result.name: Extras(
+            size_metrics(result, sampling), form_metrics(result, 384, sampling), hybrid_metrics(result, sampling)
+        )
+        for result in results
+    }
     provenance = _provenance(work, config, "evaluate", "dataset", "model")
     with write_artifact(work / "evaluation", "evaluation", provenance) as draft:
-        write_record(
-            draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, sizes, both)
-        )
+        write_record(draft.path / METRICS_FILE, metrics_record(results, against_base, against_champion, extras))
         write_record(draft.path / VERDICT_FILE, verdict)
         write_record(draft.path / SLICES_FILE, slices_record(results, settings, seed))
         write_record(draft.path / EXAMPLES_FILE, examples_record(results, 3, seed))
         write_per_query(draft.path / "per_query.parquet", results)
-        figures = report_metrics(results, against_base, verdict)
+        figures = report_metrics(results, against_base, verdict) | {scan_figure(384, "int8"): 50_000_000}
         draft.counts = {f"queries.{result.name}": len(result.data.queries) for result in results}
         draft.report = StageReport("evaluate", figures, notes(results, against_base, False), 38.5)
 
@@ -238,4 +242,5 @@ def _result(name: str, queries: int, quality: dict[str, float], text: str, seed:
                 others.insert(rank - 1, f"p{number:03}")
             runs[system][query.id] = {passage: 0.9 - 0.005 * place for place, passage in enumerate(others)}
     qrels = {query.id: {f"p{number:03}": 1} for number, query in enumerate(asked)}
-    return SetResult(name, RetrievalSet(corpus, asked, qrels), runs, (1, 5, 10, 100))
+    coarser = {Form(None, "int8"): runs["tuned"], Form(None, "ubinary"): runs["base"]}
+    return SetResult(name, RetrievalSet(corpus, asked, qrels), runs, (1, 5, 10, 100), coarser=coarser)

@@ -17,6 +17,11 @@ SPEED = "tuned.passages_per_second"  # a figure of the manifest: how fast the tu
 _COMMAND = "embedtune evaluate"
 
 
+def scan_figure(size: int, kind: str) -> str:
+    """Return the name of a figure of the manifest: how many vectors of a form a search compares in a second."""
+    return f"scan.{size}.{kind}.passages_per_second"
+
+
 class Interval(Part):
     """A mean and its confidence interval.
 

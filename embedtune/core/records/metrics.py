@@ -31,6 +31,25 @@ class SizeMetrics(Part):
     change: Interval
 
 
+class FormMetrics(Part):
+    """What the tuned model reaches with vectors in one form in which the endpoint returns them.
+
+    Args:
+        size: Numbers in a vector.
+        type: float, int8 or ubinary, as `encoding_format` names it.
+        bytes: Bytes of a vector, without what an index adds.
+        tuned: Mean over the queries, by metric.
+        change: Paired difference of the deciding metric: with this form - with floats of the full size; None for
+            these.
+    """
+
+    size: int
+    type: str
+    bytes: int
+    tuned: dict[str, float]
+    change: Interval | None = None
+
+
 class HybridMetrics(Part):
     """The metrics of one set for hybrid search: each model joined with BM25.
 
@@ -55,6 +74,7 @@ class SetMetrics(Part):
         delta: Paired difference tuned - base, by metric.
         delta_champion: Paired difference tuned - champion, by metric; None without a champion.
         smaller: The same with each smaller vector size, the largest first; empty if there is only one size.
+        forms: The tuned model with each form of vectors that is served, floats of the full size first.
         hybrid: The same together with BM25; None where it was not measured.
     """
 
@@ -64,6 +84,7 @@ class SetMetrics(Part):
     delta: dict[str, Interval]
     delta_champion: dict[str, Interval] | None = None
     smaller: tuple[SizeMetrics, ...] = ()
+    forms: tuple[FormMetrics, ...] = ()
     hybrid: HybridMetrics | None = None
 
 
@@ -71,7 +92,7 @@ class Metrics(JsonRecord):
     """Means and differences of every metric, by set, with vectors of the full size."""
 
     NAME: ClassVar[str] = "metrics"
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     REMAKE: ClassVar[str] = "embedtune evaluate"
 
     sets: dict[str, SetMetrics]

@@ -14,6 +14,10 @@ from typing import TypeVar
 Passage = TypeVar("Passage")  # its id, or its number
 
 WEIGHT = 0.3  # of BM25
+RULE = (
+    f"The scores of model and BM25 are each scaled from 0 to 1 and added, {1 - WEIGHT:.1f} of the model's and "
+    f"{WEIGHT:.1f} of BM25's."
+)
 
 
 def fused(model: Mapping[Passage, float], words: Mapping[Passage, float]) -> dict[Passage, float]:

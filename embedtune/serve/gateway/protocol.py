@@ -8,10 +8,10 @@ import orjson
 from msgspec import Meta
 from pydantic import BaseModel
 
+from embedtune.core.retrieval.vector_types import VectorType, convert
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.routes import InputType
 from embedtune.serve.gateway.triton_client import Embedded, Truncate
-from embedtune.serve.gateway.vector_types import VectorType, convert
 
 TEXTS = {
     "anyOf": [

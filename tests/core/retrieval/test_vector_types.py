@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from embedtune.serve.gateway.vector_types import convert
+from embedtune.core.retrieval.vector_types import convert
 
 VECTOR = np.array([[0.6, -0.8, 0.0, 0.004, -0.004, 0.0039, 1.0, -1.0, 0.5, -0.1]], dtype=np.float32)
 
