@@ -15,7 +15,7 @@ from embedtune.serve.triton.server import is_ready
 
 _INSTALLATION = re.compile(r"(triton-[0-9a-f]{12})(\.lock)?")
 _REPLICA = re.compile(r"(triton-\d{1,5})(\.json|\.lock|\.log)?")
-_TURN = re.compile(r"embedtune-turn-(\d+)-\d+")  # serve/release/triton_model.py
+_TURN = re.compile(r"embedtune-turn-(\d+)-\d+")  # serve/release/triton_runners.py
 IN_USE = "in use: embedtune release stop"
 NOT_OURS = "not made by embedtune"
 

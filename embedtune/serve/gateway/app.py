@@ -39,9 +39,10 @@ from embedtune.serve.gateway.protocol import (
 )
 from embedtune.serve.gateway.routes import RELEASE_HEADER, Route, Routes
 from embedtune.serve.gateway.token_ids import TokenIds
+from embedtune.serve.gateway.tokenizers import Tokenizers
 from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
 from embedtune.serve.gateway.turns import Turns
-from embedtune.serve.replica.serving import ServingReader
+from embedtune.serve.replica.serving import DOWNLOADS, ServingReader
 
 log = logging.getLogger(__name__)
 TEXT_SHARE = 4  # a text may be a quarter of the largest body
@@ -91,6 +92,7 @@ class Gateway:
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
         self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
+        self.tokenizers = Tokenizers(options.serving.parent / DOWNLOADS)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
         self.feedback = FeedbackLog(options.feedback, self.metrics.feedback) if options.feedback else None

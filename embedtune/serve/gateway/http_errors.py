@@ -43,7 +43,8 @@ REFUSAL_CODES = {
     "body_too_large": (413, "the body is larger than `--max-body-bytes` (4,000,000)"),
     "rate_limit_exceeded": (
         429,
-        "Triton's queue is full (`serve.max_queue_size`, 256 requests), or an API key sends too much feedback",
+        "the work that is waiting does not fit the deadline, Triton's queue is full (`serve.max_queue_size`, 256 "
+        "requests), or there are too many requests for tokens, or too much feedback from an API key",
     ),
     "quota_exceeded": (429, "the API key has used its tokens per minute"),
     "internal_error": (500, "the model or the gateway failed"),
@@ -51,7 +52,7 @@ REFUSAL_CODES = {
     "feedback_full": (503, "feedback cannot be written at the moment, and too much is waiting"),
     "too_many_bodies": (503, "too many large bodies are arriving at once"),
     "too_many_connections": (503, "more than `--max-connections` (1,024) are open"),
-    "timeout": (504, "no answer within `--timeout` (30 seconds)"),
+    "timeout": (504, "no answer within `--timeout` (60 seconds)"),
 }
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from msgspec import Meta
 
 from embedtune import __version__
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from embedtune.serve.gateway.app import Gateway
 
 
+PromptName = Annotated[
+    Literal["query", "passage", "document"] | None,
+    Meta(description="Whether the texts are queries or passages (document means passage); default: passages."),
+]
+
+
 class TeiRequest(msgspec.Struct, frozen=True, gc=False):
     """TEI's request. Other fields are ignored; null is the default."""
 
@@ -32,29 +38,48 @@ class TeiRequest(msgspec.Struct, frozen=True, gc=False):
         ),
     ] = None
     truncation_direction: Annotated[
-        Literal["right", "Right"] | None, Meta(description="Only the end of a text can be cut.")
+        Literal["right", "Right", "left", "Left"] | None,
+        Meta(description="Which end of a text is cut. left needs truncate: true. Default: right."),
     ] = None
     normalize: Annotated[bool | None, Meta(description="Vectors always have unit length: false is refused.")] = (
         None
     )
-    prompt_name: Annotated[
-        Literal["query", "passage", "document"] | None,
-        Meta(description="Whether the texts are queries or passages (document means passage); default: passages."),
-    ] = None
+    prompt_name: PromptName = None
     dimensions: Annotated[
         Annotated[int, Meta(ge=1, lt=2**31)] | None,
         Meta(description="One of the vector sizes that the model offers; default: the full size."),
     ] = None
 
     def form(self) -> Form:
-        """Return what the texts are, and what is wanted."""
+        """Return what the texts are, and what is wanted.
+
+        Raises:
+            RefusedError: The vectors must not have unit length, or it is not said whether to cut the beginning.
+        """
+        if self.normalize is False:
+            raise RefusedError(400, "normalize: vectors always have unit length", code="invalid_request")
         named: dict[bool | None, Truncate | None] = {None: None, True: "END", False: "NONE"}
         truncate = named[self.truncate]
+        if self.truncation_direction in ("left", "Left"):
+            if truncate is None:
+                what = "truncation_direction: left cuts only with truncate: true"
+                raise RefusedError(400, what, code="invalid_request")
+            truncate = "START" if truncate == "END" else truncate
         return Form("query" if self.prompt_name == "query" else "passage", self.dimensions, truncate)
 
 
+class TokenizeRequest(msgspec.Struct, frozen=True, gc=False):
+    """TEI's request for tokens. Other fields are ignored; null is the default."""
+
+    inputs: Annotated[msgspec.Raw, Meta(description="One text or a list of texts.", extra_json_schema=TEXTS)]
+    add_special_tokens: Annotated[
+        bool | None, Meta(description="Whether the model's special tokens are among them; default: true.")
+    ] = None
+    prompt_name: PromptName = None
+
+
 def add_tei(app: FastAPI, gateway: "Gateway") -> None:
-    """Add TEI's routes: `POST /embed`, the same at `/`, and `GET /info`.
+    """Add TEI's routes: `POST /embed`, the same at `/`, `POST /tokenize`, and `GET /info`.
 
     Args:
         app: The gateway's application.
@@ -62,11 +87,10 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
     """
 
     async def work(given: TeiRequest, account: Account) -> Response:
-        if given.normalize is False:
-            raise RefusedError(400, "normalize: vectors always have unit length", code="invalid_request")
+        form = given.form()
         texts = gateway.texts(given.inputs, "inputs")
         route = gateway.live()
-        embedded = await gateway.embed_texts(route, texts, given.form(), account)
+        embedded = await gateway.embed_texts(route, texts, form, account)
         rows = (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in embedded.vectors)
         return Response(b"[%b]" % b",".join(rows), 200, {RELEASE_HEADER: route.release}, "application/json")
 
@@ -80,6 +104,23 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
     async def embed(request: Request) -> Response:
         given = decode(await request.body(), request.headers.get("content-type", ""), TeiRequest)
         return await while_connected(request.receive, work(given, request.scope[STATE]))
+
+    @app.post(
+        "/tokenize",
+        summary="Show the tokens of texts (TEI)",
+        response_description="A list of tokens per text.",
+        openapi_extra=body_schema(TokenizeRequest),
+    )
+    async def tokenize(request: Request) -> Response:
+        given = decode(await request.body(), request.headers.get("content-type", ""), TokenizeRequest)
+        texts = gateway.texts(given.inputs, "inputs")
+        account: Account = request.scope[STATE]
+        gateway.keys.require_quota(account.key)
+        route = gateway.live()
+        account.release, account.texts = route.release, len(texts)
+        special = given.add_special_tokens is not False
+        rows = await gateway.tokenizers.tokens(route.release, texts, given.prompt_name == "query", special)
+        return StreamingResponse(rows, 200, {RELEASE_HEADER: route.release}, "application/json")
 
     @app.get("/info", summary="Describe the model (TEI)", response_description="Name and limits.")
     async def info() -> dict[str, str | int]:

@@ -72,7 +72,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, gc=False):
         Truncate | None,
         Meta(
             description="What happens to a text that is too long: NONE: it is refused. END: its end is cut off. "
-            "Default: the release's serve.on_long_text."
+            "START: its beginning is, but not its prefix. Default: the release's serve.on_long_text."
         ),
     ] = None
 

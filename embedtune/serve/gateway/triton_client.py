@@ -28,7 +28,7 @@ CHANNEL = [
 READY_S = 2.0
 SHORTEST_S = 0.001  # gRPC accepts no deadline in the past
 REMEMBERED = 8  # models whose limits are known
-Truncate = Literal["NONE", "END"]
+Truncate = Literal["NONE", "END", "START"]
 
 
 @dataclass(frozen=True)

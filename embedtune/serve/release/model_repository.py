@@ -26,6 +26,7 @@ from embedtune.serve.release.config_pbtxt import (
 from embedtune.serve.release.record import Release
 
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
+RUNNERS = "triton_runners.py"  # which triton_model.py imports
 WEIGHTS = ("model.onnx", "model.onnx.data", "model.plan")
 
 
@@ -41,7 +42,8 @@ def write_models(release: Release, name: str, repository: Path, *, cache: bool =
     settings = release.record.serve
     version = repository / name / "1"
     version.mkdir(parents=True)
-    shutil.copyfile(Path(__file__).with_name("triton_model.py"), version / "model.py")
+    for code, copy in (("triton_model.py", "model.py"), (RUNNERS, RUNNERS)):
+        shutil.copyfile(Path(__file__).with_name(code), version / copy)
     for file in (TOKENIZER_FILE, CONTRACT_FILE):
         _link(release.path / file, version / file)
     (repository / name / "config.pbtxt").write_text(

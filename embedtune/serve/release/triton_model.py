@@ -1,32 +1,26 @@
-"""The endpoint model: texts to vectors inside Triton's Python backend. A release carries a copy as model.py.
+"""The endpoint model: texts to vectors inside Triton's Python backend.
 
-It imports only Triton's module (untyped, hence `Any`), numpy, tokenizers and onnxruntime, no pydantic.
+It is copied into a model repository as model.py, next to triton_runners.py. It imports only that, Triton's module
+(untyped, hence `Any`), numpy and tokenizers, no pydantic.
 """
 
-import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 from tokenizers import Encoding, Tokenizer
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-# The encoder: ids, mask and dimensions of a batch in; out one unit vector per text, 0 beyond its dimensions.
-Run = Callable[[Ints, Ints, Ints], Floats]
+# Relative: in a model repository there is no package embedtune.
+from .triton_runners import Floats, Ints, Run, model_runner, onnx_runner, usable_cpus
+
 Bytes = Sequence[bytes]
 Sizes = Sequence[int]
 TYPES = ("query", "passage")
-CUTS = ("NONE", "END")
-# On a CPU this fusion makes the graph slower: ONNX Runtime 1.32 adds and normalises faster in two steps.
-SLOW_FUSIONS = ["SkipLayerNormFusion"]
+CUTS = ("NONE", "END", "START")
 
 
 class InvalidError(Exception):
@@ -46,11 +40,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Request:
-    """A valid request: its texts with their prefixes, the size of each vector, and what happens to long texts."""
+    """A valid request: one value per text."""
 
-    texts: list[str]
-    dimensions: list[int]
-    cuts: list[str]
+    texts: list[str]  # with their prefixes
+    dimensions: list[int]  # the size of its vector
+    cuts: list[str]  # what happens to it if it is too long
+    starts: list[int]  # where it begins, behind its prefix
 
 
 def read_request(limits: Limits, texts: Bytes, types: Bytes = (), sizes: Sizes = (), cuts: Bytes = ()) -> Request:
@@ -59,17 +54,18 @@ def read_request(limits: Limits, texts: Bytes, types: Bytes = (), sizes: Sizes =
     Raises:
         InvalidError: A text is not allowed; the message names the first one and the reason.
     """
-    prefixed = []
+    prefixed, starts = [], []
     for number, raw in enumerate(texts):
         kind = "passage" if not types else _one_of(TYPES, f"INPUT_TYPE[{number}]", types[number])
         prefixed.append(limits.prefixes[kind] + _read_text(number, raw, limits.max_text_bytes))
+        starts.append(len(limits.prefixes[kind]))
     dimensions = [limits.dimensions[0]] * len(prefixed) if not sizes else [int(size) for size in sizes]
     offered = ", ".join(map(str, limits.dimensions))
     for number, size in enumerate(dimensions):
         if size not in limits.dimensions:
             raise InvalidError(f"DIMENSIONS[{number}] is {size}; this model offers {offered}")
     named = [_one_of(CUTS, f"TRUNCATE[{number}]", data) for number, data in enumerate(cuts)]
-    return Request(prefixed, dimensions, named or [limits.cut] * len(texts))
+    return Request(prefixed, dimensions, named or [limits.cut] * len(texts), starts)
 
 
 def _read_text(number: int, data: bytes, longest: int) -> str:
@@ -85,16 +81,16 @@ def _read_text(number: int, data: bytes, longest: int) -> str:
         raise InvalidError(f"TEXT[{number}] is not valid UTF-8 (byte {error.start}: {error.reason})") from error
 
 
-def _one_of(values: tuple[str, str], name: str, data: bytes) -> str:
+def _one_of(values: tuple[str, ...], name: str, data: bytes) -> str:
     value = data.decode(errors="replace")
     if value not in values:
         raise InvalidError(f"{name} is {value[:40]!r}; expected {' or '.join(values)}")
     return value
 
 
-def check_lengths(encodings: Sequence[Encoding], limits: Limits) -> InvalidError | None:
+def check_lengths(ids: Sequence[Sizes], limits: Limits) -> InvalidError | None:
     """Return why texts are refused."""
-    for number, tokens in enumerate(len(encoding.ids) for encoding in encodings):
+    for number, tokens in enumerate(map(len, ids)):
         if not tokens:
             return InvalidError(f"TEXT[{number}] has no token")
         if tokens > (limit := limits.max_length):
@@ -121,59 +117,30 @@ def groups_of_similar_length(lengths: Sequence[int], call_cost: int) -> list[lis
     return groups
 
 
-def padded(encodings: Sequence[Encoding], pad_id: int) -> tuple[Ints, Ints]:
+def end_of(encoding: Encoding, start: int, longest: int) -> list[int]:
+    """Return the ids of a text without as much of its beginning as is too long.
+
+    Args:
+        encoding: The whole text.
+        start: Where it begins, behind its prefix, which stays as the special tokens do.
+        longest: How many ids may remain.
+    """
+    surplus, kept = len(encoding.ids) - longest, []
+    for own, special, (_, end) in zip(encoding.ids, encoding.special_tokens_mask, encoding.offsets, strict=True):
+        if surplus > 0 and not special and end > start:
+            surplus -= 1
+        else:
+            kept.append(own)
+    return kept
+
+
+def padded(texts: Sequence[Sizes], pad_id: int) -> tuple[Ints, Ints]:
     """Return ids and attention mask of texts, padded on the right to the longest."""
-    shape = (len(encodings), max(len(encoding.ids) for encoding in encodings))
+    shape = (len(texts), max(map(len, texts)))
     ids, mask = np.full(shape, pad_id, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    for row, own in enumerate(encoding.ids for encoding in encodings):
+    for row, own in enumerate(texts):
         ids[row, : len(own)], mask[row, : len(own)] = own, 1
     return ids, mask
-
-
-def onnx_runner(path: Path, threads: int, place: int) -> Run:
-    """Return the encoder, run by ONNX Runtime in this process; copies with the same `place` take turns."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that spin while they wait for the next call would take the cores from the copy whose turn it is.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Not the model's file: its file system may have no locks. The server's process id keeps two servers apart.
-    lock = Path(tempfile.gettempdir(), f"embedtune-turn-{os.getppid()}-{place}")
-    turn = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    session = onnxruntime.InferenceSession(
-        path, options, ["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
-    )
-
-    def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
-        feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        try:
-            return session.run(["embeddings"], feeds)[0]  # type: ignore[no-any-return]
-        finally:
-            fcntl.flock(turn, fcntl.LOCK_UN)
-
-    return run
-
-
-def model_runner(name: str) -> Run:
-    """Return the encoder, run by another model of this server (ONNX Runtime or TensorRT backend)."""
-
-    def run(ids: Ints, mask: Ints, dimensions: Ints) -> Floats:
-        feeds = {"input_ids": ids, "attention_mask": mask, "dimensions": dimensions}
-        request = pb_utils.InferenceRequest(
-            model_name=name,
-            requested_output_names=["embeddings"],
-            inputs=[pb_utils.Tensor(key, value) for key, value in feeds.items()],
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
-        )
-        response = request.exec()
-        if response.has_error():
-            raise pb_utils.TritonModelException(f"the encoder failed: {response.error().message()}")
-        vectors: Floats = pb_utils.get_output_tensor_by_name(response, "embeddings").as_numpy()
-        return vectors
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -196,31 +163,35 @@ class Endpoint:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | InvalidError]:
         """Return the answer to each request, or why it is refused; all texts are encoded together."""
-        encodings = self._tokenize(requests)
+        ids = self._tokenize(requests)
         sizes = [size for request in requests for size in request.dimensions]
         ends = np.cumsum([len(request.texts) for request in requests]).tolist()
         spans = [slice(end - len(request.texts), end) for end, request in zip(ends, requests, strict=True)]
-        refused = [check_lengths(encodings[span], self.limits) for span in spans]
+        refused = [check_lengths(ids[span], self.limits) for span in spans]
         asked = [span for span, error in zip(spans, refused, strict=True) if error is None]
         wanted = [place for span in asked for place in range(span.start, span.stop)]
-        vectors = self._encode(encodings, sizes, wanted)
+        vectors = self._encode(ids, sizes, wanted)
         return [
-            error or Answer(vectors[span, : max(sizes[span])], [len(encoding.ids) for encoding in encodings[span]])
+            error or Answer(vectors[span, : max(sizes[span])], [len(own) for own in ids[span]])
             for span, error in zip(spans, refused, strict=True)
         ]
 
-    def _tokenize(self, requests: Sequence[Request]) -> list[Encoding]:
-        texts = [pair for request in requests for pair in zip(request.texts, request.cuts, strict=True)]
-        together = {cut: [text for text, own in texts if own == cut] for cut in self.tokenizers}
-        encoded = {cut: iter(self.tokenizers[cut].encode_batch_fast(group)) for cut, group in together.items()}
-        return [next(encoded[cut]) for _, cut in texts]
+    def _tokenize(self, requests: Sequence[Request]) -> list[list[int]]:
+        rows = [row for own in requests for row in zip(own.texts, own.cuts, own.starts, strict=True)]
+        found: dict[str, Iterator[list[int]]] = {}
+        for cut, tokenizer in self.tokenizers.items():
+            texts = [text for text, own, _ in rows if own == cut]
+            found[cut] = (encoding.ids for encoding in tokenizer.encode_batch_fast(texts))
+        whole, longest = self.tokenizers["NONE"], self.limits.max_length
+        found["START"] = (end_of(whole.encode(text), at, longest) for text, own, at in rows if own == "START")
+        return [next(found[cut]) for _, cut, _ in rows]
 
-    def _encode(self, encodings: Sequence[Encoding], sizes: Sequence[int], wanted: Sequence[int]) -> Floats:
+    def _encode(self, texts: Sequence[Sizes], sizes: Sizes, wanted: Sizes) -> Floats:
         """Return one row per text; those that are not wanted stay 0."""
-        vectors = np.zeros((len(encodings), self.limits.dimensions[0]), dtype=np.float32)
-        for group in groups_of_similar_length([len(encodings[place].ids) for place in wanted], self.call_cost):
+        vectors = np.zeros((len(texts), self.limits.dimensions[0]), dtype=np.float32)
+        for group in groups_of_similar_length([len(texts[place]) for place in wanted], self.call_cost):
             places = [wanted[member] for member in group]
-            ids, mask = padded([encodings[place] for place in places], self.pad_id)
+            ids, mask = padded([texts[place] for place in places], self.pad_id)
             vectors[places] = self.run(ids, mask, np.array([sizes[place] for place in places], dtype=np.int64))
         return vectors
 
@@ -274,15 +245,6 @@ def load_tokenizers(path: Path) -> tuple[dict[str, Tokenizer], int]:
     whole.no_padding()
     whole.no_truncation()
     return {"END": cutting, "NONE": whole}, pad_id
-
-
-def usable_cpus() -> int:
-    """Return how many processors this process may use, by its affinity and its control group's quota."""
-    cpus = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file() and (words := quota.read_text().split())[0] != "max":
-        cpus = min(cpus, max(1, round(int(words[0]) / int(words[1]))))
-    return cpus
 
 
 def _values(request: Any, name: str) -> list[Any]:

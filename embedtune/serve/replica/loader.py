@@ -14,12 +14,12 @@ from embedtune.serve.release.model_repository import remove_models, write_live_m
 from embedtune.serve.release.proof import Kind, ask, read_proof, require_close
 from embedtune.serve.release.record import PROOF_FILE, Release, short
 from embedtune.serve.replica.memory import require_memory
+from embedtune.serve.replica.serving import DOWNLOADS
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import TritonServer, require_runnable
 
 log = logging.getLogger(__name__)
-DOWNLOADS = "releases"  # folder with one directory per downloaded release
 Tell = Callable[[str], None]
 
 

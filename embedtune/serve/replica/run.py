@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.serve.replica.follower import Follower
-from embedtune.serve.replica.loader import DOWNLOADS, Loader
+from embedtune.serve.replica.loader import Loader
+from embedtune.serve.replica.serving import DOWNLOADS
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation

@@ -11,6 +11,7 @@ from typing import ClassVar
 from embedtune.core.records.base import JsonRecord, Part, read_record, render_record
 
 SERVING_FILE = "serving.json"
+DOWNLOADS = "releases"  # folder next to it, with one directory per downloaded release
 # A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py,
 # after which a deployment no longer waits for it.
 SILENT_S = 30.0

@@ -20,12 +20,13 @@ from embedtune.serve.release.triton_model import (
     InvalidError,
     Limits,
     Request,
+    end_of,
     groups_of_similar_length,
     load_tokenizers,
-    onnx_runner,
     padded,
     read_request,
 )
+from embedtune.serve.release.triton_runners import onnx_runner
 from tests.support.tiny_model import wordpiece_tokenizer
 
 LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100, cut="END")
@@ -51,11 +52,11 @@ def refusal(
 
 def test_prefixes_come_from_the_contract_and_dimensions_are_full() -> None:
     request = read_request(LIMITS, [b"press", "Öl".encode()], [b"query", b"passage"])
-    assert request == Request(["query: press", "passage: Öl"], [8, 8], ["END", "END"])
+    assert request == Request(["query: press", "passage: Öl"], [8, 8], ["END", "END"], [7, 9])
 
 
 def test_without_input_type_all_are_passages() -> None:
-    assert read_request(LIMITS, [b"press"], (), [4]) == Request(["passage: press"], [4], ["END"])
+    assert read_request(LIMITS, [b"press"], (), [4]) == Request(["passage: press"], [4], ["END"], [9])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_rows_are_padded_with_the_tokenizers_own_id(tokenizer_file: Path) -> Non
     tokenizers, pad_id = load_tokenizers(tokenizer_file)
     assert pad_id == 7
     long, short = tokenizers["END"].encode_batch_fast(["press the valve", "press"])
-    ids, mask = padded([long, short], pad_id)
+    ids, mask = padded([long.ids, short.ids], pad_id)
     assert ids.tolist() == [long.ids, [*short.ids, 7, 7]]
     assert mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
 
@@ -146,7 +147,7 @@ def endpoint(file: Path, *, call_cost: int = 0) -> tuple[Endpoint, CountingEncod
 
 
 def request(texts: list[str], dimensions: list[int], cut: str = "END") -> Request:
-    return Request(texts, dimensions, [cut] * len(texts))
+    return Request(texts, dimensions, [cut] * len(texts), [0] * len(texts))
 
 
 def test_requests_are_encoded_together_by_length_and_each_gets_its_own_rows(tokenizer_file: Path) -> None:
@@ -206,7 +207,11 @@ def test_each_text_of_a_batch_is_cut_or_refused_as_its_request_says(tokenizer_fi
     model, encoder = endpoint(tokenizer_file)
     long = "press " * 20
     whole, cut, mixed = model.answer(
-        [request([long], [8], "NONE"), request([long], [8]), Request(["kiln", long], [8, 8], ["NONE", "END"])]
+        [
+            request([long], [8], "NONE"),
+            request([long], [8]),
+            Request(["kiln", long], [8, 8], ["NONE", "END"], [0, 0]),
+        ]
     )
     assert str(whole) == "TEXT[0] has 22 tokens with its prefix; the limit is 12"
     assert isinstance(cut, Answer)
@@ -220,4 +225,24 @@ def test_without_truncate_the_release_decides() -> None:
     kept = replace(LIMITS, cut="NONE")
     assert read_request(kept, [b"press"]).cuts == ["NONE"]
     assert read_request(kept, [b"press"], cuts=[b"END"]).cuts == ["END"]
-    assert refusal([b"press", b"kiln"], cuts=[b"END", b"START"]) == "TRUNCATE[1] is 'START'; expected NONE or END"
+    assert read_request(kept, [b"press"], cuts=[b"START"]).cuts == ["START"]
+    wrong = "TRUNCATE[1] is 'MIDDLE'; expected NONE or END or START"
+    assert refusal([b"press", b"kiln"], cuts=[b"END", b"MIDDLE"]) == wrong
+
+
+def test_start_cuts_the_beginning_of_a_text_and_keeps_its_prefix(tokenizer_file: Path) -> None:
+    model, _ = endpoint(tokenizer_file)
+    tokenizers, _ = load_tokenizers(tokenizer_file)
+    whole = tokenizers["NONE"].encode("query: " + "kiln " * 5 + "press the valve " * 2)
+    # [CLS] q ##u ##er ##y : kiln (5 times) press the valve (twice) [SEP]
+    assert len(whole.ids) == 18
+    cut = end_of(whole, len("query: "), 12)
+    assert cut == [*whole.ids[:6], *whole.ids[12:]]
+    assert end_of(whole, len("query: "), 18) == whole.ids
+    assert end_of(whole, 0, 12) == [whole.ids[0], *whole.ids[7:]]  # without a prefix only [CLS] stays
+    long = b"kiln " * 5 + b"press the valve " * 2
+    read = read_request(LIMITS, [long, long], [b"query", b"query"], (), [b"START", b"END"])
+    (answer,) = model.answer([read])
+    assert isinstance(answer, Answer)
+    assert answer.tokens == [12, 12]
+    assert answer.vectors[:, 0].tolist() == [sum(cut), sum([*whole.ids[:11], whole.ids[-1]])]
