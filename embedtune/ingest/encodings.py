@@ -14,12 +14,15 @@ Remark = Callable[[str], None]
 MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
 SAMPLE = 1 << 20  # bytes that the detector sees
 MOST_DAMAGE = 0.01  # share of the characters outside ASCII that may be unreadable before a file is skipped
 MOST_FOREIGN = 0.1  # with a greater share of unreadable characters, a file is not UTF-8 at all
+KOREAN_MAIL = b"\x1b$)C"  # begins ISO-2022-KR, which is no encoding of the web
+PYTHON_NAMES = {"cp874": "windows-874"}  # what the detector calls by Python's name
 UNICODE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _UNASSIGNED = re.compile("[\ufffd\x80-\x84\x86-\x9f]")
 # What Mac Roman looks like when it is read as a Windows code page: capitals inside words, letters for marks.
@@ -112,7 +115,7 @@ def _wide(data: bytes, remark: Remark) -> tuple[str, str]:
     Returns:
         The text, and the codec.
     """
-    texts = {encoding: text for encoding in UNICODE if (text := _lenient(data, encoding)) is not None}
+    texts = {encoding: text for encoding in UNICODE if "\x00" not in (text := _lenient(data, encoding) or "\x00")}
     encoding = max(texts, key=lambda name: sum("\x07" < char < "\x7f" for char in texts[name]), default="")
     text = texts.get(encoding, "\x00")
     usual = sum(char.isalnum() or char.isspace() or "!" <= char <= "~" for char in text)
@@ -159,9 +162,13 @@ def _readable(data: bytes, encoding: webencodings.Encoding, remark: Remark) -> s
 
 def _guess(data: bytes, remark: Remark) -> tuple[str, str]:
     """Decode by the detector; the text, and the codec."""
+    if KOREAN_MAIL in data and (text := _lenient(data, "iso2022_kr")) is not None:
+        remark("encoding guessed: iso-2022-kr")
+        return text, "iso2022_kr"
     detector = EncodingDetector()
     detector.feed(data[:SAMPLE], last=True)
-    encoding = webencodings.lookup(detector.guess(tld=None, allow_utf8=False))
+    name = detector.guess(tld=None, allow_utf8=False)
+    encoding = webencodings.lookup(PYTHON_NAMES.get(name, name))
     western = webencodings.lookup("windows-1252")
     text = _readable(data, encoding, remark)
     if text is not None and _is_latin(text):
@@ -170,7 +177,7 @@ def _guess(data: bytes, remark: Remark) -> tuple[str, str]:
             text, encoding = mac, webencodings.lookup("macintosh")
         elif (plain := _readable(data, western, ignore)) and not re.search(r"[^\W\d_]", _beyond_ascii(plain)):
             text, encoding = plain, western  # only signs: the detector has nothing to go by
-    if text is None:
+    if text is None or (encoding is western and _is_foreign(text)):
         raise UnreadableError("encoding not recognised: neither UTF-8 nor readable in the likeliest other one")
     remark(f"encoding guessed: {encoding.name}")
     return text, "mac_roman" if encoding.name == "macintosh" else encoding.codec_info.name
@@ -178,6 +185,12 @@ def _guess(data: bytes, remark: Remark) -> tuple[str, str]:
 
 def _beyond_ascii(text: str) -> str:
     return "".join(char for char in text if char > "\x7f")
+
+
+def _is_foreign(text: str) -> bool:
+    """Tell whether most words with a letter beyond ASCII have no other: another alphabet that is read as Latin."""
+    words: list[str] = [word for word in re.findall(r"[^\W\d_]{4,}", text) if not word.isascii()]
+    return sum(min(word) > "\x7f" for word in words) * 2 > len(words)
 
 
 def _is_latin(text: str) -> bool:

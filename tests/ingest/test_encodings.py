@@ -21,6 +21,10 @@ def test_unicode_is_decoded_without_a_remark(text: str, encoding: str) -> None:
     assert remarks == []
 
 
+def test_mark_of_utf_32_with_the_high_byte_first() -> None:
+    assert decode(b"\x00\x00\xfe\xff" + "größe".encode("utf-32-be")) == "größe"
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "name"),
     [
@@ -38,6 +42,10 @@ def test_unicode_is_decoded_without_a_remark(text: str, encoding: str) -> None:
         ("펌프를 멈추고 밸브를 닫는다.", "cp949", "euc-kr"),
         ("停泵之后才能打开阀门。", "gbk", "gb18030"),
         ("停泵之後才能打開閥門。", "big5", "big5"),
+        ("เครื่องสูบน้ำหยุดทำงาน", "cp874", "windows-874"),
+        ("펌프를 멈춘다.", "iso2022_kr", "iso-2022-kr"),
+        ("The pump is stopped.", "utf-32-le", "utf-32-le"),
+        ("The pump is stopped.", "utf-32-be", "utf-32-be"),
         ("The pump is stopped.", "utf-16-le", "utf-16-le"),
         ("The pump is stopped.", "utf-16-be", "utf-16-be"),
         (f"1. {RUSSIAN}", "utf-16-le", "utf-16-le"),
@@ -55,6 +63,11 @@ def test_other_encodings_are_guessed_and_said(text: str, encoding: str, name: st
         (b"a\x00b", "binary"),
         (b"\x00\x01\x02\x03" * 50, "binary"),
         (bytes(range(128, 256)) * 5, "encoding not recognised"),
+        # By the detector this is Windows-1252, in which hardly a word would have a plain letter.
+        (
+            "Затем он открывает впускной клапан и ждёт, пока стрелка не дойдёт до зелёной черты.".encode("cp855"),
+            "encoding not recognised",
+        ),
         (b"\xff\xfea", "utf-16"),
         (("停泵" * 5).encode() + b"\x9d", "damaged UTF-8: 1 "),
     ],

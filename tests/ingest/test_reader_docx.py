@@ -1,9 +1,13 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docx import Document
+from docx.enum.style import WD_STYLE_TYPE
+from docx.oxml import OxmlElement
+from docx.oxml.ns import qn
 
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.readers import docx, packages
@@ -33,6 +37,43 @@ def test_without_a_title_headings_begin_at_one() -> None:
     stream = io.BytesIO()
     document.save(stream)
     assert docx.read(stream.getvalue()) == [Block("heading", "Limits", 1)]
+
+
+def test_heading_styles_of_a_template_are_headings() -> None:
+    document = Document()
+    for style, base in (("Works 1", "Heading 1"), ("Works 2", "Works 1"), ("Works text", "Heading 1")):
+        document.styles.add_style(style, WD_STYLE_TYPE.PARAGRAPH).base_style = document.styles[base]
+    set_outline(document.styles["Works 2"].element, 1)
+    set_outline(document.styles["Works text"].element, 9)
+    for style in ("Works 1", "Works 2", "Works text"):
+        document.add_paragraph(f"In {style}", style=style)
+    set_outline(document.add_paragraph("By itself")._p, 2)
+    assert docx.read(saved(document)) == [
+        Block("heading", "In Works 1", 1),
+        Block("heading", "In Works 2", 2),
+        Block("paragraph", "In Works text"),
+        Block("heading", "By itself", 3),
+    ]
+
+
+def test_heading_style_that_is_based_on_itself_ends() -> None:
+    document = Document()
+    style = document.styles.add_style("Works", WD_STYLE_TYPE.PARAGRAPH)
+    style.base_style = style
+    document.add_paragraph("text", style="Works")
+    assert docx.read(saved(document)) == [Block("paragraph", "text")]
+
+
+def set_outline(element: Any, level: int) -> None:
+    node = OxmlElement("w:outlineLvl")
+    node.set(qn("w:val"), str(level))
+    element.get_or_add_pPr().append(node)
+
+
+def saved(document: Any) -> bytes:
+    stream = io.BytesIO()
+    document.save(stream)
+    return stream.getvalue()
 
 
 def test_merged_cell_counts_once_and_tracked_insertions_are_read() -> None:

@@ -5,7 +5,7 @@ import pytest
 from embedtune.ingest.blocks import Block, UnreadableError
 from embedtune.ingest.readers.pdf import read
 from embedtune.ingest.reading import read_documents
-from tests.support.ingest_files import make_pdf
+from tests.support.ingest_files import make_pdf, pdf_of
 
 LONG = "The wash line has two kinds of spray bar and the numbers are easily swapped on"
 
@@ -83,8 +83,62 @@ def test_words_of_every_alphabet_are_joined_over_line_ends() -> None:
     from embedtune.ingest.readers.pdf import _paragraph
 
     assert (
-        _paragraph(["\u043e\u043f\u0435\u0440\u0430-", "\u0442\u043e\u0440"], 4).text
+        _paragraph(["\u043e\u043f\u0435\u0440\u0430-", "\u0442\u043e\u0440"], 4, set()).text
         == "\u043e\u043f\u0435\u0440\u0430\u0442\u043e\u0440"
     )
-    assert _paragraph(["pres\u00ad", "sure"], 4).text == "pressure"
-    assert _paragraph(["AC-", "Motor"], 4).text == "AC- Motor"
+    assert _paragraph(["pres\u00ad", "sure"], 4, set()).text == "pressure"
+    assert _paragraph(["AC-", "Motor"], 4, set()).text == "AC- Motor"
+
+
+def test_hyphen_of_a_word_that_has_one_elsewhere_stays_at_a_line_end() -> None:
+    lines = [
+        (10, "Pumps with self-priming heads are rare in halls one and two."),
+        (10, "Whether a pump that stands in one of the yards is self-"),
+        (10, "priming can be read without any tools on its small pla-"),
+        (10, "te near the hose."),
+    ]
+    text = " ".join(block.text for block in read(make_pdf([lines])))
+    assert "is self-priming can" in text
+    assert "small plate near" in text
+
+
+def test_number_in_large_letters_is_no_heading() -> None:
+    page = [(30, "2.5"), (18, "Litres of oil"), (10, LONG), (10, "a docket.")]
+    assert read(make_pdf([page]))[:2] == [Block("list", "2.5"), Block("heading", "Litres of oil", 1)]
+
+
+UP, DOWN, OVER = "0 1 -1 0", "0 -1 1 0", "-1 0 0 -1"
+
+
+def turned(direction: str, place: str, text: str, size: int = 20) -> str:
+    return f"BT /F1 {size} Tf {direction} {place} Tm ({text}) Tj ET"
+
+
+def upright(*lines: str) -> str:
+    return " ".join(f"BT /F1 10 Tf 50 {700 - 14 * number} Td ({line}) Tj ET" for number, line in enumerate(lines))
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN])
+def test_stamp_in_the_margin_is_one_line_and_neither_heading_nor_end_of_a_paragraph(direction: str) -> None:
+    first = f"{upright(LONG, LONG)} {turned(direction, '30 400', 'Copy 7 of 2026')}"
+    assert read(pdf_of([first, upright("a docket.")])) == [
+        Block("list", "Copy 7 of 2026"),
+        Block("paragraph", f"{LONG} {LONG} a docket."),
+    ]
+
+
+@pytest.mark.parametrize("direction", [UP, DOWN, OVER])
+def test_page_that_is_turned_is_read_as_if_it_were_upright(direction: str) -> None:
+    page = f"{turned(direction, '300 400', 'Spray bars', 18)} {turned(direction, '340 440', LONG, 5)}"
+    assert read(pdf_of([page])) == [Block("heading", "Spray bars", 1), Block("paragraph", LONG)]
+
+
+def test_turned_line_of_most_pages_is_furniture() -> None:
+    words = ("one", "two", "three")
+    pages = [f"{upright(f'{LONG} {word}')} {turned(UP, '30 400', 'Chapter 7')}" for word in words]
+    assert read(pdf_of(pages)) == [Block("paragraph", " ".join(f"{LONG} {word}" for word in words))]
+
+
+def test_text_outside_the_page_is_not_read() -> None:
+    marks = "BT /F1 10 Tf 50 -8 Td (proof 3 cyan) Tj ET BT /F1 10 Tf 700 300 Td (cut here) Tj ET"
+    assert read(pdf_of([f"{upright(LONG)} {marks}"])) == [Block("paragraph", LONG)]

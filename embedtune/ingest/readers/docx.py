@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from docx import Document
 from docx.document import Document as WordDocument
@@ -12,13 +13,14 @@ from docx.text.paragraph import Paragraph
 
 from embedtune.ingest.blocks import Block, table_block
 from embedtune.ingest.encodings import Remark, ignore
-from embedtune.ingest.readers.packages import open_package
+from embedtune.ingest.readers.packages import as_libraries_know_it, open_package
 from embedtune.ingest.readers.word_xml import (
     Element,
     attribute,
     boxes,
     continues,
     name,
+    outline,
     parts,
     references,
     rows,
@@ -27,6 +29,8 @@ from embedtune.ingest.readers.word_xml import (
 
 _HEADING = re.compile(r"^heading (\d)$", re.IGNORECASE)
 _LIST = re.compile(r"^list (?:(bullet|number)|continue|paragraph)?\s*(\d)?$", re.IGNORECASE)
+DEEPEST_STYLES = 20  # of styles that are based on each other; damaged files have circles
+TEXT_LEVEL = 9  # in the outline: no heading
 _CODE = re.compile(r"code|listing|preformatted|macro", re.IGNORECASE)
 
 
@@ -37,7 +41,7 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
         UnreadableError: The document is encrypted, or far too large when unpacked.
     """
     open_package(data, ".docx", ".doc").close()
-    document = Document(io.BytesIO(data))
+    document = Document(as_libraries_know_it(io.BytesIO(data)))
     reader = _Reader(document, _notes(document))
     items = list(parts(document.element.body, ("p", "tbl")))
     reader.deeper = int(any(name(item) == "p" and reader.style(item) == "Title" for item in items))
@@ -97,8 +101,36 @@ class _Reader:
 
     def style(self, paragraph: Element) -> str:
         """Return the name of a paragraph's style."""
-        style = Paragraph(paragraph, self.document._body).style
-        return style.name or "" if style is not None else ""
+        return next(iter(self._styles(paragraph)), ("", None))[0]
+
+    def _styles(self, paragraph: Element) -> Iterator[tuple[str, int | None]]:
+        """Yield name and outline level of a paragraph's style, then those of the styles that it is based on."""
+        style: Any = Paragraph(paragraph, self.document._body).style
+        for _ in range(DEEPEST_STYLES):
+            if style is None:
+                return
+            yield style.name or "", outline(style.element)
+            style = getattr(style, "base_style", None)
+
+    def _heading(self, paragraph: Element) -> int | None:
+        """Return the level of a heading, None if the paragraph is none.
+
+        Templates have heading styles of their own, which are based on Word's or have a level in the outline. The
+        level that is the nearest to the paragraph counts; one of 9 says that it is text.
+        """
+        if (level := outline(paragraph)) is not None:
+            return self._outer(level)
+        for style, level in self._styles(paragraph):
+            if style == "Title":
+                return 1
+            if match := _HEADING.match(style):
+                return int(match.group(1)) + self.deeper
+            if level is not None:
+                return self._outer(level)
+        return None
+
+    def _outer(self, level: int) -> int | None:
+        return level + 1 + self.deeper if level < TEXT_LEVEL else None
 
     def _attached(self, item: Element) -> Iterator[Block]:
         for box in boxes(item):
@@ -128,10 +160,8 @@ class _Reader:
 
     def _paragraph(self, paragraph: Element, number: int) -> Block:
         style, text = self.style(paragraph), text_of(paragraph)
-        if style == "Title":
-            return Block("heading", text, 1)
-        if match := _HEADING.match(style):
-            return Block("heading", text, int(match.group(1)) + self.deeper)
+        if (level := self._heading(paragraph)) is not None:
+            return Block("heading", text, level)
         numbered = paragraph.pPr is not None and paragraph.pPr.numPr is not None
         if (match := _LIST.match(style)) or numbered:
             ordered = match is not None and match.group(1) is not None and match.group(1).lower() == "number"

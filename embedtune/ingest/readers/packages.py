@@ -1,13 +1,25 @@
 """Opens documents that are ZIP archives, and refuses those that are encrypted or far too large when unpacked."""
 
 import io
+import re
 import zipfile
+from typing import IO
 
 from lxml import etree
 
 from embedtune.ingest.blocks import UnreadableError
 
 LARGEST_UNPACKED = 512 << 20  # bytes; a file of a few MB that unpacks to more is a zip bomb, not a document
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
+_TYPES = "[Content_Types].xml"
+_OPEN = "application/vnd.openxmlformats-officedocument."
+_SAME = {  # kinds of documents that the libraries refuse though only their name is another
+    "application/vnd.ms-word.document.macroEnabled.main+xml": f"{_OPEN}wordprocessingml.document.main+xml",
+    f"{_OPEN}presentationml.slideshow.main+xml": f"{_OPEN}presentationml.presentation.main+xml",
+    "application/vnd.ms-powerpoint.slideshow.macroEnabled.main+xml": (
+        f"{_OPEN}presentationml.presentation.main+xml"
+    ),
+}
 _OLE = b"\xd0\xcf\x11\xe0"  # encrypted Office files, and those of Office 97, are of this kind
 
 
@@ -34,6 +46,30 @@ def open_package(data: bytes, extension: str, older: str = "") -> zipfile.ZipFil
     if any(entry.flag_bits & 1 for entry in archive.infolist()):
         raise UnreadableError("encrypted")
     return archive
+
+
+def as_libraries_know_it(document: IO[bytes]) -> IO[bytes]:
+    """Return an Office document in the form that the libraries read: itself, or a copy.
+
+    "Strict Open XML" has other namespaces than Office writes by default; documents with macros and slide shows are
+    of types of their own. What they contain is the same.
+    """
+    with zipfile.ZipFile(document) as archive:
+        names = set(archive.namelist())
+        strict = "_rels/.rels" in names and _STRICT.search(archive.read("_rels/.rels")) is not None
+        types = known = archive.read(_TYPES) if _TYPES in names else b""
+        for kind, same in _SAME.items():
+            known = known.replace(kind.encode(), same.encode())
+        if not strict and known == types:
+            return document
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w") as written:
+            for name in sorted(names):
+                content = known if name == _TYPES else archive.read(name)
+                if strict and name.endswith((".xml", ".rels")):
+                    content = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", content)
+                written.writestr(name, content)
+    return copy
 
 
 def parse_xml(data: bytes) -> "etree._Element":

@@ -14,6 +14,9 @@ from embedtune.ingest.readers.pdf_lines import Line, page_lines, resolved
 
 _SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*$")
 _ITEM = re.compile(r"^(?:[-*\u2022\u2013\u25aa\u25e6]|\(?\d{1,3}[.)])\s")  # the last four: bullets and a dash
+_COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
+_LAST_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)[-\u2010]$")
+_FIRST_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 LARGER = 1.12  # a heading is at least this much larger than the body text
 FULL = 0.7  # a line shorter than this share of a typical full line ends its paragraph
 HEADING_WORDS = 20
@@ -54,11 +57,19 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
 def _without_furniture(pages: list[list[Line]]) -> list[list[Line]]:
     """Remove running headers and page numbers: first or last lines that most pages share, apart from digits.
 
-    Beyond the outermost line, a full line is text that pages happen to share.
+    Beyond the outermost line, a full line is text that pages happen to share. Lines that are turned come last.
     """
+    turned = [[line for line in page if line.aside] for page in pages]
+    pages = [[line for line in page if not line.aside] for page in pages]
+    if sum(map(bool, pages)) >= 3:
+        pages = _without_running_lines(pages)
+        shared = Counter(pattern for page in turned for pattern in {_pattern(line) for line in page})
+        turned = [[line for line in page if shared[_pattern(line)] * 2 <= len(pages)] for page in turned]
+    return [page + asides for page, asides in zip(pages, turned, strict=True)]
+
+
+def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
     filled = [page for page in pages if page]
-    if len(filled) < 3:
-        return pages
     usual = _usual_length([line for page in filled for line in page])
     for edge in (0, -1):
         for number in range(LONGEST_FURNITURE):
@@ -89,32 +100,58 @@ def _blocks(lines: list[Line]) -> Iterator[Block]:
     for line in lines:
         sizes[line.size] += len(line.text)
     body = max(sizes, key=lambda size: (sizes[size], -size))
-    ranks = sorted({size for size in sizes if size >= body * LARGER}, reverse=True)
+    headings = {line.size for line in lines if line.size >= body * LARGER and _is_heading(line)}
+    ranks = sorted(headings, reverse=True)
     usual = _usual_length([line for line in lines if line.size not in ranks])
+    compounds = {word.lower() for line in lines for word in _COMPOUND.findall(line.text)}
     paragraph: list[str] = []
     for line in lines:
-        heading = line.size in ranks and len(line.text.split()) <= HEADING_WORDS
+        if line.aside:  # the paragraph that it interrupts goes on
+            yield Block("list", line.text)
+            continue
+        heading = line.size in ranks and _is_heading(line)
         if paragraph and (heading or _ITEM.match(line.text)):
-            yield _paragraph(paragraph, usual)
+            yield _paragraph(paragraph, usual, compounds)
             paragraph = []
         if heading:
             yield Block("heading", line.text, ranks.index(line.size) + 1)
             continue
         paragraph.append(line.text)
         if len(line.text) < FULL * usual:
-            yield _paragraph(paragraph, usual)
+            yield _paragraph(paragraph, usual, compounds)
             paragraph = []
     if paragraph:
-        yield _paragraph(paragraph, usual)
+        yield _paragraph(paragraph, usual, compounds)
 
 
-def _paragraph(lines: list[str], usual: int) -> Block:
+def _is_heading(line: Line) -> bool:
+    """Tell whether a line in large letters can be a heading: it is short, and more than a number."""
+    words = line.text.split()
+    return not line.aside and len(words) <= HEADING_WORDS and any(map(str.isalpha, line.text))
+
+
+def _paragraph(lines: list[str], usual: int, compounds: set[str]) -> Block:
     text = lines[0]
     for line in lines[1:]:
-        # A soft hyphen at the end of a line divides a word, a hyphen only one that goes on in small letters.
-        hyphenated = text[-1:] == "\u00ad" or (
-            text[-1:] in ("-", "\u2010") and text[-2:-1].islower() and line[:1].islower()
-        )
-        text = text[:-1] + line if hyphenated else f"{text} {line}"
+        if not _divides_word(text, line):
+            text = f"{text} {line}"
+        elif _joined(text, line) in compounds:
+            text += line
+        else:
+            text = text[:-1] + line
     row = len(lines) == 1 and len(text) < FULL * usual and not _SENTENCE_END.search(text)
     return Block("list", text) if row or _ITEM.match(text) else Block("paragraph", text)
+
+
+def _divides_word(text: str, line: str) -> bool:
+    """Tell whether a line ends inside a word.
+
+    A soft hyphen divides a word, a hyphen only one that goes on in small letters.
+    """
+    return text[-1:] == "\u00ad" or (text[-1:] in ("-", "\u2010") and text[-2:-1].islower() and line[:1].islower())
+
+
+def _joined(text: str, line: str) -> str:
+    """Return the last word of a line and the first of the next with the hyphen between them."""
+    before, after = _LAST_WORD.search(text), _FIRST_WORD.match(line)
+    return f"{before.group(1)}-{after.group()}".lower() if before and after else ""

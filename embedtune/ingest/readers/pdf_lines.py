@@ -2,7 +2,7 @@
 
 The order of characters is PDFium's. Their places decide the rest: characters whose boxes overlap in height are
 on one line, small and raised ones are exponents or footnote marks, and a line with right-to-left letters is read
-from the right.
+from the right. Text that is turned by a quarter or a half is read in its own direction.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import pypdfium2 as pdfium
@@ -30,20 +30,40 @@ _POWER_OF_TEN = re.compile(r"(?<!\d)10$")
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text, with the font size of most of its characters in points."""
+    """A line of text.
+
+    Args:
+        text: The text.
+        size: Font size of most of its characters in points.
+        aside: It is turned another way than most text of its page, as a stamp in the margin is.
+    """
 
     text: str
     size: float
+    aside: bool = False
 
 
 @dataclass(frozen=True)
 class _Glyph:
+    """A character, in a box that is turned so that the text runs to the right.
+
+    Args:
+        text: The character.
+        left: Where it begins.
+        right: Where it ends.
+        bottom: Lower edge.
+        top: Upper edge.
+        index: Its number on the page.
+        turns: By how many quarters its text is turned on the page, clockwise.
+    """
+
     text: str
     left: float
     right: float
     bottom: float
     top: float
     index: int
+    turns: int
 
     @property
     def height(self) -> float:
@@ -53,14 +73,17 @@ class _Glyph:
 def page_lines(page: pdfium.PdfPage) -> list[Line]:
     """Return the lines of a page; raised numbers are marked until `resolved` decides what they are."""
     text_page = page.get_textpage()
-    lines = (_line(glyphs, text_page) for glyphs in _grouped(_glyphs(text_page)))
+    glyphs = list(_glyphs(text_page, page.get_bbox()))
+    turns = Counter(glyph.turns for glyph in glyphs if not glyph.text.isspace())
+    upright = max(turns, key=lambda number: (turns[number], -number), default=0)
+    lines = (_line(group, text_page, upright) for group in _grouped(glyphs))
     return [line for line in lines if line.text]
 
 
 def resolved(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     """Write raised numbers as text: those of footnotes, which begin a line somewhere, as [1], others as ^1."""
     notes = {match.group(1) for page in pages for line in page if (match := _MARK.match(line.text)) is not None}
-    return [[Line(_resolved(line.text, notes), line.size) for line in page] for page in pages]
+    return [[replace(line, text=_resolved(line.text, notes)) for line in page] for page in pages]
 
 
 def _resolved(text: str, notes: set[str]) -> str:
@@ -74,19 +97,34 @@ def _resolved(text: str, notes: set[str]) -> str:
     return re.sub(r" ([.,;:!?)])", r"\1", " ".join(found.split())) if found != text else text
 
 
-def _glyphs(text_page: pdfium.PdfTextPage) -> Iterator[_Glyph]:
+def _glyphs(text_page: pdfium.PdfTextPage, visible: tuple[float, float, float, float]) -> Iterator[_Glyph]:
+    """Yield the characters of a page that are inside its visible box; printer's marks are outside."""
     box = pdfium_c.FS_RECTF()
+    turns = 0
     for number in range(text_page.count_chars()):
         code = pdfium_c.FPDFText_GetUnicode(text_page, number)
         if code in (0, 10, 13):
             continue
         pdfium_c.FPDFText_GetLooseCharBox(text_page, number, ctypes.byref(box))
+        across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+        if not (visible[0] <= across <= visible[2] and visible[1] <= up <= visible[3]):
+            continue
         # PDFium's sign for a hyphen at the end of a line.
         char = "-" if code in (2, 0xFFFE) else chr(code)
-        yield _Glyph(char, box.left, box.right, box.bottom, box.top, number)
+        if not char.isspace():  # PDFium adds spaces, which have no angle
+            turns = round(pdfium_c.FPDFText_GetCharAngle(text_page, number) / (math.pi / 2)) % 4
+        yield _Glyph(char, *_turned_back(box, turns), number, turns)
 
 
-def _grouped(glyphs: Iterator[_Glyph]) -> Iterator[list[_Glyph]]:
+def _turned_back(box: pdfium_c.FS_RECTF, turns: int) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a box after so many quarters against the clock."""
+    left, right, bottom, top = box.left, box.right, box.bottom, box.top
+    for _ in range(turns):
+        left, right, bottom, top = -top, -bottom, left, right
+    return left, right, bottom, top
+
+
+def _grouped(glyphs: Sequence[_Glyph]) -> Iterator[list[_Glyph]]:
     """Yield the characters of each line."""
     line: list[_Glyph] = []
     tallest: _Glyph | None = None
@@ -102,20 +140,21 @@ def _grouped(glyphs: Iterator[_Glyph]) -> Iterator[list[_Glyph]]:
 
 def _overlap(line: _Glyph, glyph: _Glyph) -> bool:
     common = min(line.top, glyph.top) - max(line.bottom, glyph.bottom)
-    return common >= 0.5 * min(line.height, glyph.height)
+    return line.turns == glyph.turns and common >= 0.5 * min(line.height, glyph.height)
 
 
-def _line(glyphs: list[_Glyph], text_page: pdfium.PdfTextPage) -> Line:
+def _line(glyphs: list[_Glyph], text_page: pdfium.PdfTextPage, upright: int) -> Line:
     inked = [glyph for glyph in glyphs if not glyph.text.isspace()]
     if not inked:
         return Line("", 0.0)
     heights = Counter(round(glyph.height, 1) for glyph in inked)
     usual = max(heights, key=lambda height: (heights[height], height))
     size = _font_size(next(glyph for glyph in inked if round(glyph.height, 1) == usual), text_page)
+    aside = inked[0].turns != upright
     if any(_is_rtl(glyph.text) for glyph in inked):
         placed = [glyph for glyph in glyphs if glyph.right > glyph.left]  # without the spaces that PDFium adds
         text = _logical(_spaced(sorted(placed, key=lambda glyph: glyph.left), usual))
-        return Line(_tidy(text), size)
+        return Line(_tidy(text), size, aside)
     base = min(glyph.bottom for glyph in inked if round(glyph.height, 1) == usual)
 
     def raised(glyph: _Glyph) -> bool:
@@ -127,7 +166,7 @@ def _line(glyphs: list[_Glyph], text_page: pdfium.PdfTextPage) -> Line:
     for up, run in groupby(glyphs, key=raised):
         part = _spaced(list(run), usual)
         text += f"{RAISED}{part}{NOTE_END}" if up and _NUMBER.match(part) else part
-    return Line(_tidy(text), size)
+    return Line(_tidy(text), size, aside)
 
 
 def _font_size(glyph: _Glyph, text_page: pdfium.PdfTextPage) -> float:

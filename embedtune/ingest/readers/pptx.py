@@ -9,7 +9,7 @@ from pptx.slide import Slide
 
 from embedtune.ingest.blocks import Block, table_block
 from embedtune.ingest.encodings import Remark, ignore
-from embedtune.ingest.readers.packages import open_package, parse_xml
+from embedtune.ingest.readers.packages import as_libraries_know_it, open_package, parse_xml
 from embedtune.ingest.readers.word_xml import Element, attribute, formula_text, name, parts
 
 _TITLES = ("title", "ctrTitle")
@@ -27,7 +27,7 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
         if any(entry.startswith("ppt/comments/") for entry in archive.namelist()):
             remark("comments are not read")
     blocks: list[Block] = []
-    for slide in Presentation(io.BytesIO(data)).slides:
+    for slide in Presentation(as_libraries_know_it(io.BytesIO(data))).slides:
         if attribute(slide.element, "show") in ("0", "false"):
             remark("hidden slides are not read")
             continue

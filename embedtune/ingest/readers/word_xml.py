@@ -31,6 +31,12 @@ def _at(element: Element, outer: str, inner: str) -> Iterator[Element]:
     yield from (node for child in element if name(child) == outer for node in child if name(node) == inner)
 
 
+def outline(element: Element) -> int | None:
+    """Return the level in the outline that a paragraph or a style has by itself, from 0; None: it says nothing."""
+    value = next((attribute(node, "val") for node in _at(element, "pPr", "outlineLvl")), "")
+    return int(value) if value.isdecimal() else None
+
+
 def parts(element: Element, wanted: tuple[str, ...]) -> Iterator[Element]:
     """Yield the outermost descendants with these names: through content controls, tracked changes and the like."""
     for child in children(element):

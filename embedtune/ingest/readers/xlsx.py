@@ -14,7 +14,7 @@ from openpyxl.workbook import Workbook
 from embedtune.ingest.blocks import Block
 from embedtune.ingest.encodings import Remark, ignore
 from embedtune.ingest.entries import Unread
-from embedtune.ingest.readers.packages import open_package
+from embedtune.ingest.readers.packages import as_libraries_know_it, open_package
 from embedtune.ingest.readers.rows import Row, keyed
 
 MOST_ROWS = 20_000  # of a worksheet; a larger one is data, which ingest.records reads row by row
@@ -37,9 +37,10 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
         formulas = any(_FORMULA.search(archive.read(entry)) for entry in worksheets)
         if any(entry.startswith(("xl/comments", "xl/threadedComments")) for entry in archive.namelist()):
             remark("comments are not read")
-    book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    known = as_libraries_know_it(io.BytesIO(data))
+    book = load_workbook(known, read_only=True, data_only=True)
     if formulas:
-        _say_lost_formulas(book, load_workbook(io.BytesIO(data), read_only=True), remark)
+        _say_lost_formulas(book, load_workbook(known, read_only=True), remark)
     blocks: list[Block] = []
     for worksheet in _visible(book, remark):
         rows = list(_rows(worksheet, MOST_ROWS + 1))
@@ -54,8 +55,8 @@ def read(data: bytes, remark: Remark = ignore) -> list[Block]:
 
 def xlsx_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
     """Yield the rows of all visible worksheets; the first row of each names its columns."""
-    book = load_workbook(path, read_only=True, data_only=True)
-    try:
+    with path.open("rb") as stream:
+        book = load_workbook(as_libraries_know_it(stream), read_only=True, data_only=True)
         for worksheet in _visible(book, remark):
             header: list[str] = []
             for row in _rows(worksheet, None):
@@ -63,8 +64,6 @@ def xlsx_rows(path: Path, remark: Remark) -> Iterator[Row | Unread]:
                     header = list(row)
                 elif any(row):
                     yield keyed(header, row)
-    finally:
-        book.close()
 
 
 def _visible(book: Workbook, remark: Remark) -> Iterator[Any]:  # worksheets, which openpyxl does not type
