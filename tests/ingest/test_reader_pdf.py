@@ -93,7 +93,7 @@ def test_words_of_every_alphabet_are_joined_over_line_ends() -> None:
 def test_hyphen_of_a_word_that_has_one_elsewhere_stays_at_a_line_end() -> None:
     lines = [
         (10, "Pumps with self-priming heads are rare in halls one and two."),
-        (10, "Whether a pump that stands in one of the yards is self-"),
+        (10, "Whether a pump that is used in one of the yards is self-"),
         (10, "priming can be read without any tools on its small pla-"),
         (10, "te near the hose."),
     ]
