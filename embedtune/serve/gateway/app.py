@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.serve.gateway.access_tokens import AccessTokens, Issuer
 from embedtune.serve.gateway.bodies import Bodies, while_connected
 from embedtune.serve.gateway.error_handlers import REFUSALS, add_refusals
 from embedtune.serve.gateway.feedback.log import FeedbackLog, FeedbackOptions
@@ -60,6 +61,7 @@ class GatewayOptions:
         serve: Name of the model, and limits.
         api_key: A key that clients may send.
         keys_file: File with more of them. Without either, none is needed.
+        issuer: Whose access tokens are accepted in addition; None: nobody's.
         body_s: Seconds in which a body must arrive.
         timeout_s: Seconds to wait for Triton's answer.
         token_ids: File to decode OpenAI's token ids with; None: they are refused.
@@ -72,6 +74,7 @@ class GatewayOptions:
     serve: ServeSettings = field(default_factory=ServeSettings)
     api_key: Key | None = None
     keys_file: Path | None = None
+    issuer: Issuer | None = None
     body_s: float = 30.0
     timeout_s: float = 60.0
     token_ids: Path | None = None
@@ -244,6 +247,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
         metrics=gateway.metrics,
         bodies=Bodies(options.serve.max_body_bytes, options.body_s),
         keys=gateway.keys,
+        tokens=AccessTokens(options.issuer) if options.issuer else None,
         draining=lambda: gateway.draining,
     )
     return app

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from embedtune.serve.gateway.access_tokens import AccessTokens, is_token
 from embedtune.serve.gateway.bodies import Bodies, ClientGoneError
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.keys import ANYBODY, Key, Keys
@@ -67,6 +68,7 @@ class Guard:
         metrics: Updated once per request.
         bodies: Reads the bodies.
         keys: Who may send requests.
+        tokens: Checks access tokens of an identity provider; None: none are accepted.
         draining: Returns whether the gateway is about to stop.
     """
 
@@ -74,6 +76,7 @@ class Guard:
     metrics: Metrics
     bodies: Bodies
     keys: Keys
+    tokens: AccessTokens | None
     draining: Callable[[], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +99,7 @@ class Guard:
         with self.metrics.in_progress.track_inprogress():
             try:
                 if not (scope["path"] in OPEN and scope["method"] in READING):
-                    account.key = self.keys.find(headers.get(b"authorization", b""))
+                    account.key = await self._client(headers.get(b"authorization", b""))
                 body = await self.bodies.read(receive)
                 started = time.perf_counter()
                 await self.app(scope, _replaying(body, receive), answering)
@@ -106,6 +109,12 @@ class Guard:
                 status = CLIENT_GONE
             finally:
                 self._count(scope, account, status, time.perf_counter() - started)
+
+    async def _client(self, authorization: bytes) -> Key | None:
+        if self.tokens is None:
+            return self.keys.find(authorization)
+        token = is_token(authorization)
+        return await self.tokens.find(token) if token else self.keys.find(authorization, needed=True)
 
     def _headers(self, account: Account, status: int) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", account.request_id.encode())]

@@ -35,6 +35,10 @@ REFUSAL_CODES = {
     "too_many_inputs": (400, "more texts than `--max-inputs` (2,048)"),
     "token_ids": (400, "`input` contains token ids, and the gateway was started without `--token-ids`"),
     "invalid_api_key": (401, "the API key is wrong or missing"),
+    "invalid_token": (
+        401,
+        "the access token (`--oidc-issuer`) has expired, is for another audience, or is not valid",
+    ),
     "model_not_found": (404, "no model with this name is served"),
     "no_playground": (404, "the gateway was started without `--playground`"),
     "no_feedback": (404, "the gateway was started without `--feedback`"),
@@ -48,7 +52,10 @@ REFUSAL_CODES = {
     ),
     "quota_exceeded": (429, "the API key has used its tokens per minute"),
     "internal_error": (500, "the model or the gateway failed"),
-    "unavailable": (503, "Triton does not answer, or does not serve the model"),
+    "unavailable": (
+        503,
+        "Triton does not answer, or does not serve the model; or the identity provider does not answer",
+    ),
     "feedback_full": (503, "feedback cannot be written at the moment, and too much is waiting"),
     "too_many_bodies": (503, "too many large bodies are arriving at once"),
     "too_many_connections": (503, "more than `--max-connections` (1,024) are open"),

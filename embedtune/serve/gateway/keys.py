@@ -121,16 +121,17 @@ class Keys:
             self._keys = read_keys(self.file)
         self._checked = self.clock()
 
-    def find(self, authorization: bytes) -> Key | None:
+    def find(self, authorization: bytes, *, needed: bool = False) -> Key | None:
         """Return the key that a client sent; None: there are no keys, anybody is let in.
 
         Args:
             authorization: The header `Authorization`; empty: there was none.
+            needed: Let nobody in without a key even if there are none, since access tokens are accepted.
 
         Raises:
             RefusedError: The key is wrong or missing.
         """
-        if self.fixed is None and self.file is None:
+        if self.fixed is None and self.file is None and not needed:
             return None
         self._refresh()
         scheme, _, token = authorization.partition(b" ")
@@ -139,7 +140,9 @@ class Keys:
         known: list[Key] = [*self._keys, *((self.fixed,) if self.fixed else ())]
         if found := [key for key in known if hmac.compare_digest(key.digest, digest)]:
             return found[0]
-        what = "wrong API key" if authorization else "no API key: send the header Authorization: Bearer KEY"
+        what = "wrong API key or access token" if needed else "wrong API key"
+        if not authorization:
+            what = "no API key: send the header Authorization: Bearer KEY"
         raise RefusedError(401, what, code="invalid_api_key")
 
     def require_quota(self, key: Key | None) -> None:
