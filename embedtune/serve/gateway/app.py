@@ -211,8 +211,8 @@ class Gateway:
             self._warned = True
             name = self.options.serve.model_name
             log.warning(
-                "a request has neither an input_type nor the model name %s-query or %s-passage: its texts are embedded "
-                "as passages (logged once)",
+                "a request has neither an input_type nor the model name %s-query or %s-passage: "
+                "its texts are embedded as passages (logged once)",
                 *(name, name),
             )
 
