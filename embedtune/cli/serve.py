@@ -82,6 +82,7 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
     from embedtune.serve.replica.run import ReplicaOptions, run_replica
     from embedtune.serve.triton.exposure import grpc_tls
     from embedtune.serve.triton.installation import find_installation, local_folder
+    from embedtune.serve.triton.traces import trace_flags
 
     config = build_config(options, os.environ)
     secrets = secrets_of(config.generate, os.environ)
@@ -95,6 +96,7 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
         ports,
         cache_mb=config.serve.response_cache_mb,
         tls=grpc_tls(os.environ),
+        traces=trace_flags(os.environ),
     )
     err.print(f"following {store.objects.uri}; gRPC {ports.grpc_address}:{ports.grpc}", soft_wrap=True)
     run_replica(replica, find_installation(), stop)

@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, str] = {
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",
+    "opentelemetry": "traces",
     "orjson": "serve",
     "oras": "oci",
     "presidio_analyzer": "privacy",

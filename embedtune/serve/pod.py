@@ -28,6 +28,7 @@ from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import grpc_tls
 from embedtune.serve.triton.installation import find_installation
 from embedtune.serve.triton.server import EVERYWHERE, LOOPBACK, Ports
+from embedtune.serve.triton.traces import trace_flags
 
 LOCAL_POLL_S, POLL_S = 0.5, 2.0  # a directory costs nothing to read
 
@@ -80,6 +81,7 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         target=environment.get("EMBEDTUNE_TARGET") or None,
         cache_mb=given["response_cache_mb"],
         tls=grpc_tls(environment),
+        traces=trace_flags(environment),
         poll_s=POLL_S if remote else LOCAL_POLL_S,
     )
 

@@ -15,6 +15,8 @@ from embedtune.deploy.site import GATEWAY_PORT
 from embedtune.serve import pod
 from embedtune.serve.gateway.__main__ import main as gateway
 from embedtune.serve.gateway.server import FINISH_S
+from embedtune.serve.gateway.tracing import wanted
+from embedtune.serve.triton.traces import trace_flags
 from tests.charts.conftest import Objects, Render, containers, environment, pod_spec
 
 KEY = "-----BEGIN PUBLIC KEY-----"
@@ -233,3 +235,33 @@ def test_every_mount_has_a_volume_and_every_volume_is_mounted(render: Render) ->
     volumes = {item["name"] for item in pod_spec(objects)["volumes"]}
     mounted = {mount["name"] for item in containers(objects).values() for mount in item["volumeMounts"]}
     assert mounted == volumes == {"release", "tmp", "shm"}
+
+
+def test_traces_go_to_a_collector_that_the_network_policy_lets_the_pod_reach(render: Render) -> None:
+    assert "OTEL_" not in str(render()["Deployment"])
+    objects = render("tracing.endpoint=http://collector.observability.svc:4318", "tracing.share=0.1")
+    given = {name: environment(item) for name, item in containers(objects).items()}
+    assert {item["OTEL_EXPORTER_OTLP_ENDPOINT"] for item in given.values()} == {
+        "http://collector.observability.svc:4318"
+    }
+    assert wanted(given["gateway"])
+    assert trace_flags(given["triton"])
+    assert {name: item["OTEL_SERVICE_NAME"] for name, item in given.items()} == {
+        "gateway": "embedtune-triton",
+        "triton": "embedtune-triton-server",
+    }
+    sampler = given["gateway"]["OTEL_TRACES_SAMPLER"], given["gateway"]["OTEL_TRACES_SAMPLER_ARG"]
+    assert sampler == ("parentbased_traceidratio", "0.1")
+    rule = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}]}
+    assert rule in objects["NetworkPolicy"]["spec"]["egress"]
+    grace = {
+        name: pod_spec(found)["terminationGracePeriodSeconds"] for name, found in (("a", render()), ("b", objects))
+    }
+    assert grace["b"] - grace["a"] == 10  # in which spans are sent at the end
+
+
+def test_a_collector_outside_is_reached_at_its_port_or_at_the_named_peers(render: Render) -> None:
+    outside = "tracing.endpoint=https://collector.example.org"
+    assert {"ports": [{"port": 443, "protocol": "TCP"}]} in render(outside)["NetworkPolicy"]["spec"]["egress"]
+    named = render(outside, "networkPolicy.collector[0].ipBlock.cidr=192.0.2.7/32")
+    assert {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}]} in named["NetworkPolicy"]["spec"]["egress"]

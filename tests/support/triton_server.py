@@ -1,7 +1,7 @@
 """A real Triton for tests: the tritonserver of this machine, or the one that nvidia-pytriton contains."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,9 @@ class Triton:
 
 
 @contextmanager
-def running(release: Release, installation: Installation, log: Path) -> Iterator[Triton]:
+def running(
+    release: Release, installation: Installation, log: Path, traces: Sequence[str] = ()
+) -> Iterator[Triton]:
     """Serve one release, loaded and proven as a replica does it, without a follower."""
     folder = log.with_name(f"{log.name}-replica")
     repository, file, ports = folder / "models", folder / SERVING_FILE, Ports(*free_ports(3))
@@ -57,7 +59,7 @@ def running(release: Release, installation: Installation, log: Path) -> Iterator
     store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
     store.publish(release, "model")
     cache = release.record.serve.response_cache_mb
-    with TritonServer(repository, installation, ports, log, cache_mb=cache) as server:
+    with TritonServer(repository, installation, ports, log, cache_mb=cache, traces=traces) as server:
         server.start(120)
         loader = Loader(store, server, Models(server), folder, None)
         loaded = loader.load(release.id, [], lambda step: None)

@@ -39,6 +39,19 @@
 {{- end }}
 {{- end -}}
 
+{{/* OpenTelemetry's standard variables: (dict "values" .Values "name" NAME) names the service. */}}
+{{- define "triton.tracingEnvironment" -}}
+{{- $values := .values -}}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ $values.tracing.endpoint | quote }}
+- name: OTEL_SERVICE_NAME
+  value: {{ .name }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ $values.tracing.share | quote }}
+{{- end -}}
+
 {{/*
 Asks Triton inside the pod: its HTTP port may listen on loopback only, where kubelet's own probes cannot reach it.
 */}}
@@ -62,6 +75,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
     {{- include "triton.storeEnvironment" . | nindent 4 }}
+    {{- if .Values.tracing.endpoint }}
+    {{- include "triton.tracingEnvironment" (dict "values" .Values "name" (printf "%s-server" (include "triton.fullname" .))) | nindent 4 }}
+    {{- end }}
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -120,8 +136,11 @@ the gateway. It is ready without a release; whether a release answers is the gat
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
-  {{- if or .Values.gateway.apiKeySecret .Values.gateway.feedback.place .Values.extraEnv }}
+  {{- if or .Values.gateway.apiKeySecret .Values.gateway.feedback.place .Values.tracing.endpoint .Values.extraEnv }}
   env:
+    {{- if .Values.tracing.endpoint }}
+    {{- include "triton.tracingEnvironment" (dict "values" .Values "name" (include "triton.fullname" .)) | nindent 4 }}
+    {{- end }}
     {{- if .Values.gateway.feedback.place }}
     {{- $secret := .Values.gateway.feedback.secret | default .Values.storage.secret }}
     {{- include "triton.storageEnvironment" (dict "values" .Values "secret" $secret) | nindent 4 }}

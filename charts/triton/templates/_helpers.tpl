@@ -73,16 +73,29 @@ cpu
 {{- end -}}
 {{- end -}}
 
-{{/* The egress rule for the object store. A policy sees the address and port of the store's pods, not of a Service. */}}
+{{/* The egress rules for the object store and for the collector of traces. */}}
 {{- define "triton.storageEgress" -}}
-{{- $endpoint := splitList ":" .Values.storage.endpoint -}}
+{{ include "triton.egress" (dict "endpoint" .Values.storage.endpoint "secure" .Values.storage.secure "named" .Values.networkPolicy.storage) }}
+{{- end -}}
+
+{{- define "triton.collectorEgress" -}}
+{{- $url := urlParse .Values.tracing.endpoint -}}
+{{ include "triton.egress" (dict "endpoint" $url.host "secure" (eq $url.scheme "https") "named" .Values.networkPolicy.collector) }}
+{{- end -}}
+
+{{/*
+An egress rule: (dict "endpoint" HOST[:PORT] "secure" BOOL "named" PEERS). A policy sees the address and port of the
+server's pods, not of a Service.
+*/}}
+{{- define "triton.egress" -}}
+{{- $endpoint := splitList ":" .endpoint -}}
 {{- $host := first $endpoint -}}
-{{- $port := ternary "443" "80" .Values.storage.secure -}}
+{{- $port := ternary "443" "80" .secure -}}
 {{- if gt (len $endpoint) 1 }}{{ $port = last $endpoint }}{{ end -}}
 {{- $named := regexReplaceAll `^[^.]+\.([^.]+)\.svc(\.cluster\.local)?\.?$` $host "${1}" -}}
-{{- if .Values.networkPolicy.storage -}}
+{{- if .named -}}
 - to:
-    {{- toYaml .Values.networkPolicy.storage | nindent 4 }}
+    {{- toYaml .named | nindent 4 }}
 {{- else if regexMatch `^[0-9]+(\.[0-9]+){3}$` $host -}}
 - ports:
     - {port: {{ $port }}, protocol: TCP}

@@ -58,6 +58,7 @@ def main(host: str, port: int, drain: float, max_connections: int, **given: Any)
 
     Also answers the clients of NVIDIA's NIM and Hugging Face's TEI. Runs until SIGTERM or Ctrl-C.
     With EMBEDTUNE_API_KEY or --keys, clients must send a key; with --oidc-issuer, a key or an access token.
+    With OpenTelemetry's variables, such as OTEL_EXPORTER_OTLP_ENDPOINT, requests are traced.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     from embedtune.serve.gateway.app import create_app
@@ -80,6 +81,7 @@ def main(host: str, port: int, drain: float, max_connections: int, **given: Any)
 def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: click's parsed options
     from embedtune.serve.gateway.app import GatewayOptions
     from embedtune.serve.gateway.keys import read_key
+    from embedtune.serve.gateway.tracing import tracing_from
     from embedtune.serve.replica.serving import SERVING_FILE
     from embedtune.serve.triton.installation import local_folder
 
@@ -98,6 +100,7 @@ def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: clic
         token_ids=given["token_ids"],
         playground=given["playground"],
         feedback=feedback_of(given, os.environ),
+        tracing=tracing_from(os.environ),
     )
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from embedtune import __version__
 from embedtune.core.config.serve import ServeSettings
@@ -26,6 +24,7 @@ from embedtune.serve.gateway.inputs import InputLimits, read_texts
 from embedtune.serve.gateway.json_body import decode
 from embedtune.serve.gateway.keys import Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.operations import add_operations
 from embedtune.serve.gateway.other_dialects import add_nim, add_tei
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
@@ -41,6 +40,7 @@ from embedtune.serve.gateway.protocol import (
 from embedtune.serve.gateway.routes import RELEASE_HEADER, Route, Routes
 from embedtune.serve.gateway.token_ids import TokenIds
 from embedtune.serve.gateway.tokenizers import Tokenizers
+from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
 from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import DOWNLOADS, ServingReader
@@ -67,6 +67,7 @@ class GatewayOptions:
         token_ids: File to decode OpenAI's token ids with; None: they are refused.
         playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
         feedback: Where feedback goes; None: none is recorded.
+        tracing: Where traces go; by default nowhere.
     """
 
     triton: str
@@ -80,6 +81,7 @@ class GatewayOptions:
     token_ids: Path | None = None
     playground: Path | None = None
     feedback: FeedbackOptions | None = None
+    tracing: Tracing = field(default_factory=Tracing)
 
 
 class Gateway:
@@ -92,6 +94,7 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         self.options = options
         self.metrics = Metrics()
+        self.tracing = options.tracing
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
         self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
@@ -112,7 +115,7 @@ class Gateway:
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
         turns = Turns(self.options.timeout_s)
-        self._endpoint = TritonEndpoint(self.options.triton, turns)
+        self._endpoint = TritonEndpoint(self.options.triton, turns, self.tracing)
         self.metrics.watch(turns)
         if self.feedback:
             self.feedback.start()
@@ -122,30 +125,31 @@ class Gateway:
             await self._endpoint.close()
             if self.feedback:
                 await asyncio.to_thread(self.feedback.close)
+            await asyncio.to_thread(self.tracing.close)
 
-    async def embed(self, request: EmbeddingRequest, account: Account) -> Response:
+    async def embed(self, request: EmbeddingRequest, texts: list[bytes], account: Account) -> Response:
         """Return the answer to a request, which comes from one release and names it.
 
         Args:
             request: The request.
+            texts: Its texts in UTF-8.
             account: Updated with what was embedded.
 
         Raises:
             RefusedError: The request is refused.
         """
-        vector_type_of(request)  # refused before there is any work
         route = self.routes.find(request.model)
         input_type = input_type_of(request, route.input_type)
         if input_type is None:
             input_type = "passage"
             self._warn()
-        texts = self.texts(request.input, "input")
         form = Form(input_type, request.dimensions, request.truncate)
         embedded = await self.embed_texts(route, texts, form, account)
-        if embedded.vectors.size < INLINE_NUMBERS:
-            body = answer_body(embedded, request, route.name)
-        else:
-            body = await asyncio.to_thread(answer_body, embedded, request, route.name)
+        with self.tracing.step("respond"):
+            if embedded.vectors.size < INLINE_NUMBERS:
+                body = answer_body(embedded, request, route.name)
+            else:
+                body = await asyncio.to_thread(answer_body, embedded, request, route.name)
         return Response(body, 200, {RELEASE_HEADER: route.release}, "application/json")
 
     def texts(self, given: msgspec.Raw, name: str) -> list[bytes]:
@@ -196,6 +200,7 @@ class Gateway:
         account.release = route.release
         embedded = await self.endpoint.embed(route.model, texts, form, account.client)
         account.texts, account.tokens = len(texts), embedded.tokens
+        self.tracing.describe({"embedtune.model": route.name, "embedtune.input_type": form.input_type})
         self.metrics.texts.labels(form.input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
         return embedded
@@ -235,7 +240,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
     )
     app.state.gateway = gateway
     _add_api(app, gateway)
-    _add_operations(app, gateway)
+    add_operations(app, gateway)
     add_nim(app, gateway)
     add_tei(app, gateway)
     add_feedback(app, gateway)
@@ -248,6 +253,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
         keys=gateway.keys,
         tokens=AccessTokens(options.issuer) if options.issuer else None,
         draining=lambda: gateway.draining,
+        tracing=gateway.tracing,
     )
     return app
 
@@ -262,8 +268,12 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
         openapi_extra=body_schema(EmbeddingRequest),
     )
     async def embeddings(request: Request) -> Response:
-        given = decode(await request.body(), request.headers.get("content-type", ""), EmbeddingRequest)
-        return await while_connected(request.receive, gateway.embed(given, request.scope[STATE]))
+        body = await request.body()
+        with gateway.tracing.step("parse"):
+            given = decode(body, request.headers.get("content-type", ""), EmbeddingRequest)
+            vector_type_of(given)  # refused before there is any work
+            texts = gateway.texts(given.input, "input")
+        return await while_connected(request.receive, gateway.embed(given, texts, request.scope[STATE]))
 
     @app.get("/v1/models", summary="List the model names", response_description="The names.")
     async def models() -> ModelList:
@@ -278,23 +288,3 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
     async def model(name: str) -> Model:
         gateway.routes.require(name)
         return Model(id=name)
-
-
-def _add_operations(app: FastAPI, gateway: Gateway) -> None:
-    @app.get(
-        "/health",
-        summary="Readiness: whether the model answers",
-        response_description="Ready.",
-        responses={503: {"description": "Not ready."}},
-    )
-    async def health() -> Response:
-        reason = await gateway.not_ready()
-        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
-
-    @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
-    async def live() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
-    async def metrics() -> Response:
-        return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

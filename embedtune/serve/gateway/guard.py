@@ -15,6 +15,7 @@ from embedtune.serve.gateway.bodies import Bodies, ClientGoneError
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.keys import ANYBODY, Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.tracing import Tracing
 
 access = logging.getLogger("embedtune.access")
 # What needs no key: probes, metrics, the bare page and the documentation.
@@ -70,6 +71,7 @@ class Guard:
         keys: Who may send requests.
         tokens: Checks access tokens of an identity provider; None: none are accepted.
         draining: Returns whether the gateway is about to stop.
+        tracing: Records requests other than probes.
     """
 
     app: ASGIApp
@@ -78,6 +80,7 @@ class Guard:
     keys: Keys
     tokens: AccessTokens | None
     draining: Callable[[], bool]
+    tracing: Tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -85,6 +88,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if scope["path"] in QUIET:
+            await self._handle(scope, headers, receive, send)
+            return
+        with self.tracing.request(headers, scope["method"]):
+            await self._handle(scope, headers, receive, send)
+
+    async def _handle(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         account = scope[STATE] = Account(_request_id(headers.get(b"x-request-id", b"")))
         status = 500
 
@@ -134,6 +144,7 @@ class Guard:
             self.metrics.key_requests.labels(account.key.name, str(status)).inc()
             self.metrics.key_tokens.labels(account.key.name).inc(account.tokens)
         if path not in QUIET:
+            self._trace(scope["method"], path, account, status)
             access.info(
                 "request=%s key=%s method=%s route=%s status=%d ms=%.1f texts=%d tokens=%d release=%s",
                 account.request_id,
@@ -146,6 +157,21 @@ class Guard:
                 account.tokens,
                 account.release or "-",
             )
+
+    def _trace(self, method: str, path: str, account: Account, status: int) -> None:
+        known: dict[str, str | int] = {
+            "http.route": path,
+            "http.response.status_code": status,
+            "embedtune.request_id": account.request_id,
+            "embedtune.key": account.client,
+        }
+        if account.release:
+            known |= {
+                "embedtune.release": account.release,
+                "embedtune.texts": account.texts,
+                "embedtune.tokens": account.tokens,
+            }
+        self.tracing.describe(known, name=f"{method} {path}", failed=status >= 500)
 
 
 def _request_id(given: bytes) -> str:

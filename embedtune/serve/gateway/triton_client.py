@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError, refusal_of, wrong_input
 from embedtune.serve.gateway.rate import Lengths
+from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.gateway.turns import Flow, Turns
 
 log = logging.getLogger(__name__)
@@ -89,10 +91,12 @@ class TritonEndpoint:
     Args:
         url: host:port of Triton's gRPC.
         turns: Whose turn it is.
+        tracing: Records the parts of a request; Triton gets the context of its trace.
     """
 
-    def __init__(self, url: str, turns: Turns) -> None:
+    def __init__(self, url: str, turns: Turns, tracing: Tracing) -> None:
         self.turns = turns
+        self._tracing = tracing
         self._lengths = Lengths()
         self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
         # A name never means another model, so its limits never change.
@@ -159,8 +163,12 @@ class TritonEndpoint:
         return self._limits[model]
 
     async def _infer(self, job: _Job, part: slice) -> Embedded:
-        async with self.turns.turn(job.flow, sum(job.sizes[part]), job.until):
-            vectors, tokens = await self._ask(job, part)
+        async with AsyncExitStack() as stack:
+            with self._tracing.step("wait"):
+                await stack.enter_async_context(self.turns.turn(job.flow, sum(job.sizes[part]), job.until))
+            with self._tracing.step("encode", "CLIENT", {"embedtune.texts": part.stop - part.start}):
+                vectors, tokens = await self._ask(job, part)
+                self._tracing.describe({"embedtune.tokens": int(tokens.sum())})
             self.turns.answered(int(tokens.sum()))
         self._lengths.learn(job.texts[part], tokens.ravel().tolist())
         return Embedded(vectors, int(tokens.sum()))
@@ -179,7 +187,11 @@ class TritonEndpoint:
             left = job.until - asyncio.get_running_loop().time()
             # Triton drops a request from its queue when this time is over, so that nobody computes what is late.
             answer = await self._client.infer(
-                job.model, inputs, timeout=max(1, int(left * 1e6)), client_timeout=max(left, SHORTEST_S)
+                job.model,
+                inputs,
+                headers=self._tracing.headers(),
+                timeout=max(1, int(left * 1e6)),
+                client_timeout=max(left, SHORTEST_S),
             )
         except InferenceServerException as error:
             raise _logged(error, part.start) from error

@@ -4,6 +4,7 @@ import logging
 import shutil
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class ReplicaOptions:
         target: The only target that may be loaded; None: any that this Triton can run.
         cache_mb: Size of Triton's response cache in MB; 0: none.
         tls: TLS of Triton's gRPC port; None: none.
+        traces: Options from `trace_flags`, for Triton's own spans.
         poll_s: Seconds between two readings of the pointer while no switch may come.
         log: File for Triton's output; None: it goes where that of this process goes.
     """
@@ -44,6 +46,7 @@ class ReplicaOptions:
     target: str | None = None
     cache_mb: int = 0
     tls: GrpcTls | None = None
+    traces: Sequence[str] = ()
     poll_s: float = 2.0
     log: Path | None = None
 
@@ -69,7 +72,9 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         shutil.rmtree(repository, ignore_errors=True)
         repository.mkdir(parents=True)
         _remove_drafts(options.folder / DOWNLOADS)
-        server = TritonServer(repository, installation, options.ports, options.log, options.tls, options.cache_mb)
+        server = TritonServer(
+            repository, installation, options.ports, options.log, options.tls, options.cache_mb, options.traces
+        )
         with server:
             # One whose follower was killed is told to end, but answers the requests in progress first.
             if not wait_for_ports(options.ports):

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ def server_command(
     key: str,
     tls: GrpcTls | None = None,
     cache_mb: int = 0,
+    traces: Sequence[str] = (),
 ) -> list[str]:
     """Return the command of a server that loads nothing by itself.
 
@@ -84,6 +85,7 @@ def server_command(
             of processes; Triton takes it from nowhere else.
         tls: TLS of the gRPC port; None: none.
         cache_mb: Size of its response cache in MB; 0: none.
+        traces: Options from `trace_flags`.
 
     Raises:
         InputError: A file for TLS cannot be read.
@@ -105,6 +107,7 @@ def server_command(
         f"--exit-timeout-secs={int(STOP_S)}",
         *restriction_flags(key),
         *(tls.flags() if tls else ()),
+        *traces,
     ]
     if cache_mb:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={cache_mb << 20}"]
@@ -181,6 +184,7 @@ class TritonServer:
         log: File for its output; None: its output goes where that of this process goes.
         tls: TLS of the gRPC port; None: none.
         cache_mb: Size of its response cache in MB; 0: none.
+        traces: Options from `trace_flags`.
     """
 
     def __init__(
@@ -191,6 +195,7 @@ class TritonServer:
         log: Path | None,
         tls: GrpcTls | None = None,
         cache_mb: int = 0,
+        traces: Sequence[str] = (),
     ) -> None:
         self.repository = repository
         self.installation = installation
@@ -198,7 +203,7 @@ class TritonServer:
         self.cache_mb = cache_mb
         self.log = log
         self.control_key = new_control_key()
-        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb)
+        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb, traces)
         self._environment = server_environment(installation, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,0 +1,37 @@
+"""Routes for those who run the gateway: health and metrics."""
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+if TYPE_CHECKING:
+    from embedtune.serve.gateway.app import Gateway
+
+
+def add_operations(app: FastAPI, gateway: "Gateway") -> None:
+    """Add `/health`, `/health/live` and `/metrics`.
+
+    Args:
+        app: The gateway's application.
+        gateway: Its state.
+    """
+
+    @app.get(
+        "/health",
+        summary="Readiness: whether the model answers",
+        response_description="Ready.",
+        responses={503: {"description": "Not ready."}},
+    )
+    async def health() -> Response:
+        reason = await gateway.not_ready()
+        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
+
+    @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
+    async def metrics() -> Response:
+        return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
