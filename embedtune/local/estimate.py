@@ -12,6 +12,7 @@ from embedtune.core.encoders.precision import device_of
 from embedtune.core.encoders.speed import seconds_per_passage
 from embedtune.core.formatting import duration
 from embedtune.core.progress import Progress
+from embedtune.core.records.training import SHARES
 from embedtune.generate.estimate import estimate_calls
 from embedtune.local.runner import Job, run
 from embedtune.train.plan import plan_training
@@ -50,6 +51,8 @@ def encoding_passes(config: Config, chunks: int, questions: int, comparisons: Co
     dev, test = (round(kept * share) for share in (config.ingest.dev_share, config.ingest.test_share))
     seeds = config.train.seeds
     measured = max(1, round(config.train.epochs * config.train.evaluations_per_epoch)) * seeds
+    share = config.train.base_share
+    measured += len({*SHARES, share}) if share else 0
     ranked = min(chunks, config.train.dev_passages)
     again = int(len(config.contract.dimensions) > 1 or ranked < chunks)  # at every size, on all passages
     passes = [

@@ -84,6 +84,7 @@ class TrainingSection:
     seconds: str
     loss: Markup
     dev: Markup | None
+    shares: Markup | None
 
 
 def training(work: Work) -> TrainingSection | None:
@@ -99,7 +100,14 @@ def training(work: Work) -> TrainingSection | None:
         seconds=duration(work.manifests["model"].report.seconds),
         loss=curves([Curve("loss", "tuned", loss)], "step", "Training loss by step"),
         dev=curves([Curve("dev", "tuned", dev)], "step", title) if dev else None,
+        shares=_shares(record),
     )
+
+
+def _shares(record: Training) -> Markup | None:
+    points = [(100 * point.base_share, point.ndcg_at_10) for point in record.shares]
+    title = f"{metric_title(METRIC)} on dev by the share of the base model's weights"
+    return curves([Curve("dev", "tuned", points)], "% of the base model's weights", title) if points else None
 
 
 @dataclass(frozen=True)

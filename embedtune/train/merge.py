@@ -1,10 +1,13 @@
 """Part of the way back: weights between those of the base model and the tuned ones."""
 
+import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from embedtune.core.errors import ContractError
+from embedtune.core.records.training import SHARES
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -37,6 +40,31 @@ def merge_into(tuned: "SentenceTransformer", base: "SentenceTransformer", base_s
     with torch.no_grad():
         for name, weight in ours.items():
             weight.lerp_(theirs[name].to(weight), base_share)
+
+
+def measure_shares(
+    tuned: "SentenceTransformer",
+    base: "SentenceTransformer",
+    saved: float,
+    measure: Callable[["SentenceTransformer"], float],
+) -> dict[float, float]:
+    """Measure models between a tuned one and its base, so that readers see what the share that is saved does.
+
+    Args:
+        tuned: A model of float32 weights; it stays as it is.
+        base: The model that it was tuned from.
+        saved: The share that is saved, measured too.
+        measure: Returns a figure of a model.
+
+    Returns:
+        The figure for each share of the base model's weights, in ascending order.
+    """
+    model, reached, figures = copy.deepcopy(tuned), 0.0, {}
+    for share in sorted({*SHARES, saved}):
+        merge_into(model, base, (share - reached) / (1 - reached))
+        reached = share
+        figures[share] = measure(model)
+    return figures
 
 
 def shapes(weights: dict[str, "torch.nn.Parameter"]) -> dict[str, tuple[int, ...]]:

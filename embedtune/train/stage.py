@@ -15,6 +15,7 @@ from embedtune.core.encoders.precision import Dtype, compute_of, device_of
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.records.base import write_record
 from embedtune.core.records.training import SEEDS_FOLDER, TRAINING_FILE
+from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.stage import Context, Outcome, StageRun, require_same_precision
 from embedtune.train.card import model_card
 from embedtune.train.dev import DevSet
@@ -103,15 +104,19 @@ def _fit_and_save(
     from embedtune.core.encoders.pytorch import load_model
     from embedtune.train.align import aligned
     from embedtune.train.fit import fit
-    from embedtune.train.merge import merge_into
+    from embedtune.train.merge import measure_shares, merge_into
     from embedtune.train.model import save_model, trainable_model, trained_model
 
     config = context.config
     model = trainable_model(base, config, plan.seed)
     result = fit(model, rows, plan, dev, checkpoints, context)
     tuned = trained_model(result.checkpoint, base, config.train.lora, config.contract, config.runtime)
-    if config.train.base_share:
-        merge_into(tuned, load_model(base, config.contract, config.runtime), config.train.base_share)
+    if share := config.train.base_share:
+        untouched = load_model(base, config.contract, config.runtime)
+        if dev and plan.seed == config.seed:  # of the model that is kept
+            measured = measure_shares(tuned, untouched, share, lambda model: float(dev(model)[DECIDING_METRIC]))
+            result = replace(result, shares=measured)
+        merge_into(tuned, untouched, share)
     if config.train.align:
         encoder = _encoder(base, context, context.base_vectors)
         tuned = aligned(tuned, encoder, rows.passages, config.contract, config.runtime, context.progress)

@@ -6,7 +6,15 @@ from pathlib import Path
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.train import TrainSettings
 from embedtune.core.encoders.precision import Compute, Dtype
-from embedtune.core.records.training import DevPoint, KeptStep, OtherSeed, SizeComparison, Training, TrainingStep
+from embedtune.core.records.training import (
+    DevPoint,
+    KeptStep,
+    OtherSeed,
+    SharePoint,
+    SizeComparison,
+    Training,
+    TrainingStep,
+)
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.train.plan import TrainingPlan
 
@@ -23,6 +31,7 @@ class Fit:
         steps: One entry per step.
         dev: One entry per measurement after the start; empty without dev questions.
         rows_per_second: Average since the last interruption, measurements on dev included.
+        shares: nDCG@10 on dev by share of the base model's weights; empty if it was not measured.
     """
 
     checkpoint: Path
@@ -30,6 +39,7 @@ class Fit:
     steps: tuple[TrainingStep, ...]
     dev: tuple[DevPoint, ...]
     rows_per_second: float
+    shares: dict[float, float] = field(default_factory=dict)
 
     @property
     def best_dev(self) -> float | None:
@@ -107,6 +117,7 @@ class Trained:
                 ndcg_at_10=self.tuned.get(size),
             ),
             base_share=self.settings.base_share,
+            shares=self._shares(base.get(size)),
             rows=self.plan.rows,
             negatives=self.settings.negatives,
             batch_size=self.plan.batch_size,
@@ -120,6 +131,14 @@ class Trained:
             ),
             matryoshka=table if len(table) > 1 else (),
         )
+
+    def _shares(self, base: float | None) -> tuple[SharePoint, ...]:
+        """Return the measured shares, with the tuned model and the base model at the ends."""
+        trained = self.fit.best_dev
+        if not self.fit.shares or trained is None or base is None:
+            return ()
+        figures = {0.0: trained, **self.fit.shares, 1.0: base}
+        return tuple(SharePoint(base_share=share, ndcg_at_10=value) for share, value in figures.items())
 
     def metrics(self) -> dict[str, Figure]:
         """Return the figures for the report."""

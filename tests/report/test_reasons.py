@@ -28,6 +28,7 @@ def _training(*dev: float, rows: int = 5000, best: int | None = None) -> Trainin
         dev_pool=None,
         best=KeptStep(step=10 * highest, epoch=highest, ndcg_at_10=dev[highest]),
         base_share=0.0,
+        shares=(),
         rows=rows,
         negatives=4,
         batch_size=32,

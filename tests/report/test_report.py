@@ -114,6 +114,18 @@ def test_each_form_of_vectors_has_its_quality_its_size_and_the_time_of_a_search(
     assert (cells["binary"][0], cells["binary"][3:]) == (base, ["0.05 GB", ""])
 
 
+def test_the_models_between_the_tuned_one_and_its_base_are_shown(page):
+    figure = page[page.index("between the tuned model and the base") :]
+    assert re.findall(r"<circle[^>]*><title>([0-9.]+)</title>", figure)[:5] == [
+        "0.4400",
+        "0.5150",
+        "0.5400",
+        "0.5150",
+        "0.4400",
+    ]
+    assert "Saved are 50%" in figure
+
+
 def test_every_variant_of_the_engine_is_listed_with_its_cost(page):
     rows = re.findall(r"<tr><th>(PyTorch|fp32|int8)(.*?)</tr>", page, re.DOTALL)
     plain = {name: rest.replace("\N{EN DASH}", "none") for name, rest in rows}

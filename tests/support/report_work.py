@@ -12,7 +12,7 @@ from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution, Lexica
 from embedtune.core.records.base import write_record
 from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, VERDICT_FILE, scan_figure
 from embedtune.core.records.metrics import METRICS_FILE
-from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, Training, TrainingStep
+from embedtune.core.records.training import TRAINING_FILE, DevPoint, KeptStep, SharePoint, Training, TrainingStep
 from embedtune.core.retrieval.beir import SPLITS, Record, RetrievalSet
 from embedtune.core.retrieval.forms import Form
 from embedtune.core.stage import stage_settings
@@ -159,7 +159,8 @@ def _model(work: Path, config: Config) -> None:
         dev=tuple(DevPoint(step=62 * n, epoch=n, ndcg_at_10=value) for n, value in enumerate(grades)),
         dev_pool=None,
         best=KeptStep(step=124, epoch=2.0, ndcg_at_10=0.55),
-        base_share=0.0,
+        base_share=0.5,
+        shares=tuple(SharePoint(base_share=n / 4, ndcg_at_10=0.44 + 0.1 * n * (4 - n) / 4) for n in range(5)),
         rows=498,
         negatives=4,
         batch_size=62,

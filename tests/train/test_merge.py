@@ -10,7 +10,7 @@ from torch import nn
 
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ContractError
-from embedtune.train.merge import merge_into
+from embedtune.train.merge import measure_shares, merge_into
 from tests.support.training_world import World, make_world, record_of, tiny_config, train
 
 
@@ -30,7 +30,7 @@ class Line(nn.Module):
 def merged(tuned: float, base: float, share: float) -> float:
     model = Line(tuned)
     merge_into(model, Line(base), share)  # type: ignore[arg-type]
-    return float(model.weight)
+    return float(model.weight.detach())
 
 
 def test_the_share_is_that_of_the_base() -> None:
@@ -49,6 +49,13 @@ def test_models_of_other_shapes_are_refused() -> None:
         merge_into(Line(1.0, 2), Line(1.0, 3), 0.5)  # type: ignore[arg-type]
 
 
+def test_every_share_is_measured_and_the_model_stays_as_it_is() -> None:
+    tuned, base = Line(2.0), Line(1.0)
+    measured = measure_shares(tuned, base, 0.375, lambda model: float(model.weight.detach()))  # type: ignore[arg-type]
+    assert measured == {0.25: 1.75, 0.375: 1.625, 0.5: 1.5, 0.75: 1.25}
+    assert (float(tuned.weight), float(base.weight)) == (2.0, 1.0)
+
+
 @pytest.mark.parametrize("lora", [None, {"rank": 4, "alpha": 8}], ids=["all weights", "lora"])
 def test_training_saves_the_merged_weights_and_measures_those(
     world: World, tmp_path: Path, lora: dict[str, int] | None
@@ -63,6 +70,12 @@ def test_training_saves_the_merged_weights_and_measures_those(
         torch.testing.assert_close(weight, 0.25 * base[name] + 0.75 * tuned[name], atol=1e-6, rtol=1e-5)
     record = record_of(tmp_path / "merged")
     assert record.base_share == 0.25
+    assert [point.base_share for point in record.shares] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    at = {point.base_share: point.ndcg_at_10 for point in record.shares}
+    kept = next(point for point in record.dev if point.step == record.best.step)
+    assert (at[0.0], at[1.0]) == (kept.ndcg_at_10, record.dev[0].ndcg_at_10)
+    assert at[0.25] == pytest.approx(record.best.ndcg_at_10, abs=1e-6)  # as saved
+    assert record_of(tmp_path / "tuned").shares == ()
     assert record.steps == record_of(tmp_path / "tuned").steps
     assert report.metrics["dev_ndcg@10"] == round(record.best.ndcg_at_10, 4)
     assert not any("saved in" in note for note in report.notes)  # a merge is no rounding

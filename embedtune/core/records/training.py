@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from embedtune.core.records.base import JsonRecord, Part
 
 TRAINING_FILE = "training.json"
+SHARES = (0.25, 0.5, 0.75)  # of the base model, measured on dev in addition to the one that is saved
 SEEDS_FOLDER = "seeds"  # of the model artifact: one model directory per further seed
 EVALUATION_MARK = "<!-- evaluation -->"  # in the model card; the report puts the figures there
 
@@ -42,6 +43,13 @@ class SizeComparison(Part):
     tuned: float
 
 
+class SharePoint(Part):
+    """A measurement on dev of weights between those of the base model, share 1, and the tuned ones, share 0."""
+
+    base_share: float
+    ndcg_at_10: float
+
+
 class OtherSeed(Part):
     """A further training with another seed; its model is in `seeds/SEED`."""
 
@@ -59,6 +67,8 @@ class Training(JsonRecord):
         dev_pool: Number of passages that checkpoints were ranked among in `dev`; None: the whole corpus.
         best: The step that was kept; its nDCG@10 is that of the saved weights, on the whole corpus.
         base_share: Share of the base model's weights in the saved ones.
+        shares: nDCG@10 by that share, among the passages that checkpoints were ranked among; empty unless
+            weights are merged and there are dev questions.
         rows: Number of rows trained on.
         negatives: Number of mined negatives of a row that were trained on.
         batch_size: Rows per optimiser step.
@@ -71,7 +81,7 @@ class Training(JsonRecord):
     """
 
     NAME: ClassVar[str] = "training"
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     REMAKE: ClassVar[str] = "embedtune train"
 
     steps: tuple[TrainingStep, ...]
@@ -79,6 +89,7 @@ class Training(JsonRecord):
     dev_pool: int | None
     best: KeptStep
     base_share: float
+    shares: tuple[SharePoint, ...]
     rows: int
     negatives: int
     batch_size: int
