@@ -23,6 +23,7 @@ from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
 from embedtune.core.storage import storage_from
 from embedtune.serve.release.signature import Signing
+from embedtune.serve.replica.follower import CANARY_S
 from embedtune.serve.replica.run import ReplicaOptions, run_replica
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import grpc_tls
@@ -38,6 +39,11 @@ LOCAL_POLL_S, POLL_S = 0.5, 2.0  # a directory costs nothing to read
 @click.option("--http-port", default=8000, help="Triton's HTTP port.")
 @click.option("--grpc-port", default=8001, help="Triton's gRPC port.")
 @click.option("--metrics-port", default=8002, help="Port of Triton's metrics.")
+@click.option(
+    "--canary-seconds",
+    default=CANARY_S,
+    help="Seconds between two comparisons of what is served with its reference vectors; 0: none.",
+)
 @click.option("--response-cache-mb", default=0, help="Size of Triton's response cache in MB; 0: none.")
 def main(folder: Path, **given: Any) -> None:
     """Run Triton, and load, prove and serve the releases that the release store's pointer names.
@@ -80,6 +86,7 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         ports=Ports(*ports, *open_addresses(environment)),
         target=environment.get("EMBEDTUNE_TARGET") or None,
         cache_mb=given["response_cache_mb"],
+        canary_s=given["canary_seconds"],
         tls=grpc_tls(environment),
         traces=trace_flags(environment),
         poll_s=POLL_S if remote else LOCAL_POLL_S,

@@ -91,6 +91,12 @@ def test_without_load_or_with_scaling_to_zero_no_alert_fires_because_nothing_is_
     assert "EmbedtuneDown" not in {rule["alert"] for rule in group["rules"]}
 
 
+def test_without_the_canary_there_are_no_alerts_about_it(render: Render) -> None:
+    objects = render("prometheusRule.enabled=true", "release.canarySeconds=0")
+    (group,) = objects["PrometheusRule"]["spec"]["groups"]
+    assert not [rule["alert"] for rule in group["rules"] if "canary" in rule["expr"]]
+
+
 def test_grafana_gets_the_dashboard_unchanged(render: Render, dashboard: dict[str, Any]) -> None:
     board = render("dashboard.enabled=true")["ConfigMap"]
     assert json.loads(board["data"]["embedtune.json"]) == dashboard

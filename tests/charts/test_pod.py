@@ -265,3 +265,9 @@ def test_a_collector_outside_is_reached_at_its_port_or_at_the_named_peers(render
     assert {"ports": [{"port": 443, "protocol": "TCP"}]} in render(outside)["NetworkPolicy"]["spec"]["egress"]
     named = render(outside, "networkPolicy.collector[0].ipBlock.cidr=192.0.2.7/32")
     assert {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}]} in named["NetworkPolicy"]["spec"]["egress"]
+
+
+def test_the_replica_understands_its_options(render: Render) -> None:
+    item = containers(render("release.canarySeconds=60"))["triton"]
+    given = pod.main.make_context("pod", [*item["command"][3:], *item["args"]]).params
+    assert (str(given["folder"]), given["canary_seconds"]) == ("/release", 60.0)

@@ -14,6 +14,7 @@ from embedtune.core.encoders.onnx import OnnxEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.core.progress import SilentProgress
+from embedtune.core.records.deployment import EndpointDrift
 from embedtune.serve.release.proof import Embed, Kind, ask, read_proof, require_close
 from embedtune.serve.release.record import PROOF_FILE, Release
 from embedtune.serve.replica.follower import Follower
@@ -67,6 +68,9 @@ class FakeLoader:
         require_close(drift, release.record.proving.min_cosine)
         return Loaded(release, [f"model {len(self.log)}"], drift)
 
+    def check(self, loaded: Loaded) -> EndpointDrift:
+        return ask(self.embed(loaded.release), read_proof(loaded.release.path / PROOF_FILE), "memory")
+
     def expose(self, loaded: Loaded, serving: Path) -> None:
         pass
 
@@ -91,11 +95,11 @@ class FakeReplica:
         return self.reader.read().live_at(time.monotonic())
 
 
-def a_replica(store: ReleaseStore, folder: Path, name: str = "replica") -> FakeReplica:
+def a_replica(store: ReleaseStore, folder: Path, name: str = "replica", canary_s: float = 300.0) -> FakeReplica:
     """Return a replica whose follower does not run yet."""
     folder.mkdir(parents=True, exist_ok=True)
     loader = FakeLoader(store, folder)
-    follower = Follower(store.objects, loader, folder, name)  # type: ignore[arg-type]
+    follower = Follower(store.objects, loader, folder, name, canary_s)  # type: ignore[arg-type]
     return FakeReplica(loader, follower, ServingReader(folder / SERVING_FILE))
 
 

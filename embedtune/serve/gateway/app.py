@@ -97,7 +97,8 @@ class Gateway:
         self.tracing = options.tracing
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
-        self.routes = Routes(ServingReader(options.serving), options.serve.model_name)
+        self.reader = ServingReader(options.serving)
+        self.routes = Routes(self.reader, options.serve.model_name)
         self.tokenizers = Tokenizers(options.serving.parent / DOWNLOADS)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
@@ -116,7 +117,7 @@ class Gateway:
         """Keep a connection to Triton while the application runs."""
         turns = Turns(self.options.timeout_s)
         self._endpoint = TritonEndpoint(self.options.triton, turns, self.tracing)
-        self.metrics.watch(turns)
+        self.metrics.watch(turns, self.reader)
         if self.feedback:
             self.feedback.start()
         try:

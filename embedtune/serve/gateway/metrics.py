@@ -2,7 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from embedtune.serve.gateway.canary_metrics import CanaryCollector
 from embedtune.serve.gateway.turns import Turns
+from embedtune.serve.replica.serving import ServingReader
 
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 DROPPED = ("rate", "full", "unmasked", "stopped")  # why feedback is dropped
@@ -90,13 +92,17 @@ class Metrics:
         )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
         self.feedback = FeedbackMetrics(self._registry)
+        self._canary = CanaryCollector()
+        self._registry.register(self._canary)
 
-    def watch(self, turns: Turns) -> None:
-        """Add what is known about the work that is waiting.
+    def watch(self, turns: Turns, reader: ServingReader) -> None:
+        """Add what is known about the work that is waiting, and about the releases.
 
         Args:
             turns: Whose turn it is.
+            reader: What the replica serves.
         """
+        self._canary.reader = reader
         self.pending_tokens.set_function(lambda: turns.pending_tokens)
         self.rate.set_function(lambda: turns.rate.tokens_per_s)
 

@@ -93,6 +93,14 @@ def read_proof(file: Path) -> Reference:
     return Reference(texts, kinds, vectors)
 
 
+def shuffled(reference: Reference) -> Reference:
+    """Return a proof in random order, so that a server's cache of whole requests does not answer for the model."""
+    order = np.random.default_rng().permutation(len(reference.texts))
+    return Reference(
+        [reference.texts[row] for row in order], [reference.kinds[row] for row in order], reference.vectors[order]
+    )
+
+
 def ask(embed: Embed, reference: Reference, endpoint: str) -> EndpointDrift:
     """Encode the texts of a proof and compare the vectors.
 

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from embedtune.core.errors import ArtifactError, EmbedtuneError, GateError
@@ -21,6 +21,7 @@ from embedtune.serve.store.records import Pointer, ReplicaRecord
 from embedtune.serve.store.replicas import BEAT_S, remove_replica, write_replica
 
 log = logging.getLogger(__name__)
+CANARY_S = 300.0
 AGAIN_S = 10.0  # until a release that is needed now and failed is tried again
 
 
@@ -37,6 +38,7 @@ class State:
         failed_token: The attempt of the candidate that failed.
         doing: What the worker does.
         progress: Steps that it has done.
+        drifts: How often a release no longer returned its reference vectors.
     """
 
     pointer: Pointer | None = None
@@ -47,6 +49,7 @@ class State:
     failed_token: str | None = None
     doing: str = ""
     progress: int = 0
+    drifts: int = 0
 
 
 class Follower:
@@ -57,10 +60,15 @@ class Follower:
         loader: Loads releases into that Triton.
         folder: Folder for the file that gateways read.
         name: Name of this replica.
+        canary_s: Seconds between two comparisons of what is loaded with its reference vectors; 0: none.
     """
 
-    def __init__(self, objects: Objects, loader: Loader, folder: Path, name: str) -> None:
+    def __init__(
+        self, objects: Objects, loader: Loader, folder: Path, name: str, canary_s: float = CANARY_S
+    ) -> None:
         self.name = name
+        self._canary_s = canary_s
+        self._tried: dict[str, float] = {}  # when a release was last asked for its reference vectors
         self._objects = objects
         self._loader = loader
         self._file = folder / SERVING_FILE
@@ -123,7 +131,7 @@ class Follower:
         self._changed.clear()
 
     def step(self) -> bool:
-        """Unload what is not wanted, or load what is; return whether there was anything to do."""
+        """Unload what is not wanted, load what is, or check what is loaded; return whether there is more to do."""
         with self._lock:
             pointer, now = self._state.pointer, time.monotonic()
             if pointer is None:
@@ -137,16 +145,12 @@ class Follower:
             others = list(self._state.loaded.values())
             exposed = next((loaded for loaded in others if loaded.release.id == pointer.live), None)
         if surplus:
-            self.report()  # gateways stop sending requests first
-            time.sleep(0.2)
-            for loaded in surplus:
-                self._loader.unload(loaded)
-            self._tell("")
+            self._unload(surplus)
             return True
         if exposed:
             self._loader.expose(exposed, self._file)
         if not missing:
-            return False
+            return self._check(others)
         self._load(missing[0], others, token)
         return True
 
@@ -178,6 +182,46 @@ class Follower:
                 self._state.loaded[name] = loaded
         self._tell("")
 
+    def _unload(self, surplus: list[Loaded]) -> None:
+        self.report()  # gateways stop sending requests first
+        time.sleep(0.2)
+        for loaded in surplus:
+            self._loader.unload(loaded)
+        self._tell("")
+
+    def _check(self, others: list[Loaded]) -> bool:
+        """Compare one release with its reference vectors if it is time to; return whether it was unloaded."""
+        now = time.monotonic()
+        due = (found for found in others if now - self._tried.get(found.model, found.checked) >= self._canary_s)
+        if not self._canary_s or (loaded := next(due, None)) is None:
+            return False
+        self._tried = {found.model: self._tried.get(found.model, found.checked) for found in others}
+        self._tried[loaded.model] = now
+        name, limit = loaded.release.id, loaded.release.record.proving.min_cosine
+        try:
+            drift = self._loader.check(loaded)
+        except EmbedtuneError as error:  # Triton is overloaded or has ended: that says nothing about the vectors
+            log.warning("the vectors of release %s could not be checked: %s", short(name), error)
+            return False
+        drifted = drift.cosine.min < limit
+        with self._lock:
+            if drifted:
+                del self._state.loaded[name]
+                self._state.drifts += 1
+                self._state.doing = f"release {short(name)} no longer returned its reference vectors"
+            else:
+                self._state.loaded[name] = replace(loaded, drift=drift, checked=time.monotonic())
+        if drifted:
+            log.error(
+                "release %s no longer returns its reference vectors (cosine similarity %.5f; limit: %g): "
+                "it answers nobody until it is loaded and proven again",
+                short(name),
+                drift.cosine.min,
+                limit,
+            )
+            self._unload([loaded])
+        return drifted
+
     def _tell(self, doing: str) -> None:
         with self._lock:
             self._state.doing, self._state.progress = doing, self._state.progress + 1
@@ -208,7 +252,7 @@ class Follower:
             doing = state.doing or (errors[0] if errors else "")
             serving = Serving(
                 written=now,
-                proven=tuple(ProvenRelease(id=name, model=found.model) for name, found in state.loaded.items()),
+                proven=tuple(_proven(found) for found in state.loaded.values()),
                 live=live,
                 next=pointer.live if later else None,
                 switch_at=pointer.switch_at - state.ahead if later else None,
@@ -216,6 +260,7 @@ class Follower:
                 fence_at=state.read_at + FENCE_S if switching(pointer, state.read_at + state.ahead) else None,
                 candidate=candidate.id if candidate else None,
                 doing=doing,
+                drifts=state.drifts,
             )
             proven = candidate is not None and candidate.id in state.loaded
             if candidate and candidate.token == state.failed_token and candidate.id in state.failed:
@@ -232,3 +277,8 @@ class Follower:
                 error=errors[0] if errors else None,
             )
         return serving, record
+
+
+def _proven(loaded: Loaded) -> ProvenRelease:
+    cosine = loaded.drift.cosine.min
+    return ProvenRelease(id=loaded.release.id, model=loaded.model, cosine=cosine, checked=loaded.checked)

@@ -3,15 +3,16 @@
 import logging
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ConfigError
 from embedtune.core.records.deployment import EndpointDrift
 from embedtune.serve.release.model_repository import remove_models, write_live_model, write_models
-from embedtune.serve.release.proof import Kind, ask, read_proof, require_close
+from embedtune.serve.release.proof import Kind, ask, read_proof, require_close, shuffled
 from embedtune.serve.release.record import PROOF_FILE, Release, short
 from embedtune.serve.replica.memory import require_memory
 from embedtune.serve.replica.serving import DOWNLOADS
@@ -31,11 +32,13 @@ class Loaded:
         release: The release.
         models: Its models in Triton, in the order of their loading; the last one is the endpoint model.
         drift: How close its vectors are to the trained ones.
+        checked: When they were compared, by the monotonic clock.
     """
 
     release: Release
     models: Sequence[str]
     drift: EndpointDrift
+    checked: float = field(default_factory=time.monotonic)
 
     @property
     def model(self) -> str:
@@ -85,7 +88,8 @@ class Loader:
         try:
             self.models.load(names)
             tell(f"proving release {short(name)}")
-            drift = self._prove(release, model)
+            drift = self._ask(release, model)
+            require_close(drift, release.record.proving.min_cosine)
         except BaseException:
             self.models.unload(names)
             remove_models(model, self.server.repository)
@@ -111,16 +115,26 @@ class Loader:
         shutil.rmtree(loaded.release.path, ignore_errors=True)
         log.info("release %s is unloaded", short(loaded.release.id))
 
-    def _prove(self, release: Release, model: str) -> EndpointDrift:
+    def check(self, loaded: Loaded) -> EndpointDrift:
+        """Embed the reference texts of a release again, in the process that answers clients.
+
+        Args:
+            loaded: The release.
+
+        Raises:
+            GateError: The model does not answer, so nothing is known about its vectors.
+        """
+        return self._ask(loaded.release, loaded.model)
+
+    def _ask(self, release: Release, model: str) -> EndpointDrift:
         batch = release.record.serve.max_batch_size
 
         def embed(texts: Sequence[str], kind: Kind) -> Vectors:
             return self.models.embed(model, texts, kind, batch)
 
         ports = self.server.ports
-        drift = ask(embed, read_proof(release.path / PROOF_FILE), f"grpc://{ports.grpc_address}:{ports.grpc}")
-        require_close(drift, release.record.proving.min_cosine)
-        return drift
+        proof = read_proof(release.path / PROOF_FILE)
+        return ask(embed, shuffled(proof), f"grpc://{ports.grpc_address}:{ports.grpc}")
 
     def _require_allowed(self, release: Release) -> None:
         if self.target and release.target != self.target:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedtune.serve.replica.follower import Follower
+from embedtune.serve.replica.follower import CANARY_S, Follower
 from embedtune.serve.replica.loader import Loader
 from embedtune.serve.replica.serving import DOWNLOADS
 from embedtune.serve.store.store import ReleaseStore
@@ -36,6 +36,7 @@ class ReplicaOptions:
         cache_mb: Size of Triton's response cache in MB; 0: none.
         tls: TLS of Triton's gRPC port; None: none.
         traces: Options from `trace_flags`, for Triton's own spans.
+        canary_s: Seconds between two comparisons of what is served with its reference vectors; 0: none.
         poll_s: Seconds between two readings of the pointer while no switch may come.
         log: File for Triton's output; None: it goes where that of this process goes.
     """
@@ -47,6 +48,7 @@ class ReplicaOptions:
     cache_mb: int = 0
     tls: GrpcTls | None = None
     traces: Sequence[str] = ()
+    canary_s: float = CANARY_S
     poll_s: float = 2.0
     log: Path | None = None
 
@@ -88,7 +90,7 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
 
 def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event) -> None:
     loader = Loader(options.store, server, Models(server), options.folder, options.target)
-    follower = Follower(options.store.objects, loader, options.folder, options.name)
+    follower = Follower(options.store.objects, loader, options.folder, options.name, options.canary_s)
     ended = threading.Event()
     worker = threading.Thread(target=_work, args=(follower, ended), name="loader", daemon=True)
     worker.start()

@@ -23,10 +23,14 @@ class ProvenRelease(Part):
     Attributes:
         id: The release.
         model: Its endpoint model in Triton. Each load makes a new name, so that a name never means another one.
+        cosine: Lowest cosine similarity with its reference vectors when they were last compared.
+        checked: When that was.
     """
 
     id: str
     model: str
+    cosine: float | None = None
+    checked: float | None = None
 
 
 class Serving(JsonRecord):
@@ -41,10 +45,11 @@ class Serving(JsonRecord):
         fence_at: From then on nothing but a newer file may be trusted; None: no switch can come.
         candidate: The release that is to be live next.
         doing: Why nothing answers, for people.
+        drifts: How often a running model no longer returned its reference vectors, since this Triton started.
     """
 
     NAME: ClassVar[str] = "serving"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     REMAKE: ClassVar[str] = "embedtune serve"
 
     written: float
@@ -55,6 +60,7 @@ class Serving(JsonRecord):
     fence_at: float | None = None
     candidate: str | None = None
     doing: str = ""
+    drifts: int = 0
 
     def model_of(self, name: str) -> str | None:
         """Return the endpoint model of a release, or None if it may not answer."""
