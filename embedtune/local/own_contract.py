@@ -104,8 +104,12 @@ def _number(path: Path, key: str) -> int | None:
 
 
 def _lines(fields: dict[str, JsonValue], facts: ModelFacts) -> str:
+    choice = ", ".join(
+        f"{name} {json.dumps(text, ensure_ascii=False)}" for name, text in facts.other_prompts.items()
+    )
+    prompts = f"the model's files have prompts, choose one: {choice}" if choice else UNSAID
     remarks = {
-        "query_prefix": UNSAID if facts.query_prefix is None else None,
+        "query_prefix": prompts if facts.query_prefix is None else None,
         "passage_prefix": UNSAID if facts.passage_prefix is None else None,
         "pooling": UNSAID if facts.pooling is None else None,
         "max_length": "less is allowed: longer texts are truncated",

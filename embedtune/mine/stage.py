@@ -9,7 +9,7 @@ from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.precision import device_of
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.progress import Progress
-from embedtune.core.records.audit import AUDIT_FILE, Audit, Distribution
+from embedtune.core.records.audit import AUDIT_FILE, Audit
 from embedtune.core.records.base import write_record
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.mine.audit import check, check_short, describe
@@ -91,16 +91,17 @@ def _outcome(audit: Audit) -> Outcome:
     }
     metrics: dict[str, Figure] = {"mining_corpus": audit.mining_corpus, **counts}
     metrics |= {f"rejected_{reason}": count for reason, count in audit.rejected}
-    metrics["positive_score_median"] = _median(audit.positive_scores)
-    metrics["negative_score_median"] = _median(audit.negative_scores)
+    for name, scores in (("positive", audit.positive_scores), ("negative", audit.negative_scores)):
+        if scores.quantiles is not None:
+            metrics[f"{name}_score_median"] = scores.quantiles.median
     notes = []
+    if audit.negative_scores.quantiles is None:  # only where mine.min_negatives is 0
+        notes.append(
+            "no query has a negative: to the base model every other passage is as near as the right one, or there "
+            f"are hardly any others ({AUDIT_FILE} says why they were rejected)"
+        )
     if audit.dropped:
         notes.append(f"{audit.dropped} queries have too few negatives and were left out ({AUDIT_FILE} lists them)")
     if found := audit.lexical_duplicates.found:
         notes.append(f"{found} negatives nearly repeat a positive word for word ({AUDIT_FILE} shows some)")
     return Outcome(counts, metrics, tuple(notes))
-
-
-def _median(values: Distribution) -> float:
-    assert values.quantiles is not None  # noqa: S101 - `check_short` refuses a run without negatives
-    return values.quantiles.median

@@ -45,6 +45,16 @@ def test_what_the_files_do_not_say_is_marked(tmp_path):
     assert marked == ["query_prefix", "passage_prefix", "pooling"]
 
 
+def test_prompts_with_names_of_their_own_are_offered(tmp_path):
+    base = make_tiny_model(tmp_path / "base")
+    write_library_files(base, prompts={"web_search": "Find:\n", "similar": "Alike: "})
+    text = config_text("minilm", str(base), None, Secrets())
+    line = next(line for line in text.splitlines() if "query_prefix" in line)
+    assert line.strip() == (
+        'query_prefix: "" # the model\'s files have prompts, choose one: web_search "Find:\\n", similar "Alike: "'
+    )
+
+
 def test_the_other_settings_are_the_presets(tmp_path):
     base = make_tiny_model(tmp_path / "base")
     own, preset = written(base), load_config("minilm")

@@ -264,3 +264,20 @@ def test_the_whole_stage_writes_its_artifact_and_skips_when_nothing_changed(tmp_
     written = (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns
     assert stage.run(*paths).metrics == report.metrics
     assert (tmp_path / "triplets" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_a_stage_that_finds_no_negative_at_all_says_so_and_ends_well(tmp_path, progress):
+    model = make_tiny_model(tmp_path / "base")
+    config = parse_config(
+        {
+            "contract": {"base_model": str(model), "dimensions": [TINY_DIMENSION], "max_length": 32},
+            "mine": {"min_negatives": 0},
+            "train": {"negatives": 0, "loss": "in_batch"},
+        }
+    )
+    passages = {name: PASSAGES[name] for name in ("p1", "p1b")}
+    dataset = write_dataset(tmp_path / "dataset", {"q1": QUERIES["q1"]}, passages)
+    report = stage.run(dataset, tmp_path / "triplets", context(config, tmp_path / "cache", progress))
+    assert "positive_score_median" in report.metrics
+    assert "negative_score_median" not in report.metrics
+    assert any("no query has a negative" in note for note in report.notes)

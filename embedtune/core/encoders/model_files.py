@@ -19,6 +19,8 @@ POOLING_FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 BIDIREC_POOLING = {"avg": "mean", "cls": "cls", "last": "lasttoken"}
+SETTINGS = "config_sentence_transformers.json"
+PASSAGE_PROMPTS = ("document", "passage", "corpus")
 UNIT_DOT = "dot"  # of vectors at unit length; it ranks as the cosine and the Euclidean distance do
 NO_LIMIT = 10**6  # tokenizers without a limit have a number with thirty digits
 
@@ -35,6 +37,7 @@ class ModelFacts:
         similarity: "dot" if unit vectors rank as the model's own do, otherwise a description.
         dimension: Size of a vector.
         unsupported: Modules and options that embedtune cannot honour.
+        other_prompts: Prompts under names that do not say whether they are for queries or passages.
     """
 
     pooling: str | None = None
@@ -44,6 +47,7 @@ class ModelFacts:
     similarity: str | None = None
     dimension: int | None = None
     unsupported: tuple[str, ...] = field(default=())
+    other_prompts: dict[str, str] = field(default_factory=dict)
 
     def differences(self, contract: EncoderContract) -> dict[str, tuple[object, object]]:
         """Return the fields of a contract that say something else, each with the contract's value and the model's.
@@ -73,9 +77,13 @@ def read_facts(path: Path) -> ModelFacts:
     modules = read_modules(path)
     if not modules:
         own = config.get("pooling") if config.get("model_type") in NATIVE_TYPES else None
-        return ModelFacts(pooling=BIDIREC_POOLING.get(own, own) if own else None, dimension=_hidden(config))
+        return ModelFacts(
+            pooling=BIDIREC_POOLING.get(own, own) if own else None,
+            dimension=_hidden(config),
+            unsupported=tuple(_classifier(config) + _other_kinds(path)),
+        )
     pooling = read_json(next((each.folder for each in modules if each.kind == "Pooling"), path) / "config.json")
-    unsupported = unsupported_modules(path, modules)
+    unsupported = unsupported_modules(path, modules) + _other_kinds(path)
     if pooling.get("include_prompt") is False:
         unsupported.append("Pooling without the prompt (include_prompt: false)")
     if _lowers_in_python(path):
@@ -89,6 +97,7 @@ def read_facts(path: Path) -> ModelFacts:
         similarity=_similarity(path, normalised=any(each.kind == "Normalize" for each in modules)),
         dimension=_dimension(modules, config, pooling),
         unsupported=tuple(unsupported),
+        other_prompts=_other_prompts(path) if queries is None else {},
     )
 
 
@@ -163,17 +172,35 @@ def _pooling_mode(settings: dict[str, Any]) -> str:
 
 def _prompts(path: Path) -> tuple[str | None, str | None]:
     """Return the prompts for queries and passages. Two empty ones are the library's default and say nothing."""
-    settings = read_json(path / "config_sentence_transformers.json")
+    settings = read_json(path / SETTINGS)
     prompts: dict[str, str] = settings.get("prompts") or {}
     default = prompts.get(settings.get("default_prompt_name") or "")
     queries = prompts.get("query", default)
-    passages = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
+    passages = next((prompts[name] for name in PASSAGE_PROMPTS if name in prompts), default)
     return (queries, passages) if queries or passages else (None, None)
+
+
+def _other_prompts(path: Path) -> dict[str, str]:
+    prompts = read_json(path / SETTINGS).get("prompts") or {}
+    return {name: text for name, text in prompts.items() if name not in ("query", *PASSAGE_PROMPTS) and text}
+
+
+def _classifier(config: dict[str, Any]) -> list[str]:
+    """Return what says that a transformer scores pairs of texts instead of making vectors."""
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    return (
+        [f"{architecture}, a classifier such as a reranker"] if "ForSequenceClassification" in architecture else []
+    )
+
+
+def _other_kinds(path: Path) -> list[str]:
+    kind = read_json(path / SETTINGS).get("model_type")  # a CrossEncoder or SparseEncoder of the library
+    return [] if kind in {None, "SentenceTransformer"} else [f"the library's kind {kind}"]
 
 
 def _similarity(path: Path, *, normalised: bool) -> str | None:
     """Return "dot" if the dot product of unit vectors ranks as the model's own similarity does."""
-    own = read_json(path / "config_sentence_transformers.json").get("similarity_fn_name")
+    own = read_json(path / SETTINGS).get("similarity_fn_name")
     if own in {None, "cosine"}:
         return None if own is None else UNIT_DOT
     if normalised and own in {"dot", "euclidean"}:

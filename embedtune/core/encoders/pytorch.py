@@ -14,12 +14,12 @@ from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.attention import require_attention
+from embedtune.core.encoders.loading import load_error, require_all_weights
 from embedtune.core.encoders.modules import dense_folders
 from embedtune.core.encoders.precision import (
     autocast,
     compute_of,
     device_of,
-    no_such_attention,
     vector_marks,
 )
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
@@ -186,7 +186,8 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
     Raises:
         ConfigError: The model cannot be loaded with `runtime.attention`.
         ContractError: The contract has a different vector size, or its maximum length is too long for the model,
-            or the model is causal where the contract's pooling needs tokens that see the whole text.
+            or the model is causal where the contract's pooling needs tokens that see the whole text. Or the model
+            needs code of its own, or lacks weights.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -204,9 +205,11 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
             processor_kwargs=kwargs,
         )
     except (ImportError, ValueError) as error:
-        if runtime.attention == "auto":
+        if (known := load_error(path, runtime, error)) is None:
             raise
-        raise no_such_attention(path, runtime, error) from error
+        raise known from error
+    if not contract.trust_remote_code:
+        require_all_weights(path, transformer.model)
     hidden = transformer.get_embedding_dimension()
     dense = [module.float() for module in load_dense(path)]
     _require_fit(path, contract, dense[-1].out_features if dense else hidden, transformer.model)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.stage import STAGE_NAMES
 from embedtune.local.preflight.documents import check_documents
+from embedtune.local.preflight.exportable import check_export
 from embedtune.local.preflight.finding import Finding, IntendedRun, refused
 from embedtune.local.preflight.hardware import check_disk, check_gpu, check_memory, check_precision
 from embedtune.local.preflight.llm_endpoints import check_llm_endpoints
@@ -45,6 +46,7 @@ CHECKS = (
     Check("tracking", frozenset({"train"}), check_tracking),
     Check("documents", frozenset({"ingest"}), check_documents),
     Check("base model", MODEL, check_model),
+    Check("export", frozenset({"export"}), check_export),
     Check("LLM endpoint", frozenset({"generate"}), check_llm_endpoints),
     Check("GPU", ENCODING, check_gpu),
     Check("precision", ENCODING, check_precision),

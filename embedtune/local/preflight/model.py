@@ -1,8 +1,12 @@
 """The base model: whether it is there, and is what the contract says."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from embedtune.core.contract import EncoderContract
+from embedtune.core.encoders.loading import own_code
+from embedtune.core.encoders.model_files import read_facts
 from embedtune.core.encoders.weights import weight_files
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import SilentProgress
@@ -26,6 +30,20 @@ def check_model(run: IntendedRun) -> Iterator[Finding]:
         encoder = TorchEncoder(path, config.contract, config.runtime)
         found += f", {encoder.encode_queries(['ready?'], SilentProgress()).shape[1]} dimensions"
     yield Finding("fine", "base model", found)
+    yield from _doubts(path, config.contract)
+
+
+def _doubts(path: Path, contract: EncoderContract) -> Iterator[Finding]:
+    """Yield what the model's files say about its vectors that no contract can be compared with."""
+    prompts = read_facts(path).other_prompts
+    if prompts and not contract.query_prefix:
+        said = ", ".join(f"{name} {json.dumps(text, ensure_ascii=False)}" for name, text in prompts.items())
+        fix = "set contract.query_prefix to the one for search; without it the base looks weaker than it is"
+        yield Finding("note", "base model", f"its files have prompts, and the contract has none: {said}", fix)
+    code = own_code(path)
+    if code and not contract.trust_remote_code:
+        fix = "check that its card says that transformers alone can load it; else its vectors are other ones"
+        yield Finding("note", "base model", f"its repository has code of its own ({code}), which is not run", fix)
 
 
 def weight_bytes(path: Path) -> int:
