@@ -8,12 +8,11 @@ from embedtune.core.errors import EmbedtuneError
 from embedtune.local.preflight.finding import Finding, IntendedRun
 
 # `model_type`s that have been through export, with vectors like PyTorch's. Others are tried, which takes a minute.
-KNOWN = frozenset(
-    """
-    albert bert deberta-v2 distilbert electra eurobert gemma2 gemma3_text llama ministral3 mistral modernbert mpnet mt5
-    nomic_bert qwen2 qwen3 t5 xlm-roberta
-    """.split()
-)
+_KNOWN = """
+albert bert deberta-v2 distilbert electra eurobert gemma2 gemma3_text llama ministral3 mistral modernbert mpnet mt5
+nomic_bert qwen2 qwen3 t5 xlm-roberta
+"""
+KNOWN = frozenset(_KNOWN.split())
 
 
 def check_export(run: IntendedRun) -> Iterator[Finding]:

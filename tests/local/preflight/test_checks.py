@@ -1,7 +1,6 @@
 """The checks before a run: what they find, and how a run says it."""
 
 import asyncio
-import json
 import socket
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from embedtune.local.preflight.documents import check_documents
 from embedtune.local.preflight.finding import Finding, IntendedRun
 from embedtune.local.preflight.hardware import GIB, Needs, check_disk, check_memory
 from embedtune.local.preflight.llm_endpoints import check_llm_endpoints
-from embedtune.local.preflight.model import check_model
 from embedtune.local.preflight.network import connects
 from embedtune.local.preflight.serving import check_port, check_release_store
 from embedtune.local.preflight.software import check_software
@@ -30,7 +28,6 @@ from embedtune.local.preflight.tracking import check_tracking
 from embedtune.local.preflight.work import check_work
 from embedtune.local.runner import Job, run
 from tests.support.openai_server import OpenAIServer
-from tests.support.public_forms import write_library_files
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 
 
@@ -105,20 +102,6 @@ def test_a_wrong_key_is_found_before_ingest_by_one_call_in_the_form_of_generate(
         sent = server.calls[0].body
         assert sent["response_format"]["type"] == "json_schema" and "tide table" in str(sent["messages"])
     assert not job.work.exists()
-
-
-def test_what_no_contract_can_be_compared_with_is_noted(tmp_path):
-    model = make_tiny_model(tmp_path / "model")
-    contract = {"contract": {"base_model": str(model), "dimensions": [TINY_DIMENSION], "max_length": 64}}
-    assert [one.status for one in found(check_model, intended("train", contract))] == ["fine"]
-    write_library_files(model, prompts={"web_search": "Find: "})
-    config = json.loads((model / "config.json").read_text()) | {"auto_map": {"AutoModel": "own.OwnModel"}}
-    (model / "config.json").write_text(json.dumps(config))
-    fine, prompts, code = found(check_model, intended("train", contract))
-    assert (fine.status, prompts.status, code.status) == ("fine", "note", "note")
-    assert 'web_search "Find: "' in prompts.found and "own.OwnModel" in code.found
-    contract["contract"]["query_prefix"] = "Find: "
-    assert len(found(check_model, intended("train", contract))) == 2
 
 
 def test_a_slow_server_is_not_absent():
