@@ -28,6 +28,7 @@ RECIPES = {
     "batch-2e-5": in_batch("2e-5"),
     "batch-5e-5": in_batch("5e-5"),
     "batch-1e-4": in_batch("1e-4"),
+    "hybrid-5e-5": in_batch("5e-5", loss="hybrid"),
     "hybrid-1e-4": in_batch("1e-4", loss="hybrid"),  # the presets since then
     "hybrid-2e-4": in_batch("2e-4", loss="hybrid"),
 }

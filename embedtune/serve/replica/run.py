@@ -4,6 +4,7 @@ import logging
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ REPOSITORY = "models"  # folder of Triton's model repository
 BUSY_S = 0.5  # between two readings of the pointer while a switch may come at any moment
 WORK_S = 0.2  # between two looks for work
 RESTART_S = 1.0
+DRAFT_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         repository = options.folder / REPOSITORY
         shutil.rmtree(repository, ignore_errors=True)
         repository.mkdir(parents=True)
-        _remove_drafts(options.folder / DOWNLOADS)
+        _remove_old_drafts(options.folder / DOWNLOADS)
         server = TritonServer(
             repository, installation, options.ports, options.log, options.tls, options.cache_mb, options.traces
         )
@@ -116,6 +118,8 @@ def _work(follower: Follower, ended: threading.Event) -> None:
         ended.wait(WORK_S)
 
 
-def _remove_drafts(downloads: Path) -> None:
+def _remove_old_drafts(downloads: Path) -> None:
+    """Remove unfinished downloads that nothing has gone on with for a day."""
     for draft in downloads.glob(".*.draft"):
-        shutil.rmtree(draft)
+        if time.time() - draft.stat().st_mtime > DRAFT_S:
+            shutil.rmtree(draft)

@@ -1,24 +1,25 @@
 """A prefix of an object store: small JSON objects with conditional writes, and files with their hashes."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
+from embedtune.core.artifacts import file_sha256
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, EmbedtuneError, InputError
 from embedtune.core.records.base import JsonRecord, R, parse_record, render_record
 from embedtune.core.secrets import Secrets
 from embedtune.core.storage import connect, explain, split_uri
+from embedtune.serve.store.ranges import download_ranges
 
 BLOCK = 1 << 20
 ABSENT = "absent"  # the condition that an object does not exist yet
@@ -102,7 +103,10 @@ class Objects(Protocol):
         """Read an object and return its sha256."""
 
     def download(self, key: str, file: Path) -> str:
-        """Write an object to a file, flushed to disk, and return the sha256 of what was read."""
+        """Write an object to a file, flushed to disk, and return the sha256 of the file.
+
+        What an interrupted download left in place of the file is used.
+        """
 
     def keys(self, under: str) -> list[str]:
         """Return the keys under a folder, sorted."""
@@ -192,16 +196,23 @@ class S3Objects:
 
     def sha256(self, key: str) -> str:
         """Read an object and return its sha256."""
-        return self._read_through(key, None)
+        digest = hashlib.sha256()
+        with self._explained(key):
+            response = self._client.get_object(self.bucket, self.prefix + key)
+            try:
+                for block in response.stream(BLOCK):
+                    digest.update(block)
+            finally:
+                response.close()
+                response.release_conn()
+        return digest.hexdigest()
 
     def download(self, key: str, file: Path) -> str:
-        """Write an object to a file, flushed to disk, and return the sha256 of what was read."""
+        """Write an object to a file, flushed to disk, and return the sha256 of the file."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as stream:
-            digest = self._read_through(key, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        return digest
+        with self._explained(key):
+            download_ranges(self._client, self.bucket, self.prefix + key, file)
+        return file_sha256(file)
 
     def keys(self, under: str) -> list[str]:
         """Return the keys under a folder, sorted."""
@@ -228,20 +239,6 @@ class S3Objects:
                 found = self._client._list_multipart_uploads(self.bucket, prefix=self.prefix + key)
                 for upload in found.uploads:
                     self._client._abort_multipart_upload(self.bucket, upload.object_name, str(upload.upload_id))
-
-    def _read_through(self, key: str, into: BinaryIO | None) -> str:
-        digest = hashlib.sha256()
-        with self._explained(key):
-            response = self._client.get_object(self.bucket, self.prefix + key)
-            try:
-                for block in response.stream(BLOCK):
-                    digest.update(block)
-                    if into is not None:
-                        into.write(block)
-            finally:
-                response.close()
-                response.release_conn()
-        return digest.hexdigest()
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:

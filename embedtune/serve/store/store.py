@@ -8,7 +8,6 @@ changes the pointer).
 """
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +17,15 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
-from embedtune.serve.release.record import Release, read_release, short
+from embedtune.serve.release.record import Release, short
 from embedtune.serve.release.signature import Signing
 from embedtune.serve.store.directory import open_objects
+from embedtune.serve.store.downloads import download_release
 from embedtune.serve.store.keys import parse_published, plan_key, published_key
 from embedtune.serve.store.lease import LIFE_S, Lease
 from embedtune.serve.store.leftovers import clean
 from embedtune.serve.store.models import add_model, delete_unused, find_model, stored_models
-from embedtune.serve.store.objects import ABSENT, Objects, file_below
+from embedtune.serve.store.objects import ABSENT, Objects
 from embedtune.serve.store.pointer import begin, locked, read_pointer, require_pointer, stop_if_unreadable
 from embedtune.serve.store.records import Pointer, Published, timestamp
 from embedtune.serve.store.uploads import Upload, publish_files, unpublish
@@ -158,31 +158,15 @@ class ReleaseStore:
     def download(self, name: str, into: Path) -> Release:
         """Download a release to `into/ID` and verify every file; a partial directory is never visible.
 
+        An interrupted download goes on where it was.
+
         Raises:
             InputError: There is none with this id, or the store does not answer.
             ArtifactError: A file in the store differs from its hash.
         """
         published = self.show(name)
-        name = published.id
-        self.signing.require(name, published.signature)
-        target, draft = into / name, into / f".{name}.draft"
-        if target.is_dir():
-            try:
-                return read_release(target, name)
-            except ArtifactError as error:
-                log.warning("downloading release %s again: %s", short(name), error.what)
-                shutil.rmtree(target)
-        shutil.rmtree(draft, ignore_errors=True)
-        for path, digest in published.release.hashes.items():
-            if (got := self.objects.download(published.data + path, file_below(draft, path))) != digest:
-                raise ArtifactError(
-                    f"release {short(name)} is damaged in the store",
-                    got=f"{path}: {got}",
-                    expected=digest,
-                    fix="switch to another release; delete this one and publish it again",
-                )
-        draft.replace(target)
-        return Release(target, published.release)
+        self.signing.require(published.id, published.signature)
+        return download_release(self.objects, published, into)
 
     def pointer(self) -> Pointer:
         """Return which release is live and which is to follow.
