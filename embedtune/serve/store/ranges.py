@@ -20,7 +20,7 @@ AT_ONCE = 4
 TRIES, WAIT_S = 4, 1.0  # of a range; the wait doubles
 BLOCK = 1 << 20
 REFUSED = ("AccessDenied", "NoSuchKey", "PreconditionFailed")  # asking again changes nothing
-NOTES = ".ranges.json"  # beside an unfinished file
+NOTES = ".ranges.json"  # next to an unfinished file
 
 
 class Ranges(JsonRecord):
