@@ -34,11 +34,13 @@ def check_names(eval_sets: Mapping[str, Path]) -> None:
             )
         missing = [file for file in FILES if not files_of(directory / file)]
         if missing:
+            there = sorted(item.name for item in directory.iterdir())[:10] if directory.is_dir() else []
             raise InputError(
                 f"the evaluation set {name} is not complete",
-                got=f"{directory} lacks {', '.join(missing)}",
+                got=f"{directory} lacks {', '.join(missing)}; it has: {', '.join(there) or 'nothing'}",
                 expected=f"a BEIR directory with {', '.join(FILES)}",
-                fix=f"check --eval-set {name}=DIR",
+                fix=f'check --eval-set {name}=DIR, or write the data in this layout (docs/eval-sets.md, "The BEIR '
+                'layout"); questions with quoted answers become such a set by `embedtune eval-set`',
             )
 
 

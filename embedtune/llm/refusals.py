@@ -8,6 +8,8 @@ from dataclasses import dataclass
 # The keys under which servers put their words, the most telling first.
 WORDS = ("message", "error", "errors", "detail", "details", "msg", "error_description", "title", "reason")
 DEPTH = 6
+# What LiteLLM's proxy says, with status 400, about a key that it does not know, if it keeps keys in no database.
+UNKNOWN_KEY = "No connected db"
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ def read_refusal(status: int, body: object, fallback: str = "") -> Refusal:
     codes = [str(about[key]) for key in ("code", "type", "status") if about.get(key)]
     inner = about.get("innererror")  # Azure
     codes += [str(inner["code"])] if isinstance(inner, Mapping) and inner.get("code") else []
+    words = _words(body, DEPTH) or fallback or f"HTTP {status}"
     return Refusal(
-        status=status,
-        words=_words(body, DEPTH) or fallback or f"HTTP {status}",
+        status=401 if status == 400 and words.startswith(UNKNOWN_KEY) else status,
+        words=words,
         code=" ".join(codes),
         parameter=str(about.get("param") or ""),
     )

@@ -198,8 +198,8 @@ def test_an_empty_test_split_is_refused(site, tmp_path):
 
 def test_an_incomplete_set_is_refused_by_name(site, tmp_path):
     hand = beir_set(tmp_path / "hand")
-    (hand / "qrels" / "test.tsv").unlink()
-    with pytest.raises(InputError, match=r"(?s)hand is not complete.*qrels/test\.tsv"):
+    (hand / "qrels" / "test.tsv").rename(hand / "qrels.tsv")
+    with pytest.raises(InputError, match=r"(?s)hand is not complete.*lacks qrels/test\.tsv; it has: .*qrels\.tsv"):
         _run(site, tmp_path / "evaluation", comparisons=Comparisons({"hand": hand}))
 
 

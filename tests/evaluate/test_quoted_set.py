@@ -15,7 +15,7 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import InputError
 from embedtune.core.retrieval.beir import read_records, read_retrieval_set
 from embedtune.core.retrieval.passage_groups import mean_ndcg
-from embedtune.core.retrieval.quoted_answers import normal
+from embedtune.core.retrieval.quoted_answers import normal, read_questions
 from embedtune.evaluate.quoted_set import build_quoted_set
 from tests.support.context import provenance as _provenance
 
@@ -182,6 +182,28 @@ def test_a_line_that_is_not_a_question_is_named(tmp_path, line):
     file.write_text("\n" + line + "\n")
     with pytest.raises(InputError, match=r"questions\.jsonl:2 is not a quoted question"):
         build_quoted_set(file, tmp_path / "chunks", tmp_path / "set")
+
+
+def test_the_field_that_is_wrong_is_named(tmp_path):
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "q", "expected_ids": ["d1"]}\n')
+    with pytest.raises(InputError) as refusal:
+        build_quoted_set(file, tmp_path / "chunks", tmp_path / "set")
+    assert str(refusal.value.got).startswith("answers: Field required")
+
+
+def test_another_encoding_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "questions.jsonl"
+    file.write_bytes('{"question": "größe?", "answers": [{"path": "pump.md"}]}\n'.encode("cp1252"))
+    with pytest.raises(InputError, match=r"questions\.jsonl:1 is not a quoted question") as refusal:
+        build_quoted_set(file, tmp_path / "chunks", tmp_path / "set")
+    assert "UTF-8" in str(refusal.value.expected)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_question(tmp_path):
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "q", "answers": [{"path": "pump.md"}]}\n', encoding="utf-8-sig")
+    assert [question.question for _, question in read_questions(file)] == ["q"]
 
 
 def test_a_repeated_question_is_refused(build):

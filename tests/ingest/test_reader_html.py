@@ -33,6 +33,12 @@ def test_title_element_stands_in_for_a_missing_heading() -> None:
     assert read(page) == [Block("heading", "Drill", 1), Block("paragraph", "Text.")]
 
 
+def test_header_of_an_inline_xbrl_report_is_not_text() -> None:
+    facts = '<div style="display:none"><ix:header><ix:hidden>0000001 us-gaap:Member</ix:hidden></ix:header></div>'
+    page = f"<body>{facts}<p>Sales were <ix:nonFraction>12</ix:nonFraction> million.</p></body>"
+    assert read(page.encode()) == [Block("paragraph", "Sales were 12 million.")]
+
+
 def test_declared_encoding_is_used() -> None:
     page = '<meta charset="iso-8859-2"><p>\u0141\u00f3d\u017a</p>'.encode("iso-8859-2")
     assert read(page) == [Block("paragraph", "\u0141\u00f3d\u017a")]

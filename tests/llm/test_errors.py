@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedtune.llm.errors import printable
+from embedtune.llm.refusals import read_refusal
 
 
 def test_foreign_text_is_one_line_without_control_characters() -> None:
@@ -17,3 +18,9 @@ def test_printable_text_never_controls_a_terminal_and_is_never_too_long(text: st
     shown = printable(text, limit)
     assert shown.isprintable()
     assert len(shown) <= limit
+
+
+def test_litellms_words_about_an_unknown_key_are_a_refused_key() -> None:
+    said = {"error": {"message": "No connected db.", "type": "no_db_connection", "param": None, "code": "400"}}
+    assert read_refusal(400, said).status == 401
+    assert read_refusal(400, {"error": {"message": "Unknown field: seed"}}).status == 400

@@ -66,7 +66,7 @@ def _records(path: Path) -> Iterator[Record]:
         try:
             record = _record(json.loads(row) if isinstance(row, str) else row)
         except ValueError as error:
-            reason = "not JSON" if isinstance(error, json.JSONDecodeError) else error
+            reason = _not_json(error) if isinstance(error, json.JSONDecodeError) else error
             raise InputError(
                 f"{place} is not a BEIR record: {reason}",
                 got=str(row).strip()[:80],
@@ -76,6 +76,12 @@ def _records(path: Path) -> Iterator[Record]:
             raise InputError(f"{place} repeats an id", got=record.id, expected="unique ids")
         seen.add(record.id)
         yield record
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    if error.msg == "Extra data" and error.doc[error.pos] == "{":
+        return f"several JSON objects on one line (the second begins at column {error.colno})"
+    return "not JSON"
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str | Mapping[str, Any]]]:
@@ -93,6 +99,8 @@ def _record(row: Any) -> Record:  # in BEIR's format
     if not isinstance(row, dict):
         raise ValueError("it is not an object")
     given = row.get("_id", row.get("id"))
+    if not {"_id", "id"} & row.keys():
+        raise ValueError(f'there is no "_id", only {", ".join(map(str, row))}'[:200])
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise ValueError("_id is not a string")
     record_id, title, text = str(given), row.get("title") or "", row.get("text")

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +68,9 @@ def read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
     if not path.is_file():
         raise InputError("the questions file does not exist", got=str(path))
     first_lines: dict[str, int] = {}
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            line = raw.removeprefix(BOM_UTF8) if number == 1 else raw
             if not line.strip():
                 continue
             try:
@@ -76,8 +78,8 @@ def read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
             except ValidationError as error:
                 raise InputError(
                     f"{path}:{number} is not a quoted question",
-                    got=f"{error.errors()[0]['msg']}: {line.strip()[:80]}",
-                    expected='{"question": …, "answers": [{"path": …, "quote": …}, …]}',
+                    got=f"{_fault(error)}: {line.decode(errors='replace').strip()[:80]}",
+                    expected='{"question": …, "answers": [{"path": …, "quote": …}, …]}, in UTF-8',
                 ) from error
             if question.id in first_lines:
                 raise InputError(
@@ -89,6 +91,13 @@ def read_questions(path: Path) -> Iterator[tuple[int, QuotedQuestion]]:
             yield number, question
     if not first_lines:
         raise InputError("the questions file is empty", got=str(path))
+
+
+def _fault(error: ValidationError) -> str:
+    """Return the first fault with the name of its field."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def normal(text: str) -> str:

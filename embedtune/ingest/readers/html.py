@@ -15,6 +15,7 @@ from embedtune.ingest.readers.formulas import mathml_text
 _FURNITURE = """
 script style nav footer header aside noscript template svg iframe object canvas select textarea input
 head link meta audio video map
+ix:header
 """
 _BLOCK_LEVEL = """
 address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure form

@@ -74,6 +74,11 @@ def test_missing_files_are_named(tmp_path):
         ('{"_id": "1", "text": ["a", "b"]}', "text is not a string"),
         ('{"_id": "1", "title": ["a"], "text": "b"}', "title is not a string"),
         ('{"_id": null, "text": "a"}', "_id is not a string"),
+        ('{"query_id": "1", "query": "a"}', 'there is no "_id", only query_id, query'),
+        (
+            '{"_id": "1", "text": "a"}{"_id": "2", "text": "b"}',
+            r"several JSON objects on one line \(.* column 26\)",
+        ),
         ('{"_id": "a\\tb", "text": "a"}', "tab or a line break"),
         (r'{"_id": "1", "text": "half \ud83d"}', "surrogate"),
     ],
