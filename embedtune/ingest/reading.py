@@ -54,6 +54,7 @@ READERS: dict[str, Reader] = {
 # Files that hold several documents. They are read piece by piece, so that their size has no limit.
 COLLECTIONS: dict[str, Collection] = {**dict.fromkeys(records.ROWS, records.read), ".mbox": mail.read_mbox}
 _SHEETS = ".xlsx"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 # What to do about files that people have, in formats that are not read.
 HINTS = {
     ".doc": "save it as .docx",
@@ -70,6 +71,13 @@ HINTS = {
     ".msg": "save it as .eml",
     ".pst": "export it as .mbox",
     ".mobi": "convert it to .epub",
+    ".azw3": "convert it to .epub",
+    ".fb2": "convert it to .epub",
+    ".adoc": "convert it to .html (asciidoctor)",
+    ".asciidoc": "convert it to .html (asciidoctor)",
+    ".org": "export it as .md",
+    ".tex": "convert it to .md (pandoc)",
+    ".dita": "publish it as .html",
     ".xlsb": "save it as .xlsx",
     ".json": "write one object per line, as .jsonl",
     ".zip": "unpack it",
@@ -106,6 +114,7 @@ def read_documents(name: str, path: Path, settings: tuple[RecordSettings, ...]) 
     """
     suffix = PurePosixPath(name).suffix.lower()
     with _told(suffix):
+        _require_content(path)
         if not holds_several(name, settings):
             remarks: list[str] = []
             blocks = READERS[suffix](path.read_bytes(), remarks.append)
@@ -132,7 +141,15 @@ def check_columns(name: str, path: Path, settings: tuple[RecordSettings, ...]) -
     named = record_settings(name, settings)
     if named is not None:
         with _told(path.suffix.lower()):
+            _require_content(path)
             records.require_columns(name, path, named)
+
+
+def _require_content(path: Path) -> None:
+    """Refuse what Git leaves in the place of a large file if it was cloned without Git LFS."""
+    with path.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UnreadableError("a pointer of Git LFS, not the file: run `git lfs pull`")
 
 
 def _found(entry: Entry) -> Found:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedtune.ingest.blocks import UnreadableError
-from embedtune.ingest.reading import COLLECTIONS, READERS, read_documents
+from embedtune.ingest.reading import COLLECTIONS, LFS_POINTER, READERS, read_documents
 from tests.ingest.test_reader_epub import make_epub
 from tests.ingest.test_reader_mail import message
 from tests.ingest.test_reader_notebook import code, make_notebook
@@ -90,3 +90,11 @@ def test_damaged_file_is_read_or_named(suffix: str, tmp_path: Path) -> None:
             list(read_documents(path.name, path, ()))
         except UnreadableError as error:
             assert error.what
+
+
+@pytest.mark.parametrize("suffix", sorted({*READERS, *COLLECTIONS}))
+def test_pointer_that_git_leaves_in_place_of_a_large_file_is_named(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"manual{suffix}"
+    path.write_bytes(LFS_POINTER + b"\noid sha256:0123\nsize 786915409\n")
+    with pytest.raises(UnreadableError, match="git lfs pull"):
+        list(read_documents(path.name, path, ()))
