@@ -92,7 +92,7 @@ def test_without_load_or_with_scaling_to_zero_no_alert_fires_because_nothing_is_
 
 
 def test_without_the_canary_there_are_no_alerts_about_it(render: Render) -> None:
-    objects = render("prometheusRule.enabled=true", "release.canarySeconds=0")
+    objects = render("prometheusRule.enabled=true", "triton.canarySeconds=0")
     (group,) = objects["PrometheusRule"]["spec"]["groups"]
     assert not [rule["alert"] for rule in group["rules"] if "canary" in rule["expr"]]
 

@@ -268,6 +268,6 @@ def test_a_collector_outside_is_reached_at_its_port_or_at_the_named_peers(render
 
 
 def test_the_replica_understands_its_options(render: Render) -> None:
-    item = containers(render("release.canarySeconds=60"))["triton"]
+    item = containers(render("triton.canarySeconds=60"))["triton"]
     given = pod.main.make_context("pod", [*item["command"][3:], *item["args"]]).params
     assert (str(given["folder"]), given["canary_seconds"]) == ("/release", 60.0)

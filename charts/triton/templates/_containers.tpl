@@ -70,7 +70,7 @@ the gateway. It is ready without a release; whether a release answers is the gat
   image: {{ include "triton.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [python, -m, embedtune.serve.pod, /release]
-  args: [--canary-seconds={{ .Values.release.canarySeconds }}]
+  args: [--canary-seconds={{ .Values.triton.canarySeconds }}]
   {{- $open := concat .Values.triton.open (ternary (list "metrics") list .Values.serviceMonitor.enabled) }}
   env:
     - name: EMBEDTUNE_TRITON_OPEN

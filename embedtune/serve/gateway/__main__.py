@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from embedtune.serve.gateway.app import GatewayOptions
 
 DEFAULTS = ServeSettings()
+SHARE = click.FloatRange(0, 1)
 FILE = click.Path(path_type=Path)
 
 
@@ -49,6 +50,10 @@ FILE = click.Path(path_type=Path)
 @click.option("--oidc-audience", metavar="NAME", default="", help="The audience that access tokens must be for.")
 @click.option(
     "--oidc-name-claim", default="sub", help="The claim that names a client in metrics and in the access log."
+)
+@click.option("--shadow", type=SHARE, default=0.0, help="Share of the requests that the candidate gets a copy of.")
+@click.option(
+    "--either", type=SHARE, default=0.0, help="Share of the requests to NAME@either that the candidate answers."
 )
 @click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
@@ -101,6 +106,8 @@ def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: clic
         playground=given["playground"],
         feedback=feedback_of(given, os.environ),
         tracing=tracing_from(os.environ),
+        shadow=given["shadow"],
+        either=given["either"],
     )
 
 

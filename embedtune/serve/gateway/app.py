@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,20 +25,20 @@ from embedtune.serve.gateway.inputs import InputLimits, read_texts
 from embedtune.serve.gateway.json_body import decode
 from embedtune.serve.gateway.keys import Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.models import add_models
 from embedtune.serve.gateway.operations import add_operations
 from embedtune.serve.gateway.other_dialects import add_nim, add_tei
 from embedtune.serve.gateway.playground import Playground, add_playground
 from embedtune.serve.gateway.protocol import (
     EmbeddingList,
     EmbeddingRequest,
-    Model,
-    ModelList,
     answer_body,
     body_schema,
     input_type_of,
     vector_type_of,
 )
 from embedtune.serve.gateway.routes import RELEASE_HEADER, Route, Routes
+from embedtune.serve.gateway.shadow import Answered, Shadow
 from embedtune.serve.gateway.token_ids import TokenIds
 from embedtune.serve.gateway.tokenizers import Tokenizers
 from embedtune.serve.gateway.tracing import Tracing
@@ -68,6 +69,8 @@ class GatewayOptions:
         playground: Directory that `embedtune search --playground` wrote, for the page at `/`.
         feedback: Where feedback goes; None: none is recorded.
         tracing: Where traces go; by default nowhere.
+        shadow: Share of the requests that the candidate gets a copy of.
+        either: Share of the requests to NAME@either that the candidate answers.
     """
 
     triton: str
@@ -82,6 +85,8 @@ class GatewayOptions:
     playground: Path | None = None
     feedback: FeedbackOptions | None = None
     tracing: Tracing = field(default_factory=Tracing)
+    shadow: float = 0.0
+    either: float = 0.0
 
 
 class Gateway:
@@ -98,7 +103,8 @@ class Gateway:
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
         self.reader = ServingReader(options.serving)
-        self.routes = Routes(self.reader, options.serve.model_name)
+        self.routes = Routes(self.reader, options.serve.model_name, options.either)
+        self.shadow = Shadow(options.shadow, self.routes.successor, self.metrics.shadow)
         self.tokenizers = Tokenizers(options.serving.parent / DOWNLOADS)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None
@@ -123,6 +129,7 @@ class Gateway:
         try:
             yield
         finally:
+            await self.shadow.close()
             await self._endpoint.close()
             if self.feedback:
                 await asyncio.to_thread(self.feedback.close)
@@ -199,7 +206,11 @@ class Gateway:
         """
         self.keys.require_quota(account.key)
         account.release = route.release
+        alone, started = not self.endpoint.turns.pending_tokens, time.perf_counter()
         embedded = await self.endpoint.embed(route.model, texts, form, account.client)
+        if alone:  # otherwise its time would not be comparable
+            seconds = time.perf_counter() - started
+            self.shadow.copy(self.endpoint, Answered(route.release, texts, form, embedded, seconds))
         account.texts, account.tokens = len(texts), embedded.tokens
         self.tracing.describe({"embedtune.model": route.name, "embedtune.input_type": form.input_type})
         self.metrics.texts.labels(form.input_type).inc(len(texts))
@@ -240,7 +251,8 @@ def create_app(options: GatewayOptions) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
-    _add_api(app, gateway)
+    _add_embeddings(app, gateway)
+    add_models(app, gateway)
     add_operations(app, gateway)
     add_nim(app, gateway)
     add_tei(app, gateway)
@@ -259,7 +271,7 @@ def create_app(options: GatewayOptions) -> FastAPI:
     return app
 
 
-def _add_api(app: FastAPI, gateway: Gateway) -> None:
+def _add_embeddings(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
         "/v1/embeddings",
         response_model=EmbeddingList,
@@ -275,17 +287,3 @@ def _add_api(app: FastAPI, gateway: Gateway) -> None:
             vector_type_of(given)  # refused before there is any work
             texts = gateway.texts(given.input, "input")
         return await while_connected(request.receive, gateway.embed(given, texts, request.scope[STATE]))
-
-    @app.get("/v1/models", summary="List the model names", response_description="The names.")
-    async def models() -> ModelList:
-        return ModelList(data=[Model(id=name) for name in gateway.routes.names()])
-
-    @app.get(
-        "/v1/models/{name}",
-        responses={status: REFUSALS[status] for status in (404, "default")},
-        summary="Describe one model name",
-        response_description="The name is valid.",
-    )
-    async def model(name: str) -> Model:
-        gateway.routes.require(name)
-        return Model(id=name)

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from embedtune.serve.gateway.canary_metrics import CanaryCollector
+from embedtune.serve.gateway.shadow import ShadowMetrics
 from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import ServingReader
 
@@ -92,6 +93,7 @@ class Metrics:
         )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
         self.feedback = FeedbackMetrics(self._registry)
+        self.shadow = ShadowMetrics(self._registry)
         self._canary = CanaryCollector()
         self._registry.register(self._canary)
 

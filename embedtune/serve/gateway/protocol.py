@@ -38,8 +38,8 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, gc=False):
         str,
         Meta(
             description="Name of the model; clients that cannot send input_type append -query or -passage. @ID "
-            "pins a release and @candidate the one that is to be live next; without either the live release "
-            "answers."
+            "pins a release, @candidate the one that is to be live next, and @either leaves the choice to the "
+            "gateway; without any of these the live release answers."
         ),
     ]
     encoding_format: Annotated[

@@ -1,5 +1,7 @@
 """Which release answers a request: the names that clients may send, and what the replica serves."""
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +12,7 @@ from embedtune.serve.replica.serving import Serving, ServingReader, silent
 InputType = Literal["query", "passage"]
 INPUT_TYPES: tuple[InputType, ...] = ("query", "passage")
 CANDIDATE = "candidate"
+EITHER = "either"  # live or candidate, for clients that have an index of both and read which one answered
 RELEASE_HEADER = "x-embedtune-release"
 SHORTEST = 8  # characters of an id that name a release
 
@@ -37,17 +40,23 @@ class Routes:
     Args:
         reader: What the replica serves.
         model: The model name that clients know.
+        share: Share of the requests to NAME@either that the candidate answers.
+        chance: Returns a number from 0 to 1.
     """
 
-    def __init__(self, reader: ServingReader, model: str) -> None:
+    def __init__(
+        self, reader: ServingReader, model: str, share: float = 0.0, chance: Callable[[], float] = random.random
+    ) -> None:
         self._reader = reader
         self.model = model
+        self._share = share
+        self._chance = chance
 
     def find(self, name: str) -> Route:
         """Return the route of a request.
 
         Args:
-            name: NAME, NAME-query or NAME-passage, optionally followed by @ID or @candidate.
+            name: NAME, NAME-query or NAME-passage, optionally followed by @ID, @candidate or @either.
 
         Raises:
             RefusedError: There is no such model, the pinned release is gone, or none may answer now.
@@ -56,9 +65,13 @@ class Routes:
         if plain not in self._plain_names() or ("@" in name and not pin):
             raise self._unknown(f"there is no model {name[:80]!a}")
         serving, now = self._reader.read(), self._reader.now()
-        release = _pinned(serving, pin) if pin else serving.live_at(now)
+        pinned = pin not in ("", EITHER)
+        if pinned or (pin and self._share and self._chance() < self._share and _pinned(serving, CANDIDATE)):
+            release = _pinned(serving, pin if pinned else CANDIDATE)
+        else:
+            release = serving.live_at(now)
         if release is None or silent(serving, now):
-            if pin and not silent(serving, now):
+            if pinned and not silent(serving, now):
                 raise self._unknown(f"release {pin[:80]!a} is not loaded")
             raise RefusedError(503, _reason(serving, now), code="unavailable", retry_after_s=1)
         kind = plain[len(self.model) + 1 :]
@@ -69,12 +82,19 @@ class Routes:
             next((entry for entry in INPUT_TYPES if entry == kind), None),
         )
 
+    def successor(self, release: str) -> Route | None:
+        """Return the route of the candidate, if there is one that is proven and the given release is live."""
+        serving, now = self._reader.read(), self._reader.now()
+        if serving.live_at(now) != release or not _pinned(serving, CANDIDATE):
+            return None
+        return self.find(f"{self.model}@{CANDIDATE}")
+
     def names(self) -> list[str]:
         """Return the names that clients may send now, without those that pin a release for queries or passages."""
         serving = self._reader.read()
         pins = [short(entry.id) for entry in serving.proven]
         if serving.candidate is not None and serving.model_of(serving.candidate):
-            pins.append(CANDIDATE)
+            pins += [CANDIDATE, EITHER] if self._share else [CANDIDATE]
         return [*self._plain_names(), *(f"{self.model}@{pin}" for pin in pins)]
 
     def require(self, name: str) -> None:

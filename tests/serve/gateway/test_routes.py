@@ -99,3 +99,33 @@ def test_pinned_releases_answer_behind_the_fence_too(routes: Callable[..., Route
 def test_the_list_has_what_is_loaded(routes: Callable[..., Routes]) -> None:
     assert routes().names() == NAMES.split(", ")
     assert routes(proven=(A,)).names() == ["m", "m-query", "m-passage", f"m@{SHORT_A}"]
+
+
+@pytest.mark.parametrize(
+    ("chance", "given", "release"),
+    [
+        (0.09, {}, B),
+        (0.1, {}, A),
+        (0.09, {"candidate": None}, A),
+        (0.09, {"proven": (A,)}, A),
+        (0.1, {"next": B.id, "switch_at": 100.0}, B),
+    ],
+)
+def test_either_is_the_candidate_for_a_share_of_the_requests_and_else_the_live_release(
+    routes: Callable[..., Routes], tmp_path: Path, chance: float, given: dict[str, object], release: ProvenRelease
+) -> None:
+    routes(**given)
+    reader = ServingReader(tmp_path / "serving.json", clock=lambda: 100.0)
+    found = Routes(reader, "m", share=0.1, chance=lambda: chance).find("m-query@either")
+    assert (found.release, found.model) == (release.id, release.model)
+    assert found.name == f"m-query@{release.id[:16]}"
+
+
+def test_either_waits_as_every_request_does_while_a_switch_is_not_known(
+    routes: Callable[..., Routes], tmp_path: Path
+) -> None:
+    routes(fence_at=99.0)
+    reader = ServingReader(tmp_path / "serving.json", clock=lambda: 100.0)
+    with pytest.raises(RefusedError) as error:
+        Routes(reader, "m", share=0.1, chance=lambda: 0.5).find("m@either")
+    assert error.value.status == 503
