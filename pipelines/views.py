@@ -167,7 +167,7 @@ def print_runs(records: list[dict[str, Any]], ui: str) -> None:
     if not records:
         print_lines("there are no runs")
         return
-    out.print(table(HEADERS, [[escape(text) for text in _row(record)] for record in records]))
+    out.print(table(HEADERS, [[escape(text) for text in _row(record)] for record in records]), soft_wrap=True)
     if ui:
         say("base, tuned and champion: nDCG@10 on the deciding set")
     else:

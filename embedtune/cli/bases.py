@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from embedtune.cli.console import table
+from embedtune.cli.console import FigureTable, table
 from embedtune.cli.cost import confirm_cost
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
@@ -136,7 +135,7 @@ def _prepare(job: Job, context: Context, *, ask: bool) -> None:
     run(job, context.progress, before)
 
 
-def tables(result: "BakeOff") -> list[Table]:
+def tables(result: "BakeOff") -> list[FigureTable]:
     """Return one table about the models, and one for each set."""
     facts = [
         [
@@ -154,7 +153,7 @@ def tables(result: "BakeOff") -> list[Table]:
     return [table(headers, facts), *(_set_table(name, result) for name in result.questions)]
 
 
-def _set_table(name: str, result: "BakeOff") -> Table:
+def _set_table(name: str, result: "BakeOff") -> FigureTable:
     trained = any(one.tuned for one in result.scores)
     rows = []
     for one in result.scores:

@@ -28,7 +28,7 @@ def clean(yes: bool) -> None:
             out.print("nothing is kept outside of the work directories")
             return
         rows = [[one.what, f"{one.size / 1e6:,.1f} MB", str(one.paths[0]), one.left] for one in found]
-        out.print(table(["", "size", "where", "stays"], rows))
+        out.print(table(["", "size", "where", "stays"], rows), soft_wrap=True)
         ours = [one for one in found if not one.left]
         if not ours:
             out.print("nothing to remove")

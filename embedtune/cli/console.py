@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
@@ -90,11 +90,30 @@ class TerminalProgress:
                 self._bars.stop()
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
+UNFOLDED = 10_000  # characters per line: no table is wider
+
+
+class FigureTable:
+    """A table of names and figures, never folded: in a narrow terminal its lines run on, as those of kubectl do.
+
+    Args:
+        grid: The table as rich draws it; it would break names and figures to make it fit.
+    """
+
+    def __init__(self, grid: Table) -> None:
+        self.grid = grid
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the table as wide as it is; `Console.print` needs `soft_wrap=True` not to cut it."""
+        whole = options.update(max_width=UNFOLDED, no_wrap=False)
+        return self.grid.__rich_console__(console, whole)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> FigureTable:
     """Return a table: its first column is text, the others are figures."""
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for number, header in enumerate(headers):
-        out.add_column(header, justify="left" if number == 0 else "right", overflow="fold")
+        out.add_column(header, justify="left" if number == 0 else "right")
     for row in rows:
         out.add_row(*row)
-    return out
+    return FigureTable(out)

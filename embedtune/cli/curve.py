@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from embedtune.cli.console import table
+from embedtune.cli.console import FigureTable, table
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FILE, FOLDER, OneOf, config_options, output_options
 from embedtune.cli.recorded_job import changed, job_of_artifacts, job_of_run
@@ -137,7 +136,7 @@ def _lines(found: LearningCurve, page: Path) -> list[RenderableType]:
     return [*lines, Text(f"page: {page}")]
 
 
-def _table(one: SetCurve, kind: Kind, points: "tuple[CurvePoint, ...]") -> Table:
+def _table(one: SetCurve, kind: Kind, points: "tuple[CurvePoint, ...]") -> FigureTable:
     rows = []
     for point in points:
         share = "everything" if point.share == WHOLE else f"{point.share} % of the {kind}"

@@ -55,7 +55,7 @@ def list_(work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
         "pointer": pointer.model_dump(mode="json"),
         "releases": [{"id": entry.id, **entry.model_dump(mode="json")} for entry in found],
     }
-    show(record, as_json, lambda: out.print(views.releases_table(found, pointer)))
+    show(record, as_json, lambda: out.print(views.releases_table(found, pointer), soft_wrap=True))
 
 
 @release.command(

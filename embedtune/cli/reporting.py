@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +11,24 @@ import click
 from rich.console import Console
 from rich.logging import RichHandler
 
-from embedtune.cli.console import TerminalProgress
+from embedtune.cli.console import UNFOLDED, TerminalProgress
 from embedtune.core.errors import ConfigError, EmbedtuneError, GateError
 from embedtune.core.machine_errors import as_machine_error
 from embedtune.core.progress import LineProgress, Progress
 from embedtune.core.repeats import Repeats
 from embedtune.core.signals import interrupt_on_sigterm
 
-out = Console()
-err = Console(stderr=True)
+
+def _console(*, stderr: bool = False) -> Console:
+    """Return a console that folds tables at the edge of a terminal (or at COLUMNS) and nowhere else."""
+    console = Console(stderr=stderr)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNFOLDED
+    return console
+
+
+out = _console()
+err = _console(stderr=True)
 log = logging.getLogger("embedtune")
 INTERRUPTED = 130
 EXIT_CODES = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from embedtune.local.search_index import SearchIndex
 
 MODELS = {"both": ("base", "tuned"), "base": ("base",), "tuned": ("tuned",)}
+WIDTH_IN_A_FILE = 120  # characters per line, for the passages of both models side by side
 
 
 @click.command(
@@ -85,7 +86,7 @@ def _answer(index: "SearchIndex", question: str, count: int, hybrid: bool, as_js
     if as_json:
         click.echo(json.dumps(record))  # one line per question, written before the next one is read
     else:
-        out.print(views.search_table(question, found))
+        out.print(views.search_table(question, found), width=None if out.is_terminal else WIDTH_IN_A_FILE)
 
 
 def _typed() -> Iterator[str]:

@@ -179,7 +179,7 @@ def estimate(docs: str, work: Path, sample: int, as_json: bool, verbose: bool, *
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress, sample)
-    show(asdict(result), as_json, lambda: out.print(views.estimate_table(result)))
+    show(asdict(result), as_json, lambda: out.print(views.estimate_table(result), soft_wrap=True))
 
 
 @click.command(epilog=examples("embedtune report work", "embedtune report demo"))

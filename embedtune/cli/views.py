@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from embedtune.cli.console import table
+from embedtune.cli.console import FigureTable, table
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.origins import DEFAULT
 from embedtune.core.formatting import duration, figure
@@ -87,7 +87,7 @@ class Summary:
         return parts
 
 
-def metrics_table(name: str, entry: SetMetrics) -> Table:
+def metrics_table(name: str, entry: SetMetrics) -> FigureTable:
     """Return the table of one evaluation set: the systems, and the difference with its confidence interval."""
     rows = [
         [system, *(f"{values[metric]:.4f}" for metric in SHOWN_METRICS)]
@@ -108,7 +108,7 @@ def metrics_table(name: str, entry: SetMetrics) -> Table:
     )
 
 
-def estimate_table(estimate: "RunEstimate") -> Table:
+def estimate_table(estimate: "RunEstimate") -> FigureTable:
     """Return an estimate as a table."""
     return table(["", "about"], [list(row) for row in estimate.rows()], title="Estimate")
 
@@ -118,7 +118,7 @@ def findings_table(findings: "Sequence[Finding]") -> Table:
     marks = {"fine": "[green]fine[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
     out = Table(box=None, header_style="bold")
     for header in ("", "check", "found", "fix"):
-        out.add_column(header)
+        out.add_column(header, overflow="fold", no_wrap=header == "check")
     for finding in findings:
         out.add_row(marks[finding.status], finding.checked, Text(finding.found), Text(finding.fix))
     return out
@@ -128,14 +128,14 @@ def settings_table(settings: "Sequence[Setting]") -> Table:
     """Return the settings of `embedtune config show`."""
     out = Table(box=None, header_style="bold")
     for header in ("setting", "value", "from"):
-        out.add_column(header, overflow="fold")
+        out.add_column(header, overflow="fold", no_wrap=header == "setting")
     for entry in settings:
         value = Text(json.dumps(entry.value, ensure_ascii=False))
         out.add_row(entry.key, value, Text(entry.origin, style="dim" if entry.origin == DEFAULT else ""))
     return out
 
 
-def releases_table(releases: "Sequence[Published]", pointer: "Pointer") -> Table:
+def releases_table(releases: "Sequence[Published]", pointer: "Pointer") -> FigureTable:
     """Return the published releases as a table."""
     states = dict.fromkeys(pointer.before, "before")
     if pointer.candidate:

@@ -44,25 +44,28 @@ def kinds_sentences(evaluation: Evaluation) -> list[str]:
         return ["It cannot be said: there are too few questions of each kind."]
     better = sorted((part for part in kinds if part.delta.direction == "up"), key=lambda part: -part.delta.mean)
     worse = sorted((part for part in kinds if part.delta.direction == "down"), key=lambda part: part.delta.mean)
+    if not better and not worse and len(kinds) == 1:
+        return [f"The one kind with enough questions ({phrase(kinds[0])}) is not certainly better or worse."]
     if not better and not worse:
         return [f"No kind differs clearly: of {len(kinds)} kinds compared, none is certainly better or worse."]
     said = [f"{word} for {_named(parts)}." for word, parts in (("Better", better), ("Worse", worse)) if parts]
     others = [part for part in kinds if part not in better and part not in worse]
     if others:
         rest = len(others)
-        are, kind = ("is", "kind") if rest == 1 else ("are", "kinds")
+        kinds_left, are = ("other kind", "is") if rest == 1 else (f"other {rest} kinds", "are")
         ends = "certainly better or worse" if better and worse else f"certainly {'worse' if worse else 'better'}"
         named = f" ({', '.join(phrase(part) for part in others)})" if rest <= NAMED else ""
-        said.append(f"The other {rest} {kind} compared{named} {are} not {ends}.")
+        said.append(f"The {kinds_left} compared{named} {are} not {ends}.")
     if not worse:
         said.append("No kind is certainly worse.")
     return said
 
 
 def _named(parts: Sequence[Slice]) -> str:
-    shown = [f"{phrase(part)} ({signed(part.delta.mean, 2)})" for part in parts[:NAMED]]
-    if len(parts) > NAMED:
-        shown.append(f"{len(parts) - NAMED} more")
+    named = parts if len(parts) == NAMED + 1 else parts[:NAMED]  # a name is as short as "1 more"
+    shown = [f"{phrase(part)} ({signed(part.delta.mean, 2)})" for part in named]
+    if len(parts) > len(named):
+        shown.append(f"{len(parts) - len(named)} more")
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 

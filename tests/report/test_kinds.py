@@ -35,9 +35,22 @@ def test_the_largest_changes_are_named_first_and_the_others_counted():
     ]
 
 
+def test_a_single_kind_is_named_instead_of_counted():
+    slices = [make_slice("style", f"s{n}", interval(n / 100, 0.001, 0.2)) for n in range(1, 5)]
+    assert _said(*slices, make_slice("style", "howto", UNSURE)) == [
+        "Better for s4 questions (+0.04), s3 questions (+0.03), s2 questions (+0.02) and s1 questions (+0.01).",
+        "The other kind compared (how-to questions) is not certainly better.",
+        "No kind is certainly worse.",
+    ]
+
+
 def test_nothing_certain_is_said_so():
     slices = [make_slice("style", value, UNSURE) for value in ("a", "b")]
     assert _said(*slices) == ["No kind differs clearly: of 2 kinds compared, none is certainly better or worse."]
+    one = make_slice("style", "b", UNSURE, small=True)
+    assert _said(slices[0], one) == [
+        "The one kind with enough questions (a questions) is not certainly better or worse."
+    ]
 
 
 def test_few_questions_and_dimensions_that_mislead_are_not_counted():
