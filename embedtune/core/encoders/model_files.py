@@ -126,10 +126,17 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
         force: Fields that may differ.
 
     Raises:
-        ContractError: It does not, or the model has modules that cannot be honoured.
+        ContractError: It does not, asks for other vectors or more tokens than the model has, or the model has
+            modules that cannot be honoured.
     """
     facts = read_facts(path)
     require_supported(path, facts)
+    _require_own_words(path, contract, facts, force)
+    require_sizes(path, contract, facts.dimension, read_json(path / "config.json").get("max_position_embeddings"))
+
+
+def _require_own_words(path: Path, contract: EncoderContract, facts: ModelFacts, force: tuple[str, ...]) -> None:
+    """Check that no field of a contract says something else than the files do."""
     differing = {name: pair for name, pair in facts.differences(contract).items() if name not in force}
     if not differing:
         return
@@ -147,6 +154,34 @@ def require_own_contract(path: Path, contract: EncoderContract, force: tuple[str
         expected={f"contract.{name}": own for name, (_, own) in differing.items()},
         fix=f"{advice}; or, if the difference is meant, base.force={json.dumps(sorted(differing))}",
     )
+
+
+def require_sizes(path: Path, contract: EncoderContract, size: int | None, positions: object) -> None:
+    """Check that a model has the vectors and reads the lengths that a contract asks for.
+
+    Args:
+        path: Directory of the base model.
+        contract: The configured contract.
+        size: Size of the model's vectors; None: unknown.
+        positions: How many tokens the model reads; anything but a positive whole number: unknown.
+
+    Raises:
+        ContractError: It does not.
+    """
+    if size is not None and size != contract.dimensions[0]:
+        raise ContractError(
+            f"the vectors of {path} do not have the size in the contract",
+            got=size,
+            expected=f"contract.dimensions starts with {contract.dimensions[0]}",
+            fix=f"set contract.dimensions=[{size}]",
+        )
+    if isinstance(positions, int) and 0 < positions < contract.max_length:
+        raise ContractError(
+            f"the maximum length in the contract is too long for {path}",
+            got=f"contract.max_length {contract.max_length}",
+            expected=f"at most {positions} tokens",
+            fix=f"set contract.max_length={positions} or less",
+        )
 
 
 def _dimension(modules: list[Module], config: dict[str, Any], pooling: dict[str, Any]) -> int | None:

@@ -15,6 +15,7 @@ from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.attention import require_attention
 from embedtune.core.encoders.loading import load_error, require_all_weights
+from embedtune.core.encoders.model_files import require_sizes
 from embedtune.core.encoders.modules import dense_folders
 from embedtune.core.encoders.precision import (
     autocast,
@@ -24,7 +25,6 @@ from embedtune.core.encoders.precision import (
 )
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.encoders.vector_file import VectorFile
-from embedtune.core.errors import ContractError
 from embedtune.core.progress import Progress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
@@ -212,7 +212,8 @@ def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) 
         require_all_weights(path, transformer.model)
     hidden = transformer.get_embedding_dimension()
     dense = [module.float() for module in load_dense(path)]
-    _require_fit(path, contract, dense[-1].out_features if dense else hidden, transformer.model)
+    size = dense[-1].out_features if dense else hidden
+    require_sizes(path, contract, size, _usable_positions(transformer.model))
     pooling = Pooling(hidden, pooling_mode=contract.pooling)
     prompts = {"query": contract.query_prefix, "document": contract.passage_prefix}
     model = SentenceTransformer(
@@ -231,25 +232,6 @@ def load_dense(path: Path) -> "list[Dense]":
     from sentence_transformers.sentence_transformer.modules import Dense
 
     return [Dense.load(str(path), subfolder=str(folder.relative_to(path))) for folder in dense_folders(path)]
-
-
-def _require_fit(path: Path, contract: EncoderContract, size: int | None, transformer: Any) -> None:
-    """Check that the model can fulfil the contract."""
-    if size != contract.dimensions[0]:
-        raise ContractError(
-            f"the vectors of {path} do not have the size in the contract",
-            got=size,
-            expected=f"contract.dimensions starts with {contract.dimensions[0]}",
-            fix=f"set contract.dimensions=[{size}]",
-        )
-    positions = _usable_positions(transformer)
-    if 0 < positions < contract.max_length:
-        raise ContractError(
-            f"the maximum length in the contract is too long for {path}",
-            got=f"contract.max_length {contract.max_length}",
-            expected=f"at most {positions} tokens",
-            fix=f"set contract.max_length={positions} or less",
-        )
 
 
 def _usable_positions(transformer: Any) -> int:

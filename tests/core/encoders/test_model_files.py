@@ -38,6 +38,21 @@ def test_a_model_without_such_files_is_accepted(base):
 
 
 @pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"max_length": 257}, ("contract.max_length 257", "contract.max_length=256")),
+        ({"dimensions": [64, 16]}, ("32", "contract.dimensions=[32]")),
+    ],
+)
+def test_lengths_and_sizes_that_the_model_has_not_are_refused_before_it_is_loaded(base, change, told):
+    got, fix = told
+    with pytest.raises(ContractError, match="contract") as refused:
+        resolve(base, **change)
+    assert str(refused.value.got) == got
+    assert fix in str(refused.value.fix)
+
+
+@pytest.mark.parametrize(
     ("files", "name", "own"),
     [
         ({"pooling": "cls"}, "pooling", "cls"),

@@ -92,7 +92,7 @@ def test_a_wrong_key_is_found_before_ingest_by_one_call_in_the_form_of_generate(
     model = make_tiny_model(tmp_path / "model")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# A\n\nText.")
-    contract = {"contract": {"base_model": str(model), "dimensions": [TINY_DIMENSION]}}
+    contract = {"contract": {"base_model": str(model), "dimensions": [TINY_DIMENSION], "max_length": 256}}
     with OpenAIServer(api_key="right") as server:
         config = parse_config(contract | llm(server))
         job = Job(tmp_path / "work", config, Secrets(llm_api_key="wrong"), source=str(tmp_path / "docs"))
