@@ -7,6 +7,7 @@ from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.progress import SilentProgress
 from tests.support.browser import browser  # noqa: F401 - the fixture of a real browser
+from tests.support.other_user import open_folder  # noqa: F401 - a folder for every user
 from tests.support.triton_server import engine, installation, triton  # noqa: F401 - fixtures of a real Triton
 
 # No test may fail because the machine is busy: neither for a slow example nor for a slow generator of examples.

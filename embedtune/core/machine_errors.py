@@ -2,6 +2,9 @@
 
 import errno
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.extras import missing_module
@@ -28,6 +31,7 @@ FIXES: dict[int, str] = {
     errno.ESTALE: "the network file system has lost the file: mount it again",
     errno.ENOTCONN: "the network file system is not connected: mount it again",
     errno.ENOLCK: "this file system has no locks: name a directory on another one",
+    errno.EBUSY: "another program is using this file: when it has ended, run the same command again",
     errno.ENOMEM: "there is not enough memory: close other programs, or use a machine with more",
 }
 # What libraries say in words of their own, without the number of the system's error.
@@ -38,16 +42,35 @@ WORDS: dict[str, int] = {
     "disk quota exceeded": errno.EDQUOT,
     "permission denied": errno.EACCES,
     "os error 13": errno.EACCES,
-    "readonly database": errno.EROFS,
+    "readonly database": errno.EACCES,
     "read-only file system": errno.EROFS,
     "os error 30": errno.EROFS,
     "unable to open database file": errno.EACCES,
+    "database is locked": errno.EBUSY,
     "disk i/o error": errno.EIO,
     "not enough disk space": errno.ENOSPC,  # datasets
     "pytorchstreamwriter failed": errno.ENOSPC,  # torch says no more than that a file could not be written
     "file write failed": errno.ENOSPC,
     "no usable temporary directory": errno.EACCES,
 }
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in what sqlite says about the disk or about rights: it says "readonly database" of any file.
+
+    Args:
+        path: The file that is opened or written.
+
+    Raises:
+        EmbedtuneError: The machine refuses.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if (known := as_machine_error(error)) is None:
+            raise
+        raise EmbedtuneError(f"{known.what}: {path}", fix=known.fix) from error
 
 
 def as_machine_error(error: BaseException) -> EmbedtuneError | None:

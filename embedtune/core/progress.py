@@ -64,8 +64,10 @@ class Pace:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest takes at this rate; None if that is not known."""
-        return None if self.total is None or self.rate is None else max(0, self.total - self.done) / self.rate
+        """Seconds that the rest takes at this rate; None if that is not known, or all units are done."""
+        if self.total is None or self.rate is None or self.done >= self.total:
+            return None
+        return (self.total - self.done) / self.rate
 
 
 class _SilentTask:

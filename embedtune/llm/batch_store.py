@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedtune.core.machine_errors import naming
 from embedtune.llm.transactions import transaction
 
 TABLES = (
@@ -50,9 +51,10 @@ class BatchStore:
     def __init__(self, path: Path, address: str) -> None:
         self._path = path
         self._address = address
-        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
-        for table in TABLES:
-            self._db.execute(table)
+        with naming(path):
+            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
+            for table in TABLES:
+                self._db.execute(table)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.errors import ArtifactError, EmbedtuneError, InputError
+from embedtune.core.machine_errors import naming
 from embedtune.llm.cache_key import Origin, RequestIdentity, canonical
 from embedtune.llm.errors import printable
 
@@ -85,6 +86,7 @@ class ResponseCache:
 
     Raises:
         ArtifactError: The file is not a cache of this version.
+        EmbedtuneError: The file cannot be opened or written: rights, or a full disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,14 +95,19 @@ class ResponseCache:
         self._synced = time.monotonic()
         self._limits: tuple[int | None, ...] | None = None
         # In a notebook, calls run in another thread (event_loop.py), one thread at a time.
-        self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
+        with naming(path):
+            self._db = sqlite3.connect(path, timeout=60.0, isolation_level=None, check_same_thread=False)
         try:
-            # NORMAL: a commit is a write without a sync, which on a busy disk could delay all calls by a second.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._check_version()
-            self._db.execute(TABLE)
-            self._db.execute(DOCUMENTS)
+            with naming(path):
+                # NORMAL: a commit is a write without a sync, which could delay all calls by a second.
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._check_version()
+                self._db.execute(TABLE)
+                self._db.execute(DOCUMENTS)
+        except EmbedtuneError:
+            self._db.close()
+            raise
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ArtifactError(
@@ -112,15 +119,14 @@ class ResponseCache:
     def _check_version(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
-            self._db.close()
             raise ArtifactError(
                 f"the cache of LLM replies was written by a different version of embedtune: {self.path}",
                 got=version,
                 expected=VERSION,
                 fix="use the version of embedtune that wrote it, or move the file aside",
             )
-        if version == 0:
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
+        # Also if it has that version: a file that may not be written is refused before any call is paid.
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from embedtune.core.errors import ArtifactError
+from embedtune.core.machine_errors import naming
 from embedtune.llm.cache import COLUMNS, INSERT, ReplyRow, ResponseCache
 
 
@@ -46,7 +47,7 @@ def add_replies(path: Path, replies: Iterable[KeptReply]) -> None:
         replies: The replies.
     """
     ResponseCache(path).close()
-    with closing(sqlite3.connect(path, timeout=60.0)) as db, db:
+    with naming(path), closing(sqlite3.connect(path, timeout=60.0)) as db, db:
         for reply in replies:
             db.execute(f"INSERT OR IGNORE {INSERT}", reply.row.model_dump())
             rows = [(reply.row.key, document) for document in reply.documents]

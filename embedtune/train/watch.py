@@ -82,4 +82,5 @@ class Watch(TrainerCallback):
                 fix="lower train.learning_rate, or set runtime.precision=fp32",
             )
         self.tracked.scalars(state.global_step, values)
-        self.task.note(f"loss {logs['loss']:.4f}")
+        # The trainer logs a step, and then measures the model on dev, which may take longer than many steps.
+        self.task.note(f"loss {logs['loss']:.4f}{', measuring on dev' if control.should_evaluate else ''}")

@@ -32,6 +32,17 @@ def test_a_task_of_unknown_size_has_a_rate_and_no_end():
     assert (pace.rate, pace.left_s) == (2.0, None)
 
 
+def test_what_follows_the_last_unit_is_not_said_to_take_no_time(caplog):
+    clock = Clock()
+    caplog.set_level(logging.INFO, "embedtune")
+    with LineProgress(clock).task("train", 2, "steps") as task:
+        clock.now += 10
+        task.advance(2)
+        clock.now += 20
+        task.note("loss 0.1, measuring on dev")
+    assert caplog.messages == ["train: 2/2 steps, 15.0 s/step, 30 s so far, loss 0.1, measuring on dev"]
+
+
 def test_a_line_is_logged_while_work_waits_and_nothing_advances(caplog):
     clock = Clock()
     caplog.set_level(logging.INFO, "embedtune")

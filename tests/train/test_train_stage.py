@@ -1,7 +1,9 @@
 """The whole stage on a tiny random model."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -56,6 +58,23 @@ def test_the_record_holds_every_step_and_measurement(world, tmp_path):
     assert record.best.model_dump() == pytest.approx(best.model_dump())
     assert (record.rows, record.batch_size, record.device) == (24, 8, "cpu")
     assert record.matryoshka == ()
+
+
+def test_while_a_checkpoint_is_measured_the_progress_says_so(world, tmp_path):
+    notes: list[str] = []
+    progress = SimpleNamespace(task=lambda name, *_: nullcontext(_Task(notes if name == "train" else [])))
+    train(world, tmp_path / "model", tiny_config(world, epochs=2, evaluations_per_epoch=1), progress)
+    measured = [number for number, note in enumerate(notes, 1) if note.endswith(", measuring on dev")]
+    assert (len(notes), measured) == (6, [3, 6])
+
+
+class _Task:
+    def __init__(self, notes: list[str]) -> None:
+        self.note = notes.append
+
+    def advance(self, n: int = 1) -> None: ...
+
+    def skip(self, n: int = 1) -> None: ...
 
 
 @pytest.mark.parametrize("loss", ["own_negatives", "in_batch", "hybrid"])

@@ -13,6 +13,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.machine_errors import naming
+
 log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
 VECTORS_FILE = "vectors.sqlite"
@@ -39,13 +41,15 @@ class VectorCache:
 
     def __init__(self, directory: Path, limit: float | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(directory / VECTORS_FILE, timeout=60)
-        self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only a new file follows it; others reuse their pages
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute(TABLE)
-        # A table of its own: changing a row of `vectors` would write its vector again.
-        self._db.execute("CREATE TABLE IF NOT EXISTS uses (key BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID")
+        self._path = directory / VECTORS_FILE
+        with naming(self._path):
+            self._db = sqlite3.connect(self._path, timeout=60)
+            self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # only a new file follows it
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(TABLE)
+            # A table of its own: changing a row of `vectors` would write its vector again.
+            self._db.execute("CREATE TABLE IF NOT EXISTS uses (key BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID")
         self._now = int(time.time())
         lock = (directory / "vectors.lock").open("a")
         _locks.append(lock)
@@ -56,14 +60,14 @@ class VectorCache:
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """Return the vectors in the cache, by key."""
         found = found_vectors(self._db, keys)
-        with self._db:
+        with naming(self._path), self._db:
             self._used(list(found))
         return found
 
     def put(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         """Store one vector per key, all in one transaction."""
         rows = [(key, vector.tobytes()) for key, vector in zip(keys, vectors, strict=True)]
-        with self._db:
+        with naming(self._path), self._db:
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             self._used(keys)
 

@@ -9,6 +9,8 @@ import pytest
 
 from embedtune.core.encoders import vector_cache
 from embedtune.core.encoders.vector_cache import VectorCache, vector_key
+from embedtune.core.errors import EmbedtuneError
+from tests.support.other_user import as_nobody, close
 
 COUNT = 2000
 KEYS = [vector_key("model", str(number)) for number in range(COUNT)]
@@ -88,3 +90,11 @@ def test_nothing_is_removed_that_this_process_has_used(tmp_path):
     fill(tmp_path)
     VectorCache(tmp_path).get(KEYS)
     assert len(VectorCache(tmp_path, LIMIT).get(KEYS)) == COUNT
+
+
+def test_a_cache_of_another_user_is_named(open_folder):
+    VectorCache(open_folder)
+    close(open_folder / "vectors.sqlite", 0o444)
+    with as_nobody(), pytest.raises(EmbedtuneError, match=r"vectors\.sqlite") as caught:
+        VectorCache(open_folder)
+    assert "give this user the right" in str(caught.value.fix)
