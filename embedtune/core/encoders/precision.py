@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedtune.core.config.machine import RuntimeSettings
-from embedtune.core.encoders.weights import weight_files
-from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.encoders.weights import opened_weights, weight_files
+from embedtune.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -109,19 +109,14 @@ def stored_dtypes(path: Path) -> dict[Dtype | None, int]:
     Raises:
         InputError: The weights are missing, incomplete or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     counts: Counter[Dtype | None] = Counter()
     for file in weight_files(path):
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                parts = [tensors.get_slice(name) for name in tensors.keys()]  # noqa: SIM118 - not a dictionary
-                for part in parts:
-                    name = str(part.get_dtype())
-                    if name in STORED or name.startswith("F"):
-                        counts[STORED.get(name)] += math.prod(part.get_shape())
-        except SafetensorError as error:
-            raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
+        with opened_weights(file) as tensors:
+            parts = [tensors.get_slice(name) for name in tensors.keys()]  # noqa: SIM118 - not a dictionary
+            for part in parts:
+                name = str(part.get_dtype())
+                if name in STORED or name.startswith("F"):
+                    counts[STORED.get(name)] += math.prod(part.get_shape())
     return dict(counts)
 
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.encoders.modules import DENSE_WEIGHTS, dense_folders
@@ -43,15 +46,10 @@ def tensor_names(path: Path) -> set[str]:
     Raises:
         InputError: The weights are missing, incomplete or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     names: set[str] = set()
     for file in _transformer_files(path):
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                names.update(tensors.keys())
-        except SafetensorError as error:
-            raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
+        with opened_weights(file) as tensors:
+            names.update(tensors.keys())
     return names
 
 
@@ -59,15 +57,34 @@ def parameters(path: Path) -> int:
     """Return the number of weights of a model, its Dense modules included; they are not loaded.
 
     Raises:
-        InputError: The weights are missing or incomplete.
+        InputError: The weights are missing, incomplete or damaged.
     """
-    from safetensors import safe_open
-
     total = 0
     for file in weight_files(path):
-        with safe_open(file, framework="numpy") as tensors:
+        with opened_weights(file) as tensors:
             total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
     return total
+
+
+@contextmanager
+def opened_weights(file: Path) -> Iterator[Any]:
+    """Open a safetensors file without loading its tensors.
+
+    Args:
+        file: The file.
+
+    Raises:
+        InputError: It is damaged.
+        PermissionError: This user may not read it; safetensors would say that there is no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file.open("rb").close()
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            yield tensors
+    except SafetensorError as error:
+        raise InputError(f"{file} is damaged", got=str(error), fix="download the base model again") from error
 
 
 def _transformer_files(path: Path) -> list[Path]:

@@ -11,9 +11,10 @@ from embedtune.core.config.base import BaseSettings
 from embedtune.core.config.machine import RuntimeSettings, StorageSettings
 from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.encoders.weights import tensor_names, weights_sha256
+from embedtune.core.encoders.weights import parameters, tensor_names, weights_sha256
 from embedtune.core.errors import ContractError, InputError
 from embedtune.core.secrets import Secrets
+from tests.support.other_user import as_nobody
 from tests.support.public_forms import shard
 from tests.support.tiny_model import make_tiny_model, tiny_contract
 
@@ -72,3 +73,18 @@ def test_a_damaged_index_is_refused(sharded):
     (sharded / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(InputError, match="damaged"):
         resolve(sharded)
+
+
+def test_weights_that_may_not_be_read_are_not_called_missing(open_folder):
+    model = make_tiny_model(open_folder / "model")
+    assert parameters(model) > 0
+    model.chmod(0o755)
+    (model / "model.safetensors").chmod(0o600)
+    with as_nobody(), pytest.raises(PermissionError, match=r"model\.safetensors"):
+        parameters(model)
+
+
+def test_damaged_weights_are_named(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
+        parameters(tmp_path)
