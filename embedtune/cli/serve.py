@@ -11,6 +11,7 @@ import click
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import build_config, config_options, work_option
 from embedtune.cli.reporting import err, reporting
+from embedtune.core.errors import InputError
 from embedtune.core.secrets import secrets_of
 from embedtune.serve.gateway.__main__ import main as gateway_main
 
@@ -83,6 +84,8 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
     from embedtune.serve.triton.exposure import grpc_tls
     from embedtune.serve.triton.installation import find_installation, local_folder
     from embedtune.serve.triton.traces import trace_flags
+    from embedtune.serve.triton.installation import find_installation, is_installed, local_folder
+    from embedtune.serve.triton.server import wait_for_ports
 
     config = build_config(options, os.environ)
     secrets = secrets_of(config.generate, os.environ)
@@ -98,6 +101,12 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
         tls=grpc_tls(os.environ),
         traces=trace_flags(os.environ),
     )
+    if not is_installed() and not wait_for_ports(ports, 0.0):  # said before 500 MB are installed
+        raise InputError(
+            "a port of Triton is in use",
+            got=f"one of {ports.http}, {ports.grpc}, {ports.metrics}",
+            fix="stop what is listening there, or choose --http-port, --grpc-port and --metrics-port",
+        )
     err.print(f"following {store.objects.uri}; gRPC {ports.grpc_address}:{ports.grpc}", soft_wrap=True)
     run_replica(replica, find_installation(), stop)
     err.print("stopped after the requests in progress were answered")

@@ -128,8 +128,8 @@ def local_llm(model: Path, port: int, parallel: int) -> None:
     from embedtune.local.llm_server import serve
 
     with reporting(verbose=False):
-        out.print(f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}")
-        serve(model, port, parallel, threading.Event())
+        settings = f"--set generate.llm.base_url=http://127.0.0.1:{port}/v1 --set generate.llm.model={model.stem}"
+        serve(model, port, parallel, threading.Event(), lambda: out.print(settings, soft_wrap=True, markup=False))
 
 
 @click.command(

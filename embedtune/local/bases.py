@@ -150,7 +150,7 @@ def compare_bases(
     )
     seconds = _measure_untuned(candidates, measured, context)
     if training is not None:
-        cost = tuning_cost(candidates, seconds, training.dataset, list(data.values()), context.config)
+        cost = tuning_cost(candidates, seconds, training.dataset, list(data.values()), context)
         log.info("%s", cost)
         for one in candidates:
             model = tuned_model(one, training.dataset, training.work, context)
@@ -183,7 +183,8 @@ def _measure_untuned(candidates: Sequence[Candidate], measured: _Measured, conte
     seconds = {}
     for one in candidates:
         measured.add(one.name, one.path, one.contract, context)
-        seconds[one.name] = seconds_per_passage(one.path, one.contract, context.config.runtime, texts)
+        runtime, progress = context.config.runtime, context.progress
+        seconds[one.name] = seconds_per_passage(one.path, one.contract, runtime, texts, progress)
     return seconds
 
 

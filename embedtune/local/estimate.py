@@ -58,7 +58,7 @@ def encoding_passes(config: Config, chunks: int, questions: int, comparisons: Co
     passes = [
         EncodingPass("base model: all passages, all questions", chunks, questions),
         EncodingPass(
-            f"training: dev is measured {measured + again} times",
+            f"training: dev is measured {measured + again} time{'s' if measured + again > 1 else ''}",
             measured * ranked + again * chunks,
             (measured + again) * dev,
         ),
@@ -133,10 +133,11 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
     unique = len(set(chunks["chunk_id"].to_pylist()))
     rows = round(calls.questions * KEPT_SHARE * config.ingest.train_share)
     base = resolve_base(config.contract, config.base, cache, config.storage, job.secrets)
-    step_seconds = measure_step_seconds(base, config, max(rows, 1))
+    step_seconds = measure_step_seconds(base, config, max(rows, 1), progress)
     steps = plan_training(max(rows, 1), config.train, config.seed).steps * config.train.seeds
     passes = encoding_passes(config, unique, calls.questions, job.comparisons)
-    passage_seconds = seconds_per_passage(base, config.contract, config.runtime, chunks["text"].to_pylist())
+    texts = chunks["text"].to_pylist()
+    passage_seconds = seconds_per_passage(base, config.contract, config.runtime, texts, progress)
     return RunEstimate(
         documents=len(pq.read_table(job.work / "chunks" / "documents.parquet", columns=["doc_id"])),
         chunks=unique,

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from embedtune.core.errors import InputError
@@ -9,7 +10,7 @@ from embedtune.core.errors import InputError
 CONTEXT_TOKENS = 4096  # enough for a prompt with three passages and its reply
 
 
-def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
+def serve(model: Path, port: int, parallel: int, stop: threading.Event, started: Callable[[], None]) -> None:
     """Serve a model until `stop` is set; JSON schemas are enforced by a grammar.
 
     Args:
@@ -17,6 +18,7 @@ def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
         port: Port on 127.0.0.1.
         parallel: Number of requests answered at the same time; each has its own context.
         stop: Set it to stop the server.
+        started: Called when the server listens.
 
     Raises:
         InputError: The extra is not installed, or the file does not exist.
@@ -38,5 +40,6 @@ def serve(model: Path, port: int, parallel: int, stop: threading.Event) -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     params.use_jinja = True
     server = xllamacpp.Server(params)
+    started()
     stop.wait()
     del server

@@ -67,7 +67,7 @@ def tuning_cost(
     per_passage: Mapping[str, float],
     dataset: Path,
     sets: Sequence[RetrievalSet],
-    config: Config,
+    context: Context,
 ) -> TuningCost:
     """Measure a few training rows of each candidate.
 
@@ -76,8 +76,9 @@ def tuning_cost(
         per_passage: Seconds that each takes to embed a passage, by name.
         dataset: The dataset artifact to train on.
         sets: What the tuned models are measured on; the first has the corpus of the dataset.
-        config: How they are trained.
+        context: How they are trained, and what says what is waited for.
     """
+    config = context.config
     rows = sum(len(judged) for judged in read_qrels(dataset / "qrels" / "train.tsv").values())
     passages = dev_passages(dataset, config.train, len(sets[0].corpus))
     passages += sum(len(one.corpus) + QUERY_SHARE * len(one.queries) for one in sets)
@@ -85,7 +86,7 @@ def tuning_cost(
     for one in candidates:
         own = one.config(config)
         steps = plan_training(rows, own.train, own.seed).steps
-        trained += steps * measure_step_seconds(one.path, own, rows)
+        trained += steps * measure_step_seconds(one.path, own, rows, context.progress)
     embedded = passages * sum(per_passage[one.name] for one in candidates)
     return TuningCost(len(candidates), trained, embedded, device_of(config.runtime))
 

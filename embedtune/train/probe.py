@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.precision import autocast, device_of
+from embedtune.core.progress import Progress
 from embedtune.train.plan import effective_batch_size, plan_training
 from embedtune.train.rows import TrainingRow
 
@@ -17,7 +18,7 @@ PIECES = 4  # gradient caching encodes all pieces but the last twice: with four,
 _WORDS = ("valve", "pressure", "operator", "checks", "the", "outlet", "temperature", "before", "restart", "of")
 
 
-def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
+def measure_step_seconds(base: Path, config: Config, rows: int, progress: Progress) -> float:
     """Return the seconds per optimiser step, from one timed part of a step on synthetic texts.
 
     The time is proportional to the rows, so a few rows are timed (after a warm-up) and the result is scaled. The
@@ -27,6 +28,7 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
         base: Directory of the base model.
         config: Loss, batch, length, device and precision.
         rows: Expected number of training rows; it decides the batch size.
+        progress: Says what is waited for.
     """
     import torch
 
@@ -47,14 +49,16 @@ def measure_step_seconds(base: Path, config: Config, rows: int) -> float:
     features = [_features(batch, name, device) for name in ("query_", "passage_")]
     roles = batch["label"].to(device)
     seconds = 0.0
-    for _ in ("warm-up", "timed"):
-        started = time.perf_counter()
-        with autocast(config.runtime):
-            value = loss(features, roles)
-        value.backward()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - started
+    with progress.task("measure the speed", 2, "parts of steps") as task:
+        for _ in ("warm-up", "timed"):
+            started = time.perf_counter()
+            with autocast(config.runtime):
+                value = loss(features, roles)
+            value.backward()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - started
+            task.advance(1)
     return seconds * batch_size / timed
 
 

@@ -11,6 +11,7 @@ from embedtune.core.encoders.model_files import require_own_contract
 from embedtune.core.encoders.native_form import declared_causal, flat, native
 from embedtune.core.encoders.weights import weight_files, weights_sha256
 from embedtune.core.errors import ContractError, InputError
+from embedtune.core.extras import EXTRAS
 from embedtune.core.secrets import Secrets
 
 log = logging.getLogger(__name__)
@@ -82,10 +83,12 @@ def locate_base(
 def _package_model(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
+        extra = EXTRAS.get(name)
+        package = f"embedtune[{extra}]" if extra else name.replace("_", "-")
         raise InputError(
             "the package with the base model is not installed",
             got=name,
-            fix=f"pip install {name.replace('_', '-')}",
+            fix=f"pip install '{package}'",
         )
     path = Path(spec.submodule_search_locations[0]) / "model"
     if not path.is_dir():

@@ -58,13 +58,13 @@ def curve_cost(shop: Workshop, points: Sequence[Point], sets: Sequence[MeasuredO
         return CurveCost(0, 0, 0.0, 0.0, device)
     base = resolve_base(config.contract, config.base, context.cache, config.storage, context.secrets)
     texts = [passage.text for passage in shop.data.passages]
-    per_passage = seconds_per_passage(base, config.contract, config.runtime, texts)
+    per_passage = seconds_per_passage(base, config.contract, config.runtime, texts, context.progress)
     train_seconds = embedded = 0.0
     if new:
         rows = [_rows(shop, point) for point in new]
         # The time of a step is proportional to its rows.
         largest = max(rows)
-        per_row = measure_step_seconds(base, config, largest)
+        per_row = measure_step_seconds(base, config, largest, context.progress)
         per_row /= plan_training(largest, config.train, config.seed).batch_size
         plans = [plan_training(count, config.train, config.seed) for count in rows]
         train_seconds = per_row * sum(plan.steps * plan.batch_size for plan in plans)

@@ -8,7 +8,7 @@ from pathlib import Path
 from embedtune.core.errors import InputError
 from embedtune.local.preflight.finding import Finding, IntendedRun
 
-RIGHTS = "give this user the right to write there, or name another one with --work"
+RIGHTS = "give this user the right to write there, or name another directory with --work, or --output of a stage"
 
 
 def check_work(run: IntendedRun) -> Iterator[Finding]:

