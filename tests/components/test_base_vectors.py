@@ -18,7 +18,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.encoders.vector_file import VectorFile, require_vectors
 from embedtune.core.errors import ArtifactError, InputError
-from embedtune.core.progress import Progress, SilentProgress
+from embedtune.core.progress import Progress, SilentProgress, Task
 from tests.support.context import context, provenance
 from tests.support.tiny_model import make_tiny_model, tiny_contract
 
@@ -87,11 +87,11 @@ def test_another_attempt_computes_only_what_the_lost_one_had_not(
 ) -> None:
     encode_block, computed = TorchEncoder._encode_block, list[str]()
 
-    def lost_after_one_block(encoder: TorchEncoder, texts: list[str]) -> Vectors:
+    def lost_after_one_block(encoder: TorchEncoder, texts: list[str], task: Task) -> Vectors:
         if computed:
             raise KeyboardInterrupt
         computed.extend(texts)
-        return encode_block(encoder, texts)
+        return encode_block(encoder, texts, task)
 
     chunks = write_chunks(tmp_path / "chunks", [f"{text} {number}" for number in range(20) for text in TEXTS])
     monkeypatch.setattr(TorchEncoder, "_encode_block", lost_after_one_block)

@@ -31,7 +31,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.encoders.vector_file import require_vectors
 from embedtune.core.errors import ArtifactError, InputError
-from embedtune.core.progress import SilentProgress
+from embedtune.core.progress import SilentProgress, Task
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.core.secrets import Secrets
@@ -77,9 +77,9 @@ def computed() -> Iterator[list[tuple[str, str]]]:
     found: list[tuple[str, str]] = []
     encode_block = TorchEncoder._encode_block
 
-    def spy(encoder: TorchEncoder, texts: list[str]) -> Vectors:
+    def spy(encoder: TorchEncoder, texts: list[str], task: Task) -> Vectors:
         found.extend((encoder.path.name, text) for text in texts)
-        return encode_block(encoder, texts)
+        return encode_block(encoder, texts, task)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TorchEncoder, "_encode_block", spy)

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from embedtune.core.encoders.precision import (
 )
 from embedtune.core.encoders.vector_cache import VectorCache, Vectors, vector_key
 from embedtune.core.encoders.vector_file import VectorFile
-from embedtune.core.progress import Progress
+from embedtune.core.progress import Progress, Task
 from embedtune.core.records.base import read_record
 from embedtune.core.records.base_vectors import BASE_VECTORS_FILE, BaseVectors
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sentence_transformers.sentence_transformer.modules import Dense
 
 log = logging.getLogger(__name__)
-BLOCK = 512  # texts per step of the progress bar and per commit of the cache
+BLOCK = 512  # texts per commit of the cache
 MEASURABLE = 32  # passages below which their speed says little
 
 
@@ -115,15 +116,13 @@ class TorchEncoder:
         with progress.task("embed", len(texts), unit) as task:
             for start in range(0, len(texts), BLOCK):
                 block = [prefix + text for text in texts[start : start + BLOCK]]
-                out[start : start + len(block)], computed = self._encode_cached(block)
-                task.skip(len(block) - computed)
-                task.advance(computed)
+                out[start : start + len(block)] = self._encode_cached(block, task)
         return out
 
-    def _encode_cached(self, texts: list[str]) -> tuple[Vectors, int]:
-        """Return the vectors, and how many of them were not in the cache."""
+    def _encode_cached(self, texts: list[str], task: Task) -> Vectors:
+        """Return the vectors; those in the cache are skipped."""
         if self.cache is None:
-            return self._encode_block(texts), len(texts)
+            return self._encode_block(texts, task)
         if self._vectors is None:
             self._vectors = VectorCache(self.cache, self.runtime.vector_cache_gb * 1e9)
             self._ready = self._open_ready()
@@ -131,11 +130,12 @@ class TorchEncoder:
         known = {} if self._ready is None else self._ready.get(keys)
         known |= self._vectors.get([key for key in keys if key not in known])
         missing = [number for number, key in enumerate(keys) if key not in known]
+        task.skip(len(texts) - len(missing))
         if missing:
-            fresh = self._encode_block([texts[number] for number in missing])
+            fresh = self._encode_block([texts[number] for number in missing], task)
             self._vectors.put([keys[number] for number in missing], fresh)
             known.update((keys[number], vector) for number, vector in zip(missing, fresh, strict=True))
-        return np.stack([known[key] for key in keys]), len(missing)
+        return np.stack([known[key] for key in keys])
 
     def _open_ready(self) -> VectorFile | None:
         if self.ready is None:
@@ -155,10 +155,10 @@ class TorchEncoder:
         """Return the key of each passage's vector."""
         return [vector_key(self.fingerprint, self.contract.passage_prefix + text) for text in texts]
 
-    def _encode_block(self, texts: list[str]) -> Vectors:
+    def _encode_block(self, texts: list[str], task: Task) -> Vectors:
         model = self.model
         began = time.perf_counter()
-        with autocast(self.runtime):
+        with autocast(self.runtime), _each_batch(model, task):
             encoded = model.encode(
                 texts,
                 batch_size=self.runtime.encode_batch_size,
@@ -173,6 +173,18 @@ class TorchEncoder:
         # Where the last module is a matrix product, its numbers have 8 bits, too few for a unit length.
         norms = np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
         return np.asarray(vectors / norms, dtype=np.float32)
+
+
+@contextmanager
+def _each_batch(model: "SentenceTransformer", task: Task) -> Iterator[None]:
+    """Advance a task after each batch: a block of texts can take minutes on a busy CPU."""
+    hook = model[0].register_forward_hook(
+        lambda _module, _inputs, batch: task.advance(len(batch["attention_mask"]))
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def load_model(path: Path, contract: EncoderContract, runtime: RuntimeSettings) -> "SentenceTransformer":

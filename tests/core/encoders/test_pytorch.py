@@ -1,5 +1,8 @@
 """Texts to vectors under a contract, and the cache of vectors."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import VectorCache, vector_key
 from embedtune.core.errors import ContractError, InputError
 from embedtune.core.secrets import Secrets
-from tests.support.tiny_model import make_tiny_model
+from tests.support.tiny_model import make_tiny_model, tiny_contract
 
 CPU = RuntimeSettings(device="cpu")
 
@@ -75,8 +78,21 @@ def test_a_cached_text_is_not_encoded_again(tiny, tmp_path, progress):
     texts = [f"pump {number}" for number in range(5)]
     first = encoder(tiny, tmp_path).encode_passages(texts, progress)
     again = encoder(tiny, tmp_path)
-    again._encode_block = lambda block: pytest.fail(f"encoded {block}")  # type: ignore[method-assign]
+    again._encode_block = lambda block, task: pytest.fail(f"encoded {block}")  # type: ignore[method-assign]
     np.testing.assert_array_equal(again.encode_passages(texts[::-1], progress), first[::-1])
+
+
+def test_progress_is_reported_per_batch_since_a_block_of_texts_may_take_minutes(tiny, tmp_path):
+    told: list[tuple[str, int]] = []
+    task = SimpleNamespace(advance=lambda n: told.append(("done", n)), skip=lambda n: told.append(("skipped", n)))
+    progress = SimpleNamespace(task=lambda *_: nullcontext(task))
+    runtime = RuntimeSettings(device="cpu", encode_batch_size=2)
+    texts = [f"pump {number}" for number in range(5)]
+    TorchEncoder(tiny, tiny_contract(tiny), runtime, tmp_path).encode_passages(texts, progress)
+    assert told == [("skipped", 0), ("done", 2), ("done", 2), ("done", 1)]
+    told.clear()
+    TorchEncoder(tiny, tiny_contract(tiny), runtime, tmp_path).encode_passages([*texts, "seal"], progress)
+    assert told == [("skipped", 5), ("done", 1)]
 
 
 def test_the_cache_keeps_what_it_was_given(tmp_path):

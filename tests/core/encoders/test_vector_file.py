@@ -12,7 +12,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.encoders.vector_cache import VECTORS_FILE, VectorCache, vector_key
 from embedtune.core.encoders.vector_file import VectorFile, require_vectors
 from embedtune.core.errors import ArtifactError
-from embedtune.core.progress import Progress
+from embedtune.core.progress import Progress, Task
 from embedtune.core.records.base_vectors import BASE_VECTORS_FILE
 from tests.support.base_vectors import write_base_vectors
 
@@ -29,7 +29,7 @@ class CountingEncoder(TorchEncoder):
         super().__init__(cache, CONTRACT, RuntimeSettings(device="cpu"), cache, ready)
         self.computed: list[str] = []
 
-    def _encode_block(self, texts: list[str]) -> np.ndarray:
+    def _encode_block(self, texts: list[str], task: Task) -> np.ndarray:
         self.computed += texts
         return np.full((len(texts), 4), 0.5, dtype=np.float32)
 
