@@ -82,10 +82,9 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
     from embedtune.deploy.site import open_store
     from embedtune.serve.replica.run import ReplicaOptions, run_replica
     from embedtune.serve.triton.exposure import grpc_tls
-    from embedtune.serve.triton.installation import find_installation, local_folder
-    from embedtune.serve.triton.traces import trace_flags
     from embedtune.serve.triton.installation import find_installation, is_installed, local_folder
     from embedtune.serve.triton.server import wait_for_ports
+    from embedtune.serve.triton.traces import trace_flags
 
     config = build_config(options, os.environ)
     secrets = secrets_of(config.generate, os.environ)

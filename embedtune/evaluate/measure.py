@@ -15,6 +15,7 @@ from embedtune.core.encoders.pytorch import MEASURABLE, TorchEncoder
 from embedtune.core.encoders.remote import open_endpoint
 from embedtune.core.encoders.speed import seconds_per_passage
 from embedtune.core.errors import GateError
+from embedtune.core.progress import Progress
 from embedtune.core.records.evaluation import SPEED
 from embedtune.core.records.metrics import OLD_INDEX
 from embedtune.core.retrieval.beir import RetrievalSet
@@ -74,7 +75,7 @@ def measure(
             for form, run in runs.items():
                 found[name].setdefault(form, {})[system.name] = run
         if system.name == "tuned" and isinstance(system.encoder, TorchEncoder):
-            speed = _speed(system.encoder, sets[SYNTHETIC])
+            speed = _speed(system.encoder, sets[SYNTHETIC], context.progress)
             speed |= scan_speeds(config.contract.dimensions[0], system.forms)
     return [_result(name, data, found[name], cuts) for name, data in sets.items()], speed
 
@@ -89,14 +90,14 @@ def _result(name: str, data: RetrievalSet, found: dict[Form, dict[str, Run]], cu
     return SetResult(name, data, found[FULL], cuts, smaller, coarser)
 
 
-def _speed(encoder: TorchEncoder, data: RetrievalSet) -> dict[str, float]:
+def _speed(encoder: TorchEncoder, data: RetrievalSet, progress: Progress) -> dict[str, float]:
     """Return how fast a model embeds passages; its vectors are usually in the cache, so some are made again."""
     if len(data.corpus) < MEASURABLE:
         return {}
     speed = encoder.passages_per_second
     if speed is None:
         texts = [passage.text for passage in data.corpus]
-        speed = 1.0 / seconds_per_passage(encoder.path, encoder.contract, encoder.runtime, texts)
+        speed = 1.0 / seconds_per_passage(encoder.path, encoder.contract, encoder.runtime, texts, progress)
     return {SPEED: round(speed, 2)}
 
 

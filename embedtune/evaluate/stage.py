@@ -9,14 +9,6 @@ from embedtune.core.config.config import Config
 from embedtune.core.contract import EncoderContract, load_contract, require_same
 from embedtune.core.encoders.precision import compute_of
 from embedtune.core.encoders.pytorch import TorchEncoder
-from embedtune.core.encoders.base_model import resolve_base
-from embedtune.core.encoders.encoder import Encoder
-from embedtune.core.encoders.precision import compute_of, device_of
-from embedtune.core.encoders.pytorch import MEASURABLE, TorchEncoder
-from embedtune.core.encoders.remote import open_endpoint
-from embedtune.core.encoders.speed import seconds_per_passage
-from embedtune.core.errors import GateError
-from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.evaluation import EXAMPLES_FILE, SLICES_FILE, VERDICT_FILE, Measured
 from embedtune.core.records.metrics import METRICS_FILE
@@ -144,93 +136,6 @@ def further_inputs(config: Config, comparisons: Comparisons, secrets: Secrets) -
         # The identity of the served model, not its address, which may serve another release tomorrow.
         inputs["endpoint"] = served(comparisons.endpoint, config, secrets).fingerprint
     return inputs
-
-
-def _measure(
-    dataset: Path, model: Path, context: Context, comparisons: Comparisons
-) -> tuple[list[SetResult], dict[str, float]]:
-    """Run every system on every set, with one model in memory at a time.
-
-    Returns:
-        The results, and the speed of the tuned model as a figure for the report: what re-indexing takes.
-    """
-    config = context.config
-    cuts = tuple(sorted({*config.evaluate.k, 10}))
-    device = device_of(config.runtime)
-    paths = {SYNTHETIC: dataset} | comparisons.eval_sets
-    sets = {name: load_set(name, path, config.ingest, context.progress) for name, path in paths.items()}
-    require_unseen({name: sets[name] for name in comparisons.eval_sets}, dataset)
-    depths = {name: search_depth(group_of(data.corpus), cuts[-1]) for name, data in sets.items()}
-    sizes = config.contract.dimensions[1:]
-    runs: dict[str, dict[int | None, dict[str, Run]]] = {
-        name: {size: {} for size in (None, *sizes)} for name in sets
-    }
-    for name, data in sets.items():
-        runs[name][None]["bm25"] = lexical_run(data, depths[name])
-    speed: dict[str, float] = {}
-    for system, encoder, offered in _encoders(model, context, comparisons):
-        smaller = [size for size in sizes if size in offered]
-        for name, data in sets.items():
-            log.info("evaluate: %s on %s, %d queries", system, name, len(data.queries))
-            try:
-                found = dense_runs(encoder, data, depths[name], device, context.progress, smaller)
-            except GateError as error:
-                raise named(name, system, error) from error
-            for size, run in found.items():
-                runs[name][size][system] = run
-        if system == "tuned" and isinstance(encoder, TorchEncoder):
-            speed = _speed(encoder, sets[SYNTHETIC], context.progress)
-    results = [
-        SetResult(
-            name,
-            data,
-            runs[name][None],
-            cuts,
-            {size: SetResult(name, data, runs[name][size], cuts) for size in sizes},
-        )
-        for name, data in sets.items()
-    ]
-    return results, speed
-
-
-def _speed(encoder: TorchEncoder, data: RetrievalSet, progress: Progress) -> dict[str, float]:
-    """Return how fast a model embeds passages; its vectors are usually in the cache, so some are made again."""
-    if len(data.corpus) < MEASURABLE:
-        return {}
-    speed = encoder.passages_per_second
-    if speed is None:
-        texts = [passage.text for passage in data.corpus]
-        speed = 1.0 / seconds_per_passage(encoder.path, encoder.contract, encoder.runtime, texts, progress)
-    return {SPEED: round(speed, 2)}
-
-
-def _encoders(
-    model: Path, context: Context, comparisons: Comparisons
-) -> Iterator[tuple[str, Encoder, tuple[int, ...]]]:
-    """Yield each system: its name, its encoder, and the sizes below the full one to measure it with."""
-    config, secrets, cache = context.config, context.secrets, context.cache
-    vectors, contract = cache / "embeddings", config.contract
-    base = resolve_base(contract, config.base, cache, config.storage, secrets)
-    smaller = contract.dimensions[1:]
-    yield "base", TorchEncoder(base, contract, config.runtime, vectors, context.base_vectors), smaller
-    yield "tuned", TorchEncoder(model, contract, config.runtime, vectors), smaller
-    if is_aligned(model, base):
-        # Their vectors are in the cache by now: neither model is loaded again.
-        before = TorchEncoder(base, contract, config.runtime, vectors, context.base_vectors)
-        yield OLD_INDEX, OldIndex(TorchEncoder(model, contract, config.runtime, vectors), before), ()
-    for name, other in seed_models(model).items():
-        yield name, TorchEncoder(other, contract, config.runtime, vectors), ()
-    if comparisons.champion is not None:
-        theirs = load_contract(comparisons.champion)
-        champion = TorchEncoder(comparisons.champion, theirs, config.runtime, vectors)
-        yield "champion", champion, theirs.dimensions[1:]
-    if comparisons.endpoint is not None:
-        # At the full size only: export's parity covers how an engine cuts vectors.
-        yield "endpoint", _endpoint(comparisons.endpoint, config, secrets), ()
-
-
-def _endpoint(url: str, config: Config, secrets: Secrets) -> Encoder:
-    return open_endpoint(url, config.contract, config.serve.model_name, secrets.endpoint_api_key)
 
 
 def _champion_differs(contract: EncoderContract, champion: Path | None) -> bool:

@@ -240,11 +240,8 @@ def test_a_base_of_another_size_is_refused(tmp_path):
 
 @pytest.mark.parametrize("loss", ["own_negatives", "in_batch"])
 def test_the_probe_measures_the_time_of_a_step(world, loss):
-    assert (
-        0
-        < measure_step_seconds(world.base, tiny_config(world, loss=loss), rows=24, progress=SilentProgress())
-        < 60
-    )
+    config = tiny_config(world, loss=loss)
+    assert 0 < measure_step_seconds(world.base, config, 24, SilentProgress()) < 60
 
 
 def _without_dropout(base, path):
