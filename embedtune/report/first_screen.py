@@ -197,12 +197,13 @@ def _hybrid(evaluation: Evaluation) -> list[str]:
     if hybrid is None:
         return []
     base, tuned = (hybrid.systems[system][DECIDING_METRIC] for system in ("base", "tuned"))
-    alone = evaluation.deciding.systems["tuned"][DECIDING_METRIC]
+    alone = {name: evaluation.deciding.systems[name][DECIDING_METRIC] for name in ("base", "tuned")}
     doubt = {"up": "", "down": ", and that is not chance", "unsure": ", which may be chance"}
     said = [
         f"Many search engines join the results of a model with those of a keyword search (hybrid search). Joined, "
         f"the score is {base:.3f} with the model before tuning and {tuned:.3f} with the tuned one"
-        f"{doubt[hybrid.delta[DECIDING_METRIC].direction]}; the tuned model alone has {alone:.3f}."
+        f"{doubt[hybrid.delta[DECIDING_METRIC].direction]}; alone, the models have {alone['base']:.3f} and "
+        f"{alone['tuned']:.3f}."
     ]
     if hybrid.change.direction == "up":
         said.append("So join both searches if your search engine can, whichever model you take.")

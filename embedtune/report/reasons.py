@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.formatting import signed
 from embedtune.core.records.audit import AUDIT_FILE, Audit
 from embedtune.core.records.evaluation import Interval, Verdict
@@ -174,6 +175,14 @@ def _wrong_questions(facts: Facts) -> Reason | None:
         or facts.delta.mean > 0.01
     ):
         return None
+    generated = facts.evaluation.metrics.sets.get(SYNTHETIC)
+    if generated is not None and generated.delta[DECIDING_METRIC].direction == "down":
+        return Reason(
+            f"The search model got better at the questions set aside to watch training (score {dev[0]:.2f} → "
+            f"{dev[1]:.2f}), but worse at all others, also at those that the same language model wrote: it has "
+            "moved too far from the base model.",
+            "Halve `train.learning_rate`, or raise `train.base_share`, which goes a part of the way back.",
+        )
     return Reason(
         f"The search model got better at questions like those that it was trained on (score {dev[0]:.2f} → "
         f"{dev[1]:.2f} on those set aside to watch it), but not at yours: the language model that wrote them asks "

@@ -107,9 +107,13 @@ def test_a_win_says_what_was_tested_how_sure_it_is_and_what_to_do(work):
 @pytest.mark.parametrize(
     ("delta", "change", "said"),
     [
-        (UP, UP, "with the tuned one; the tuned model alone has 0.530. So join both searches if your"),
-        (UNSURE, UNSURE, "with the tuned one, which may be chance; the tuned model alone has 0.530."),
-        (DOWN, DOWN, "and that is not chance; the tuned model alone has 0.530. So do not add a keyword search"),
+        (UP, UP, "with the tuned one; alone, the models have 0.500 and 0.530. So join both searches if your"),
+        (UNSURE, UNSURE, "with the tuned one, which may be chance; alone, the models have 0.500 and 0.530."),
+        (
+            DOWN,
+            DOWN,
+            "and that is not chance; alone, the models have 0.500 and 0.530. So do not add a keyword search",
+        ),
     ],
 )
 def test_it_says_what_a_keyword_search_adds(work, delta, change, said):

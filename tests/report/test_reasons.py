@@ -101,6 +101,16 @@ def test_a_model_that_learned_other_questions_than_yours():
     assert "but not at yours" not in _findings(_facts(flat, training=_training(0.5, 0.501)))
 
 
+def test_a_model_that_fell_on_new_questions_of_the_same_author_has_moved_too_far():
+    facts = _facts(interval(-0.05, -0.09, -0.01), training=_training(0.5, 0.6, 0.62))
+    fallen = facts.evaluation.deciding.model_copy(update={"delta": {"ndcg@10": interval(-0.04, -0.07, -0.01)}})
+    sets = facts.evaluation.metrics.sets | {"synthetic": fallen}
+    worse = _findings(replace(facts, evaluation=replace(facts.evaluation, metrics=Metrics(sets=sets))))
+    assert "also at those that the same language model wrote: it has moved too far" in worse
+    assert "asks differently from your users" not in worse
+    assert "asks differently from your users" in _findings(facts)
+
+
 def test_training_that_improved_nothing_and_training_that_ended_early():
     assert (
         "Training hardly helped even with questions like those that it was trained on (score 0.500 → 0.501"
