@@ -66,7 +66,12 @@ class Parser:
         path = PurePosixPath(source.name)
         n_words, fewest = len(words(found.extract.text)), self.settings.min_document_words
         if n_words < fewest:
-            return [{"skipped": name, "reason": f"too short: {n_words} words, at least {fewest} are needed"}]
+            return [
+                {
+                    "skipped": name,
+                    "reason": f"too short: {n_words} word{'' if n_words == 1 else 's'}, at least {fewest} are needed",
+                }
+            ]
         document: DocumentRow = {
             "doc_id": document_id(name),
             "path": name,

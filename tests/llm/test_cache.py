@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from embedtune.core.errors import ArtifactError, EmbedtuneError, InputError
+from embedtune.core.errors import ArtifactError, InputError
 from embedtune.llm.cache import CachedReply, ResponseCache
 from embedtune.llm.cache_key import Origin, RequestIdentity, SamplingParameters
-from tests.support.other_user import as_nobody, close
 
 PARAMETERS = SamplingParameters(temperature=0.6, top_p=0.95, max_tokens=100, seed=None)
 
@@ -286,26 +284,3 @@ def test_a_truncated_or_missing_or_uncompressed_file_is_refused(cache: ResponseC
     assert len(cache) == 0
     cache.put(request(), CachedReply("{}", 1, 1))  # no failed transaction is left open
     assert len(cache) == 1
-
-
-def test_a_cache_of_another_user_is_not_called_damaged(open_folder):
-    path = open_folder / "llm.sqlite"
-    ResponseCache(path).close()
-    close(path, 0o444)
-    with as_nobody(), pytest.raises(EmbedtuneError, match="readonly database") as caught:
-        ResponseCache(path)
-    assert not isinstance(caught.value, ArtifactError) and str(path) in caught.value.what
-    assert "give this user the right" in str(caught.value.fix)
-
-
-def test_a_cache_that_another_program_has_locked_is_not_called_damaged(tmp_path, monkeypatch):
-    path = tmp_path / "llm.sqlite"
-    ResponseCache(path).close()
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file, **kwargs: connect(file, **kwargs | {"timeout": 0.0}))
-    with closing(connect(path, isolation_level=None)) as other:
-        other.execute("PRAGMA journal_mode = DELETE")
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(EmbedtuneError, match="database is locked") as caught:
-            ResponseCache(path)
-    assert not isinstance(caught.value, ArtifactError) and "another program" in str(caught.value.fix)

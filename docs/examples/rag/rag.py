@@ -13,6 +13,7 @@ complete: a half-indexed one is never searched.
 
 import argparse
 import json
+import os
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -126,7 +127,10 @@ def main() -> None:
         for one in found:
             print(f"{one['score']}  {one['text'][:200]}\n")
     else:
-        print(answer(options.question, found, OpenAI(base_url=options.llm), options.llm_model))
+        llm = OpenAI(
+            base_url=options.llm, api_key=os.environ.get("OPENAI_API_KEY", "none")
+        )  # a local one needs none
+        print(answer(options.question, found, llm, options.llm_model))
 
 
 if __name__ == "__main__":

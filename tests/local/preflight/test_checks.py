@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -25,10 +24,8 @@ from embedtune.local.preflight.network import connects
 from embedtune.local.preflight.serving import check_port, check_release_store
 from embedtune.local.preflight.software import check_software
 from embedtune.local.preflight.tracking import check_tracking
-from embedtune.local.preflight.work import check_work
 from embedtune.local.runner import Job, run
 from tests.support.openai_server import OpenAIServer
-from tests.support.other_user import as_nobody, close
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 
 
@@ -194,41 +191,6 @@ def test_documents_are_counted(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no files"):
         found(check_documents, intended("ingest", documents=str(tmp_path / "empty")))
-
-
-def test_a_work_directory_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    found(check_work, intended("train", work=tmp_path / "new" / "work"))
-    assert list(tmp_path.iterdir()) == []
-    for folder in ("/proc/1", "/sys"):  # where not even root may write
-        with pytest.raises(InputError, match="cannot be written to") as caught:
-            found(check_work, intended("train", work=Path(folder) / "work"))
-        assert "--work" in str(caught.value.fix)
-
-
-def test_a_cache_of_another_user_is_named_before_anything_is_done(open_folder):
-    work = intended("train", work=open_folder / "work")
-    cache = open_folder / "work" / "cache"
-    cache.mkdir(parents=True)
-    (cache / "llm.sqlite").touch()
-    found(check_work, work)  # as the user who made it; and imports what it needs
-    (open_folder / "work").chmod(0o777)
-    cache.chmod(0o777)
-    close(cache / "llm.sqlite", 0o444)
-    with as_nobody(), pytest.raises(InputError, match="belongs to another user") as caught:
-        found(check_work, work)
-    assert caught.value.got == str(cache / "llm.sqlite") and "right to write" in str(caught.value.fix)
-    (cache / "llm.sqlite").chmod(0o666)
-    with as_nobody():
-        assert [one.status for one in found(check_work, work)] == ["fine"]
-
-
-def test_an_artifact_of_another_user_is_a_note_since_its_stage_may_not_run(open_folder):
-    work = intended("train", work=open_folder)
-    (open_folder / "chunks").mkdir()
-    close(open_folder / "chunks")
-    with as_nobody():
-        noted, fine = found(check_work, work)
-    assert (noted.status, fine.status) == ("note", "fine") and "chunks" in noted.found
 
 
 @pytest.fixture
