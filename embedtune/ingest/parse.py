@@ -66,12 +66,8 @@ class Parser:
         path = PurePosixPath(source.name)
         n_words, fewest = len(words(found.extract.text)), self.settings.min_document_words
         if n_words < fewest:
-            return [
-                {
-                    "skipped": name,
-                    "reason": f"too short: {n_words} word{'' if n_words == 1 else 's'}, at least {fewest} are needed",
-                }
-            ]
+            few = "1 word" if n_words == 1 else f"{n_words} words"
+            return [{"skipped": name, "reason": f"too short: {few}, at least {fewest} are needed"}]
         document: DocumentRow = {
             "doc_id": document_id(name),
             "path": name,
