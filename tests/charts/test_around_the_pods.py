@@ -31,6 +31,11 @@ EVERYTHING = (
     "image.pullSecrets[0]=registry",
     "priorityClassName=high",
     "nodeSelector.pool=cpu",
+    "gateway.tlsSecret=tls",
+    "ingress.enabled=true",
+    "ingress.host=embedtune.example.org",
+    "ingress.annotations.a=b",
+    "ingress.tlsSecret=cert",
 )
 
 

@@ -9,6 +9,7 @@ from embedtune.serve.gateway.app import GatewayOptions, create_app
 from embedtune.serve.gateway.connections import ConnectionLimits
 from embedtune.serve.gateway.keys import Key, key_hash
 from embedtune.serve.gateway.server import http_server
+from embedtune.serve.gateway.tls import Tls
 
 
 def key(text: str, name: str = "default", quota: int | None = None) -> Key:
@@ -17,14 +18,16 @@ def key(text: str, name: str = "default", quota: int | None = None) -> Key:
 
 
 @contextmanager
-def serving(options: GatewayOptions, limits: ConnectionLimits | None = None) -> Iterator[str]:
+def serving(
+    options: GatewayOptions, limits: ConnectionLimits | None = None, tls: Tls | None = None
+) -> Iterator[str]:
     """Serve while the block runs; yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = http_server(create_app(options), limits or ConnectionLimits(256))
+        server = http_server(create_app(options), limits or ConnectionLimits(256), tls)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)

@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
 
 URL = os.environ["ENDPOINT"] + "/v1/"
+TLS = ssl._create_unverified_context()  # whether it answers is checked here, not by whom the certificate is signed
 KEY = os.environ.get("EMBEDTUNE_API_KEY", "")
 TEXTS = ["How is a release rolled back?", "A release is rolled back by promoting the one before it."]
 
@@ -15,7 +17,7 @@ TEXTS = ["How is a release rolled back?", "A release is rolled back by promoting
 def ask(path: str, body: dict | None = None) -> dict:  # OpenAI's wire format
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     request = urllib.request.Request(URL + path, json.dumps(body).encode() if body else None, headers)
-    with urllib.request.urlopen(request, timeout=60) as reply:
+    with urllib.request.urlopen(request, timeout=60, context=TLS) as reply:
         return json.load(reply)
 
 

@@ -134,6 +134,10 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - --feedback-mask=/etc/embedtune/feedback/mask.yaml
     {{- end }}
     {{- end }}
+    {{- if .Values.gateway.tlsSecret }}
+    - --tls-cert=/etc/embedtune/tls/tls.crt
+    - --tls-key=/etc/embedtune/tls/tls.key
+    {{- end }}
     {{- range .Values.gateway.args }}
     - {{ . | quote }}
     {{- end }}
@@ -157,17 +161,18 @@ the gateway. It is ready without a release; whether a release answers is the gat
   {{- end }}
   ports:
     - containerPort: 8080
+  {{- $https := ternary "" ", scheme: HTTPS" (empty .Values.gateway.tlsSecret) }}
   startupProbe:
-    httpGet: {path: /health/live, port: 8080}
+    httpGet: {path: /health/live, port: 8080{{ $https }}}
     periodSeconds: 1
     failureThreshold: 120
   readinessProbe:
-    httpGet: {path: /health, port: 8080}
+    httpGet: {path: /health, port: 8080{{ $https }}}
     periodSeconds: 5
     timeoutSeconds: 5
     failureThreshold: 3
   livenessProbe:
-    httpGet: {path: /health/live, port: 8080}
+    httpGet: {path: /health/live, port: 8080{{ $https }}}
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6
@@ -179,6 +184,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
   volumeMounts:
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- if .Values.gateway.tlsSecret }}
+    - {name: tls, mountPath: /etc/embedtune/tls, readOnly: true}
+    {{- end }}
     {{- if .Values.gateway.feedback.place }}
     - {name: feedback, mountPath: /feedback}
     {{- if .Values.gateway.feedback.mask }}

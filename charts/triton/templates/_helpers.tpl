@@ -26,6 +26,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/component: server
 {{- end -}}
 
+{{/* How the gateway is asked. */}}
+{{- define "triton.scheme" -}}
+{{ ternary "http" "https" (empty .Values.gateway.tlsSecret) }}
+{{- end -}}
+
 {{- define "triton.image" -}}
 {{ printf "%s:%s" .Values.image.repository (required "image.tag: set it to the tag that `make images` printed" .Values.image.tag) | quote }}
 {{- end -}}

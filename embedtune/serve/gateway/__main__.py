@@ -17,6 +17,7 @@ from embedtune.serve.gateway.feedback.options import feedback_of, feedback_optio
 if TYPE_CHECKING:
     from embedtune.serve.gateway.access_tokens import Issuer
     from embedtune.serve.gateway.app import GatewayOptions
+    from embedtune.serve.gateway.tls import Tls
 
 DEFAULTS = ServeSettings()
 SHARE = click.FloatRange(0, 1)
@@ -46,6 +47,8 @@ FILE = click.Path(path_type=Path)
 @click.option("--timeout", default=60.0, help="Seconds in which a request must be answered.")
 @click.option("--drain", default=5.0, help="Seconds to keep answering after SIGTERM, while /health returns 503.")
 @click.option("--keys", type=FILE, help="File with the hashes of API keys, read again when it changes.")
+@click.option("--tls-cert", type=FILE, help="PEM file with the certificate for HTTPS, read again when it changes.")
+@click.option("--tls-key", type=FILE, help="PEM file with its private key.")
 @click.option("--oidc-issuer", metavar="URL", help="Accept access tokens (JWT) of this identity provider.")
 @click.option("--oidc-audience", metavar="NAME", default="", help="The audience that access tokens must be for.")
 @click.option(
@@ -72,15 +75,25 @@ def main(host: str, port: int, drain: float, max_connections: int, **given: Any)
 
     try:
         app = create_app(_gateway_options(given))
+        tls = _tls(given["tls_cert"], given["tls_key"])
         listener = listen(host, port)
-        logging.getLogger(__package__).info("listening on http://%s:%d", host, listener.getsockname()[1])
-        serve(app, listener, ConnectionLimits(max_connections), drain)
+        where = f"http{'s' if tls else ''}://{host}:{listener.getsockname()[1]}"
+        logging.getLogger(__package__).info("listening on %s", where)
+        serve(app, listener, ConnectionLimits(max_connections), drain, tls)
     except ValidationError as error:
         (first, *_) = error.errors()
         raise click.UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except EmbedtuneError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":
+    from embedtune.serve.gateway.tls import Tls, TlsFiles
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    return Tls(TlsFiles(certificate, key)) if certificate and key else None
 
 
 def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: click's parsed options

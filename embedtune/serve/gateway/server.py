@@ -13,17 +13,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from embedtune.core.errors import EndpointError, InputError
 from embedtune.serve.gateway.connections import ConnectionLimits, limited
+from embedtune.serve.gateway.tls import Tls
 
 FINISH_S = 30  # for requests in progress
 BACKLOG = 2048
 
 
-def http_server(app: FastAPI, limits: ConnectionLimits) -> uvicorn.Server:
+def http_server(app: FastAPI, limits: ConnectionLimits, tls: Tls | None = None) -> uvicorn.Server:
     """Return the server of an application; it is run with the sockets that it listens on.
 
     Args:
         app: The gateway.
         limits: Limits on its connections.
+        tls: Its certificate; None: plain HTTP.
     """
     config = uvicorn.Config(
         app,
@@ -31,6 +33,7 @@ def http_server(app: FastAPI, limits: ConnectionLimits) -> uvicorn.Server:
         ws="none",
         access_log=False,
         server_header=False,
+        ssl_context_factory=(lambda *_: tls.context) if tls else None,
         timeout_graceful_shutdown=FINISH_S,
         log_config=None,
     )
@@ -55,7 +58,9 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: FastAPI, listener: socket.socket, limits: ConnectionLimits, drain_s: float) -> None:
+def serve(
+    app: FastAPI, listener: socket.socket, limits: ConnectionLimits, drain_s: float, tls: Tls | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests in progress.
 
     Args:
@@ -63,11 +68,12 @@ def serve(app: FastAPI, listener: socket.socket, limits: ConnectionLimits, drain
         listener: The socket that it listens on.
         limits: Limits on its connections.
         drain_s: Seconds to keep answering after SIGTERM, while /health returns 503.
+        tls: Its certificate; None: plain HTTP.
 
     Raises:
         EndpointError: The server ended on its own; the log says why.
     """
-    server = http_server(app, limits)
+    server = http_server(app, limits, tls)
     stop, at_once = threading.Event(), threading.Event()
 
     def end(number: int, _: object) -> None:

@@ -1,0 +1,53 @@
+"""How clients outside the cluster reach the gateway: HTTPS of its own, an Ingress, or a route of the Gateway API."""
+
+import pytest
+
+from tests.charts.conftest import Render, containers, environment, pod_spec
+
+
+def test_the_gateway_itself_can_speak_https(render: Render) -> None:
+    objects = render("gateway.tlsSecret=embedtune-tls", "serviceMonitor.enabled=true")
+    item = containers(objects)["gateway"]
+    assert {"--tls-cert=/etc/embedtune/tls/tls.crt", "--tls-key=/etc/embedtune/tls/tls.key"} <= set(item["args"])
+    assert {"name": "tls", "mountPath": "/etc/embedtune/tls", "readOnly": True} in item["volumeMounts"]
+    assert {"name": "tls", "secret": {"secretName": "embedtune-tls"}} in pod_spec(objects)["volumes"]
+    assert {item[probe]["httpGet"]["scheme"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
+        "HTTPS"
+    }
+    assert objects["Service"]["spec"]["ports"][0]["appProtocol"] == "https"
+    assert objects["ServiceMonitor"]["spec"]["endpoints"][0]["scheme"] == "https"
+    assert environment(objects["Pod"]["spec"]["containers"][0])["ENDPOINT"].startswith("https://")
+    plain = render()
+    assert "tls-cert" not in str(plain)
+    assert "scheme" not in containers(plain)["gateway"]["readinessProbe"]["httpGet"]
+
+
+def test_an_ingress_and_a_route_lead_to_the_gateway(render: Render) -> None:
+    assert not {"Ingress", "HTTPRoute"} & set(render())
+    objects = render(
+        *(
+            "ingress.enabled=true",
+            "ingress.host=e.example.org",
+            "ingress.tlsSecret=cert",
+            "ingress.className=nginx",
+        ),
+        *("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=gate", "httpRoute.hostnames[0]=e.example.org"),
+    )
+    port = objects["Service"]["spec"]["ports"][0]["port"]
+    ingress = objects["Ingress"]["spec"]
+    assert ingress["tls"] == [{"hosts": ["e.example.org"], "secretName": "cert"}]
+    (rule,) = ingress["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert (rule["host"], backend) == ("e.example.org", {"name": "embedtune-triton", "port": {"number": port}})
+    route = objects["HTTPRoute"]["spec"]
+    assert (route["parentRefs"], route["hostnames"]) == ([{"name": "gate"}], ["e.example.org"])
+    assert route["rules"] == [{"backendRefs": [{"name": "embedtune-triton", "port": port}]}]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("ingress.enabled=true", "ingress.host"), ("httpRoute.enabled=true", "httpRoute.parentRefs")],
+)
+def test_an_ingress_or_a_route_without_its_address_is_refused(render: Render, setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        render(setting)
