@@ -1,4 +1,4 @@
-"""How clients outside the cluster reach the gateway: HTTPS of its own, an Ingress, or a route of the Gateway API."""
+"""How clients outside the cluster reach the gateway: its own HTTPS, an Ingress, or a route of the Gateway API."""
 
 import pytest
 

@@ -215,6 +215,9 @@ class Gateway:
         self.tracing.describe({"embedtune.model": route.name, "embedtune.input_type": form.input_type})
         self.metrics.texts.labels(form.input_type).inc(len(texts))
         self.metrics.tokens.inc(embedded.tokens)
+        if form.input_type == "query":
+            release = self.options.serving.parent / DOWNLOADS / route.release
+            self.metrics.queries.observe(release, texts, embedded.vectors)
         return embedded
 
     async def _vectors(self, texts: list[str], input_type: str) -> tuple[Vectors, str]:

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from embedtune.serve.gateway.canary_metrics import CanaryCollector
+from embedtune.serve.gateway.query_drift import QueryDrift
 from embedtune.serve.gateway.shadow import ShadowMetrics
 from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import ServingReader
@@ -94,6 +95,7 @@ class Metrics:
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
         self.feedback = FeedbackMetrics(self._registry)
         self.shadow = ShadowMetrics(self._registry)
+        self.queries = QueryDrift(self._registry)
         self._canary = CanaryCollector()
         self._registry.register(self._canary)
 

@@ -1,0 +1,126 @@
+"""Whether queries are still like those that the release was tested with: counts and histograms, never a text.
+
+How far a query is from every passage is not known here, where there is no index. Known are its length, its script,
+and how close its vector is to the middle of the release's own test queries.
+"""
+
+import logging
+import unicodedata
+from collections import Counter as Counts
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from embedtune.core.encoders.vector_cache import Vectors
+from embedtune.core.errors import EmbedtuneError
+from embedtune.serve.release.proof import read_proof
+from embedtune.serve.release.record import PROOF_FILE, short
+
+log = logging.getLogger(__name__)
+MOST = 32  # queries of a request that are looked at
+LOOKED_AT = 200  # characters of a query whose script is looked at
+REMEMBERED = 4  # releases and vector sizes whose middle is known
+LENGTHS = (10, 20, 40, 60, 80, 120, 160, 240, 400, 1000, 4000)
+COSINES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# As Unicode's names of letters begin. A list, so that a client cannot create endless series.
+SCRIPTS = (
+    *("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "DEVANAGARI", "BENGALI", "TAMIL", "TELUGU"),
+    *("THAI", "GEORGIAN", "HANGUL", "HIRAGANA", "KATAKANA", "CJK"),
+)
+OTHER, NONE = "other", "none"  # another script; no letter at all
+
+
+class QueryDrift:
+    """Watches queries.
+
+    Args:
+        registry: The registry of the gateway's metrics.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.length = Histogram(
+            "embedtune_gateway_query_characters", "Length of queries.", buckets=LENGTHS, registry=registry
+        )
+        self.scripts = Counter(
+            "embedtune_gateway_query_scripts",
+            "Number of queries by the script of most of their letters.",
+            ["script"],
+            registry=registry,
+        )
+        self.cosine = Histogram(
+            "embedtune_gateway_query_cosine",
+            "Cosine similarity of queries with the middle of the release's test queries.",
+            ["release"],
+            buckets=COSINES,
+            registry=registry,
+        )
+        self.expected = Gauge(
+            "embedtune_gateway_query_expected_cosine",
+            "The mean of the same for the release's test queries themselves.",
+            ["release"],
+            registry=registry,
+        )
+        self._middles: dict[tuple[str, int], Vectors | None] = {}
+
+    def observe(self, release: Path, texts: Sequence[bytes], vectors: Vectors) -> None:
+        """Count queries.
+
+        Args:
+            release: Directory of the release that answered, named by its id.
+            texts: The queries in UTF-8.
+            vectors: Their vectors.
+        """
+        for text in texts[:MOST]:
+            query = text.decode()
+            self.length.observe(len(query))
+            self.scripts.labels(script_of(query)).inc()
+        middle = self._middle(release, vectors.shape[1])
+        if middle is not None:
+            for cosine in vectors[:MOST] @ middle:
+                self.cosine.labels(short(release.name)).observe(float(cosine))
+
+    def _middle(self, release: Path, size: int) -> Vectors | None:
+        known = (release.name, size)
+        if known not in self._middles:
+            if len(self._middles) >= REMEMBERED:
+                self._middles.clear()
+            self._middles[known] = self._read(release, size)
+        return self._middles[known]
+
+    def _read(self, release: Path, size: int) -> Vectors | None:
+        try:
+            proof = read_proof(release / PROOF_FILE)
+        except EmbedtuneError as error:
+            log.warning("queries are not compared with the release's own: %s", error)
+            return None
+        rows = [row for row, kind in enumerate(proof.kinds) if kind == "query"]
+        if not rows:
+            return None
+        queries = unit(proof.vectors[rows, :size])
+        middle: Vectors = unit(queries.mean(axis=0, keepdims=True))[0]
+        if size == proof.vectors.shape[1]:
+            self.expected.labels(short(release.name)).set(float((queries @ middle).mean()))
+        return middle
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Return vectors of unit length; 0 stays 0."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
+def script_of(text: str) -> str:
+    """Return the script of most letters of a text's beginning."""
+    counts = Counts(script for script in map(_script, text[:LOOKED_AT]) if script)
+    return counts.most_common(1)[0][0] if counts else NONE
+
+
+@lru_cache(4096)
+def _script(letter: str) -> str | None:
+    if not letter.isalpha():
+        return None
+    name = unicodedata.name(letter, "").partition(" ")[0]
+    return name.lower() if name in SCRIPTS else OTHER
