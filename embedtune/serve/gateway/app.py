@@ -102,8 +102,9 @@ class Gateway:
         self.tracing = options.tracing
         self.keys = Keys(options.api_key, options.keys_file)
         self.draining = False
-        self.reader = ServingReader(options.serving)
-        self.routes = Routes(self.reader, options.serve.model_name, options.either)
+        reader = ServingReader(options.serving)
+        self.metrics.follow(reader)
+        self.routes = Routes(reader, options.serve.model_name, options.either)
         self.shadow = Shadow(options.shadow, self.routes.successor, self.metrics.shadow)
         self.tokenizers = Tokenizers(options.serving.parent / DOWNLOADS)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
@@ -123,7 +124,7 @@ class Gateway:
         """Keep a connection to Triton while the application runs."""
         turns = Turns(self.options.timeout_s)
         self._endpoint = TritonEndpoint(self.options.triton, turns, self.tracing)
-        self.metrics.watch(turns, self.reader)
+        self.metrics.watch(turns)
         if self.feedback:
             self.feedback.start()
         try:

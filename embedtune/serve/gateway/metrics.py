@@ -99,14 +99,20 @@ class Metrics:
         self._canary = CanaryCollector()
         self._registry.register(self._canary)
 
-    def watch(self, turns: Turns, reader: ServingReader) -> None:
-        """Add what is known about the work that is waiting, and about the releases.
+    def follow(self, reader: ServingReader) -> None:
+        """Add what is known about the releases.
 
         Args:
-            turns: Whose turn it is.
             reader: What the replica serves.
         """
         self._canary.reader = reader
+
+    def watch(self, turns: Turns) -> None:
+        """Add what is known about the work that is waiting.
+
+        Args:
+            turns: Whose turn it is.
+        """
         self.pending_tokens.set_function(lambda: turns.pending_tokens)
         self.rate.set_function(lambda: turns.rate.tokens_per_s)
 
