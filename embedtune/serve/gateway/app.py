@@ -105,7 +105,7 @@ class Gateway:
         reader = ServingReader(options.serving)
         self.metrics.follow(reader)
         self.routes = Routes(reader, options.serve.model_name, options.either)
-        self.shadow = Shadow(options.shadow, self.routes.successor, self.metrics.shadow)
+        self.shadow = Shadow(options.shadow, self.routes.successor, self.metrics.shadow, self.tracing)
         self.tokenizers = Tokenizers(options.serving.parent / DOWNLOADS)
         self.token_ids = TokenIds(options.token_ids) if options.token_ids else None
         self.playground = Playground(options.playground, self._vectors) if options.playground else None

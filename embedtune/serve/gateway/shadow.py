@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.routes import Route
+from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
 from embedtune.serve.release.record import short
 
@@ -124,6 +125,7 @@ class Shadow:
         share: The share of the requests to copy.
         candidate: Returns the candidate's route if the release that it is given is live, else None.
         metrics: Updated with what is seen.
+        tracing: Records a copy as a step of the request, which ends before it.
         chance: Returns a number from 0 to 1.
     """
 
@@ -132,11 +134,13 @@ class Shadow:
         share: float,
         candidate: Callable[[str], Route | None],
         metrics: ShadowMetrics,
+        tracing: Tracing,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._share = share
         self._candidate = candidate
         self._metrics = metrics
+        self._tracing = tracing
         self._chance = chance
         self._passages = Passages(("", "", 0, 0))
         self._running: set[asyncio.Task[None]] = set()
@@ -168,7 +172,8 @@ class Shadow:
     async def _compare(self, endpoint: TritonEndpoint, route: Route, live: Answered) -> None:
         candidate, started = short(route.release), time.perf_counter()
         try:
-            other = await endpoint.embed(route.model, live.texts, live.form, CLIENT)
+            with self._tracing.step("shadow", attributes={"embedtune.release": route.release}):
+                other = await endpoint.embed(route.model, live.texts, live.form, CLIENT)
         except RefusedError as error:
             self._metrics.requests.labels(candidate, error.code or str(error.status)).inc()
             return

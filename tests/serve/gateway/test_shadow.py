@@ -19,6 +19,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.gateway.routes import Route
 from embedtune.serve.gateway.shadow import FEWEST, Answered, Passages, Shadow, ShadowMetrics
+from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.gateway.triton_client import Embedded, Form
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import Release
@@ -105,6 +106,21 @@ def test_a_copy_is_compared_and_the_client_gets_the_live_answer(two: Two) -> Non
         assert metric(url, "embedtune_gateway_tokens_total") == reply.json()["usage"]["total_tokens"]
 
 
+def test_a_copy_is_a_step_of_its_own_in_the_trace(two: Two) -> None:
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter").InMemorySpanExporter()
+    provider = sdk.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(memory))
+    with serving(GatewayOptions(**two.options, shadow=1.0, tracing=Tracing(provider))) as url:
+        ask(url, "press")
+        wait_until(lambda: "shadow" in {span.name for span in memory.get_finished_spans()})
+        spans = {span.name: span for span in memory.get_finished_spans()}
+    assert spans["shadow"].parent.span_id == spans["POST /v1/embeddings"].context.span_id
+    assert spans["shadow"].attributes["embedtune.release"] == two.candidate.id
+    assert spans["encode"].parent.span_id == spans["shadow"].context.span_id  # the last one of two
+
+
 def test_neighbours_are_compared_once_enough_passages_were_copied(two: Two) -> None:
     with serving(GatewayOptions(**two.options, shadow=1.0)) as url:
         for number in range(4):
@@ -178,7 +194,8 @@ def test_overlap_is_the_share_of_the_ten_nearest_that_both_find() -> None:
 
 def test_while_others_wait_nothing_is_copied() -> None:
     registry = CollectorRegistry()
-    shadow = Shadow(0.5, lambda _: Route("c" * 64, "m", "m@c", None), ShadowMetrics(registry), chance=lambda: 0.49)
+    route = Route("c" * 64, "m", "m@c", None)
+    shadow = Shadow(0.5, lambda _: route, ShadowMetrics(registry), Tracing(), chance=lambda: 0.49)
     endpoint: Any = SimpleNamespace(turns=SimpleNamespace(pending_tokens=7))
     answered = Answered("a" * 64, [b"press"], Form("query"), Embedded(unit([0.0]), 3), 0.1)
     shadow.copy(endpoint, answered)
