@@ -181,7 +181,9 @@ def _escaped(text: str) -> str:
 
 def with_schema_in_prompt(messages: Sequence[Message], schema: JsonSchema) -> list[Message]:
     """Add the schema to the system message, for servers that do not accept one as a parameter."""
-    rule = f"Reply with one JSON object that matches this JSON schema, and nothing else:\n{json.dumps(schema)}"
+    # Without blanks it takes a quarter fewer tokens, and it is paid for in every call.
+    written = json.dumps(schema, separators=(",", ":"))
+    rule = f"Reply with one JSON object that matches this JSON schema, and nothing else:\n{written}"
     if messages and messages[0]["role"] == "system":
         first: Message = {"role": "system", "content": f"{messages[0]['content']}\n\n{rule}"}
         return [first, *messages[1:]]

@@ -173,9 +173,9 @@ def test_a_repair_shows_the_reply_and_the_error() -> None:
 
 def test_the_schema_goes_into_the_system_message_and_the_rest_stays() -> None:
     system, user = {"role": "system", "content": "Be kind."}, {"role": "user", "content": "Go."}
-    with_system = with_schema_in_prompt([system, user], {"type": "object"})
+    with_system = with_schema_in_prompt([system, user], {"type": "object", "required": ["a", "b"]})
     assert with_system[0]["content"].startswith("Be kind.\n\n")
-    assert '{"type": "object"}' in with_system[0]["content"]
+    assert '{"type":"object","required":["a","b"]}' in with_system[0]["content"]  # without blanks: fewer tokens
     assert with_system[1:] == [user]
     without = with_schema_in_prompt([user], {"type": "object"})
     assert [message["role"] for message in without] == ["system", "user"]
