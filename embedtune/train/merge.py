@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from embedtune.core.errors import ContractError
+from embedtune.core.progress import Progress
 from embedtune.core.records.training import SHARES
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def measure_shares(
     base: "SentenceTransformer",
     saved: float,
     measure: Callable[["SentenceTransformer"], float],
+    progress: Progress,
 ) -> dict[float, float]:
     """Measure models between a tuned one and its base, so that readers see what the share that is saved does.
 
@@ -55,15 +57,19 @@ def measure_shares(
         base: The model that it was tuned from.
         saved: The share that is saved, measured too.
         measure: Returns a figure of a model.
+        progress: Updated once per model: each embeds the passages that checkpoints are ranked among.
 
     Returns:
         The figure for each share of the base model's weights, in ascending order.
     """
     model, reached, figures = copy.deepcopy(tuned), 0.0, {}
-    for share in sorted({*SHARES, saved}):
-        merge_into(model, base, (share - reached) / (1 - reached))
-        reached = share
-        figures[share] = measure(model)
+    shares = sorted({*SHARES, saved})
+    with progress.task("measure between base and tuned on dev", len(shares), "models") as task:
+        for share in shares:
+            merge_into(model, base, (share - reached) / (1 - reached))
+            reached = share
+            figures[share] = measure(model)
+            task.advance(1)
     return figures
 
 

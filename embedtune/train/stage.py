@@ -114,7 +114,9 @@ def _fit_and_save(
     if share := config.train.base_share:
         untouched = load_model(base, config.contract, config.runtime)
         if dev and plan.seed == config.seed:  # of the model that is kept
-            measured = measure_shares(tuned, untouched, share, lambda model: float(dev(model)[DECIDING_METRIC]))
+            measured = measure_shares(
+                tuned, untouched, share, lambda model: float(dev(model)[DECIDING_METRIC]), context.progress
+            )
             result = replace(result, shares=measured)
         merge_into(tuned, untouched, share)
     if config.train.align:

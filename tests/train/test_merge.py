@@ -10,6 +10,7 @@ from torch import nn
 
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.core.errors import ContractError
+from embedtune.core.progress import SilentProgress
 from embedtune.train.merge import measure_shares, merge_into
 from tests.support.training_world import World, make_world, record_of, tiny_config, train
 
@@ -51,7 +52,7 @@ def test_models_of_other_shapes_are_refused() -> None:
 
 def test_every_share_is_measured_and_the_model_stays_as_it_is() -> None:
     tuned, base = Line(2.0), Line(1.0)
-    measured = measure_shares(tuned, base, 0.375, lambda model: float(model.weight.detach()))  # type: ignore[arg-type]
+    measured = measure_shares(tuned, base, 0.375, lambda model: float(model.weight.detach()), SilentProgress())  # type: ignore[arg-type]
     assert measured == {0.25: 1.75, 0.375: 1.625, 0.5: 1.5, 0.75: 1.25}
     assert (float(tuned.weight), float(base.weight)) == (2.0, 1.0)
 
