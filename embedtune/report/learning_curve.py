@@ -19,7 +19,7 @@ from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 WORTHWHILE = 0.01
 MORE: Mapping[Kind, str] = {
     "questions": "more questions about the same documents",
-    "documents": "more documents, with questions about them",
+    "documents": "more documents (with questions about them)",
 }
 ASKED: Mapping[Judgement, str] = {
     "helps": "would probably help",

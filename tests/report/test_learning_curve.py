@@ -53,7 +53,7 @@ def test_an_interval_that_is_too_wide_says_how_much_larger_the_test_set_must_be(
     found = answer("documents", points(gap(0.005, -0.01, 0.02)), 6)
     assert found.judgement == "unknown"
     assert found.sentence.startswith(
-        "Whether more documents, with questions about them would help cannot be told."
+        "Whether more documents (with questions about them) would help cannot be told."
     )
     assert found.sentence.endswith("A test set about 10 times as large, with other documents, could tell.")
 
