@@ -23,6 +23,7 @@ from embedtune.cli.reporting import out, reporting, show
 from embedtune.core.artifacts import MANIFEST
 from embedtune.core.comparisons import SYNTHETIC
 from embedtune.core.errors import ConfigError, InputError
+from embedtune.core.formatting import counted
 from embedtune.core.progress import Progress
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.core.stage import Context, StageSpec
@@ -162,10 +163,11 @@ def _set_table(name: str, result: "BakeOff") -> FigureTable:
             rows.append(_row("  tuned", one.tuned[name], trained))
     questions, families = result.questions[name], result.families[name]
     headers = ["", DECIDING_METRIC, RECALL, f"- {result.scores[1].name}", "interval"]
+    about = f"{counted(questions, 'question')}, {counted(families, 'family', 'families')} of documents"
     return table(
         headers + (["- untuned", "interval"] if trained else []),
         rows,
-        title=f"\n{name}: {questions} questions, {families} families of documents",
+        title=f"\n{name}: {about}",
     )
 
 

@@ -15,6 +15,7 @@ from embedtune.cli.options import FILE, FOLDER, OneOf, config_options, output_op
 from embedtune.cli.recorded_job import changed, job_of_artifacts, job_of_run
 from embedtune.cli.reporting import err, out, reporting, show
 from embedtune.core.errors import InputError
+from embedtune.core.formatting import counted
 from embedtune.core.records.base import write_record
 from embedtune.core.records.curve import (
     CURVE_FILE,
@@ -143,7 +144,7 @@ def _table(one: SetCurve, kind: Kind, points: "tuple[CurvePoint, ...]") -> Figur
         counts = [f"{point.questions:,}", f"{point.families:,}"]
         rows.append([share, *counts, *_cells(point.gain), *(_cells(point.step) if point.step else ["", ""])])
     headers = ["", "questions", "families", "gain", "interval", "step", "interval"]
-    return table(headers, rows, f"\n{escape(one.name)}: {one.questions:,} questions, base {one.base:.4f}")
+    return table(headers, rows, f"\n{escape(one.name)}: {counted(one.questions, 'question')}, base {one.base:.4f}")
 
 
 def _cells(gap: "Interval") -> list[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from embedtune.cli.console import FigureTable, table
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.origins import DEFAULT
-from embedtune.core.formatting import duration, figure
+from embedtune.core.formatting import counted, duration, figure
 from embedtune.core.records.base import read_record
 from embedtune.core.records.evaluation import VERDICT_FILE, VerdictRecord
 from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
@@ -101,10 +101,11 @@ def metrics_table(name: str, entry: SetMetrics) -> FigureTable:
     delta = [entry.delta[metric] for metric in SHOWN_METRICS]
     rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
     rows.append(["interval", *(f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
+    families = counted(entry.units, "family", "families")
     return table(
         ["", *SHOWN_METRICS],
         rows,
-        title=f"\n{name}: {entry.queries} questions, {entry.units} families of documents",
+        title=f"\n{name}: {counted(entry.queries, 'question')}, {families} of documents",
     )
 
 

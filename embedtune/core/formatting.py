@@ -27,3 +27,14 @@ def with_minus(number: str) -> str:
 def figure(value: float | int | str) -> str:
     """Return a figure of a stage's report: four significant digits, thousands separated; text is unchanged."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun: "1 document", "1,200 documents".
+
+    Args:
+        count: The number.
+        one: The noun for one.
+        several: The noun for any other number, if it is not `one` with an s.
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"

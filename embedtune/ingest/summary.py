@@ -7,6 +7,7 @@ import numpy as np
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.config import Config
+from embedtune.core.formatting import counted
 from embedtune.core.retrieval.beir import SPLITS
 from embedtune.core.retrieval.union_find import Labels
 from embedtune.ingest.assign_splits import Membership
@@ -70,9 +71,8 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
         listed = "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        notes.append(
-            f"{len(corpus.skipped)} files or records were skipped and are listed in skipped.parquet: {listed}"
-        )
+        left_out = counted(len(corpus.skipped), "file or record", "files or records")
+        notes.append(f"skipped, and listed in skipped.parquet: {left_out}: {listed}")
     notes += _remarks(corpus)
     if float(metrics["truncated_share"]) > 0:
         notes.append(f"{metrics['truncated_share']:.1%} of the chunks are longer than contract.max_length")

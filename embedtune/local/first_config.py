@@ -12,6 +12,7 @@ import yaml
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import InputError
+from embedtune.core.formatting import counted
 from embedtune.core.progress import Progress
 from embedtune.ingest.sources import list_sources
 
@@ -100,7 +101,7 @@ def look_at(docs: Path, progress: Progress) -> str:
     shown = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(KINDS_SHOWN))
     more = f" and {len(kinds) - KINDS_SHOWN} other formats" if len(kinds) > KINDS_SHOWN else ""
     skipped = f"; {len(listing.skipped):,} other files are not read" if listing.skipped else ""
-    return f"{sum(kinds.values()):,} documents: {shown}{more}{skipped}"
+    return f"{counted(sum(kinds.values()), 'document')}: {shown}{more}{skipped}"
 
 
 def next_steps(docs: str | None, config: Path, answers: Answers, environment: Mapping[str, str]) -> list[str]:

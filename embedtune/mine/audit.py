@@ -10,6 +10,7 @@ import numpy.typing as npt
 from embedtune.core.config.ingest import IngestSettings
 from embedtune.core.config.mine import MineSettings
 from embedtune.core.errors import GateError
+from embedtune.core.formatting import counted
 from embedtune.core.records.audit import (
     Audit,
     Distribution,
@@ -82,10 +83,10 @@ def check_short(data: MiningSet, mined: Mined, settings: MineSettings) -> None:
     if share > settings.max_short_share or dropped == len(data.queries):
         reasons = ", ".join(f"{reason.name.lower()} {count}" for reason, count in mined.rejected.items())
         raise GateError(
-            f"{dropped} of {len(data.queries)} train queries have fewer than {settings.min_negatives} negatives "
-            f"among {len(data.passages)} passages",
+            f"{dropped} of {len(data.queries)} train queries have fewer negatives than {settings.min_negatives} "
+            f"(mine.min_negatives) among {counted(len(data.passages), 'passage')}",
             got=f"{share:.0%}; rejected candidates: {reasons}",
-            expected=f"at most mine.max_short_share {settings.max_short_share:.0%}",
+            expected=f"at most mine.max_short_share {settings.max_short_share:.0%}, and a query that is left",
             fix="add documents, or lower mine.min_negatives and train.negatives, or mine.margin",
         )
 

@@ -8,6 +8,7 @@ from embedtune.core.encoders.base_model import resolve_base
 from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.precision import device_of
 from embedtune.core.encoders.pytorch import TorchEncoder
+from embedtune.core.formatting import counted
 from embedtune.core.progress import Progress
 from embedtune.core.records.audit import AUDIT_FILE, Audit
 from embedtune.core.records.base import write_record
@@ -101,7 +102,8 @@ def _outcome(audit: Audit) -> Outcome:
             f"are hardly any others ({AUDIT_FILE} says why they were rejected)"
         )
     if audit.dropped:
-        notes.append(f"{audit.dropped} queries have too few negatives and were left out ({AUDIT_FILE} lists them)")
+        dropped = counted(audit.dropped, "query", "queries")
+        notes.append(f"left out for lack of negatives ({AUDIT_FILE} lists them): {dropped}")
     if found := audit.lexical_duplicates.found:
         notes.append(f"{found} negatives nearly repeat a positive word for word ({AUDIT_FILE} shows some)")
     return Outcome(counts, metrics, tuple(notes))

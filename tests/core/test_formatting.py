@@ -2,7 +2,7 @@
 
 import pytest
 
-from embedtune.core.formatting import duration, figure, signed
+from embedtune.core.formatting import counted, duration, figure, signed
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
@@ -20,3 +20,9 @@ def test_a_signed_number_has_a_real_minus_and_zero_has_no_sign(value, shown):
 @pytest.mark.parametrize(("value", "shown"), [(0.123456, "0.1235"), (2.0, "2"), (1234, "1,234"), ("WIN", "WIN")])
 def test_a_figure_is_short(value, shown):
     assert figure(value) == shown
+
+
+def test_one_is_singular_and_large_numbers_have_separators() -> None:
+    said = [counted(number, "document") for number in (0, 1, 1200)]
+    assert said == ["0 documents", "1 document", "1,200 documents"]
+    assert (counted(1, "query", "queries"), counted(2, "query", "queries")) == ("1 query", "2 queries")

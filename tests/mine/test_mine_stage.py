@@ -173,7 +173,7 @@ def test_queries_with_too_few_negatives_are_dropped_and_listed(tmp_path, progres
     check_short(data, mined, config.mine)
     audit = audit_of(data, config, mined, rows)
     assert audit.dropped_queries == (DroppedQuery(query_id="q1", query="pump valve", found=2),)
-    with pytest.raises(GateError, match="1 of 2 train queries have fewer than 3 negatives"):
+    with pytest.raises(GateError, match="1 of 2 train queries have fewer negatives than 3"):
         check_short(data, mined, settings(negatives=3, min_negatives=3, max_short_share=0.4).mine)
 
 
