@@ -1,4 +1,7 @@
-"""LLM replies outside the cache of this run: brought from there at its start, and kept there as they arrive."""
+"""LLM replies outside the cache of this run: brought from there at its start, and kept there as they arrive.
+
+What they cost is kept too, one object per cache, so that the ceiling holds for all of them together.
+"""
 
 import hashlib
 import tempfile
@@ -6,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedtune.generate.reply_source import REPLIES
+from embedtune.llm.accounts import Account, add_account, own_account
 from embedtune.llm.kept_replies import add_replies, new_replies, pack, unpack
 from embedtune.serve.store.objects import Objects, file_below
 
+SPENDING = "spending/"
 MERGE_ABOVE = 100  # objects with replies; more are merged into one when a run starts
 
 
@@ -24,10 +29,14 @@ class Replies:
         self._objects, self._cache = objects, cache
         self._known: set[str] = set()
         self._bundles: dict[str, bytes] = {}
+        self._spent: Account | None = None
 
     def pull(self) -> int:
-        """Bring replies and bundles into the cache, and return the number of replies."""
+        """Bring replies, bundles and what others have spent into the cache, and return the number of replies."""
         self._cache.mkdir(parents=True, exist_ok=True)
+        for key in self._objects.keys(SPENDING):
+            if found := self._objects.read(key):
+                add_account(self._cache / REPLIES, found.parse(Account))
         for key in self._objects.keys("bundles/"):
             file = file_below(self._cache, key.removeprefix("bundles/"))
             if not file.exists():
@@ -46,7 +55,10 @@ class Replies:
         return len(self._known)
 
     def push(self) -> None:
-        """Keep bundles, then replies, which are found again only with the same bundles."""
+        """Keep what was spent, then bundles, then replies, which are found again only with the same bundles."""
+        if (spent := own_account(self._cache / REPLIES)) != self._spent and spent.usd:
+            self._objects.write(f"{SPENDING}{spent.cache}.json", spent)
+            self._spent = spent
         for file in sorted(self._cache.glob("bundles-*.json")):
             content = file.read_bytes()
             if self._bundles.get(file.name) != content:

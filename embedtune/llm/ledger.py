@@ -23,6 +23,12 @@ TABLES = (
 )
 
 
+def create_tables(db: sqlite3.Connection) -> None:
+    """Create the tables of a ledger, unless they are there."""
+    for table in TABLES:
+        db.execute(table)
+
+
 @dataclass(frozen=True)
 class Balance:
     """What one scope has cost.
@@ -58,8 +64,7 @@ class Ledger:
         self._clock = clock
         self._db = sqlite3.connect(path or ":memory:", timeout=60.0, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = NORMAL")
-        for table in TABLES:
-            self._db.execute(table)
+        create_tables(self._db)
 
     def close(self) -> None:
         """Close the file."""
