@@ -1,8 +1,9 @@
 """Keeps what a task has paid for in the object store while it works, and starts from what earlier ones have kept.
 
-Under the address are `replies/HASH.jsonl.gz` (LLM replies, named by their content), `spending/CACHE.json` (what each
-cache has paid for), `bundles/NAME` (which passages were asked about together) and `train/KEY/checkpoint-N/…`
-(checkpoints of the training with these inputs and settings). A pod that is lost loses what came since the last push, half a second ago, and what was in flight.
+Under the address are `replies/HASH.jsonl.gz` (LLM replies, named by their content), `spending/CACHE.json` (what
+each cache has paid for), `bundles/NAME` (which passages were asked about together) and `train/KEY/checkpoint-N/…`
+(checkpoints of the training with these inputs and settings). A pod that is lost loses what came since the last
+push, half a second ago, and what was in flight.
 """
 
 import json
