@@ -29,10 +29,8 @@ from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.generate import kept_replies
 from embedtune.generate.kept_replies import Replies
-from embedtune.generate.reply_source import REPLIES
 from embedtune.llm.cache import ReplyRow
 from embedtune.llm.kept_replies import KeptReply, add_replies, new_replies, pack, unpack
-from embedtune.llm.ledger import Balance, Ledger
 from embedtune.serve.store.directory import open_objects
 from embedtune.serve.store.objects import Objects
 from tests.support.base_vectors import no_base_vectors
@@ -130,20 +128,6 @@ def test_generate_killed_in_mid_work_goes_on_in_an_empty_directory(place: Object
         shutil.rmtree(outputs[0])
         generate.python_func(text, *(dsl.Artifact(uri=str(path)) for path in (*inputs, *outputs)))
         assert server.completions == paid  # a later run pays for nothing
-
-
-def test_the_ceiling_on_the_cost_holds_across_lost_pods(place: Objects, tmp_path: Path) -> None:
-    for number, usd in enumerate((2.0, 1.0)):
-        cache = tmp_path / f"pod-{number}"
-        with kept(place, cache, "replies"):
-            ledger = Ledger(cache / REPLIES, "chunks")
-            assert ledger.balance().spent_usd == (0.0, 2.0)[number]
-            ledger.settle(str(ledger.reserve(usd, 3.5, 60.0)), usd)
-            ledger.close()
-    with kept(place, tmp_path / "pod-2", "replies"):
-        ledger = Ledger(tmp_path / "pod-2" / REPLIES, "chunks")
-        assert ledger.reserve(1.0, 3.5, 60.0) == Balance(3.0, 0.0, 0.0)  # 4 of 3.50 USD: refused
-        ledger.close()
 
 
 def test_train_killed_in_mid_work_goes_on_to_the_same_weights(
