@@ -110,10 +110,10 @@ def sentences(found: "WorkStatus", job: Job) -> list[str]:
             seconds = found.seconds(stages)
             took = f" ({duration(seconds)} last time)" if seconds is not None else ""
             said.append(f"{when} {', '.join(stages)}{took}.")
+    replayed = job.config.generate.recording is not None
     if found.llm is not None:
         said.append(_llm_sentence(found.llm))
-    elif "generate" in {*found.runs, *found.perhaps}:
-        replayed = job.config.generate.recording is not None
+    elif "generate" in {*found.runs, *found.perhaps} and (replayed or "ingest" in found.runs):
         said.append(
             "No LLM is called: generate replays a recording."
             if replayed

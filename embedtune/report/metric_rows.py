@@ -76,7 +76,8 @@ def _sentence(set_name: str, entry: SetMetrics, width: str) -> str:
     start = f"On {entry.queries:,} {set_name} {questions} {metric_title(row.metric)} {score_words(entry)}"
     families = f"{delta.units:,} {'family' if delta.units == 1 else 'families'} of documents"
     if delta.unbounded:
-        return f"{start} ({signed(delta.mean, decimals)}). They are about {families}, too few for an interval."
+        they = "It is" if entry.queries == 1 else "They are"
+        return f"{start} ({signed(delta.mean, decimals)}). {they} about {families}, too few for an interval."
     doubt = " The interval contains 0, so this may be chance." if delta.direction == "unsure" else ""
     return f"{start} ({signed(delta.mean, decimals)}, {width} interval {low} … {high}, {families}).{doubt}"
 

@@ -62,6 +62,11 @@ def test_too_few_families_give_no_interval():
         "On 30 hand questions nDCG@10 rose from 0.41 to 0.52 (+0.11). "
         "They are about 4 families of documents, too few for an interval."
     )
+    one = entry.model_copy(
+        update={"queries": 1, "units": 1, "delta": {"ndcg@10": interval(0.11, -1.0, 1.0, units=1)}}
+    )
+    (sentence,) = verdict_sentences(Metrics(sets={"hand": one}), make_verdict(decided_on="hand"))
+    assert sentence.endswith("It is about 1 family of documents, too few for an interval.")
 
 
 def test_a_fall_on_another_set_is_reported_too():
