@@ -51,3 +51,36 @@ def test_an_ingress_and_a_route_lead_to_the_gateway(render: Render) -> None:
 def test_an_ingress_or_a_route_without_its_address_is_refused(render: Render, setting: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         render(setting)
+
+
+def test_named_keys_and_access_tokens_are_accepted_where_they_are_named(render: Render) -> None:
+    plain = containers(render())["gateway"]
+    assert not any(argument.startswith(("--keys", "--oidc")) for argument in plain["args"])
+    objects = render(
+        "gateway.keysSecret=clients",
+        "gateway.oidc.issuer=https://id.example.org",
+        "gateway.oidc.audience=embedtune",
+    )
+    item = containers(objects)["gateway"]
+    assert {
+        "--keys=/etc/embedtune/keys/keys",
+        "--oidc-issuer=https://id.example.org",
+        "--oidc-audience=embedtune",
+        "--oidc-name-claim=sub",
+    } <= set(item["args"])
+    assert {"name": "keys", "mountPath": "/etc/embedtune/keys", "readOnly": True} in item["volumeMounts"]
+    assert {"name": "keys", "secret": {"secretName": "clients"}} in pod_spec(objects)["volumes"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("gateway.oidc.issuer=https://id.example.org", r"gateway\.oidc\.audience: what access tokens must be for"),
+        ("gateway.oidc.issuer=http://id.example.org", "does not match pattern"),
+    ],
+)
+def test_access_tokens_for_any_service_or_from_plain_http_are_refused(
+    render: Render, value: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        render(value)

@@ -134,6 +134,14 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - --feedback-mask=/etc/embedtune/feedback/mask.yaml
     {{- end }}
     {{- end }}
+    {{- if .Values.gateway.keysSecret }}
+    - --keys=/etc/embedtune/keys/keys
+    {{- end }}
+    {{- if .Values.gateway.oidc.issuer }}
+    - --oidc-issuer={{ .Values.gateway.oidc.issuer }}
+    - --oidc-audience={{ required "gateway.oidc.audience: what access tokens must be for; otherwise those for any service would do" .Values.gateway.oidc.audience }}
+    - --oidc-name-claim={{ .Values.gateway.oidc.nameClaim }}
+    {{- end }}
     {{- if .Values.gateway.tlsSecret }}
     - --tls-cert=/etc/embedtune/tls/tls.crt
     - --tls-key=/etc/embedtune/tls/tls.key
@@ -184,6 +192,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
   volumeMounts:
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- if .Values.gateway.keysSecret }}
+    - {name: keys, mountPath: /etc/embedtune/keys, readOnly: true}
+    {{- end }}
     {{- if .Values.gateway.tlsSecret }}
     - {name: tls, mountPath: /etc/embedtune/tls, readOnly: true}
     {{- end }}
