@@ -112,6 +112,27 @@ SERVING = (
         "the gateway",
         "Folder of the replica that runs this Triton; the same as `--serving`.",
     ),
+    Variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "the gateway, Triton's start",
+        "URL of an OpenTelemetry collector (OTLP over HTTP), to which traces go. The SDK in the gateway reads the other "
+        "variables of OpenTelemetry too (sampler, headers, batches).",
+    ),
+    Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "the same", "The same, with its path, for traces alone."),
+    Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "the gateway", "Only `http/protobuf` is accepted."),
+    Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the gateway", "The same, for traces alone."),
+    Variable(
+        "OTEL_TRACES_EXPORTER", "the gateway, Triton's start", "`none`: no traces; `otlp` is the only other value."
+    ),
+    Variable("OTEL_SDK_DISABLED", "the same", "`true`: no traces."),
+    Variable(
+        "OTEL_SERVICE_NAME",
+        "the same",
+        "Name of the service in traces; unset: embedtune-gateway, embedtune-triton.",
+    ),
+    Variable(
+        "OTEL_RESOURCE_ATTRIBUTES", "the gateway", "What else traces say about it, such as `service.name=…`."
+    ),
     Variable("EMBEDTUNE_RELEASES", "the pod's Triton", "s3://bucket/prefix of the releases, or a directory."),
     Variable(
         "EMBEDTUNE_RELEASE_KEY",

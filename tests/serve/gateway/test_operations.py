@@ -71,7 +71,7 @@ def test_the_openapi_document_describes_the_request_and_every_refusal(http: http
         "truncate",
     }
     openai = {"/v1/embeddings", "/v1/models", "/v1/models/{name}"}
-    others = {"/embed", "/info", "/v1/health/live", "/v1/health/ready", "/v1/metadata"}
+    others = {"/embed", "/info", "/tokenize", "/v1/health/live", "/v1/health/ready", "/v1/metadata"}
     others |= {"/v1/feedback"}
     assert set(document["paths"]) == openai | others | {"/health", "/health/live", "/metrics"}
 

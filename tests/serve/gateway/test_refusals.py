@@ -98,10 +98,10 @@ WRONG = {
         "encoding_format int8 contradicts embedding_type uint8",
     ),
     "unknown truncation": (
-        body('"a"', truncate='"START"'),
+        body('"a"', truncate='"MIDDLE"'),
         400,
         "truncate",
-        "truncate: must be END or NONE",
+        "truncate: must be END or NONE or START",
     ),
     "unknown model": (
         '{"model": "text-embedding-3-small", "input": "a"}',
