@@ -115,12 +115,12 @@ SERVING = (
     Variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "the gateway, Triton's start",
-        "URL of an OpenTelemetry collector (OTLP over HTTP), to which traces go. The SDK in the gateway reads the other "
-        "variables of OpenTelemetry too (sampler, headers, batches).",
+        "URL of an OpenTelemetry collector (OTLP over HTTP), to which traces go. The SDK in the gateway reads "
+        "OpenTelemetry's other variables too (sampler, headers, batches).",
     ),
     Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "the same", "The same, with its path, for traces alone."),
-    Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "the gateway", "Only `http/protobuf` is accepted."),
-    Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the gateway", "The same, for traces alone."),
+    Variable("OTEL_EXPORTER_OTLP_PROTOCOL", "the gateway", "Only `http/protobuf` is accepted.", "opentelemetry"),
+    Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the gateway", "The same, for traces alone.", "opentelemetry"),
     Variable(
         "OTEL_TRACES_EXPORTER", "the gateway, Triton's start", "`none`: no traces; `otlp` is the only other value."
     ),
@@ -131,7 +131,10 @@ SERVING = (
         "Name of the service in traces; unset: embedtune-gateway, embedtune-triton.",
     ),
     Variable(
-        "OTEL_RESOURCE_ATTRIBUTES", "the gateway", "What else traces say about it, such as `service.name=…`."
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "the gateway",
+        "What else traces say about it, such as `service.name=…`.",
+        "opentelemetry",
     ),
     Variable("EMBEDTUNE_RELEASES", "the pod's Triton", "s3://bucket/prefix of the releases, or a directory."),
     Variable(
