@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from embedtune.core.errors import ArtifactError
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.release.record import short
 from embedtune.serve.replica.serving import Serving, ServingReader, silent
@@ -64,7 +65,7 @@ class Routes:
         plain, _, pin = name.partition("@")
         if plain not in self._plain_names() or ("@" in name and not pin):
             raise self._unknown(f"there is no model {name[:80]!a}")
-        serving, now = self._reader.read(), self._reader.now()
+        serving, now = self._serving(), self._reader.now()
         pinned = pin not in ("", EITHER)
         if pinned or (pin and self._share and self._chance() < self._share and _pinned(serving, CANDIDATE)):
             release = _pinned(serving, pin if pinned else CANDIDATE)
@@ -84,14 +85,14 @@ class Routes:
 
     def successor(self, release: str) -> Route | None:
         """Return the route of the candidate, if there is one that is proven and the given release is live."""
-        serving, now = self._reader.read(), self._reader.now()
+        serving, now = self._serving(), self._reader.now()
         if serving.live_at(now) != release or not _pinned(serving, CANDIDATE):
             return None
         return self.find(f"{self.model}@{CANDIDATE}")
 
     def names(self) -> list[str]:
         """Return the names that clients may send now, without those that pin a release for queries or passages."""
-        serving = self._reader.read()
+        serving = self._serving()
         pins = [short(entry.id) for entry in serving.proven]
         if serving.candidate is not None and serving.model_of(serving.candidate):
             pins += [CANDIDATE, EITHER] if self._share else [CANDIDATE]
@@ -104,6 +105,13 @@ class Routes:
         except RefusedError as error:
             if error.status == 404:
                 raise
+
+    def _serving(self) -> Serving:
+        try:
+            return self._reader.read()
+        except ArtifactError as error:  # the replica and the gateway are restarted one after the other
+            what = f"the replica was started by a different version of embedtune (start it again): {error.what}"
+            raise RefusedError(503, what, code="unavailable", retry_after_s=10) from error
 
     def _plain_names(self) -> list[str]:
         return [self.model, *(f"{self.model}-{kind}" for kind in INPUT_TYPES)]

@@ -129,3 +129,12 @@ def test_either_waits_as_every_request_does_while_a_switch_is_not_known(
     with pytest.raises(RefusedError) as error:
         Routes(reader, "m", share=0.1, chance=lambda: 0.5).find("m@either")
     assert error.value.status == 503
+
+
+def test_a_replica_of_another_version_is_named_instead_of_failing(tmp_path: Path) -> None:
+    (tmp_path / "serving.json").write_text('{"schema_name": "serving", "schema_version": 1}')
+    old = Routes(ServingReader(tmp_path / "serving.json"), "m")
+    for ask in (lambda: old.find("m"), old.names, lambda: old.successor(A.id)):
+        with pytest.raises(RefusedError, match="started by a different version of embedtune") as error:
+            ask()
+        assert error.value.status == 503
