@@ -57,7 +57,7 @@ def _running(work: Work) -> list[str]:
     size = sum(record.bytes for name, record in model.files.items() if name.endswith(".safetensors"))
     megabytes = f"{size / 1e6:,.0f} MB, " if size else ""
     return [
-        f"Running the tuned model costs what the base model costs: it has the same size ({megabytes}"
+        f"Running the tuned model costs what the model before tuning costs: it has the same size ({megabytes}"
         f"{model.contract.dimensions[0]:,} numbers per vector)."
     ]
 

@@ -18,6 +18,7 @@ from embedtune.core.records.metrics import METRICS_FILE, Metrics, SetMetrics
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
 from embedtune.report.work import Work
 
+LONGEST = 120  # characters of a question that is shown as an example
 TOP = 10  # results that a person looks through: the cut-off of the deciding metric
 
 
@@ -37,11 +38,13 @@ class Changes:
         values: Change of the deciding metric, base to tuned, one per question.
         base: What the base model found.
         tuned: What the tuned model found.
+        shown: Two of the questions, if there are as many, for readers who know how people ask.
     """
 
     values: npt.NDArray[np.float64]
     base: Found
     tuned: Found
+    shown: tuple[str, ...] = ()
 
     @property
     def better(self) -> int:
@@ -102,15 +105,24 @@ def read_evaluation(work: Work) -> Evaluation | None:
 
 
 def _changes(work: Work, name: str) -> Changes:
-    columns = ("set", "query_id", "system", DECIDING_METRIC, "first_relevant_rank")
+    columns = ("set", "query_id", "query", "system", DECIDING_METRIC, "first_relevant_rank")
+    texts: dict[str, str] = {}
     score: dict[str, dict[str, float]] = {"base": {}, "tuned": {}}
     ranks: dict[str, list[int | None]] = {"base": [], "tuned": []}
     for row in work.rows("evaluation", "per_query.parquet", columns):
         if row["set"] == name and row["system"] in score:
             score[row["system"]][row["query_id"]] = row[DECIDING_METRIC]
             ranks[row["system"]].append(row["first_relevant_rank"])
+            texts[row["query_id"]] = row["query"]
     values = np.array([score["tuned"][query] - value for query, value in score["base"].items()], dtype=np.float64)
-    return Changes(values, _found(ranks["base"]), _found(ranks["tuned"]))
+    return Changes(values, _found(ranks["base"]), _found(ranks["tuned"]), _shown(texts))
+
+
+def _shown(texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Return two questions from the middle of the list, shortened; it is sorted by id, which means nothing."""
+    ordered = [" ".join(texts[query].split()) for query in sorted(texts)]
+    chosen = [ordered[len(ordered) // 3], ordered[2 * len(ordered) // 3]] if len(ordered) > 1 else []
+    return tuple(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in chosen)
 
 
 def _found(ranks: Iterable[int | None]) -> Found:

@@ -11,6 +11,7 @@ from embedtune.core.records.metrics import OLD_INDEX
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.costs import cost_sentences
 from embedtune.report.evaluation import TOP, Evaluation
+from embedtune.report.hybrid_sentences import hybrid_sentences, joining
 from embedtune.report.kinds import kinds_sentences
 from embedtune.report.metric_rows import score_words
 from embedtune.report.question_sets import Author, QuestionSet, question_set, whose
@@ -76,7 +77,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
     """
     asked = question_set(work, evaluation, evaluation.decided_on)
     found = reasons(facts_of(work, evaluation, asked))
-    decision = decide(work, evaluation, asked)
+    decision, joined = decide(work, evaluation, asked), hybrid_sentences(evaluation)
     return FirstScreen(
         verdict=evaluation.verdict.verdict,
         headline=decision.value,
@@ -87,7 +88,7 @@ def first_screen(work: Work, evaluation: Evaluation, deploy: str = DEPLOY) -> Fi
             Answer("Did it get better?", _better(work, evaluation)),
             Answer("How sure is that?", _sure(evaluation)),
             Answer("For which questions?", kinds_sentences(evaluation)),
-            *([Answer("And together with a keyword search?", both)] if (both := _hybrid(evaluation)) else []),
+            *([Answer("And together with a keyword search?", joined)] if joined else []),
             Answer("Whose questions?", whose(asked, evaluation)),
             Answer("What does it cost?", cost_sentences(work, aligned=bool(_old_index(evaluation)))),
         ],
@@ -191,27 +192,6 @@ def _sure(evaluation: Evaluation) -> list[str]:
     return [*said, caution] if caution else said
 
 
-def _hybrid(evaluation: Evaluation) -> list[str]:
-    """Say what tuning is worth in a hybrid search, and what that search is worth in itself."""
-    hybrid = evaluation.deciding.hybrid
-    if hybrid is None:
-        return []
-    base, tuned = (hybrid.systems[system][DECIDING_METRIC] for system in ("base", "tuned"))
-    alone = {name: evaluation.deciding.systems[name][DECIDING_METRIC] for name in ("base", "tuned")}
-    doubt = {"up": "", "down": ", and that is not chance", "unsure": ", which may be chance"}
-    said = [
-        f"Many search engines join the results of a model with those of a keyword search (hybrid search). Joined, "
-        f"the score is {base:.3f} with the model before tuning and {tuned:.3f} with the tuned one"
-        f"{doubt[hybrid.delta[DECIDING_METRIC].direction]}; alone, the models have {alone['base']:.3f} and "
-        f"{alone['tuned']:.3f}."
-    ]
-    if hybrid.change.direction == "up":
-        said.append("So join both searches if your search engine can, whichever model you take.")
-    elif hybrid.change.direction == "down":
-        said.append("So do not add a keyword search: it makes these results worse.")
-    return said
-
-
 def _range(delta: Interval) -> str:
     decimals = 2 if min(abs(delta.low), abs(delta.high)) >= 0.005 else 3
     return f"{signed(delta.low, decimals)} and {signed(delta.high, decimals)}"
@@ -222,21 +202,25 @@ def _steps(work: Work, evaluation: Evaluation, decision: Decision, found: list[R
     every = f"all {passages:,} passages" if passages else "all passages"
     reindex = f"Rebuild the search index: embed {every} again with the tuned model (`embedtune reindex`). " + (
         _old_index(evaluation)
-        or "Send queries to the new model and the new index from the same moment on, and keep the old index, "
-        "which is the way back, until the new one has proved itself."
+        or "Send queries to the new model and the new index from the same moment on, and keep the old model with "
+        "its index, which are the way back, until the new ones have proved themselves."
     )
+    join = joining(evaluation)
+    if deploy == DEPLOY and evaluation.verdict.promotion.against == "base":  # no model is live
+        deploy += " Nothing that people use changes yet."
     if decision is Decision.LIVE:
-        return [reindex]
+        return [reindex, *join]
     if decision is Decision.LIVE_UNPROVEN:
         return ["Decide whether that is wanted: it was deployed because of `deploy.accept`.", reindex]
     if decision is Decision.SWITCH:
-        return [deploy, reindex]
+        return [deploy, reindex, *join]
     if decision is Decision.CONFIRM:
         return [
             "Do not switch yet. Collect about 50 questions that users really asked, with the sentences that "
             "answer them (`embedtune eval-set`), and repeat the run with `--eval-set ours=DIR`.",
             f"If that is better too: {deploy[0].lower()}{deploy[1:]}",
             reindex,
+            *join,
         ]
     return [_hold(evaluation, decision), *_next(found)]
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from embedtune.core.comparisons import SYNTHETIC
-from embedtune.core.formatting import signed
 from embedtune.report.evaluation import Evaluation
 from embedtune.report.work import Work
 
@@ -65,6 +64,15 @@ def question_set(work: Work, evaluation: Evaluation, name: str) -> QuestionSet:
 
 def whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
     """Say who wrote the questions of the deciding set, and what follows from that."""
+    return [*_whose(asked, evaluation), *_examples(evaluation)]
+
+
+def _examples(evaluation: Evaluation) -> list[str]:
+    shown = " and ".join(f"“{text}”" for text in evaluation.changes.shown)
+    return [f"Two of them: {shown}. Do your users ask like that?"] if len(evaluation.changes.shown) > 1 else []
+
+
+def _whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
     if asked.author is Author.MODEL:
         by = f"A language model ({asked.generator})" if asked.generator else "A language model"
         return [
@@ -97,13 +105,15 @@ def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
     if not parts or new == known:
         return []
     start = (
-        "None of these questions was used in training. It did use other questions about the documents that answer "
-        f"{known - new:,} of them"
+        f"None of these questions was used in training, but {known - new:,} of them are about documents that the "
+        "model has learned from other questions"
     )
     if not new:
         return [f"{start}."]
     mean = sum(part.delta.mean * part.queries for part in unseen) / new
+    rounded = round(mean, 3)
+    changed = f"{'rose' if rounded > 0 else 'fell'} by {abs(rounded):.3f}" if rounded else "did not change"
     return [
-        f"{start}. The remaining {new:,} questions are about documents that were new to it, like those that "
-        f"you will add later: there the score changed by {signed(mean, 3)} (how sure that is: Caveats, below)."
+        f"{start}. The other {new:,} are about documents that were new to it, like those that you will add later: "
+        f"on these the score {changed} (how sure that is: Caveats, below)."
     ]

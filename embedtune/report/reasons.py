@@ -111,9 +111,9 @@ def _too_few_questions(facts: Facts) -> Reason | None:
         )
     times = f"{math.ceil(factor * 10) / 10:.1f}"
     return Reason(
-        f"{start}. If it is real, a test with questions about {times} times as many documents would show it "
-        f"(now {delta.units:,}).",
-        f"More test questions: {_more_questions(facts)}.",
+        f"{start}. If it is real, {times} times as many test questions would show it, about as many more "
+        f"documents (now {delta.units:,}).",
+        f"To get more test questions, {_more_questions(facts)}.",
     )
 
 
@@ -179,9 +179,10 @@ def _wrong_questions(facts: Facts) -> Reason | None:
     if generated is not None and generated.delta[DECIDING_METRIC].direction == "down":
         return Reason(
             f"The search model got better at the questions set aside to watch training (score {dev[0]:.2f} → "
-            f"{dev[1]:.2f}), but worse at all others, also at those that the same language model wrote: it has "
-            "moved too far from the base model.",
-            "Halve `train.learning_rate`, or raise `train.base_share`, which goes a part of the way back.",
+            f"{dev[1]:.2f}), but worse at the test questions, yours and the language model's: it has moved too "
+            "far from the model before tuning.",
+            "Halve `train.learning_rate`; if that is not enough, raise `train.base_share`, which goes a part of "
+            "the way back.",
         )
     return Reason(
         f"The search model got better at questions like those that it was trained on (score {dev[0]:.2f} → "

@@ -29,7 +29,7 @@ def _with(work, artifact, *, cost=None, **metrics):
 def test_time_money_and_what_re_indexing_takes(work):
     run, running, switching = cost_sentences(_with(work, "evaluation", **{"tuned.passages_per_second": 22.0}))
     assert run == "This run took 39 min 26 s (training on cpu) and $1.37 for 402 calls of a language model."
-    assert "costs what the base model costs" in running and "384 numbers per vector" in running
+    assert "costs what the model before tuning costs" in running and "384 numbers per vector" in running
     # 264 passages / 22 per second; 264 · 384 · 4 bytes
     assert (
         "all 264 passages are embedded again (about 12 s at the speed of this machine; 0.4 MB of vectors)"

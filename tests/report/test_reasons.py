@@ -70,7 +70,9 @@ def test_negatives_that_look_right_are_named_only_if_they_were_trained_on():
 
 def test_too_few_questions_say_how_many_would_do():
     # The interval is 0.04 wide on each side of a gain of 0.02: half as wide takes four times as many.
-    assert "questions about 4.0 times as many documents would show it (now 20)" in _findings(_facts())
+    assert "4.0 times as many test questions would show it, about as many more documents (now 20)" in _findings(
+        _facts()
+    )
     assert "too small to matter" in _findings(_facts(interval(0.002, -0.02, 0.024)))
 
 
@@ -106,7 +108,7 @@ def test_a_model_that_fell_on_new_questions_of_the_same_author_has_moved_too_far
     fallen = facts.evaluation.deciding.model_copy(update={"delta": {"ndcg@10": interval(-0.04, -0.07, -0.01)}})
     sets = facts.evaluation.metrics.sets | {"synthetic": fallen}
     worse = _findings(replace(facts, evaluation=replace(facts.evaluation, metrics=Metrics(sets=sets))))
-    assert "also at those that the same language model wrote: it has moved too far" in worse
+    assert "worse at the test questions, yours and the language model's: it has moved too far" in worse
     assert "asks differently from your users" not in worse
     assert "asks differently from your users" in _findings(facts)
 
