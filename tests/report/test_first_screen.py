@@ -218,7 +218,7 @@ def test_the_reader_sees_two_questions_and_whether_a_keyword_search_helps(work):
     _, answers = _text(work, evaluation)
     shown = evaluation.changes.shown
     assert len(shown) == 2 and all(0 < len(text) <= 120 for text in shown)
-    assert f"Two of them: “{shown[0]}” and “{shown[1]}”." in answers["Whose questions?"]
+    assert f"Two of the questions: “{shown[0]}” and “{shown[1]}”." in answers["Whose questions?"]
 
 
 def test_checked_questions_of_a_language_model_are_not_called_peoples(work):
