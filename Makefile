@@ -15,6 +15,7 @@ help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 install: $(VENV)/.demo ## Install the command embedtune into .venv
+	@echo "Installed. Next: source $(VENV)/bin/activate, then embedtune --help"
 
 demo: $(VENV)/.demo ## Tune all-MiniLM-L6-v2 on the sample handbook and report whether it helped
 	$(BIN)/embedtune demo --work $(DEMO)

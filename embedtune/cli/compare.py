@@ -67,6 +67,8 @@ def _set_table(entry: "ComparedSet", found: "Comparison") -> RenderableType:
         if work.change is not None:
             change = [work.change[metric] for metric in metrics]
             rows.append([f"  difference from {escape(found.names[0])}", *(f"{one.mean:+.4f}" for one in change)])
-            rows.append(["  interval", *(f"{one.low:+.4f} … {one.high:+.4f}" for one in change)])
+            rows.append(
+                ["  interval", *("-" if one.unbounded else f"{one.low:+.4f} … {one.high:+.4f}" for one in change)]
+            )
     families = f"{entry.units:,} {'family' if entry.units == 1 else 'families'} of documents"
     return table(["", *metrics], rows, f"\n{escape(entry.name)}: {entry.questions:,} questions, {families}")

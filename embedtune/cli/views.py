@@ -100,7 +100,7 @@ def metrics_table(name: str, entry: SetMetrics) -> FigureTable:
         ]
     delta = [entry.delta[metric] for metric in SHOWN_METRICS]
     rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
-    rows.append(["interval", *(f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
+    rows.append(["interval", *("-" if d.unbounded else f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
     families = counted(entry.units, "family", "families")
     return table(
         ["", *SHOWN_METRICS],

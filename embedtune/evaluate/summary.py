@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedtune.core.config.evaluate import EvaluateSettings
+from embedtune.core.formatting import counted
 from embedtune.core.records.evaluation import VerdictRecord
 from embedtune.core.records.metrics import FormMetrics, HybridMetrics, Metrics, SetMetrics, SizeMetrics
 from embedtune.core.retrieval.beir import HELD_OUT
@@ -97,9 +98,10 @@ def notes(results: list[SetResult], differences: Differences, champion_differs: 
                 f"{result.name}: only {queries} questions; the intervals are wide, treat them as an indication"
             )
         if result.units.count < FEW_UNITS:
+            families = counted(result.units.count, "family", "families")
             remarks.append(
-                f"{result.name}: the questions are about only {result.units.count} families of documents, which "
-                "decide the width of the intervals; questions about more documents would narrow them"
+                f"{result.name}: the questions are about only {families} of documents, which decide the width of "
+                "the intervals; questions about more documents would narrow them"
             )
         leak = lexical_leak(result)
         if leak.found:

@@ -276,7 +276,7 @@ def _outcome(
     metrics |= {f"masked_{kind}": count for kind, count in masking.counts.items()}
     notes = [note for note in (source.note, masking.note) if note]
     if written and rejected > MUCH_REJECTED * written:
-        notes.append(f"{rejected} of {written} questions were rejected; `embedtune questions` shows why")
+        notes.append(f"{rejected} of {written} questions were rejected; `embedtune questions WORK` shows why")
     counts = {"questions": written - rejected, "rejected": rejected}
     if usage.unanswered:
         counts[UNANSWERED] = usage.unanswered

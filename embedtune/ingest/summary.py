@@ -16,6 +16,7 @@ from embedtune.ingest.families import Occurrences, connections
 
 Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2
+FEWEST_TESTED = 6  # with fewer families an interval is everything that a metric can be (ADR 0013)
 PERCENTILES = (5, 50, 95)
 SHOWN_REMARKS, SHOWN_PATHS = 10, 3
 
@@ -53,8 +54,15 @@ def summarise(
         "tokens_max": int(tokens.max()),
         **_formats(corpus),
         **_split_sizes(membership),
+        "families_test": _tested(membership),
     }
     return metrics, (*_notes(corpus, metrics), *_cuts(corpus, groups, membership))
+
+
+def _tested(membership: Membership) -> int:
+    """Return how many families or parts of families questions of the test split can be about."""
+    asked = (membership.splits == SPLITS.index("test")) & ~membership.border
+    return len(np.unique(membership.units.of_chunks[asked]))
 
 
 def _formats(corpus: Corpus) -> Metrics:
@@ -85,6 +93,13 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
         notes.append(
             "fewer than three unrelated documents or parts of them: there is no dev split, nor a test split if "
             "there is only one; a document needs at least 16 chunks to be cut into parts"
+        )
+    if 0 < int(metrics["families_test"]) < FEWEST_TESTED and int(metrics["families"]) >= 3:
+        about = counted(int(metrics["families_test"]), "separate document")
+        notes.append(
+            f"test questions can be about {about} only, too few to tell a gain from chance ({FEWEST_TESTED} at "
+            "least): add documents, give the test more of them (for example ingest.train_share=0.4 with "
+            "ingest.test_share=0.5), or let questions of your own decide (--eval-set)"
         )
     return notes
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from embedtune.core.formatting import signed
+from embedtune.core.formatting import counted, signed
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.core.records.evaluation import Interval, Verdict
 from embedtune.core.records.metrics import OLD_INDEX
@@ -33,6 +33,7 @@ class Decision(StrEnum):
     SWITCH = "Better. Switch to the tuned model."
     CONFIRM = "Better on a language model's questions. Check with real ones, then switch."
     KEEP_LIVE = "Not better than the model that is live. Keep that one."
+    UNTESTED = "Too few documents to tell. Keep the model you have."
     KEEP = "No proven gain. Keep the model you have."
     REJECT = "Worse. Do not use the tuned model."
     REJECT_IN_PART = "Worse on one set of questions. Do not use the tuned model."
@@ -107,7 +108,7 @@ def decide(work: Work, evaluation: Evaluation, asked: QuestionSet) -> Decision:
     if promotion.against == "champion" and not promotion.better:
         return Decision.KEEP_LIVE
     if verdict is Verdict.MARGINAL:
-        return Decision.KEEP
+        return Decision.UNTESTED if evaluation.verdict.delta.unbounded else Decision.KEEP
     return Decision.CONFIRM if asked.author is Author.MODEL else Decision.SWITCH
 
 
@@ -166,16 +167,16 @@ def _better(work: Work, evaluation: Evaluation) -> list[str]:
 
 def _sure(evaluation: Evaluation) -> list[str]:
     delta, width = evaluation.verdict.delta, f"{evaluation.verdict.confidence:.0%}"
-    queries, units = evaluation.deciding.queries, f"{evaluation.verdict.delta.units:,}"
+    queries, units = evaluation.deciding.queries, counted(delta.units, "separate document")
     if delta.unbounded:
         return [
-            f"It cannot be said. The {queries:,} questions are about only {units} separate documents "
+            f"It cannot be said. The {queries:,} questions are about only {units} "
             "(near-duplicates count as one), too few to tell a gain from chance."
         ]
     if delta.direction == "up":
         said = [
             f"Quite sure. The true gain in score lies between {_range(delta)} with {width} confidence, judging by "
-            f"{queries:,} questions about {units} separate documents: more than chance would explain."
+            f"{queries:,} questions about {units}: more than chance would explain."
         ]
     elif delta.direction == "down":
         said = [
@@ -185,8 +186,7 @@ def _sure(evaluation: Evaluation) -> list[str]:
     else:
         said = [
             f"Not sure. The true change in score lies anywhere between {_range(delta)} with {width} confidence: "
-            f"it may be a small gain, a small loss or nothing ({queries:,} questions about {units} separate "
-            "documents)."
+            f"it may be a small gain, a small loss or nothing ({queries:,} questions about {units})."
         ]
     caution = evaluation.verdict.caution
     return [*said, caution] if caution else said

@@ -69,7 +69,11 @@ def whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
 
 def _examples(evaluation: Evaluation) -> list[str]:
     shown = " and ".join(f"“{text}”" for text in evaluation.changes.shown)
-    return [f"Two of the questions: {shown}. Do your users ask like that?"] if len(evaluation.changes.shown) > 1 else []
+    return (
+        [f"Two of the questions: {shown}. Do your users ask like that?"]
+        if len(evaluation.changes.shown) > 1
+        else []
+    )
 
 
 def _whose(asked: QuestionSet, evaluation: Evaluation) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from embedtune.core.comparisons import SYNTHETIC
-from embedtune.core.formatting import signed
+from embedtune.core.formatting import counted, signed
 from embedtune.core.records.audit import AUDIT_FILE, Audit
 from embedtune.core.records.evaluation import Interval, Verdict
 from embedtune.core.records.training import TRAINING_FILE, Training
@@ -90,8 +90,9 @@ def reasons(facts: Facts) -> list[Reason]:
 def _too_few_documents(facts: Facts) -> Reason | None:
     if not facts.delta.unbounded:
         return None
+    documents = counted(facts.delta.units, "separate document")
     return Reason(
-        f"The {facts.asked.queries:,} test questions are about only {facts.delta.units} separate documents. "
+        f"The {facts.asked.queries:,} test questions are about only {documents}. "
         "With so few, no gain can be told from chance.",
         f"Test on questions about more documents: {_more_questions(facts)}.",
     )
@@ -119,7 +120,10 @@ def _too_few_questions(facts: Facts) -> Reason | None:
 
 def _more_questions(facts: Facts) -> str:
     if facts.asked.author is Author.MODEL:
-        return "raise `generate.max_chunks` or `ingest.test_share`, or bring your own with `--eval-set`"
+        return (
+            "add documents, give the test more of them (for example `ingest.train_share=0.4` with "
+            "`ingest.test_share=0.5`), or bring your own questions with `--eval-set`"
+        )
     if facts.asked.author is Author.LABELLED:
         return "judge more queries in qrels/test.tsv, or bring another set with `--eval-set`"
     return f"add some to the set “{facts.asked.name}” (`embedtune eval-set`)"

@@ -5,6 +5,7 @@ from pathlib import Path
 import jinja2
 
 from embedtune.core.formatting import signed
+from embedtune.core.records.evaluation import interval_text
 from embedtune.core.retrieval.metrics import metric_title
 
 
@@ -17,5 +18,5 @@ def page_templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"metric_title": metric_title, "signed": signed}
+    environment.filters |= {"metric_title": metric_title, "signed": signed, "interval": interval_text}
     return environment
