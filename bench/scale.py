@@ -102,10 +102,10 @@ def read(work: Path) -> None:
 
 
 def evaluate(work: Path) -> None:
-    from embedtune.evaluate import stage
+    from embedtune.evaluate import measure, stage
 
     # There are vectors, but no model whose speed could be measured.
-    with patch.object(stage, "seconds_per_passage", return_value=1.0):
+    with patch.object(measure, "seconds_per_passage", return_value=1.0):
         stage.run(work / "dataset", work / "model", work / "evaluation", context(work))
 
 

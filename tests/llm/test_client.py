@@ -205,7 +205,7 @@ def test_a_server_without_json_schema_gets_it_in_the_prompt_with_one_warning(
         assert len(server.calls) == 4 + 5  # the first four were all in flight when the server rejected the schema
     assert len(answers) == 5
     assert last.body["response_format"] == {"type": "json_object"}
-    assert '"additionalProperties": false' in last.body["messages"][0]["content"]
+    assert '"additionalProperties":false' in last.body["messages"][0]["content"]
     assert [record.levelname for record in caplog.records if "rejects this form" in record.message] == ["WARNING"]
     # A server that supports schemas shares the same cached replies.
     with OpenAIServer() as other:

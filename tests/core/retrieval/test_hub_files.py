@@ -73,7 +73,11 @@ def test_a_row_that_is_no_judgement_is_named(row: dict[str, Any], tmp_path: Path
 
 @pytest.mark.parametrize(
     ("row", "reason"),
-    [({"_id": "p", "text": None}, "text is null"), ({"_id": 1.5, "text": "x"}, "_id"), ({"text": "x"}, "_id")],
+    [
+        ({"_id": "p", "text": None}, "text is null"),
+        ({"_id": 1.5, "text": "x"}, "_id"),
+        ({"text": "x"}, 'there is no "_id"'),
+    ],
 )
 def test_a_row_that_is_no_record_is_named(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
     write(tmp_path, "corpus", [{"_id": "o", "text": "x", **row} if "_id" in row else row])

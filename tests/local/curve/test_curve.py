@@ -155,7 +155,9 @@ def test_a_failed_training_says_which_one(tmp_path):
     strict = replace(
         context(config, work / "cache"), config=config.model_copy(update={"mine": strict_mine(config)})
     )
-    with pytest.raises(GateError, match=r"^100 % of the questions: 24 of 24 train queries have fewer than 20"):
+    with pytest.raises(
+        GateError, match=r"^100 % of the questions: 24 of 24 train queries have fewer negatives than 20"
+    ):
         Curve(work, [10], ["documents"], {}, strict).measure()
 
 
