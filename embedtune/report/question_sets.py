@@ -121,3 +121,15 @@ def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
         f"{start}. The other {new:,} are about documents that were new to it, like those that you will add later: "
         f"on these the score {changed} (how sure that is: Caveats, below)."
     ]
+
+
+def more_questions(asked: QuestionSet) -> str:
+    """Say how a set gets more questions, as the end of a sentence."""
+    if asked.author is Author.MODEL:
+        return (
+            "add documents, give the test more of them (for example `ingest.train_share=0.4` with "
+            "`ingest.test_share=0.5`), or bring your own questions with `--eval-set`"
+        )
+    if asked.author is Author.LABELLED:
+        return "judge more queries in qrels/test.tsv, or bring another set with `--eval-set`"
+    return f"add some to the set “{asked.name}” (`embedtune eval-set`)"

@@ -14,7 +14,7 @@ from embedtune.core.records.evaluation import Interval, Verdict
 from embedtune.core.records.training import TRAINING_FILE, Training
 from embedtune.core.retrieval.metrics import DECIDING_METRIC, metric_title
 from embedtune.report.evaluation import Evaluation
-from embedtune.report.question_sets import Author, QuestionSet
+from embedtune.report.question_sets import Author, QuestionSet, more_questions
 from embedtune.report.work import Work
 
 SHOWN = 5
@@ -94,7 +94,7 @@ def _too_few_documents(facts: Facts) -> Reason | None:
     return Reason(
         f"The {facts.asked.queries:,} test questions are about only {documents}. "
         "With so few, no gain can be told from chance.",
-        f"Test on questions about more documents: {_more_questions(facts)}.",
+        f"Test on questions about more documents: {more_questions(facts.asked)}.",
     )
 
 
@@ -114,19 +114,8 @@ def _too_few_questions(facts: Facts) -> Reason | None:
     return Reason(
         f"{start}. If it is real, {times} times as many test questions would show it, about as many more "
         f"documents (now {delta.units:,}).",
-        f"To get more test questions, {_more_questions(facts)}.",
+        f"To get more test questions, {more_questions(facts.asked)}.",
     )
-
-
-def _more_questions(facts: Facts) -> str:
-    if facts.asked.author is Author.MODEL:
-        return (
-            "add documents, give the test more of them (for example `ingest.train_share=0.4` with "
-            "`ingest.test_share=0.5`), or bring your own questions with `--eval-set`"
-        )
-    if facts.asked.author is Author.LABELLED:
-        return "judge more queries in qrels/test.tsv, or bring another set with `--eval-set`"
-    return f"add some to the set “{facts.asked.name}” (`embedtune eval-set`)"
 
 
 def _other_set(facts: Facts) -> Reason | None:
