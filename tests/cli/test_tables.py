@@ -11,6 +11,8 @@ from embedtune.cli import views
 from embedtune.cli.console import table
 from embedtune.core.config.load import load_config
 from embedtune.core.config.origins import settings_of
+from embedtune.core.records.metrics import SetMetrics
+from tests.support.evaluation_records import interval
 
 RUN = "finetune-cpu-of-the-handbook-2026-11-30"
 
@@ -47,3 +49,13 @@ def test_in_a_pipe_every_value_is_on_one_line() -> None:
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     (line,) = [line for line in shown.splitlines() if line.split()[0] == "contract.weights_sha256"]
     assert config.contract.weights_sha256 in line
+
+
+def test_too_few_documents_for_an_interval_show_a_dash() -> None:
+    whole = interval(0.1, -1.0, 1.0, units=1)
+    delta = {"ndcg@10": whole, "recall@10": whole, "mrr@10": whole}
+    means = dict.fromkeys(delta, 0.5)
+    entry = SetMetrics(queries=9, units=1, systems={"base": means, "tuned": means}, delta=delta)
+    lines = _drawn(views.metrics_table("synthetic", entry), 80, soft_wrap=True)
+    assert lines[-1].split() == ["interval", "-", "-", "-"]
+    assert "1 family of documents" in lines[0] + lines[1]

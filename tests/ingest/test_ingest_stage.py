@@ -122,6 +122,21 @@ def test_chunk_in_many_documents_is_boilerplate_and_connects_nothing(docs: Path,
     assert any("too many documents" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(("count", "warned"), [(20, True), (40, False)])
+def test_too_few_documents_to_tell_a_gain_from_chance_are_named_before_anything_is_spent(
+    tmp_path: Path, count: int, warned: bool
+) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for number in range(count):
+        (docs / f"{number:02}.md").write_text(text(number))
+    report = ingest(docs, tmp_path)
+    tested = {row["doc_id"] for row in table(tmp_path, "chunks") if row["split"] == "test"}
+    assert report.metrics["families_test"] == len(tested) == count // 5  # a fifth is test data
+    notes = [note for note in report.notes if note.startswith("test questions can be about 4 separate documents")]
+    assert len(notes) == warned
+
+
 def test_copies_that_make_up_most_of_the_corpus_stay_together_if_they_are_short(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

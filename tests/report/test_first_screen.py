@@ -177,6 +177,14 @@ def test_too_few_documents_are_said_instead_of_an_interval(work):
     assert answers["How sure is that?"].startswith(
         "It cannot be said. The 100 questions are about only 4 separate"
     )
+    untested, answers = _text(work, make_evaluation(interval(0.05, -1.0, 1.0, units=1)))
+    assert untested.headline == "Too few documents to tell. Keep the model you have."
+    assert "about only 1 separate document (" in answers["How sure is that?"]
+
+    alone = make_evaluation(interval(0.05, -1.0, 1.0, units=1), name="synthetic")
+    screen, _ = _text(work, alone)
+    # One share alone would be refused: they have to add up.
+    assert "`ingest.train_share=0.4` with `ingest.test_share=0.5`" in screen.reasons[0].change
 
 
 def test_questions_of_a_language_model_are_to_be_confirmed(work):
