@@ -173,13 +173,20 @@ def estimate(docs: str, work: Path, sample: int, as_json: bool, verbose: bool, *
 
     Counts chunks, LLM calls and tokens of DOCS and measures the training speed of this machine. Calls no LLM,
     except with --sample: then some calls are sent, their tokens are measured, and the run finds their replies.
+    The chunks stay in --work for the run.
     """
     from embedtune.local.estimate import estimate_run
 
     with reporting(verbose) as progress:
         config = build_config(options, os.environ)
         result = estimate_run(build_job(docs, work, config, {"last": "ingest"}, os.environ), progress, sample)
-    show(asdict(result), as_json, lambda: out.print(views.estimate_table(result), soft_wrap=True))
+
+    def display() -> None:
+        out.print(views.estimate_table(result), soft_wrap=True)
+        for remark in result.remarks:
+            out.print(f"! {remark}", style="yellow", markup=False, soft_wrap=True)
+
+    show(asdict(result), as_json, display)
 
 
 @click.command(epilog=examples("embedtune report work", "embedtune report demo"))

@@ -1,5 +1,6 @@
 """The figures and warnings that the ingest stage reports."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from embedtune.ingest.families import Occurrences, connections
 Metrics = dict[str, Figure]
 MUCH_BOILERPLATE = 0.2
 FEWEST_TESTED = 6  # with fewer families an interval is everything that a metric can be (ADR 0013)
+ENOUGH_TESTED, LARGEST_TEST_SHARE = 8, 0.6
 PERCENTILES = (5, 50, 95)
 SHOWN_REMARKS, SHOWN_PATHS = 10, 3
 
@@ -56,7 +58,7 @@ def summarise(
         **_split_sizes(membership),
         "families_test": _tested(membership),
     }
-    return metrics, (*_notes(corpus, metrics), *_cuts(corpus, groups, membership))
+    return metrics, (*_notes(corpus, metrics, config), *_cuts(corpus, groups, membership))
 
 
 def _tested(membership: Membership) -> int:
@@ -74,7 +76,7 @@ def _split_sizes(membership: Membership) -> Metrics:
     return {f"chunks_{split}": int(np.count_nonzero(membership.splits == n)) for n, split in enumerate(SPLITS)}
 
 
-def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
+def _notes(corpus: Corpus, metrics: Metrics, config: Config) -> list[str]:
     notes = []
     if corpus.skipped:
         reasons = Counter(item.reason.partition(":")[0] for item in corpus.skipped).most_common(3)
@@ -94,14 +96,24 @@ def _notes(corpus: Corpus, metrics: Metrics) -> list[str]:
             "fewer than three unrelated documents or parts of them: there is no dev split, nor a test split if "
             "there is only one; a document needs at least 16 chunks to be cut into parts"
         )
-    if 0 < int(metrics["families_test"]) < FEWEST_TESTED and int(metrics["families"]) >= 3:
-        about = counted(int(metrics["families_test"]), "separate document")
-        notes.append(
-            f"test questions can be about {about} only, too few to tell a gain from chance ({FEWEST_TESTED} at "
-            "least): add documents, give the test more of them (for example ingest.train_share=0.4 with "
-            "ingest.test_share=0.5), or let questions of your own decide (--eval-set)"
-        )
-    return notes
+    return [*notes, *_too_few_to_test(metrics, config)]
+
+
+def _too_few_to_test(metrics: Metrics, config: Config) -> list[str]:
+    """Say that too few documents can be tested, before anything is spent, and with which share they would do."""
+    tested, known, share = int(metrics["families_test"]), int(metrics["families"]), config.ingest.test_share
+    if not 0 < tested < ENOUGH_TESTED or known < 3:
+        return []
+    wanted = math.ceil(20 * (ENOUGH_TESTED + 2) / known) / 20  # documents differ in size: two more than enough
+    advice = "add documents"
+    if share < wanted <= LARGEST_TEST_SHARE:
+        train = 1 - config.ingest.dev_share - wanted
+        advice += f", give the test more of them (ingest.test_share={wanted:g} with ingest.train_share={train:g})"
+    about = counted(tested, "separate document")
+    return [
+        f"test questions can be about {about} at most; a gain can be told from chance from {FEWEST_TESTED} on, and "
+        f"some get no question: {advice}, or let questions of your own decide (--eval-set)"
+    ]
 
 
 def _cuts(corpus: Corpus, groups: Labels, membership: Membership) -> Iterator[str]:

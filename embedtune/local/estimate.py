@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from embedtune.core.artifacts import read_manifest
 from embedtune.core.comparisons import Comparisons
 from embedtune.core.config.config import Config
 from embedtune.core.encoders.base_model import resolve_base
@@ -90,6 +91,7 @@ class RunEstimate:
     embed_seconds: float
     passes: tuple[EncodingPass, ...]
     device: str
+    remarks: tuple[str, ...] = ()  # of ingest
 
     def rows(self) -> Sequence[tuple[str, str]]:
         """Return the lines to show, each with a label and a value."""
@@ -154,4 +156,5 @@ def estimate_run(job: Job, progress: Progress, sample: int = 0) -> RunEstimate:
         embed_seconds=passage_seconds * sum(one.as_passages for one in passes),
         passes=tuple(passes),
         device=device_of(config.runtime),
+        remarks=read_manifest(job.work / "chunks", "chunks").report.notes,
     )

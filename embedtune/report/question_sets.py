@@ -127,8 +127,8 @@ def more_questions(asked: QuestionSet) -> str:
     """Say how a set gets more questions, as the end of a sentence."""
     if asked.author is Author.MODEL:
         return (
-            "add documents, give the test more of them (for example `ingest.train_share=0.4` with "
-            "`ingest.test_share=0.5`), or bring your own questions with `--eval-set`"
+            "add documents, give the test a larger share of them (`ingest.test_share`, with `ingest.train_share` "
+            "lowered by as much), or bring your own questions with `--eval-set`"
         )
     if asked.author is Author.LABELLED:
         return "judge more queries in qrels/test.tsv, or bring another set with `--eval-set`"

@@ -135,6 +135,8 @@ def test_too_few_documents_to_tell_a_gain_from_chance_are_named_before_anything_
     assert report.metrics["families_test"] == len(tested) == count // 5  # a fifth is test data
     notes = [note for note in report.notes if note.startswith("test questions can be about 4 separate documents")]
     assert len(notes) == warned
+    # Ten of twenty documents are half of them: 0.1 for dev leaves 0.4.
+    assert all("ingest.test_share=0.5 with ingest.train_share=0.4" in note for note in notes)
 
 
 def test_copies_that_make_up_most_of_the_corpus_stay_together_if_they_are_short(tmp_path: Path) -> None:

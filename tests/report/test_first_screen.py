@@ -184,7 +184,7 @@ def test_too_few_documents_are_said_instead_of_an_interval(work):
     alone = make_evaluation(interval(0.05, -1.0, 1.0, units=1), name="synthetic")
     screen, _ = _text(work, alone)
     # One share alone would be refused: they have to add up.
-    assert "`ingest.train_share=0.4` with `ingest.test_share=0.5`" in screen.reasons[0].change
+    assert "(`ingest.test_share`, with `ingest.train_share` lowered by as much)" in screen.reasons[0].change
 
 
 def test_questions_of_a_language_model_are_to_be_confirmed(work):
