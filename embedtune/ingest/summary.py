@@ -111,8 +111,8 @@ def _too_few_to_test(metrics: Metrics, config: Config) -> list[str]:
         advice += f", give the test more of them (ingest.test_share={wanted:g} with ingest.train_share={train:g})"
     about = counted(tested, "separate document")
     return [
-        f"test questions can be about {about} at most; a gain can be told from chance from {FEWEST_TESTED} on, and "
-        f"some get no question: {advice}, or let questions of your own decide (--eval-set)"
+        f"test questions can be about {about} at most; a gain can be told from chance from {FEWEST_TESTED} on, "
+        f"and some get no question: {advice}, or let questions of your own decide (--eval-set)"
     ]
 
 
