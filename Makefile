@@ -73,7 +73,8 @@ $(VENV)/.uv:
 $(VENV)/.demo: $(VENV)/.uv requirements/demo.txt pyproject.toml
 ifdef TORCH
 	sed -n 's/ \\$$//; /^[a-z]/p' requirements/demo.txt | grep -vE '^(triton|nvidia|cuda)' > $(VENV)/versions.txt
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --torch-backend=$(TORCH) -c $(VENV)/versions.txt -e '.[demo]'
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --torch-backend=$(TORCH) -c $(VENV)/versions.txt -e '.[demo]' \
+	  || { echo "TORCH=$(TORCH) needs PyTorch's own index. Without it: make install, which uses PyPI only (5.2 GB)."; exit 1; }
 else
 	@echo "On Linux with an x86 CPU this installs 5.2 GB, of which 3.4 GB are for GPUs; make install TORCH=cpu leaves those out."
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q -r requirements/demo.txt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embedtune.cli.console import FigureTable, table
+from embedtune.cli.console import FigureTable, interval_cell, table
 from embedtune.cli.cost import confirm_cost
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import (
@@ -183,4 +183,4 @@ def _row(name: str, score: "SetScore", trained: bool) -> list[str]:
 def _cells(gap: "Interval | None") -> list[str]:
     if gap is None:
         return ["", ""]
-    return [f"{gap.mean:+.4f}", "-" if gap.unbounded else f"{gap.low:+.4f} … {gap.high:+.4f}"]
+    return [f"{gap.mean:+.4f}", interval_cell(gap)]

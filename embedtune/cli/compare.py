@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from embedtune.cli.console import table
+from embedtune.cli.console import interval_cell, table
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FILE, FOLDER, output_options
 from embedtune.cli.reporting import out, reporting, show
@@ -67,8 +67,6 @@ def _set_table(entry: "ComparedSet", found: "Comparison") -> RenderableType:
         if work.change is not None:
             change = [work.change[metric] for metric in metrics]
             rows.append([f"  difference from {escape(found.names[0])}", *(f"{one.mean:+.4f}" for one in change)])
-            rows.append(
-                ["  interval", *("-" if one.unbounded else f"{one.low:+.4f} … {one.high:+.4f}" for one in change)]
-            )
+            rows.append(["  interval", *map(interval_cell, change)])
     families = f"{entry.units:,} {'family' if entry.units == 1 else 'families'} of documents"
     return table(["", *metrics], rows, f"\n{escape(entry.name)}: {entry.questions:,} questions, {families}")

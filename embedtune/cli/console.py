@@ -12,6 +12,7 @@ from rich.text import Text
 
 from embedtune.core.formatting import duration
 from embedtune.core.progress import Pace, Task, rate_text
+from embedtune.core.records.evaluation import Interval
 
 
 class _RateColumn(TextColumn):
@@ -107,6 +108,11 @@ class FigureTable:
         """Draw the table as wide as it is; `Console.print` needs `soft_wrap=True` not to cut it."""
         whole = options.update(max_width=UNFOLDED, no_wrap=False)
         return self.grid.__rich_console__(console, whole)
+
+
+def interval_cell(gap: Interval) -> str:
+    """Return the two ends of an interval; a dash if there are too few units for one."""
+    return "-" if gap.unbounded else f"{gap.low:+.4f} … {gap.high:+.4f}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> FigureTable:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from embedtune.cli.console import FigureTable, table
+from embedtune.cli.console import FigureTable, interval_cell, table
 from embedtune.cli.help_layout import examples
 from embedtune.cli.options import FILE, FOLDER, OneOf, config_options, output_options
 from embedtune.cli.recorded_job import changed, job_of_artifacts, job_of_run
@@ -148,4 +148,4 @@ def _table(one: SetCurve, kind: Kind, points: "tuple[CurvePoint, ...]") -> Figur
 
 
 def _cells(gap: "Interval") -> list[str]:
-    return [f"{gap.mean:+.4f}", "-" if gap.unbounded else f"{gap.low:+.4f} … {gap.high:+.4f}"]
+    return [f"{gap.mean:+.4f}", interval_cell(gap)]

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from embedtune.cli.console import FigureTable, table
+from embedtune.cli.console import FigureTable, interval_cell, table
 from embedtune.core.artifacts import StageReport
 from embedtune.core.config.origins import DEFAULT
 from embedtune.core.formatting import counted, duration, figure
@@ -100,7 +100,7 @@ def metrics_table(name: str, entry: SetMetrics) -> FigureTable:
         ]
     delta = [entry.delta[metric] for metric in SHOWN_METRICS]
     rows.append(["tuned - base", *(f"{d.mean:+.4f}" for d in delta)])
-    rows.append(["interval", *("-" if d.unbounded else f"{d.low:+.4f} … {d.high:+.4f}" for d in delta)])
+    rows.append(["interval", *map(interval_cell, delta)])
     families = counted(entry.units, "family", "families")
     return table(
         ["", *SHOWN_METRICS],

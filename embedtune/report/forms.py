@@ -34,9 +34,8 @@ def form_rows(entry: SetMetrics, figures: Mapping[str, float | int | str]) -> li
         entry: The metrics of a set.
         figures: The figures of the evaluation, which have the speeds.
     """
-    titles = {str(kind): title for kind, title in TITLES.items()}
     return [
-        FormRow(form, titles.get(form.type, form.type), form.bytes * MILLION / 1e9, _milliseconds(form, figures))
+        FormRow(form, TITLES[form.type], form.bytes * MILLION / 1e9, _milliseconds(form, figures))
         for form in entry.forms
     ]
 

@@ -110,7 +110,7 @@ def _seen(asked: QuestionSet, evaluation: Evaluation) -> list[str]:
         return []
     start = (
         f"None of these questions was used in training, but {known - new:,} of them are about documents that the "
-        "model has learned from other questions"
+        "model has learned about from other questions"
     )
     if not new:
         return [f"{start}."]

@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 from embedtune.core.formatting import signed
-from embedtune.core.records.evaluation import interval_text
+from embedtune.core.records.evaluation import Interval
 from embedtune.core.retrieval.metrics import metric_title
 
 
@@ -18,5 +18,10 @@ def page_templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"metric_title": metric_title, "signed": signed, "interval": interval_text}
+    environment.filters |= {"metric_title": metric_title, "signed": signed, "interval": _interval}
     return environment
+
+
+def _interval(value: Interval) -> str:
+    """Return the two ends with four decimals; a dash if there are too few units for an interval."""
+    return "–" if value.unbounded else f"{signed(value.low, 4)} … {signed(value.high, 4)}"  # noqa: RUF001

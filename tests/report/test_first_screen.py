@@ -214,7 +214,10 @@ def test_questions_about_documents_that_training_saw_are_counted(work):
     _, answers = _text(work, make_evaluation(UP, slices=parts))
     # (0.02 · 10 - 0.01 · 20) / 30 = 0
     said = answers["Whose questions?"]
-    assert "70 of them are about documents that the model has learned from other questions. The other 30" in said
+    assert (
+        "70 of them are about documents that the model has learned about from other questions. The other 30"
+        in said
+    )
     assert "on these the score did not change" in said
     better = [*parts[:2], make_slice("answered_in", "test", interval(0.05, -0.1, 0.2), queries=20)]
     _, answers = _text(work, make_evaluation(UP, slices=better))

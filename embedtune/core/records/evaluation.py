@@ -8,7 +8,6 @@ the base; "seed-43" and the like for further training seeds) and of metrics ("nd
 from enum import StrEnum
 from typing import ClassVar, Literal
 
-from embedtune.core.formatting import signed
 from embedtune.core.records.base import JsonRecord, Part
 
 VERDICT_FILE = "verdict.json"
@@ -47,11 +46,6 @@ class Interval(Part):
     def direction(self) -> Literal["up", "down", "unsure"]:
         """Whether the interval of a difference is above 0 ("up"), below 0 ("down") or contains it ("unsure")."""
         return "up" if self.low > 0 else "down" if self.high < 0 else "unsure"
-
-
-def interval_text(value: Interval) -> str:
-    """Return the two ends with four decimals; a dash if there are too few units for an interval."""
-    return "–" if value.unbounded else f"{signed(value.low, 4)} … {signed(value.high, 4)}"  # noqa: RUF001
 
 
 class Verdict(StrEnum):

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.retrieval.exact_search import Indices, top_k
 from embedtune.core.retrieval.sizes import cut
 from embedtune.core.retrieval.vector_types import VectorType, convert
 
-Vectors = npt.NDArray[np.float32]
 # One of each precision: uint8 and binary hold the same numbers as int8 and ubinary, written differently.
 SEARCHED: tuple[VectorType, ...] = ("float", "int8", "ubinary")
 BITS: dict[VectorType, int] = {"float": 32, "int8": 8, "uint8": 8, "ubinary": 1, "binary": 1}
-TITLES: dict[VectorType, str] = {"float": "float32", "int8": "int8", "ubinary": "binary"}
+TITLES: dict[str, str] = {"float": "float32", "int8": "int8", "ubinary": "binary"}
 
 
 @dataclass(frozen=True)

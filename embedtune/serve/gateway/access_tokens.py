@@ -33,7 +33,6 @@ OTHERS = "oidc:others"
 STRANGE = re.compile(r"[^A-Za-z0-9_.@|-]")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Json = dict[str, Any]  # Any: what a provider says about itself
-Fetch = Callable[[str], Json]
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,10 @@ class AccessTokens:
 
     Args:
         issuer: The provider.
-        fetch: Returns the JSON at an address.
         clock: Seconds since the epoch, for tokens and keys.
     """
 
     issuer: Issuer
-    fetch: Fetch = field(default_factory=lambda: _fetch)
     clock: Callable[[], float] = time.time
     _keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
     _read: float = -math.inf  # when the keys were read, and when that was last tried
@@ -90,7 +87,8 @@ class AccessTokens:
         """
         digest = hashlib.sha256(token).digest()
         known = self._known.get(digest)
-        if known and self.clock() < known[1]:
+        # Its key may have been withdrawn since: once an hour every token is checked again.
+        if known and self.clock() < known[1] and self.clock() - self._read < RENEW_S:
             return known[0]
         try:
             kid = str(jwt.get_unverified_header(token).get("kid") or "")
@@ -156,7 +154,7 @@ class AccessTokens:
 
     def _renew(self) -> None:
         try:
-            keys = _public_keys(self.fetch(self._keys_address()))
+            keys = _public_keys(_fetch(self._keys_address()))
         except (OSError, ValueError, KeyError, TypeError, InputError, jwt.PyJWTError) as error:
             # The keys from before hold as long as the provider is away.
             log.error("the keys of %s cannot be read: %s", self.issuer.url, error)
@@ -168,7 +166,7 @@ class AccessTokens:
         self._known.clear()  # a key may have been withdrawn
 
     def _keys_address(self) -> str:
-        about = self.fetch(self.issuer.url.rstrip("/") + "/.well-known/openid-configuration")
+        about = _fetch(self.issuer.url.rstrip("/") + "/.well-known/openid-configuration")
         if about["issuer"] != self.issuer.url:
             raise ValueError(f"it calls itself {about['issuer']!r}, not {self.issuer.url!r}")
         address = str(about["jwks_uri"])
@@ -193,6 +191,7 @@ def _public_keys(published: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
 
 def _fetch(url: str) -> Json:
     with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:  # noqa: S310 - https, or http on this machine
+        _require_https(answer.url, "what the identity provider redirects to")
         body = answer.read(LARGEST + 1)
     found = json.loads(body)
     if len(body) > LARGEST or not isinstance(found, dict):

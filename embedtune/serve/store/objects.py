@@ -105,7 +105,7 @@ class Objects(Protocol):
     def download(self, key: str, file: Path) -> str:
         """Write an object to a file, flushed to disk, and return the sha256 of the file.
 
-        What an interrupted download left in place of the file is used.
+        The file appears when it is complete; what an interrupted download left is used.
         """
 
     def keys(self, under: str) -> list[str]:

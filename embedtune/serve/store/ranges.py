@@ -20,7 +20,7 @@ AT_ONCE = 4
 TRIES, WAIT_S = 4, 1.0  # of a range; the wait doubles
 BLOCK = 1 << 20
 REFUSED = ("AccessDenied", "NoSuchKey", "PreconditionFailed")  # asking again changes nothing
-NOTES = ".ranges.json"  # next to an unfinished file
+PART, NOTES = ".part", ".ranges.json"  # names of an unfinished file, and of what is known about it
 
 
 class Ranges(JsonRecord):
@@ -89,7 +89,7 @@ class _Download:
         )
         at = start
         try:
-            with self.file.open("r+b") as stream:
+            with _hidden(self.file, PART).open("r+b") as stream:
                 stream.seek(start)
                 for block in response.stream(BLOCK):
                     at += stream.write(block)
@@ -103,7 +103,9 @@ class _Download:
 
 
 def download_ranges(client: Minio, bucket: str, name: str, file: Path, size: int = RANGE) -> None:
-    """Write an object to a file, flushed to disk. An interrupted download of the same version goes on.
+    """Write an object to a file, which appears when it is complete and flushed to disk.
+
+    An interrupted download of the same version goes on.
 
     The content is not verified: whoever calls compares its hash.
 
@@ -120,9 +122,10 @@ def download_ranges(client: Minio, bucket: str, name: str, file: Path, size: int
     """
     found = client.stat_object(bucket, name)
     fresh = Ranges(etag=str(found.etag), size=int(found.size or 0), range=size)
+    part = _hidden(file, PART)
     known = _kept(file, fresh) or fresh
     if known is fresh:
-        with file.open("wb") as stream:
+        with part.open("wb") as stream:
             stream.truncate(fresh.size)
         _note(file, fresh)
     download = _Download(client, bucket, name, file, known)
@@ -132,14 +135,15 @@ def download_ranges(client: Minio, bucket: str, name: str, file: Path, size: int
             done.result()
     finally:
         pool.shutdown(cancel_futures=True)
-    _notes(file).unlink()
+    part.replace(file)
+    _hidden(file, NOTES).unlink()
 
 
 def _kept(file: Path, fresh: Ranges) -> Ranges | None:
     """Return what an unfinished file of the same version holds; None: nothing of use."""
     try:
-        known = read_record(_notes(file), Ranges)
-        there = file.stat().st_size
+        known = read_record(_hidden(file, NOTES), Ranges)
+        there = _hidden(file, PART).stat().st_size
     except (ArtifactError, OSError):
         return None
     same = known.model_copy(update={"done": ()}) == fresh and there == fresh.size
@@ -147,10 +151,10 @@ def _kept(file: Path, fresh: Ranges) -> Ranges | None:
 
 
 def _note(file: Path, known: Ranges) -> None:
-    draft = _notes(file).with_suffix(".draft")
+    draft = _hidden(file, f"{NOTES}.draft")
     draft.write_text(render_record(known))
-    draft.replace(_notes(file))
+    draft.replace(_hidden(file, NOTES))
 
 
-def _notes(file: Path) -> Path:
-    return file.with_name(f".{file.name}{NOTES}")
+def _hidden(file: Path, suffix: str) -> Path:
+    return file.with_name(f".{file.name}{suffix}")

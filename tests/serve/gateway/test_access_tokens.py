@@ -155,6 +155,18 @@ def test_a_new_key_is_found_and_a_withdrawn_one_is_forgotten(
     assert refusal(tokens, old)[0] == 401  # asked less than ten seconds ago
 
 
+def test_a_token_that_was_accepted_is_refused_within_an_hour_of_the_withdrawal_of_its_key(
+    provider: Provider, tokens: AccessTokens, clock: Clock
+) -> None:
+    token = provider.token(exp=time.time() + 9 * RENEW_S)
+    assert name(tokens, token) == "oidc:indexer"
+    provider.keys["second"] = provider.keys.pop("first")
+    clock.ahead = RENEW_S - 60
+    assert name(tokens, token) == "oidc:indexer"
+    clock.ahead = RENEW_S + 1
+    assert refusal(tokens, token)[0] == 401
+
+
 def test_tokens_with_invented_keys_do_not_make_us_ask_again_and_again(
     provider: Provider, tokens: AccessTokens, clock: Clock
 ) -> None:

@@ -11,7 +11,7 @@ from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
 from embedtune.serve.store import ranges
-from embedtune.serve.store.ranges import NOTES, download_ranges
+from embedtune.serve.store.ranges import NOTES, PART, download_ranges
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.breaking_proxy import BreakingProxy, breaking_proxy
 from tests.support.object_store import ENDPOINT, SECRETS, Bucket, needs_server
@@ -74,7 +74,7 @@ def test_what_an_interrupted_download_got_is_not_fetched_again(
         patch.setattr(ranges._Download, "get", get)
         with pytest.raises(HTTPError):
             download_ranges(client, bucket.name, "a", tmp_path / "a", MB)
-    assert {file.name for file in tmp_path.iterdir()} == {"a", f".a{NOTES}"}
+    assert {file.name for file in tmp_path.iterdir()} == {f".a{PART}", f".a{NOTES}"}
     proxy.breaks, proxy.sent = 0, 0
     download_ranges(client, bucket.name, "a", tmp_path / "a", MB)
     assert (tmp_path / "a").read_bytes() == CONTENT
@@ -84,7 +84,7 @@ def test_what_an_interrupted_download_got_is_not_fetched_again(
 def test_another_version_is_fetched_from_the_start(bucket: Bucket, client: Minio, tmp_path: Path) -> None:
     file, other = tmp_path / "a", bytes(len(CONTENT))
     bucket.put("a", CONTENT)
-    file.write_bytes(CONTENT)
+    (tmp_path / f".a{PART}").write_bytes(CONTENT)
     stat = client.stat_object(bucket.name, "a")
     known = ranges.Ranges(etag=str(stat.etag), size=len(CONTENT), range=MB, done=(0, 1, 2))
     ranges._note(file, known)
@@ -96,7 +96,7 @@ def test_another_version_is_fetched_from_the_start(bucket: Bucket, client: Minio
 @pytest.mark.parametrize("notes", ["", "{}", "[1, 2"])
 def test_damaged_notes_cost_only_time(bucket: Bucket, client: Minio, tmp_path: Path, notes: str) -> None:
     bucket.put("a", CONTENT)
-    (tmp_path / "a").write_bytes(b"half")
+    (tmp_path / f".a{PART}").write_bytes(b"half")
     (tmp_path / f".a{NOTES}").write_text(notes)
     download_ranges(client, bucket.name, "a", tmp_path / "a", MB)
     assert (tmp_path / "a").read_bytes() == CONTENT
@@ -138,7 +138,8 @@ def test_a_release_goes_on_with_what_is_there_unless_that_is_damaged(
     assert "from the start" not in caplog.text
 
     back.rename(draft)  # half of a file of the same size, which its notes call complete
-    (draft / "reference.parquet").write_bytes(b"ROWS")
+    (draft / "reference.parquet").unlink()
+    (draft / f".reference.parquet{PART}").write_bytes(b"ROWS")
     stat = store.objects._client.stat_object(
         store.objects.bucket, f"team/releases/{published.data}reference.parquet"
     )
