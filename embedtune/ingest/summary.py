@@ -104,9 +104,10 @@ def _too_few_to_test(metrics: Metrics, config: Config) -> list[str]:
     tested, known, share = int(metrics["families_test"]), int(metrics["families"]), config.ingest.test_share
     if not 0 < tested < ENOUGH_TESTED or known < 3:
         return []
-    wanted = math.ceil(20 * (ENOUGH_TESTED + 2) / known) / 20  # documents differ in size: two more than enough
+    # Documents differ in size: two more than enough.
+    wanted = min(LARGEST_TEST_SHARE, math.ceil(20 * (ENOUGH_TESTED + 2) / known) / 20)
     advice = "add documents"
-    if share < wanted <= LARGEST_TEST_SHARE:
+    if share < wanted and wanted * known >= ENOUGH_TESTED:
         train = 1 - config.ingest.dev_share - wanted
         advice += f", give the test more of them (ingest.test_share={wanted:g} with ingest.train_share={train:g})"
     about = counted(tested, "separate document")
