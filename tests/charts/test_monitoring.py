@@ -8,14 +8,46 @@ from typing import Any
 import pytest
 import urllib3
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from embedtune.serve.gateway.metrics import Metrics
 from tests.charts.conftest import CHART, Render
 from tests.support.triton_server import Triton
 
 RUNBOOKS = CHART.parents[1] / "docs" / "runbooks.md"
+# Whose value says nothing by itself, or that another page is about (docs/feedback.md).
+NOT_SHOWN = re.compile(r"embedtune_gateway_feedback_\w+|process_\w+|\w+_created")
+BY_PROMETHEUS = {"namespace", "service", "endpoint", "pod", "le"}  # labels that it adds, or that a histogram has
+GROUPS = re.compile(r"\bby \(([^)]*)\)|\{\{(\w+)\}\}|[{,](\w+)[=!]")
 METRIC = re.compile(r"\b(?:embedtune|nv|process)_\w+")
 SUFFIX = re.compile(r"_(?:total|bucket|sum|count)$")
+
+
+def every_series() -> dict[str, set[str]]:
+    """Return the labels of each metric of the gateway, by its name without suffix."""
+    metrics = Metrics()
+    for counter, labels in (
+        (metrics.requests, ("/v1/embeddings", "200")),
+        (metrics.seconds, ("/v1/embeddings",)),
+        (metrics.texts, ("query",)),
+        (metrics.key_requests, ("search", "200")),
+        (metrics.key_tokens, ("search",)),
+        (metrics.release_requests, ("2a5a", "200")),
+        (metrics.queries.scripts, ("latin",)),
+        (metrics.queries.cosine, ("2a5a",)),
+        (metrics.queries.expected, ("2a5a",)),
+        (metrics.shadow.requests, ("5375", "ok")),
+        (metrics.shadow.seconds, ("5375", "live")),
+        (metrics.shadow.cosine, ("5375",)),
+        (metrics.shadow.overlap, ("5375",)),
+    ):
+        counter.labels(*labels)  # type: ignore[attr-defined]
+    found: dict[str, set[str]] = {"embedtune_gateway_canary_cosine": {"release"}}
+    found["embedtune_gateway_canary_last_success_timestamp_seconds"] = {"release"}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        labels = {label for sample in family.samples for label in sample.labels}
+        found[SUFFIX.sub("", family.name)] = found.get(family.name, set()) | labels
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +97,35 @@ def test_every_metric_of_triton_exists(
     asked = {name for name in used(rules, dashboard) if name.startswith("nv_")}
     assert len(asked) > 3
     assert asked - known == set()
+
+
+def test_every_metric_of_the_gateway_is_on_the_dashboard_or_in_an_alert(
+    rules: list[dict[str, Any]], dashboard: dict[str, Any]
+) -> None:
+    offered = {name for name in every_series() if not NOT_SHOWN.fullmatch(name)}
+    assert len(offered) > 15
+    assert offered - used(rules, dashboard) == set()
+
+
+def test_panels_group_by_labels_that_their_metric_has(dashboard: dict[str, Any]) -> None:
+    known = every_series()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            names = {SUFFIX.sub("", name) for name in METRIC.findall(target["expr"])}
+            if not names <= set(known):  # Triton's own
+                continue
+            asked = {
+                label.strip()
+                for groups in GROUPS.findall(target["expr"] + target["legendFormat"])
+                for label in ",".join(groups).split(",")
+            } - {""}
+            for name in names:
+                assert asked - BY_PROMETHEUS <= known[name], (panel["title"], name)
+
+
+def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len({*places}) == len(places) == len({panel["id"] for panel in dashboard["panels"]})
 
 
 def test_every_query_is_about_this_installation(rules: list[dict[str, Any]], dashboard: dict[str, Any]) -> None:

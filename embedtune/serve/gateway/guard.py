@@ -16,6 +16,7 @@ from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.keys import ANYBODY, Key, Keys
 from embedtune.serve.gateway.metrics import Metrics
 from embedtune.serve.gateway.tracing import Tracing
+from embedtune.serve.release.record import short
 
 access = logging.getLogger("embedtune.access")
 # What needs no key: probes, metrics, the bare page and the documentation.
@@ -45,7 +46,7 @@ class Account:
         key: The API key that was sent; None: none is needed.
         texts: How many were embedded.
         tokens: How many the model read.
-        release: Which release answered; None: none did.
+        release: Which release was asked; None: none was.
     """
 
     request_id: str
@@ -143,6 +144,8 @@ class Guard:
         if account.key:
             self.metrics.key_requests.labels(account.key.name, str(status)).inc()
             self.metrics.key_tokens.labels(account.key.name).inc(account.tokens)
+        if account.release:
+            self.metrics.release_requests.labels(short(account.release), str(status)).inc()
         if path not in QUIET:
             self._trace(scope["method"], path, account, status)
             access.info(

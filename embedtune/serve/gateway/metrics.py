@@ -92,6 +92,12 @@ class Metrics:
             ["key"],
             registry=self._registry,
         )
+        self.release_requests = Counter(
+            "embedtune_gateway_release_requests",
+            "Number of requests for embeddings, by the release that was asked.",
+            ["release", "status"],
+            registry=self._registry,
+        )
         self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
         self.feedback = FeedbackMetrics(self._registry)
         self.shadow = ShadowMetrics(self._registry)
