@@ -5,6 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
 from embedtune.serve.gateway.app import GatewayOptions, create_app
 from embedtune.serve.gateway.connections import ConnectionLimits
 from embedtune.serve.gateway.keys import Key, key_hash
@@ -31,3 +34,14 @@ def serving(
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+def samples(url: str) -> dict[tuple[str, ...], float]:
+    """Return the metrics of a gateway: values by name and label values."""
+    reply = httpx.get(f"{url}/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *(sample.labels[key] for key in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(reply.text)
+        for sample in family.samples
+    }

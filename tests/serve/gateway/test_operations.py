@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,12 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
-from prometheus_client.parser import text_string_to_metric_families
 
 from embedtune.cli import cli
-from embedtune.serve.gateway.keys import key_hash
 from embedtune.serve.triton.server import free_ports
-from tests.support.gateway_server import key, serving
+from tests.support.gateway_server import key, samples, serving
 from tests.support.triton_server import Triton, options
 from tests.support.waiting import wait_until
 
@@ -83,17 +80,6 @@ def test_an_answer_matches_the_openapi_document(http: httpx.Client) -> None:
         text = http.post("/v1/embeddings", json={**REQUEST, "encoding_format": encoding}).text
         assert len(EmbeddingList.model_validate_json(text, strict=True).data) == 2
     ErrorBody.model_validate_json(http.post("/v1/embeddings", json={}).text, strict=True)
-
-
-def samples(url: str) -> dict[tuple[str, ...], float]:
-    """Return the metrics of a gateway: values by name and label values."""
-    reply = httpx.get(f"{url}/metrics")
-    assert reply.headers["Content-Type"].startswith("text/plain; version=")
-    return {
-        (sample.name, *(sample.labels[key] for key in sorted(sample.labels))): sample.value
-        for family in text_string_to_metric_families(reply.text)
-        for sample in family.samples
-    }
 
 
 def test_metrics_count_requests_texts_tokens_and_seconds(triton: Triton) -> None:
@@ -267,34 +253,6 @@ def test_a_key_with_a_trailing_newline_is_the_key_without_it(triton: Triton) -> 
     with process("--drain=0", f"--triton=127.0.0.1:{triton.grpc_port}", EMBEDTUNE_API_KEY="s3cret\n") as (_, url):
         reply = httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer s3cret"})
         assert reply.status_code == 200
-
-
-def test_requests_and_tokens_are_counted_by_key(triton: Triton, tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text("".join(f"{name} sha256:{key_hash(name).hex()}\n" for name in ("search", "index")))
-    with serving(options(triton, keys_file=file)) as url:
-        tokens = Counter[str]()
-        for name, count in (("search", 1), ("index", 3), ("index", 2)):
-            request = {"model": "embedtune", "input": ["press"] * count}
-            reply = httpx.post(f"{url}/v1/embeddings", json=request, headers={"Authorization": f"Bearer {name}"})
-            tokens[name] += reply.json()["usage"]["total_tokens"]
-        found = samples(url)
-    for name, requests in (("search", 1), ("index", 2)):
-        assert found["embedtune_gateway_key_requests_total", name, "200"] == requests
-        assert found["embedtune_gateway_key_tokens_total", name] == tokens[name] > 0
-
-
-def test_requests_are_counted_by_the_release_that_was_asked(triton: Triton) -> None:
-    with serving(options(triton)) as url:
-        answers = [
-            httpx.post(f"{url}/v1/embeddings", json={"model": model, "input": "press"})
-            for model in ("embedtune", "embedtune-query", "embedtune@0123456789abcdef")
-        ]
-        found = samples(url)
-    assert [answer.status_code for answer in answers] == [200, 200, 404]
-    release = answers[0].headers["x-embedtune-release"][:16]
-    asked = {key: count for key, count in found.items() if key[0] == "embedtune_gateway_release_requests_total"}
-    assert asked == {("embedtune_gateway_release_requests_total", release, "200"): 2}
 
 
 def test_an_answer_carries_the_clients_request_id_or_a_new_one(http: httpx.Client) -> None:
