@@ -12,15 +12,13 @@ from embedtune.local.preflight.network import require_store
 if TYPE_CHECKING:
     from embedtune.serve.store.store import ReleaseStore
 
-NO_SUCH_VERSION = "0" * 32  # an etag that no object has
-
 
 def check_release_store(run: IntendedRun) -> Iterator[Finding]:
-    """Find the live model, and try to replace a version of the pointer that does not exist, as a right to write.
+    """Find the live model, and try to write next to the pointer, under conditions that are not met.
 
     Raises:
-        EmbedtuneError: The store refuses, does not answer, its pointer is lost or cannot be read, or the run could
-            not deploy, since it would not be compared with the live model.
+        EmbedtuneError: The store refuses, ignores conditions, does not answer, its pointer is lost or cannot be
+            read, or the run could not deploy, since it would not be compared with the live model.
     """
     from embedtune.deploy.champion import live_model, require_live, require_stored
     from embedtune.deploy.site import open_store
@@ -45,13 +43,10 @@ def check_release_store(run: IntendedRun) -> Iterator[Finding]:
 
 
 def _require_writable(store: "ReleaseStore") -> None:
-    from embedtune.serve.store.objects import ConflictError
-    from embedtune.serve.store.pointer import POINTER
+    from embedtune.serve.store.pointer import require_conditional_writes
 
     try:
-        store.objects.write(POINTER, store.pointer(), NO_SUCH_VERSION)
-    except ConflictError:
-        pass
+        require_conditional_writes(store.objects)
     except OSError as error:
         raise InputError(
             "releases cannot be written",

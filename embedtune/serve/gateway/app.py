@@ -173,7 +173,7 @@ class Gateway:
         """
         serve = self.options.serve
         limits = InputLimits(serve.max_inputs, serve.max_body_bytes // TEXT_SHARE)
-        return read_texts(bytes(given), limits, self.token_ids, name)
+        return read_texts(given, limits, self.token_ids, name)
 
     async def not_ready(self) -> str | None:
         """Return why no request can be answered now; None: requests can."""

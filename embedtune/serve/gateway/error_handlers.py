@@ -1,10 +1,9 @@
 """Answers to requests that fail: what the OpenAPI document says about them, and how each error is answered."""
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from embedtune.serve.gateway.http_errors import RefusedError, validation_refusal
+from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.protocol import ErrorBody
 
 REFUSALS: dict[int | str, dict[str, object]] = {
@@ -25,7 +24,6 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     },  # otherwise FastAPI documents its own 422
 }
 HTTP_ERRORS = {
-    400: "the body cannot be read as JSON",
     404: "there is no such path",
     405: "this path does not support that method",
 }
@@ -41,10 +39,6 @@ def add_refusals(app: FastAPI) -> None:
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
         return error.response(request.url.path)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return validation_refusal(error.errors(), request.headers.get("content-type", "")).response("")
 
     @app.exception_handler(Exception)  # a bug in the gateway: the server logs it with its traceback
     async def failed(request: Request, _: Exception) -> Response:

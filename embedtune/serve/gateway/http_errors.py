@@ -2,8 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Any
 
 from fastapi.responses import JSONResponse
 from tritonclient.utils import InferenceServerException
@@ -18,7 +16,6 @@ EXPIRED = "Request timeout expired"  # of a request that Triton dropped from its
 # Statuses while Triton is gone: CANCELLED is a request that it was working on when it was killed.
 GONE = ("UNAVAILABLE", "NOT_FOUND", "CANCELLED")
 QUEUE_FULL = "maximum queue size"  # from Triton's error message, whose status is UNAVAILABLE
-FIELD_ERRORS = {"extra_forbidden": "there is no such field", "missing": "is missing"}
 # Every `code` of a refusal: its status, and when it is sent. docs/reference/http-api.md is generated from it.
 REFUSAL_CODES = {
     "invalid_json": (400, "the body is not a JSON object, or is not sent as `application/json`"),
@@ -44,7 +41,10 @@ REFUSAL_CODES = {
     "no_feedback": (404, "the gateway was started without `--feedback`"),
     "other_model": (409, "the playground was written for a model other than the one being served"),
     "body_timeout": (408, "the body did not arrive within `--body-timeout` (30 seconds)"),
-    "body_too_large": (413, "the body is larger than `--max-body-bytes` (4,000,000)"),
+    "body_too_large": (
+        413,
+        "the body is larger than `--max-body-bytes` (4,000,000), or than 65,536 bytes of feedback",
+    ),
     "rate_limit_exceeded": (
         429,
         "the work that is waiting does not fit the deadline, Triton's queue is full (`serve.max_queue_size`, 256 "
@@ -142,25 +142,6 @@ def _invalid(what: str, first: int) -> RefusedError:
         what = f"dimensions{what.partition(']')[2]}"
         return RefusedError(400, what, code="invalid_dimensions", param="dimensions")
     return RefusedError(400, what, code="invalid_request")
-
-
-def validation_refusal(errors: Sequence[Any], content_type: str) -> RefusedError:
-    """Return the refusal of a body of the playground.
-
-    Args:
-        errors: Errors in pydantic's format. Their copies of the input are left out: they may not be valid Unicode.
-        content_type: The request's Content-Type; only JSON is accepted.
-    """
-    error = errors[0]
-    if "json" not in content_type:
-        what = "the body must be JSON, with Content-Type: application/json"
-        return RefusedError(400, what, code="invalid_json")
-    where = [part for part in error["loc"] if part != "body"]
-    if not where or error["type"] == "json_invalid":
-        return RefusedError(400, "the body is not a JSON object", code="invalid_json")
-    param = str(where[0])[:40]
-    what = FIELD_ERRORS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
-    return RefusedError(400, f"{param}: {what}", code="invalid_request", param=param)
 
 
 def _tei_kind(status: int) -> str:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 import msgspec
 
 from embedtune.serve.gateway.http_errors import RefusedError, wrong_input
+from embedtune.serve.gateway.pieces import numbers_of, utf8_of
 from embedtune.serve.gateway.token_ids import NOT_CONFIGURED, TokenIds
 
 # JSON's strings, and lists of numbers. The possessive quantifiers (++, *+) make matching linear.
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 NUMBERS = re.compile(rb"\[[-0-9, \t\r\n]*+\]")
 BETWEEN = re.compile(rb"[, \t\r\n]*+")
+CLOSING = ord("]")
 NUMBER = b"-0123456789"
 MAX_IDS = 65_536  # of one text: as many as the longest text has bytes, by default
-_string = msgspec.json.Decoder(str)
-_numbers = msgspec.json.Decoder(list[int])
+MANY_IDS = re.compile(rb"(?:[^,]*+,){%d}+" % MAX_IDS)
+# The text of token ids may be this many times as long as they are, and a short one longer: its words may be long.
+IDS_RATIO, IDS_SPARE = 3, 256
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,18 @@ class InputLimits:
 
     Args:
         texts: How many there may be.
-        item_bytes: Longest text, in bytes as written in JSON: a single text takes up to nine times its size while
-            it is decoded.
+        item_bytes: Longest text, in bytes as written in JSON.
     """
 
     texts: int
     item_bytes: int
 
 
-def read_texts(data: bytes, limits: InputLimits, table: TokenIds | None, name: str = "input") -> list[bytes]:
+def read_texts(given: msgspec.Raw, limits: InputLimits, table: TokenIds | None, name: str) -> list[bytes]:
     """Return the texts of a request in UTF-8.
 
     Args:
-        data: The `input` of the request, as well-formed JSON without space around it.
+        given: The `input` of the request, as well-formed JSON without space around it.
         limits: What is allowed.
         table: Decodes token ids; None: they are refused.
         name: What the client calls the field.
@@ -50,12 +52,14 @@ def read_texts(data: bytes, limits: InputLimits, table: TokenIds | None, name: s
         RefusedError: It is not a string, or a list of strings or token ids, or is over the limits. The message
             is about the first item that is wrong.
     """
-    if data.startswith(b'"'):
+    data = memoryview(given)  # nothing below copies it
+    first = bytes(data[:1])
+    if first == b'"':
         return [_text(data, f"{name}[0]", limits)]
-    if not data.startswith(b"["):
+    if first != b"[":
         raise _wrong(name)
     start = _skip(data, 1)
-    kind = data[start : start + 1]
+    kind = bytes(data[start : start + 1])
     if kind == b"]":
         raise wrong_input(f"{name} is an empty list")
     if kind == b'"':
@@ -70,41 +74,44 @@ def read_texts(data: bytes, limits: InputLimits, table: TokenIds | None, name: s
 
 
 def _items(
-    data: bytes, pattern: re.Pattern[bytes], limits: InputLimits, name: str, read: Callable[[bytes, str], bytes]
+    data: memoryview,
+    pattern: re.Pattern[bytes],
+    limits: InputLimits,
+    name: str,
+    read: Callable[[memoryview, str], bytes],
 ) -> Iterator[bytes]:
     place = start = 0
-    while not data.startswith(b"]", start):
+    while data[start] != CLOSING:
         if place == limits.texts:
             what = f"{name} has more than {limits.texts} texts: send them in several requests"
             raise RefusedError(400, what, code="too_many_inputs", param=name)
         if not (item := pattern.match(data, start)):  # not of the first item's type
             raise _wrong(name)
-        yield read(item[0], f"{name}[{place}]")
+        yield read(data[start : item.end()], f"{name}[{place}]")
         place, start = place + 1, _skip(data, item.end())
 
 
-def _skip(data: bytes, start: int) -> int:
+def _skip(data: memoryview, start: int) -> int:
     match = BETWEEN.match(data, start)
     return match.end() if match else start
 
 
-def _text(item: bytes, at: str, limits: InputLimits) -> bytes:
+def _text(item: memoryview, at: str, limits: InputLimits) -> bytes:
     if (size := len(item) - 2) > limits.item_bytes:
         raise wrong_input(f"{at} has {size} bytes; the limit is {limits.item_bytes}")
     try:
-        return _string.decode(item).encode()
+        return utf8_of(item)
     except msgspec.DecodeError as error:
         raise wrong_input(f"{at} is not valid UTF-8") from error
 
 
-def _ids(item: bytes, at: str, table: TokenIds) -> bytes:
-    if item.count(b",") >= MAX_IDS:
+def _ids(item: memoryview, at: str, table: TokenIds) -> bytes:
+    if MANY_IDS.match(item):
         raise wrong_input(f"{at} has more than {MAX_IDS} token ids")
     try:
-        ids = _numbers.decode(item)
+        return table.decode(numbers_of(item), IDS_SPARE + IDS_RATIO * len(item))
     except msgspec.DecodeError as error:
         raise wrong_input(f"{at} must be a list of token ids") from error
-    return table.decode(ids).encode()
 
 
 def _wrong(name: str) -> RefusedError:

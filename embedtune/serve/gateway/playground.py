@@ -7,11 +7,13 @@ import re
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta
 
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.encoders.onnx import OnnxEncoder
@@ -23,6 +25,7 @@ from embedtune.core.records.playground import ABOUT_FILE, PlaygroundRecord
 from embedtune.core.retrieval.beir import read_records
 from embedtune.core.retrieval.side_by_side import BASE, DEPTH, TUNED, Hit, Ranking, compare
 from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.json_body import decode_short
 
 CORPUS_FILE = "corpus.jsonl"
 PROBES = 4  # passages whose vectors must match those of the served model
@@ -33,13 +36,11 @@ HOW = "start the gateway with --playground DIR, a directory that `embedtune sear
 Embed = Callable[[list[str], str], Awaitable[tuple[Vectors, str]]]
 
 
-class Question(BaseModel):
-    """A question for both models."""
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question for both models, and the number of results per model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    query: str = Field(min_length=1, max_length=2000)
-    count: int = Field(default=10, ge=1, le=50, description="Number of results per model.")
+    query: Annotated[str, Meta(min_length=1, max_length=2000)]
+    count: Annotated[int, Meta(ge=1, le=50)] = 10
 
 
 class Playground:
@@ -127,8 +128,9 @@ def add_playground(app: FastAPI, playground: Playground | None) -> None:
         return opened().about
 
     @app.post("/playground", include_in_schema=False)
-    async def search(question: Question) -> dict[str, list[Hit]]:
-        return await opened().search(question)
+    async def search(request: Request) -> dict[str, list[Hit]]:
+        site, kind = opened(), request.headers.get("content-type", "")
+        return await site.search(decode_short(await request.body(), kind, Question))
 
 
 def security_policy(page: str) -> str:

@@ -25,6 +25,9 @@ from embedtune.local.preflight.serving import check_port, check_release_store
 from embedtune.local.preflight.software import check_software
 from embedtune.local.preflight.tracking import check_tracking
 from embedtune.local.runner import Job, run
+from embedtune.serve.store.directory import DirectoryObjects
+from embedtune.serve.store.pointer import POINTER
+from embedtune.serve.store.records import Pointer
 from tests.support.openai_server import OpenAIServer
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 
@@ -246,9 +249,22 @@ def test_a_release_store_is_tried_and_left_as_it_is(tmp_path):
     wanted = intended("deploy", {"release": {"uri": str(tmp_path / "store")}}, work=tmp_path)
     (finding,) = found(check_release_store, wanted)
     assert finding.status == "fine" and "nothing is live" in finding.found
-    assert [path.name for path in (tmp_path / "store").iterdir()] == [".lock"]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [".lock", "probe.json"]
     with pytest.raises(InputError, match="releases cannot be written"):
         found(check_release_store, intended("deploy", {"release": {"uri": "/proc/1/store"}}, work=tmp_path))
+
+
+def test_a_store_that_ignores_conditions_is_found_and_its_pointer_not_touched(monkeypatch, tmp_path):
+    store = DirectoryObjects(tmp_path)
+    store.write(POINTER, Pointer(live=None, since="before"))
+    before = (tmp_path / POINTER).read_bytes(), (tmp_path / POINTER).stat().st_mtime_ns
+    write = DirectoryObjects.write
+    monkeypatch.setattr(
+        DirectoryObjects, "write", lambda self, key, record, condition=None: write(self, key, record)
+    )
+    with pytest.raises(InputError, match="ignores conditional writes"):
+        found(check_release_store, intended("deploy", {"release": {"uri": str(tmp_path)}}, work=tmp_path))
+    assert ((tmp_path / POINTER).read_bytes(), (tmp_path / POINTER).stat().st_mtime_ns) == before
 
 
 def test_a_connection_is_tried_once():

@@ -148,7 +148,7 @@ def test_the_refusal_of_token_ids_names_the_clients_option(http: httpx.Client) -
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table in tiktoken's format: the bytes 0 to 255 as ids 0 to 255, and two longer tokens."""
     path = tmp_path_factory.mktemp("table") / "tiny.tiktoken"
-    words = [*(bytes([number]) for number in range(256)), b"press", b" kiln"]
+    words = [*(bytes([number]) for number in range(256)), b"press", b" kiln", b" " * 128]
     path.write_text("".join(f"{base64.b64encode(word).decode()} {number}\n" for number, word in enumerate(words)))
     return path
 
@@ -165,8 +165,12 @@ def test_token_ids_are_decoded_where_their_table_is_configured(
         )
         np.testing.assert_array_equal(vectors(ask(http, ["press kiln"])), embed(direct, ["press kiln"]))
         for given, message in (
-            ([256, 258], "input contains an unknown token id, 258"),
+            ([256, 259], "input contains an unknown token id, 259"),
             ([256, -1], "input contains an unknown token id, -1"),
+            (
+                [258] * 2000,
+                "input contains token ids whose text is more than three times as long as the ids: send the text",
+            ),
             (umbrella[:2], "input contains token ids that do not decode to valid UTF-8"),
             ([[256], []], "input[1] is empty"),
         ):

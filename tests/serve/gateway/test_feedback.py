@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from embedtune.core.records.feedback import MAX_QUERY, Feedback
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.gateway.feedback.log import FeedbackOptions
-from embedtune.serve.gateway.feedback.route import BURST, MAX_BODY, PER_S, Pace
+from embedtune.serve.gateway.feedback.route import BURST, PER_S, Pace
 from embedtune.serve.gateway.http_errors import RefusedError
+from embedtune.serve.gateway.json_body import SHORT_BODY
 from embedtune.serve.replica.serving import SERVING_FILE, Serving, write_serving
 from embedtune.serve.triton.server import free_ports
 from tests.support.gateway_server import key, serving
@@ -125,7 +126,7 @@ def test_a_missing_field_is_named(open_gateway: Any, missing: str) -> None:
 
 def test_a_large_body_is_refused_before_it_is_decoded(open_gateway: Any) -> None:
     url, _ = open_gateway
-    content = b"[" * (MAX_BODY + 1)
+    content = b"[" * (SHORT_BODY + 1)
     reply = httpx.post(f"{url}/v1/feedback", content=content, headers={"Content-Type": "application/json"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
 

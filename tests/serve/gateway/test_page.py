@@ -208,11 +208,11 @@ def test_a_playground_of_another_model_is_refused(
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        ({"query": ""}, "query: string should have at least 1 character"),
-        ({"query": "x" * 2001}, "query: string should have at most 2000 characters"),
+        ({"query": ""}, "query: expected str of length >= 1"),
+        ({"query": "x" * 2001}, "query: expected str of length <= 2000"),
         ({"query": "a\0b"}, "input[0] contains a null byte"),
-        ({"query": 7}, "query: input should be a valid string"),
-        ({"query": "x", "count": 51}, "count: input should be less than or equal to 50"),
+        ({"query": 7}, "query: expected str, got int"),
+        ({"query": "x", "count": 51}, "count: expected int <= 50"),
     ],
 )
 def test_an_invalid_question_is_refused_with_the_reason(site: str, question: dict[str, Any], message: str) -> None:

@@ -17,14 +17,13 @@ from embedtune.core.records.feedback import MAX_ID, MAX_QUERY, MAX_SHOWN, RELEAS
 from embedtune.serve.gateway.error_handlers import REFUSALS
 from embedtune.serve.gateway.guard import STATE, Account
 from embedtune.serve.gateway.http_errors import RefusedError
-from embedtune.serve.gateway.json_body import decode
+from embedtune.serve.gateway.json_body import decode_short
 from embedtune.serve.gateway.protocol import body_schema
 from embedtune.serve.gateway.rate import START_RATIO
 
 if TYPE_CHECKING:
     from embedtune.serve.gateway.app import Gateway
 
-MAX_BODY = 65_536
 PER_S, BURST = 50.0, 200.0  # of one API key: people do not click faster, and a program is stopped
 ANSWERED_BY = re.compile(rf"(?:[^@]{{1,80}}@)?(?P<release>{RELEASE})")
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
@@ -108,10 +107,7 @@ def add_feedback(app: FastAPI, gateway: "Gateway") -> None:
             raise RefusedError(404, what, code="no_feedback")
         gateway.keys.require_quota(account.key)
         body = await request.body()
-        if len(body) > MAX_BODY:
-            what = f"the body is larger than {MAX_BODY} bytes, the most for feedback"
-            raise RefusedError(413, what, code="body_too_large")
-        given = decode(body, request.headers.get("content-type", ""), FeedbackRequest)
+        given = decode_short(body, request.headers.get("content-type", ""), FeedbackRequest)
         record = _record(given, account.client)
         try:
             pace.require(account.client)
