@@ -1,7 +1,8 @@
 """Measures requests per second and latency of the served model and of other servers, in one run on one machine.
 
 Each request has one text of 16 to 400 words; each of N clients waits for its answer before it sends the next one.
-Servers, clients and the ceiling share the same cores. All servers are started first and are idle while one is
+Servers, clients and the ceiling share the same cores, so that requests per second depend on the clients' work too;
+tokens per CPU second of the server do not. All servers are started first and are idle while one is
 measured; every round measures all systems, so that a slow minute of the machine affects all of them. fp32 is
 compared with fp32; int8 has its own row. The table shows medians over the rounds.
 
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from serving.peers import add_graph, classic_copy, infinity, plain
 from serving.systems import System, gateway, triton
+from transformers import AutoTokenizer
 
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.config.serve import ServeSettings
@@ -84,8 +86,9 @@ def start_systems(stack: ExitStack, options: argparse.Namespace, folder: Path) -
 def ask(system: System, texts: Path, options: argparse.Namespace, *more: str) -> object:
     """Run the load generator in a separate process and return its parsed output."""
     dimension = str(load_contract(options.engine).dimensions[0])
-    command = [sys.executable, str(HERE / "load.py"), system.kind, str(system.port), str(texts)]
-    done = subprocess.run([*command, "--dimension", dimension, *more], capture_output=True, text=True)
+    command = [sys.executable, "-m", "serving.load", system.kind, str(system.port), str(texts)]
+    command += ["--dimension", dimension, *more]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
     if done.returncode:
         sys.exit(f"{system.name} failed under load:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -115,35 +118,58 @@ def idle_cores(seconds: float = 3.0) -> float:
     return (busy() - before) / os.sysconf("SC_CLK_TCK") / seconds
 
 
-def run_ceiling(texts: Path, options: argparse.Namespace) -> float:
+def run_ceiling(texts: Path, options: argparse.Namespace) -> dict[str, float]:
     command = [sys.executable, str(HERE / "ceiling.py"), str(options.engine), str(texts)]
     command += ["--seconds", str(options.seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return max(json.loads(done.stdout).values())
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
 
 
-def print_table(runs: dict[Cell, list[dict[str, float]]], ceilings: Sequence[float]) -> None:
-    """Print the medians over the rounds, the rates relative to the ceiling, and the rate of every round."""
-    ceiling = statistics.median(ceilings)
+def print_table(runs: dict[Cell, list[dict[str, float]]], ceilings: Sequence[dict[str, float]]) -> None:
+    """Print the medians over the rounds, both rates relative to the ceilings, and the rate of every round."""
+    most = {key: statistics.median(found[key] for found in ceilings) for key in ceilings[0]}
     print(
-        f"{'':34}{'clients':>8}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'ceiling':>9}{'client':>8}  req/s by round"
+        f"{'':32}{'clients':>8}{'req/s':>8}{'p50 ms':>8}{'p99 ms':>8}{'ceiling':>8}{'tok/CPU s':>11}{'ceiling':>8}"
+        f"{'client':>8}  req/s by round"
     )
     for (name, clients), found in runs.items():
         middle = {key: statistics.median(run[key] for run in found) for key in found[0]}
         rounds = " ".join(f"{run['rate']:.1f}" for run in found)
+        frugal = middle["tokens_per_cpu_s"]
         print(
-            f"{name:34}{clients:>8}{middle['rate']:>8.1f}{middle['p50']:>9.0f}{middle['p99']:>9.0f}"
-            f"{middle['rate'] / ceiling:>9.0%}{middle['client_cores']:>8.2f}  {rounds}"
+            f"{name:32}{clients:>8}{middle['rate']:>8.1f}{middle['p50']:>8.0f}{middle['p99']:>8.0f}"
+            f"{middle['rate'] / most['rate']:>8.0%}{frugal:>11.0f}"
+            f"{frugal / most['tokens_per_cpu_s']:>8.0%}{middle['client_cores']:>8.2f}  {rounds}"
         )
-    print(f"{CEILING:34}{'':>8}{ceiling:>8.1f}{'':>35}  {' '.join(f'{rate:.1f}' for rate in ceilings)}")
+    rounds = " ".join(f"{found['rate']:.1f}" for found in ceilings)
+    print(f"{CEILING:32}{'':>8}{most['rate']:>8.1f}{'':>24}{most['tokens_per_cpu_s']:>11.0f}{'':>16}  {rounds}")
 
 
-def summary(answer: object) -> dict[str, float]:
+def summary(answer: object, tokens: Sequence[int]) -> dict[str, float]:
+    """Return the figures of one measurement.
+
+    Args:
+        answer: What load.py printed.
+        tokens: How many the model reads of each text.
+    """
     assert isinstance(answer, dict)
     milliseconds = np.array(answer["seconds"]) * 1000
     p50, p99 = np.percentile(milliseconds, [50, 99]).tolist() if len(milliseconds) else (float("nan"),) * 2
-    rate = len(milliseconds) / answer["elapsed"]
-    return {"rate": rate, "p50": p50, "p99": p99, "client_cores": answer["client_cores"]}
+    return {
+        "rate": len(milliseconds) / answer["elapsed"],
+        "p50": p50,
+        "p99": p99,
+        "client_cores": answer["client_cores"],
+        "tokens_per_cpu_s": sum(tokens[number] for number in answer["answered"]) / answer["server_cpu_s"],
+    }
+
+
+def read_tokens(model: Path, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens the model reads of each text."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    length = load_contract(model).max_length
+    return [len(found) for found in tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]]
 
 
 def main() -> None:
@@ -160,7 +186,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         texts = Path(name) / "texts.json"
-        texts.write_text(json.dumps(make_texts(options.dataset, TEXTS)))
+        made = make_texts(options.dataset, TEXTS)
+        texts.write_text(json.dumps(made))
+        tokens = read_tokens(options.model, made)
         systems = start_systems(stack, options, Path(name))
         check_vectors(systems, texts, options)
         print(f"{len(os.sched_getaffinity(0))} cores for servers and clients; busy while idle: {idle_cores():.2f}")
@@ -169,9 +197,12 @@ def main() -> None:
         for _ in range(options.rounds):
             for count in CLIENTS:
                 for system in systems:
-                    more = ("--clients", str(count), "--seconds", str(options.seconds))
-                    runs[system.name, count].append(summary(ask(system, texts, options, *more)))
-            ceilings.append(run_ceiling(texts, options))
+                    more = ["--clients", str(count), "--seconds", str(options.seconds)]
+                    more += [f"--server={process}" for process in system.processes]
+                    runs[system.name, count].append(summary(ask(system, texts, options, *more), tokens))
+            found = run_ceiling(texts, options)
+            found["tokens_per_cpu_s"] = found.pop("per_cpu_s") * statistics.mean(tokens)
+            ceilings.append(found)
         print_table(runs, ceilings)
 
 

@@ -1,7 +1,7 @@
 """Measures the most that this machine can do: ONNX Runtime in one process on all cores, texts sorted by length.
 
-No server can do better with the same graph, since none knows its texts in advance. Several batch sizes are tried,
-and the best result is the ceiling.
+No server can do better with the same graph, since none knows its texts in advance. Several batch sizes are tried:
+the most texts per second, and the most texts per CPU second, are the ceilings.
 """
 
 import argparse
@@ -23,16 +23,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="duration per batch size")
     options = parser.parse_args()
     texts = json.loads(options.texts.read_text())
-    rates = {}
+    rates, frugal = [], []
     for batch in BATCHES:
         encoder = OnnxEncoder(options.engine, RuntimeSettings(device="cpu", encode_batch_size=batch))
         encoder.encode_passages(texts[:32], SilentProgress())
-        count, start = 0, time.perf_counter()
+        count, start, cpu = 0, time.perf_counter(), time.process_time()
         while count == 0 or time.perf_counter() - start < options.seconds:
             encoder.encode_passages(texts, SilentProgress())
             count += len(texts)
-        rates[batch] = count / (time.perf_counter() - start)
-    print(json.dumps(rates))
+        rates.append(count / (time.perf_counter() - start))
+        frugal.append(count / (time.process_time() - cpu))
+    print(json.dumps({"rate": max(rates), "per_cpu_s": max(frugal)}))
 
 
 if __name__ == "__main__":

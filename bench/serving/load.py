@@ -1,6 +1,6 @@
-"""The load generator, a separate process: each of N clients sends a text, waits for the answer, sends the next.
+"""The load generator, `python -m serving.load` in a process of its own.
 
-All systems get the same texts in the same order. It counts complete answers, decoded into numbers, within a period
+Each of N clients sends a text, waits for the answer, and sends the next. All systems get the same texts in the same order. It counts complete answers, decoded into numbers, within a period
 after a warm-up; an answer that is not a unit vector ends the run.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import tritonclient.grpc.aio as grpc
+from serving.cpu import cpu_seconds
 
 Embed = Callable[[str], Awaitable[np.ndarray]]
 PATIENCE_S = 120.0
@@ -78,28 +79,43 @@ CLIENTS: dict[str, Callable[[AsyncExitStack, int], Embed]] = {
 
 
 async def measure(kind: str, port: int, texts: Sequence[str], options: argparse.Namespace) -> dict[str, object]:
-    """Return the latencies of the answers within the period, and the CPU usage of the clients themselves."""
+    """Return latencies and texts of the answers within the period, and the CPU usage of servers and clients."""
     seconds: list[float] = []
+    answered: list[int] = []
+    servers: list[float] = []
     async with AsyncExitStack() as stack:
         embed = CLIENTS[kind](stack, port)
-        turns = itertools.cycle(texts)
+        turns = itertools.cycle(enumerate(texts))
         begin = time.perf_counter() + options.warmup
         end = begin + options.seconds
 
         async def client() -> None:
             while (start := time.perf_counter()) < end:
-                vector = await embed(next(turns))
+                number, text = next(turns)
+                vector = await embed(text)
                 stop = time.perf_counter()
                 if len(vector) != options.dimension or not 0.99 < float(vector @ vector) < 1.01:
                     raise ValueError(f"{kind} did not return a unit vector: {vector[:4]}")
                 if begin <= stop <= end:
                     seconds.append(stop - start)
+                    answered.append(number)
+
+        async def watch() -> None:
+            for moment in (begin, end):
+                await asyncio.sleep(moment - time.perf_counter())
+                servers.append(cpu_seconds(options.server))
 
         cpu = _cpu_seconds()
-        await asyncio.gather(*(client() for _ in range(options.clients)))
+        await asyncio.gather(watch(), *(client() for _ in range(options.clients)))
         spent = _cpu_seconds() - cpu
     whole = options.warmup + options.seconds
-    return {"seconds": seconds, "elapsed": options.seconds, "client_cores": spent / whole}
+    return {
+        "seconds": seconds,
+        "answered": answered,
+        "elapsed": options.seconds,
+        "server_cpu_s": servers[1] - servers[0],
+        "client_cores": spent / whole,
+    }
 
 
 async def vectors(kind: str, port: int, texts: Sequence[str]) -> list[list[float]]:
@@ -122,6 +138,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--warmup", type=float, default=1.0)
+    parser.add_argument("--server", type=int, action="append", default=[], help="id of a process of the system")
     parser.add_argument("--dimension", type=int, required=True)
     parser.add_argument("--vectors", type=int, default=0, help="print the vectors of this many texts instead")
     options = parser.parse_args()

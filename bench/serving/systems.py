@@ -32,12 +32,14 @@ class System:
         kind: The client in load.py to use.
         port: Its port on 127.0.0.1.
         serving: For a Triton of ours: the folder from which a gateway knows what may answer.
+        processes: Ids of its processes, without their children.
     """
 
     name: str
     kind: str
     port: int
     serving: Path | None = None
+    processes: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -54,8 +56,8 @@ def triton(name: str, engine: Path, settings: ServeSettings, folder: Path) -> It
     system = System(name, "triton", grpc, folder)
     here = replace(system, port=http)
     variables = {"EMBEDTUNE_RELEASES": str(folder / "store")}
-    with running(here, command, f"/v2/models/{settings.model_name}/ready", folder / "log", **variables):
-        yield system
+    with running(here, command, f"/v2/models/{settings.model_name}/ready", folder / "log", **variables) as ready:
+        yield replace(system, processes=ready.processes)
 
 
 def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[System]:
@@ -63,7 +65,8 @@ def gateway(name: str, behind: System, folder: Path) -> AbstractContextManager[S
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "embedtune.serve.gateway", "--port", str(port), "--drain", "0"]
     command += ["--triton", f"127.0.0.1:{behind.port}", "--serving", str(behind.serving)]
-    return running(System(name, "gateway", port), command, "/health", folder / "gateway.log")
+    system = System(name, "gateway", port, processes=behind.processes)
+    return running(system, command, "/health", folder / "gateway.log")
 
 
 @contextmanager
@@ -81,7 +84,7 @@ def running(
             if server.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"{system.name} does not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.5)
-        yield system
+        yield replace(system, processes=(*system.processes, server.pid))
     finally:
         server.terminate()
         try:
