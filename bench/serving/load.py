@@ -1,7 +1,8 @@
 """The load generator, `python -m serving.load` in a process of its own.
 
-Each of N clients sends a text, waits for the answer, and sends the next. All systems get the same texts in the same order. It counts complete answers, decoded into numbers, within a period
-after a warm-up; an answer that is not a unit vector ends the run.
+Each of N clients sends a text, waits for the answer, and sends the next. All systems get the same texts in the
+same order. It counts complete answers, decoded into numbers, within a period after a warm-up; an answer that is no
+unit vector ends the run.
 """
 
 import argparse

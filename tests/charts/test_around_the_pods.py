@@ -238,10 +238,10 @@ def test_more_egress_can_be_allowed(render: Render) -> None:
 
 def test_metrics_do_not_open_the_api_to_everybody_when_clients_are_named(render: Render) -> None:
     named = ("serviceMonitor.enabled=true", "networkPolicy.clients[0].podSelector.matchLabels.app=search")
-    with pytest.raises(ValueError, match=r"networkPolicy\.scrapers: name who scrapes"):
-        render(*named)
-    policy = render(*named, "networkPolicy.scrapers[0].podSelector.matchLabels.app=prometheus")["NetworkPolicy"]
-    assert all(rule["from"] for rule in policy["spec"]["ingress"])
+    api, metrics = render(*named)["NetworkPolicy"]["spec"]["ingress"]
+    assert api["ports"] == [tcp(8080)]
+    assert api["from"][0] == {"podSelector": {"matchLabels": {"app": "search"}}}
+    assert metrics == {"ports": [tcp(8081), tcp(8002)]}
 
 
 def test_only_named_clients_named_scrapers_and_the_helm_test_have_access(render: Render) -> None:
@@ -253,7 +253,7 @@ def test_only_named_clients_named_scrapers_and_the_helm_test_have_access(render:
         {"podSelector": {"matchLabels": tests}},
     ]
     assert render()["Pod"]["metadata"]["labels"].items() >= tests.items()
-    assert scrapers["ports"] == [tcp(8080), tcp(8002)]
+    assert scrapers["ports"] == [tcp(8081), tcp(8002)]
     assert scrapers["from"] == [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
 
 
@@ -261,7 +261,7 @@ def test_prometheus_scrapes_the_gateway_and_triton_through_the_service(render: R
     assert "ServiceMonitor" not in render()
     objects = render("serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus")
     monitor, ports = objects["ServiceMonitor"], objects["Service"]["spec"]["ports"]
-    assert [item["port"] for item in monitor["spec"]["endpoints"]] == ["http", "metrics"]
+    assert [item["port"] for item in monitor["spec"]["endpoints"]] == ["gateway-metrics", "metrics"]
     assert {item["port"] for item in monitor["spec"]["endpoints"]} <= {port["name"] for port in ports}
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert objects["Service"]["metadata"]["labels"].items() >= monitor["spec"]["selector"]["matchLabels"].items()

@@ -93,6 +93,7 @@ def test_the_gateway_understands_its_options(render: Render) -> None:
     arguments = containers(render("model=handbook", "gateway.args[0]=--max-inputs=9"))["gateway"]["args"]
     given = gateway.make_context("gateway", arguments).params
     assert (given["host"], given["port"], given["triton"]) == ("0.0.0.0", 8080, "127.0.0.1:8001")
+    assert given["metrics_port"] == 8081
     assert (given["model"], given["max_inputs"], given["drain"]) == ("handbook", 9, 10.0)
 
 

@@ -120,6 +120,7 @@ the gateway. It is ready without a release; whether a release answers is the gat
   command: [python, -m, embedtune.serve.gateway]
   args:
     - --host=0.0.0.0
+    - --metrics-port=8081
     - --triton=127.0.0.1:8001
     - --serving=/release
     - --model={{ .Values.model }}

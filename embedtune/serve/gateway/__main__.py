@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=8080, help="Port to listen on.")
+@click.option(
+    "--metrics-port",
+    type=int,
+    help="Port for Prometheus, instead of /metrics at --port, where every client can read it.",
+)
 @click.option("--triton", envvar="EMBEDTUNE_TRITON", default="127.0.0.1:8001", help="host:port of Triton's gRPC.")
 @click.option(
     "--serving",
@@ -61,7 +67,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--token-ids", type=FILE, help="File cl100k_base.tiktoken, to decode OpenAI's token ids.")
 @click.option("--playground", type=FILE, help="Directory that `embedtune search --playground` wrote.")
 @feedback_options
-def main(host: str, port: int, drain: float, max_connections: int, **given: Any) -> None:
+def main(host: str, port: int, metrics_port: int | None, drain: float, max_connections: int, **given: Any) -> None:
     """Serve OpenAI's embeddings API over Triton.
 
     Also answers the clients of NVIDIA's NIM and Hugging Face's TEI. Runs until SIGTERM or Ctrl-C.
@@ -71,13 +77,15 @@ def main(host: str, port: int, drain: float, max_connections: int, **given: Any)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     from embedtune.serve.gateway.app import create_app
     from embedtune.serve.gateway.connections import ConnectionLimits
-    from embedtune.serve.gateway.server import listen, serve
+    from embedtune.serve.gateway.server import listen, serve, serve_metrics
 
     try:
-        app = create_app(_gateway_options(given))
+        app = create_app(replace(_gateway_options(given), metrics_apart=metrics_port is not None))
         tls = _tls(given["tls_cert"], given["tls_key"])
         listener = listen(host, port)
         where = f"http{'s' if tls else ''}://{host}:{listener.getsockname()[1]}"
+        if metrics_port is not None:
+            serve_metrics(app.state.gateway.metrics, host, metrics_port)
         logging.getLogger(__package__).info("listening on %s", where)
         serve(app, listener, ConnectionLimits(max_connections), drain, tls)
     except ValidationError as error:

@@ -71,6 +71,7 @@ class GatewayOptions:
         tracing: Where traces go; by default nowhere.
         shadow: Share of the requests that the candidate gets a copy of.
         either: Share of the requests to NAME@either that the candidate answers.
+        metrics_apart: Whether the metrics have a port of their own, so that there is no `/metrics`.
     """
 
     triton: str
@@ -87,6 +88,7 @@ class GatewayOptions:
     tracing: Tracing = field(default_factory=Tracing)
     shadow: float = 0.0
     either: float = 0.0
+    metrics_apart: bool = False
 
 
 class Gateway:

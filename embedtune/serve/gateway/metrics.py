@@ -47,63 +47,63 @@ class Metrics:
     """Counts and durations of requests, and counts of the texts and tokens embedded."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.requests = Counter(
             "embedtune_gateway_requests",
             "Number of requests answered.",
             ["route", "status"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "embedtune_gateway_request_seconds",
             "Seconds from a request's last byte to its answer.",
             ["route"],
             buckets=BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self.in_progress = Gauge(
             "embedtune_gateway_requests_in_progress",
             "Number of requests being answered now.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.pending_tokens = Gauge(
             "embedtune_gateway_pending_tokens",
             "Number of tokens, estimated, that wait or are being embedded now.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.rate = Gauge(
             "embedtune_gateway_tokens_per_second",
             "Tokens per second that the model reads under load, as measured.",
-            registry=self._registry,
+            registry=self.registry,
         )
         self.texts = Counter(
-            "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self._registry
+            "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self.registry
         )
         self.key_requests = Counter(
             "embedtune_gateway_key_requests",
             "Number of requests answered, by API key.",
             ["key", "status"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.key_tokens = Counter(
             "embedtune_gateway_key_tokens",
             "Number of tokens embedded, by API key.",
             ["key"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.release_requests = Counter(
             "embedtune_gateway_release_requests",
             "Number of requests for embeddings, by the release that was asked.",
             ["release", "status"],
-            registry=self._registry,
+            registry=self.registry,
         )
-        self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self._registry)
-        self.feedback = FeedbackMetrics(self._registry)
-        self.shadow = ShadowMetrics(self._registry)
-        self.queries = QueryDrift(self._registry)
+        self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self.registry)
+        self.feedback = FeedbackMetrics(self.registry)
+        self.shadow = ShadowMetrics(self.registry)
+        self.queries = QueryDrift(self.registry)
         self._canary = CanaryCollector()
-        self._registry.register(self._canary)
+        self.registry.register(self._canary)
 
     def follow(self, reader: ServingReader) -> None:
         """Add what is known about the releases.
@@ -124,4 +124,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the metrics in the text format that Prometheus scrapes."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_operations(app: FastAPI, gateway: "Gateway") -> None:
-    """Add `/health`, `/health/live` and `/metrics`.
+    """Add `/health`, `/health/live` and, unless the metrics have a port of their own, `/metrics`.
 
     Args:
         app: The gateway's application.
@@ -31,6 +31,9 @@ def add_operations(app: FastAPI, gateway: "Gateway") -> None:
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
+
+    if gateway.options.metrics_apart:
+        return
 
     @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
     async def metrics() -> Response:

@@ -9,10 +9,12 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import start_http_server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from embedtune.core.errors import EndpointError, InputError
 from embedtune.serve.gateway.connections import ConnectionLimits, limited
+from embedtune.serve.gateway.metrics import Metrics
 from embedtune.serve.gateway.tls import Tls
 
 FINISH_S = 30  # for requests in progress
@@ -50,12 +52,28 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise InputError(
-            f"the gateway cannot listen on {host}:{port}",
-            got="the port is taken by another process" if taken else error.strerror or error,
-            fix="choose another one with --port, or stop that process" if taken else "choose another --host",
-        ) from error
+        raise _cannot_listen(host, port, error, "--port") from error
+
+
+def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+    """Serve the metrics from a thread on a port of their own, which ends with the process.
+
+    Raises:
+        InputError: The port is taken, or this machine has no such address.
+    """
+    try:
+        start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise _cannot_listen(host, port, error, "--metrics-port") from error
+
+
+def _cannot_listen(host: str, port: int, error: OSError, option: str) -> InputError:
+    taken = error.errno == errno.EADDRINUSE
+    return InputError(
+        f"the gateway cannot listen on {host}:{port}",
+        got="the port is taken by another process" if taken else error.strerror or error,
+        fix=f"choose another one with {option}, or stop that process" if taken else "choose another --host",
+    )
 
 
 def serve(

@@ -56,7 +56,7 @@ class Turns:
     @property
     def pending_tokens(self) -> int:
         """Tokens that are waiting or at Triton."""
-        return sum(self._pending.values())
+        return sum(list(self._pending.values()))  # a list at once: the thread of the metrics reads it too
 
     def part_tokens(self) -> int:
         """Return how many tokens a part of a request should have."""

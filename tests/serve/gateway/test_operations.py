@@ -226,6 +226,7 @@ def test_address_and_key_come_from_the_environment_and_the_key_is_not_printed(tr
         (["--token-ids={}/nowhere"], 2, "nowhere is not a table of token ids"),
         (["--playground={}"], 2, "is not a playground"),
         (["--port={port}"], 2, "the gateway cannot listen on 127.0.0.1:{port}"),
+        (["--port=0", "--metrics-port={port}"], 2, "choose another one with --metrics-port"),
         (["--keys={}/nowhere"], 2, "nowhere cannot be read"),
     ],
 )
