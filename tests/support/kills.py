@@ -112,10 +112,14 @@ class Service:
         return process
 
     def kill(self, victim: str) -> None:
-        """Kill one of the processes: deploy, gateway, replica, or the Triton of the replica."""
-        if victim == "triton":
-            for pid in children(self.processes["replica"].pid):
-                os.kill(pid, signal.SIGKILL)
+        """Kill deploy, gateway, replica, the replica's Triton, or the stub of one of its Python models."""
+        if victim in ("triton", "stub"):
+            found = children(self.processes["replica"].pid)
+            if victim == "stub":
+                found = [stub for triton in found for stub in children(triton)][:1]
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             return
         self.processes[victim].kill()
         self.processes[victim].wait()
@@ -162,8 +166,9 @@ class Service:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the processes that a process has started, in any of its threads."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for thread in threads for word in thread.read_text().split()]
 
 
 @contextmanager

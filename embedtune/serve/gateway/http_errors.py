@@ -15,6 +15,7 @@ POSITION = re.compile(r"^TEXT\[(\d+)\]")
 EXPIRED = "Request timeout expired"  # of a request that Triton dropped from its queue
 # Statuses while Triton is gone: CANCELLED is a request that it was working on when it was killed.
 GONE = ("UNAVAILABLE", "NOT_FOUND", "CANCELLED")
+STUB = "Stub process"  # is not healthy, says the Python backend
 QUEUE_FULL = "maximum queue size"  # from Triton's error message, whose status is UNAVAILABLE
 # Every `code` of a refusal: its status, and when it is sent. docs/reference/http-api.md is generated from it.
 REFUSAL_CODES = {
@@ -127,7 +128,8 @@ def refusal_of(error: InferenceServerException, first: int) -> RefusedError:
         return RefusedError(429, "too many requests are waiting", code="rate_limit_exceeded", retry_after_s=SOON_S)
     if "DEADLINE_EXCEEDED" in status:
         return RefusedError(504, "the model did not answer in time", code="timeout", retry_after_s=SOON_S)
-    if any(name in status for name in GONE):
+    # A process of the model has died: its replica notices, and answers nobody until another one is proven.
+    if STUB in message or any(name in status for name in GONE):
         return RefusedError(
             503, "the model is not available at the moment", code="unavailable", retry_after_s=SOON_S
         )

@@ -45,7 +45,9 @@ def encoder_name(name: str) -> str:
     return f"{name}_encoder"
 
 
-def endpoint_config(target: Target, settings: ServeSettings, name: str, cache: bool = False) -> ModelConfig:
+def endpoint_config(
+    target: Target, settings: ServeSettings, name: str, min_cosine: float, cache: bool = False
+) -> ModelConfig:
     """Return the configuration of the endpoint model: strings in, vectors out.
 
     The shape of its inputs does not depend on the length of the texts, so that Triton can merge any requests.
@@ -54,6 +56,7 @@ def endpoint_config(target: Target, settings: ServeSettings, name: str, cache: b
         target: Runtime of the encoder.
         settings: Batching and limits.
         name: Name of the model in its repository.
+        min_cosine: Lowest cosine similarity with its reference vectors that each of its processes may show.
         cache: Whether the server has a response cache for it.
     """
     inside = target == "python-cpu"
@@ -63,8 +66,7 @@ def endpoint_config(target: Target, settings: ServeSettings, name: str, cache: b
         "call_cost": str(CALL_COSTS[target]),
         "instances": str(settings.instances),
     }
-    if not inside:
-        parameters["encoder"] = encoder_name(name)
+    parameters |= {"min_cosine": repr(min_cosine)} if inside else {"encoder": encoder_name(name)}
     return ModelConfig(
         name=name,
         backend="python",

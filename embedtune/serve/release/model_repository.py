@@ -23,10 +23,10 @@ from embedtune.serve.release.config_pbtxt import (
     live_config,
     warmup_rows,
 )
-from embedtune.serve.release.record import Release
+from embedtune.serve.release.record import PROOF_FILE, Release
 
 WARMUP_TEXT = b"a text that is answered before the model counts as ready"
-RUNNERS = "triton_runners.py"  # which triton_model.py imports
+IMPORTED = ("triton_runners.py", "triton_proof.py")  # by triton_model.py
 WEIGHTS = ("model.onnx", "model.onnx.data", "model.plan")
 
 
@@ -42,15 +42,16 @@ def write_models(release: Release, name: str, repository: Path, *, cache: bool =
     settings = release.record.serve
     version = repository / name / "1"
     version.mkdir(parents=True)
-    for code, copy in (("triton_model.py", "model.py"), (RUNNERS, RUNNERS)):
+    for code, copy in (("triton_model.py", "model.py"), *((name, name) for name in IMPORTED)):
         shutil.copyfile(Path(__file__).with_name(code), version / copy)
     for file in (TOKENIZER_FILE, CONTRACT_FILE):
         _link(release.path / file, version / file)
     (repository / name / "config.pbtxt").write_text(
-        endpoint_config(release.target, settings, name, cache).render()
+        endpoint_config(release.target, settings, name, release.record.proving.min_cosine, cache).render()
     )
     if release.target == "python-cpu":
         _link_weights(release, version)
+        _link(release.path / PROOF_FILE, version / PROOF_FILE)
         _write_endpoint_warmup(repository / name / "warmup")
         return [name]
     encoder = repository / encoder_name(name)

@@ -1,7 +1,7 @@
 """The endpoint model: texts to vectors inside Triton's Python backend.
 
-It is copied into a model repository as model.py, next to triton_runners.py. It imports only that, Triton's module
-(untyped, hence `Any`), numpy and tokenizers, no pydantic.
+It is copied into a model repository as model.py, next to triton_runners.py and triton_proof.py. It imports only
+those, Triton's module (untyped, hence `Any`), numpy and tokenizers, no pydantic.
 """
 
 import json
@@ -15,6 +15,7 @@ import triton_python_backend_utils as pb_utils
 from tokenizers import Encoding, Tokenizer
 
 # Relative: in a model repository there is no package embedtune.
+from .triton_proof import require_reference
 from .triton_runners import Floats, Ints, Run, model_runner, onnx_runner, usable_cpus
 
 Bytes = Sequence[bytes]
@@ -176,6 +177,17 @@ class Endpoint:
             for span, error in zip(spans, refused, strict=True)
         ]
 
+    def embed(self, texts: Bytes, types: Bytes) -> Floats:
+        """Return the vectors of texts, each of which is answered.
+
+        Raises:
+            InvalidError: A text is refused.
+        """
+        (answer,) = self.answer([read_request(self.limits, texts, types)])
+        if isinstance(answer, InvalidError):
+            raise answer
+        return answer.vectors
+
     def _tokenize(self, requests: Sequence[Request]) -> list[list[int]]:
         rows = [row for own in requests for row in zip(own.texts, own.cuts, own.starts, strict=True)]
         found: dict[str, Iterator[list[int]]] = {}
@@ -220,6 +232,9 @@ class TritonPythonModel:
             copies, number = int(parameters["instances"]), int(args["model_instance_name"].rpartition("_")[2])
             run = onnx_runner(version / "model.onnx", max(1, usable_cpus() // copies), number % copies)
         self.endpoint = Endpoint(limits, tokenizers, pad_id, int(parameters["call_cost"]), run)
+        if not encoder:  # a model of Triton cannot be called yet; it runs in the server's own process
+            limit, batch = float(parameters["min_cosine"]), config["max_batch_size"]
+            require_reference(version / "proof.npz", limit, batch, self.endpoint.embed)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests that Triton merged into one batch."""

@@ -61,7 +61,7 @@ class ReplicaOptions:
 
 
 def run_replica(options: ReplicaOptions, installation: Installation, stop: threading.Event) -> None:
-    """Serve until `stop` is set; a Triton that ends by itself is started again, with nothing loaded.
+    """Serve until `stop` is set; a Triton that has ended or lost a process is started again, with nothing loaded.
 
     Args:
         options: Its options.
@@ -91,7 +91,8 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
 
 
 def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event) -> None:
-    loader = Loader(options.store, server, Models(server), options.folder, options.target)
+    models = Models(server)
+    loader = Loader(options.store, server, models, options.folder, options.target)
     follower = Follower(options.store.objects, loader, options.folder, options.name, options.canary_s)
     ended = threading.Event()
     worker = threading.Thread(target=_work, args=(follower, ended), name="loader", daemon=True)
@@ -100,6 +101,10 @@ def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event
         while server.running() and not stop.is_set():
             follower.poll()
             follower.wait(options.poll_s, BUSY_S)
+            if not models.whole():
+                # Triton 2.51 goes on sending it requests, does not restart it, and cannot unload its model.
+                log.error("a process of a model has died")
+                server.kill()
     finally:
         ended.set()
         if stop.is_set():

@@ -11,6 +11,7 @@ from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import GateError
 from embedtune.serve.release.proof import Kind
 from embedtune.serve.triton.exposure import control_headers
+from embedtune.serve.triton.processes import all_alive, model_processes
 from embedtune.serve.triton.server import EVERYWHERE, LOOPBACK, TritonServer
 
 CLEAR = 2  # lines of Triton's error that say what happened
@@ -31,6 +32,8 @@ class Models:
         # Without "close" the connection stays open, and Triton waits for it when it is told to end.
         self._headers = {**control_headers(server.control_key), "Connection": "close"}
         self._http = urllib3.PoolManager(retries=False)
+        self._server = server
+        self._processes: dict[str, frozenset[int]] = {}
 
     def load(self, names: Sequence[str]) -> None:
         """Load models in this order, each warmed up; one that is loaded already is replaced without a gap.
@@ -44,10 +47,16 @@ class Models:
             except GateError:
                 self.unload(names[: number + 1])
                 raise
+            self._processes[name] = model_processes(self._server.pid, name)
+
+    def whole(self) -> bool:
+        """Return whether all processes of what is loaded are alive; requests to a dead one fail for good."""
+        return all(all_alive(processes, self._server.pid) for processes in list(self._processes.values()))
 
     def unload(self, names: Sequence[str]) -> None:
         """Unload models, the last one first; requests in progress are answered, and unknown names are ignored."""
         for name in reversed(names):
+            self._processes.pop(name, None)
             try:
                 self._post(f"repository/models/{name}/unload", {}, None)
             except GateError:

@@ -253,10 +253,16 @@ class TritonServer:
         """Return whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
-    def wait(self) -> int:
-        """Wait until the server exits, and return its exit status."""
+    def kill(self) -> None:
+        """End the server and its Python models at once; requests in progress are lost."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Id of its process, which leads the process group of its Python models."""
         assert self._process is not None  # noqa: S101 - started by the caller
-        return self._process.wait()
+        return self._process.pid
 
     def stop(self) -> None:
         """Stop the server; requests in progress are answered first."""
@@ -265,9 +271,7 @@ class TritonServer:
         self._process.terminate()  # does nothing if it has ended
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S + 5)
-        # If it was killed, the processes of its Python models have not noticed, and keep their memory.
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.kill()  # if it was killed, the processes of its Python models have not noticed, and keep their memory
         self._process.wait()
 
     def _last_words(self) -> str:

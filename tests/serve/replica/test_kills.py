@@ -23,7 +23,7 @@ from tests.support.tiny_engine import make_tiny_engine
 
 KILLS = int(os.environ.get("EMBEDTUNE_TEST_KILLS", "3"))
 SEED = int(os.environ.get("EMBEDTUNE_TEST_SEED", "1"))
-VICTIMS = ("deploy", "replica", "triton", "gateway")
+VICTIMS = ("deploy", "replica", "stub", "triton", "gateway")
 LONGEST_S = 10.0  # from the start of a deployment: to load, to prove, and 7 s until the switch
 
 
