@@ -20,7 +20,7 @@ def strings(message: proto.ModelConfig) -> dict[str, str]:
 
 def test_the_endpoint_takes_strings_of_one_shape_and_merges_requests() -> None:
     settings = ServeSettings(model_name="handbook", max_batch_size=48, max_queue_delay_us=700, max_queue_size=99)
-    config = parsed(endpoint_config("python-cpu", settings, "handbook"))
+    config = parsed(endpoint_config("python-cpu", settings, "handbook", 0.99))
     assert (config.name, config.backend, config.max_batch_size) == ("handbook", "python", 48)
     assert [(i.name, proto.DataType.Name(i.data_type), list(i.dims), i.optional) for i in config.input] == [
         ("TEXT", "TYPE_STRING", [1], False),
@@ -38,14 +38,14 @@ def test_the_endpoint_takes_strings_of_one_shape_and_merges_requests() -> None:
 
 
 def test_no_queue_delay_still_means_dynamic_batching() -> None:
-    config = parsed(endpoint_config("python-cpu", ServeSettings(max_queue_delay_us=0), "m"))
+    config = parsed(endpoint_config("python-cpu", ServeSettings(max_queue_delay_us=0), "m", 0.99))
     assert config.HasField("dynamic_batching")
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
 
 
 def test_limits_reach_the_model_as_parameters() -> None:
     settings = ServeSettings(max_text_bytes=512, on_long_text="refuse", instances=3)
-    config = parsed(endpoint_config("python-cpu", settings, "handbook"))
+    config = parsed(endpoint_config("python-cpu", settings, "handbook", 0.99))
     assert strings(config) == {
         "max_text_bytes": "512",
         "on_long_text": "refuse",
@@ -57,14 +57,14 @@ def test_limits_reach_the_model_as_parameters() -> None:
 
 def test_the_response_cache_is_used_only_if_the_server_has_one() -> None:
     settings = ServeSettings(response_cache_mb=8)
-    assert not parsed(endpoint_config("python-cpu", settings, "m")).response_cache.enable
-    assert parsed(endpoint_config("python-cpu", settings, "m", cache=True)).response_cache.enable
+    assert not parsed(endpoint_config("python-cpu", settings, "m", 0.99)).response_cache.enable
+    assert parsed(endpoint_config("python-cpu", settings, "m", 0.99, cache=True)).response_cache.enable
 
 
 def test_the_live_model_looks_like_the_endpoint_model_and_knows_where_to_ask(tmp_path: Path) -> None:
     settings = ServeSettings(model_name="m", max_batch_size=8, max_queue_size=9)
     live = parsed(live_config(settings, tmp_path / "serving.json"))
-    endpoint = parsed(endpoint_config("python-cpu", settings, "m"))
+    endpoint = parsed(endpoint_config("python-cpu", settings, "m", 0.99))
     assert (live.name, live.max_batch_size) == ("m", 8)
     assert (live.input, live.output) == (endpoint.input, endpoint.output)
     assert live.dynamic_batching.default_queue_policy.max_queue_size == 9
@@ -74,7 +74,7 @@ def test_the_live_model_looks_like_the_endpoint_model_and_knows_where_to_ask(tmp
 def test_a_separate_encoder_gets_whole_batches_of_any_length() -> None:
     settings = ServeSettings(model_name="m", max_batch_size=8, instances=2)
     endpoint, encoder = (
-        parsed(endpoint_config("tensorrt", settings, "m")),
+        parsed(endpoint_config("tensorrt", settings, "m", 0.99)),
         parsed(encoder_config("tensorrt", settings, "m")),
     )
     assert strings(endpoint)["encoder"] == encoder.name == "m_encoder"
@@ -98,9 +98,9 @@ def test_onnx_runtime_uses_a_gpu_if_there_is_one() -> None:
 
 def test_warm_up_is_configured_where_the_encoder_is() -> None:
     settings = ServeSettings(max_batch_size=8)
-    (text,) = parsed(endpoint_config("python-cpu", settings, "handbook")).model_warmup
+    (text,) = parsed(endpoint_config("python-cpu", settings, "handbook", 0.99)).model_warmup
     assert text.inputs["TEXT"].input_data_file == "text"
-    assert not parsed(endpoint_config("onnxruntime", settings, "m")).model_warmup
+    assert not parsed(endpoint_config("onnxruntime", settings, "m", 0.99)).model_warmup
     one, full = parsed(encoder_config("onnxruntime", settings, "m")).model_warmup
     assert [list(sample.inputs["input_ids"].dims) for sample in (one, full)] == [[1, 16], [8, 16]]
     assert full.inputs["dimensions"].input_data_file == "dimensions_8"

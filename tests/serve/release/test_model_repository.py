@@ -33,7 +33,9 @@ def test_the_python_backend_has_one_model_with_everything_in_it(tmp_path: Path) 
                     "model.onnx",
                     "model.onnx.data",
                     "model.py",
+                    "proof.npz",
                     "tokenizer.json",
+                    "triton_proof.py",
                     "triton_runners.py",
                 )
             ),
@@ -54,7 +56,8 @@ def test_other_targets_have_the_encoder_as_a_separate_model_that_is_loaded_first
     assert write_models(release, NAME, repository) == [f"{NAME}_encoder", NAME]
     encoder = repository / f"{NAME}_encoder"
     assert file in files(encoder / "1")
-    assert files(repository / NAME / "1") == {"model.py", "triton_runners.py", "tokenizer.json", "embedtune.json"}
+    code = {"model.py", "triton_proof.py", "triton_runners.py"}
+    assert files(repository / NAME / "1") == code | {"tokenizer.json", "embedtune.json"}
     # Values of the warm-up requests: 32 rows of 16 tokens, 8 bytes each; and the full dimension for each row.
     assert (encoder / "warmup" / "input_ids_32").stat().st_size == 32 * 16 * 8
     assert (encoder / "warmup" / "dimensions_1").read_bytes() == (8).to_bytes(8, "little")

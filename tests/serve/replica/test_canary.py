@@ -16,6 +16,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.proof import Kind, Reference, shuffled
+from embedtune.serve.release.record import PROOF_FILE
 from embedtune.serve.replica.follower import Follower
 from embedtune.serve.replica.loader import Loader
 from embedtune.serve.replica.serving import SERVING_FILE, ServingReader
@@ -122,7 +123,7 @@ def test_a_real_triton_whose_model_was_replaced_is_not_ready_until_it_is_proven_
     release = build_release(engine, tmp_path / "release", ServeSettings())
     store.publish(release, "model")
     store.objects.write(pointer.POINTER, Pointer(live=release.id))
-    other = make_tiny_engine(tmp_path / "other", seed=1)
+    other = build_release(make_tiny_engine(tmp_path / "engine", seed=1), tmp_path / "other", ServeSettings())
     folder, ports = tmp_path / "replica", Ports(*free_ports(3))
     (folder / "models").mkdir(parents=True)
     with TritonServer(folder / "models", installation, ports, tmp_path / "log") as server:
@@ -135,11 +136,12 @@ def test_a_real_triton_whose_model_was_replaced_is_not_ready_until_it_is_proven_
         (loaded,) = ServingReader(folder / SERVING_FILE).read().proven
         with serving(GatewayOptions(f"127.0.0.1:{ports.grpc}", folder / SERVING_FILE)) as url:
             assert httpx.get(f"{url}/health").status_code == 200
-            for name in ("model.onnx", "model.onnx.data"):
+            # With its own proof, since no process of the model would start with that of the release.
+            for name in ("model.onnx", "model.onnx.data", PROOF_FILE):
                 file = folder / "models" / loaded.model / "1" / name
                 file.unlink(missing_ok=True)  # a link to the download
-                if (other / name).exists():
-                    shutil.copyfile(other / name, file)
+                if (other.path / name).exists():
+                    shutil.copyfile(other.path / name, file)
             models.load([loaded.model])
             assert follower.step()
             health = httpx.get(f"{url}/health")
