@@ -51,6 +51,7 @@ def test_limits_reach_the_model_as_parameters() -> None:
         "on_long_text": "refuse",
         "call_cost": "8",
         "instances": "3",
+        "min_cosine": "0.99",
     }
     assert [(group.count, group.Kind.Name(group.kind)) for group in config.instance_group] == [(4, "KIND_CPU")]
 
