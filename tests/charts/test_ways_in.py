@@ -22,6 +22,25 @@ def test_the_gateway_itself_can_speak_https(render: Render) -> None:
     assert "scheme" not in containers(plain)["gateway"]["readinessProbe"]["httpGet"]
 
 
+def test_tritons_grpc_can_have_tls_and_only_triton_has_its_key(render: Render) -> None:
+    assert "triton-tls" not in str(render())
+    objects = render("triton.tls.secret=grpc-tls", "triton.tls.name=triton.example.org")
+    triton, gateway = containers(objects)["triton"], containers(objects)["gateway"]
+    folder = "/etc/embedtune/triton-tls"
+    assert environment(triton).items() >= {
+        ("EMBEDTUNE_TRITON_TLS_CERT", f"{folder}/tls.crt"),
+        ("EMBEDTUNE_TRITON_TLS_KEY", f"{folder}/tls.key"),
+    }
+    assert {"name": "triton-tls", "mountPath": folder, "readOnly": True} in triton["volumeMounts"]
+    given = {"--triton-ca=/etc/embedtune/triton-ca/ca.crt", "--triton-name=triton.example.org"}
+    assert given <= set(gateway["args"])
+    assert "triton-tls" not in str(gateway["volumeMounts"])
+    (authorities,) = (found for found in pod_spec(objects)["volumes"] if found["name"] == "triton-ca")
+    assert authorities["secret"] == {"secretName": "grpc-tls", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    with pytest.raises(ValueError, match=r"triton\.tls\.name: a host name in the certificate"):
+        render("triton.tls.secret=grpc-tls")
+
+
 def test_an_ingress_and_a_route_lead_to_the_gateway(render: Render) -> None:
     assert not {"Ingress", "HTTPRoute"} & set(render())
     objects = render(

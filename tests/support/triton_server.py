@@ -20,6 +20,7 @@ from embedtune.serve.release.record import Release
 from embedtune.serve.replica.loader import Loader
 from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
 from embedtune.serve.store.store import ReleaseStore
+from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation, find_installation
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import Ports, TritonServer, free_ports
@@ -50,7 +51,11 @@ class Triton:
 
 @contextmanager
 def running(
-    release: Release, installation: Installation, log: Path, traces: Sequence[str] = ()
+    release: Release,
+    installation: Installation,
+    log: Path,
+    traces: Sequence[str] = (),
+    tls: GrpcTls | None = None,
 ) -> Iterator[Triton]:
     """Serve one release, loaded and proven as a replica does it, without a follower."""
     folder = log.with_name(f"{log.name}-replica")
@@ -59,7 +64,7 @@ def running(
     store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
     store.publish(release, "model")
     cache = release.record.serve.response_cache_mb
-    with TritonServer(repository, installation, ports, log, cache_mb=cache, traces=traces) as server:
+    with TritonServer(repository, installation, ports, log, tls, cache, traces) as server:
         server.start(120)
         loader = Loader(store, server, Models(server), folder, None)
         loaded = loader.load(release.id, [], lambda step: None)

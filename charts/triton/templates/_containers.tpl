@@ -75,6 +75,10 @@ the gateway. It is ready without a release; whether a release answers is the gat
   env:
     - name: EMBEDTUNE_TRITON_OPEN
       value: {{ join "," $open | quote }}
+    {{- if .Values.triton.tls.secret }}
+    - {name: EMBEDTUNE_TRITON_TLS_CERT, value: /etc/embedtune/triton-tls/tls.crt}
+    - {name: EMBEDTUNE_TRITON_TLS_KEY, value: /etc/embedtune/triton-tls/tls.key}
+    {{- end }}
     {{- include "triton.storeEnvironment" . | nindent 4 }}
     {{- if .Values.tracing.endpoint }}
     {{- include "triton.tracingEnvironment" (dict "values" .Values "name" (printf "%s-server" (include "triton.fullname" .))) | nindent 4 }}
@@ -105,6 +109,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - {name: release, mountPath: /release}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
+    {{- if .Values.triton.tls.secret }}
+    - {name: triton-tls, mountPath: /etc/embedtune/triton-tls, readOnly: true}
+    {{- end }}
     {{- if .Values.storage.caSecret }}
     - {name: storage-ca, mountPath: /etc/embedtune/storage-ca, readOnly: true}
     {{- end }}
@@ -123,6 +130,10 @@ the gateway. It is ready without a release; whether a release answers is the gat
     - --metrics-port=8081
     - --triton=127.0.0.1:8001
     - --serving=/release
+    {{- if .Values.triton.tls.secret }}
+    - --triton-ca=/etc/embedtune/triton-ca/ca.crt
+    - --triton-name={{ required "triton.tls.name: a host name in the certificate of triton.tls.secret" .Values.triton.tls.name }}
+    {{- end }}
     - --model={{ .Values.model }}
     # A pod is removed from the endpoints and gets SIGTERM at the same time: keep answering until all proxies know.
     - --drain={{ .Values.drainSeconds }}
@@ -193,6 +204,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
   volumeMounts:
     - {name: release, mountPath: /release, readOnly: true}
     - {name: tmp, mountPath: /tmp}
+    {{- if .Values.triton.tls.secret }}
+    - {name: triton-ca, mountPath: /etc/embedtune/triton-ca, readOnly: true}
+    {{- end }}
     {{- if .Values.gateway.keysSecret }}
     - {name: keys, mountPath: /etc/embedtune/keys, readOnly: true}
     {{- end }}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from embedtune.serve.gateway.access_tokens import Issuer
     from embedtune.serve.gateway.app import GatewayOptions
     from embedtune.serve.gateway.tls import Tls
+    from embedtune.serve.gateway.triton_client import TritonTls
 
 DEFAULTS = ServeSettings()
 SHARE = click.FloatRange(0, 1)
@@ -37,6 +38,14 @@ FILE = click.Path(path_type=Path)
     help="Port for Prometheus, instead of /metrics at --port, where every client can read it.",
 )
 @click.option("--triton", envvar="EMBEDTUNE_TRITON", default="127.0.0.1:8001", help="host:port of Triton's gRPC.")
+@click.option(
+    "--triton-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with the certificates that Triton's is checked with, if its gRPC has TLS.",
+)
+@click.option(
+    "--triton-name", metavar="NAME", help="Host name in Triton's certificate, if it is not that of --triton."
+)
 @click.option(
     "--serving",
     type=FILE,
@@ -129,7 +138,16 @@ def _gateway_options(given: Mapping[str, Any]) -> "GatewayOptions":  # Any: clic
         tracing=tracing_from(os.environ),
         shadow=given["shadow"],
         either=given["either"],
+        triton_tls=_triton_tls(given["triton_ca"], given["triton_name"]),
     )
+
+
+def _triton_tls(authorities: Path | None, name: str | None) -> "TritonTls | None":
+    from embedtune.serve.gateway.triton_client import TritonTls
+
+    if name and not authorities:
+        raise click.UsageError("--triton-name needs --triton-ca")
+    return TritonTls(authorities, name) if authorities else None
 
 
 def _issuer(given: Mapping[str, Any]) -> "Issuer | None":

@@ -42,7 +42,7 @@ from embedtune.serve.gateway.shadow import Answered, Shadow
 from embedtune.serve.gateway.token_ids import TokenIds
 from embedtune.serve.gateway.tokenizers import Tokenizers
 from embedtune.serve.gateway.tracing import Tracing
-from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint
+from embedtune.serve.gateway.triton_client import Embedded, Form, TritonEndpoint, TritonTls
 from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import DOWNLOADS, ServingReader
 
@@ -72,6 +72,7 @@ class GatewayOptions:
         shadow: Share of the requests that the candidate gets a copy of.
         either: Share of the requests to NAME@either that the candidate answers.
         metrics_apart: Whether the metrics have a port of their own, so that there is no `/metrics`.
+        triton_tls: The certificate that Triton must have; None: it speaks plain gRPC.
     """
 
     triton: str
@@ -89,6 +90,7 @@ class GatewayOptions:
     shadow: float = 0.0
     either: float = 0.0
     metrics_apart: bool = False
+    triton_tls: TritonTls | None = None
 
 
 class Gateway:
@@ -125,7 +127,7 @@ class Gateway:
     async def connected(self, _: FastAPI) -> AsyncIterator[None]:
         """Keep a connection to Triton while the application runs."""
         turns = Turns(self.options.timeout_s)
-        self._endpoint = TritonEndpoint(self.options.triton, turns, self.tracing)
+        self._endpoint = TritonEndpoint(self.options.triton, turns, self.tracing, self.options.triton_tls)
         self.metrics.watch(turns)
         if self.feedback:
             self.feedback.start()

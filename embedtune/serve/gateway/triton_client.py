@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -85,6 +86,19 @@ class _Job:
         return [*found, slice(start, len(self.sizes))]
 
 
+@dataclass(frozen=True)
+class TritonTls:
+    """How the certificate of Triton's gRPC is checked.
+
+    Args:
+        authorities: PEM file with the certificates of those who may have issued it.
+        name: Host name in it; None: the host that is connected to.
+    """
+
+    authorities: Path
+    name: str | None = None
+
+
 class TritonEndpoint:
     """The endpoint models of a Triton server. Create it inside a running event loop.
 
@@ -92,13 +106,18 @@ class TritonEndpoint:
         url: host:port of Triton's gRPC.
         turns: Whose turn it is.
         tracing: Records the parts of a request; Triton gets the context of its trace.
+        tls: The certificate that Triton must have; None: it speaks plain gRPC.
     """
 
-    def __init__(self, url: str, turns: Turns, tracing: Tracing) -> None:
+    def __init__(self, url: str, turns: Turns, tracing: Tracing, tls: TritonTls | None = None) -> None:
         self.turns = turns
         self._tracing = tracing
         self._lengths = Lengths()
-        self._client = grpc.InferenceServerClient(url, channel_args=CHANNEL)
+        named = [("grpc.ssl_target_name_override", tls.name)] if tls and tls.name else []
+        authorities = str(tls.authorities) if tls else None
+        self._client = grpc.InferenceServerClient(
+            url, ssl=tls is not None, root_certificates=authorities, channel_args=[*CHANNEL, *named]
+        )
         # A name never means another model, so its limits never change.
         self._limits: dict[str, _Limits] = {}
 

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import tritonclient.grpc as grpc
 import urllib3
@@ -11,6 +12,8 @@ from tritonclient.utils import InferenceServerException
 
 from embedtune.core.config.serve import ServeSettings
 from embedtune.core.errors import ConfigError, InputError
+from embedtune.serve.gateway.triton_client import TritonTls
+from embedtune.serve.release.build import build_release
 from embedtune.serve.triton.exposure import (
     GrpcTls,
     control_headers,
@@ -20,8 +23,9 @@ from embedtune.serve.triton.exposure import (
 )
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import Ports, TritonServer, free_ports
+from tests.support.gateway_server import serving
 from tests.support.triton_endpoint import inputs
-from tests.support.triton_server import Triton, asking
+from tests.support.triton_server import Triton, asking, options, running
 
 Call = Callable[[grpc.InferenceServerClient, dict[str, str]], object]
 GRPC: dict[str, Call] = {
@@ -148,3 +152,18 @@ def test_with_a_certificate_grpc_speaks_only_tls(
         with pytest.raises(InferenceServerException):
             plain.is_server_live(client_timeout=5)
         plain.close()
+
+
+def test_the_gateway_checks_the_certificate_of_its_triton(
+    engine: Path, installation: Installation, certificate: GrpcTls, tmp_path: Path
+) -> None:
+    request = {"model": "embedtune", "input": "press"}
+    release = build_release(engine, tmp_path, ServeSettings())
+    with running(release, installation, tmp_path / "log", tls=certificate) as triton:
+        for tls, status in (
+            (TritonTls(certificate.certificate, "localhost"), 200),
+            (TritonTls(certificate.certificate), 503),  # its name is not 127.0.0.1
+            (None, 503),
+        ):
+            with serving(options(triton, triton_tls=tls)) as url:
+                assert httpx.post(f"{url}/v1/embeddings", json=request).status_code == status
