@@ -5,6 +5,7 @@ one that does not read. Each connection of uvicorn is wrapped here; what the wra
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,7 +14,12 @@ from embedtune.serve.gateway.http_errors import RefusedError
 
 REQUEST_S = 20.0  # until the headers of a request are complete
 READ_S = 60.0  # for which a client may leave its answer unread
-MAX_HEAD_BYTES = 65_536  # of the headers of a request
+# Of a request that are not its body, in one go: its headers, and what may follow the body (trailers). Without a
+# bound each of the client's five bytes of trailers would take a hundred here.
+MAX_HEAD_BYTES = 65_536
+MAX_PIPELINED = 64  # requests that a client sends before it has the answer to the first one
+SLICE = 16_384  # so much is passed on before the bounds are looked at
+UPGRADE = re.compile(rb"\r\nUpgrade:[^\r\n]*", re.IGNORECASE)
 FULL = RefusedError(503, "too many connections are open", code="too_many_connections", retry_after_s=1)
 
 
@@ -65,6 +71,7 @@ class LimitedConnection(asyncio.Protocol):
         self._unread: asyncio.TimerHandle | None = None
         self._head = 0
         self._refused = False
+        self._ended: Any = None  # the request behind which `_head` was last set to 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, and refuse it if there are too many."""
@@ -91,14 +98,22 @@ class LimitedConnection(asyncio.Protocol):
         """Pass data on, and watch whether a request comes of it."""
         if self._refused:
             return
-        self._inner.data_received(data)
-        if self._answering():
-            self._head = 0
-        elif (size := self._head + len(data)) > MAX_HEAD_BYTES:
-            self._abort()
-        else:
-            self._head = size
+        for start in range(0, len(data), SLICE):
+            self._pass_on(data[start : start + SLICE])
+            if self._transport is None or self._transport.is_closing():
+                return
         self._watch()
+
+    def _pass_on(self, data: bytes) -> None:
+        cycle = self._cycle()
+        if cycle is not self._ended and cycle.response_complete and not cycle.more_body:
+            self._head, self._ended = 0, cycle
+        before = _body_size(cycle)
+        self._inner.data_received(data if cycle is not self._ended or self._head else _without_upgrade(data))
+        progress = self._cycle() is not cycle or _body_size(cycle) > before
+        self._head = 0 if progress else self._head + len(data)
+        if self._head > MAX_HEAD_BYTES or len(getattr(self._inner, "pipeline", ())) > MAX_PIPELINED:
+            self._abort()
 
     def eof_received(self) -> bool | None:
         """Pass it on."""
@@ -115,8 +130,12 @@ class LimitedConnection(asyncio.Protocol):
             self._unread.cancel()
         self._inner.resume_writing()
 
+    def _cycle(self) -> Any:
+        """Return uvicorn's record of the request whose head was read last."""
+        return getattr(self._inner, "cycle", None)
+
     def _answering(self) -> bool:
-        cycle = getattr(self._inner, "cycle", None)  # uvicorn's request in progress
+        cycle = self._cycle()
         return cycle is not None and not cycle.response_complete
 
     def _watch(self) -> None:
@@ -135,6 +154,23 @@ class LimitedConnection(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport:
             self._transport.abort()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the beginning of a request without the wish for another protocol, which HTTP lets a server ignore.
+
+    Java's HttpClient has that wish by default (h2c). With it, uvicorn would pass on a request without its body.
+
+    Args:
+        data: It begins with the head of a request.
+    """
+    end = data.find(b"\r\n\r\n")
+    return UPGRADE.sub(b"", data[:end]) + data[end:] if end >= 0 and UPGRADE.search(data, 0, end) else data
+
+
+def _body_size(cycle: Any) -> int:
+    """Return how much of a body waits for the application, which takes none of it before this thread is idle."""
+    return 0 if cycle is None else len(cycle.body)
 
 
 def _written(refused: RefusedError) -> bytes:

@@ -19,6 +19,7 @@ FIELD_BYTES = 65_536  # of a field other than the texts
 SHORT_BODY = 65_536
 PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+JSON_TYPE = re.compile(r"\s*application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 UNSET = re.compile(r" \| null")
 
 
@@ -49,7 +50,8 @@ def decode(body: bytes, content_type: str, kind: type[Body]) -> Body:
     Raises:
         RefusedError: The body is not JSON, or a field is missing, too long, or of the wrong type.
     """
-    if "json" not in content_type:
+    # Only what a page of another site cannot send without asking first: not text/plain;json, for example.
+    if not JSON_TYPE.match(content_type):
         what = "the body must be JSON, with Content-Type: application/json"
         raise RefusedError(400, what, code="invalid_json")
     fields = _fields(cast("Hashable", kind))

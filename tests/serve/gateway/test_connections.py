@@ -83,6 +83,49 @@ def test_an_endless_head_is_closed(url: str) -> None:
             connection.sendall(b"X-%d: %s\r\n" % (number, b"a" * 1000))
 
 
+def test_a_wish_for_another_protocol_is_ignored(url: str) -> None:
+    """Java's HttpClient has it by default, in each request of a connection."""
+    body = b'{"model": "other", "input": "\\r\\nUpgrade: h2c"}'
+    upgrade = (
+        b"Connection: Upgrade, HTTP2-Settings\r\nContent-Length: %d\r\nUpgrade: h2c\r\nHTTP2-Settings: AAE\r\n\r\n"
+    )
+    connection = connect(url, HEAD + upgrade % len(body) + body)
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")  # there is no such model: the body was read
+    connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(body), body))
+    connection.sendall(b"0\r\n\r\n")
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+    connection.sendall(HEAD + upgrade % len(body) + body)
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+    connection.close()
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"a:b\r\n" * 20_000, b"0\r\na: " + b"b" * 100_000, b"1;" + b"c" * 100_000]
+)
+def test_endless_trailers_of_a_body_are_closed(url: str, endless: bytes) -> None:
+    """Not a byte of them is of the body, which is bounded elsewhere: they would fill the memory."""
+    assert reply(connect(url, CHUNKED + endless)) == b""
+
+
+def test_short_trailers_of_a_body_are_ignored(url: str) -> None:
+    body = b'{"model": "other", "input": "a"}'
+    chunked = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (
+        len(body),
+        body,
+    )
+    assert reply(connect(url, chunked + b"Content-Type: text/plain\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+
+
+def test_requests_that_do_not_wait_for_an_answer_are_limited(url: str) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert reply(connect(url, request * 60 + last)).count(b"HTTP/1.1 200 OK") == 61
+    assert reply(connect(url, request * 500 + last)).count(b"HTTP/1.1 200 OK") < 70
+
+
 def test_a_body_that_does_not_arrive_in_time_is_a_408_and_the_connection_is_closed(url: str) -> None:
     head, _, body = reply(connect(url, HEAD + b'Content-Length: 50\r\n\r\n{"mo')).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")

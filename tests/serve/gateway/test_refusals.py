@@ -140,11 +140,22 @@ def test_an_invalid_request_is_refused_with_the_reason_and_the_next_one_answered
     assert http.post("/v1/embeddings", json={"model": "embedtune", "input": "a"}).status_code == 200
 
 
-def test_a_form_is_refused_with_a_hint_to_send_json(http: httpx.Client) -> None:
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl -d sends by itself
-    reply = http.post("/v1/embeddings", content=body('"a"'), headers=headers)
+# What curl -d sends by itself, and what a page of another site can send without asking the gateway first.
+FORMS = ["application/x-www-form-urlencoded", "text/plain;json", "text/plain;charset=application/json"]
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_form_is_refused_with_a_hint_to_send_json(http: httpx.Client, kind: str) -> None:
+    reply = http.post("/v1/embeddings", content=body('"a"'), headers={"Content-Type": kind})
     assert reply.status_code == 400
     assert reply.json()["error"]["message"] == "the body must be JSON, with Content-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json;charset=utf-8", "Application/JSON", "application/vnd.api+json"]
+)
+def test_json_has_several_names(http: httpx.Client, kind: str) -> None:
+    assert http.post("/v1/embeddings", content=body('"a"'), headers={"Content-Type": kind}).status_code == 200
 
 
 @pytest.mark.parametrize(
