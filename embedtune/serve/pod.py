@@ -21,10 +21,10 @@ import click
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, EmbedtuneError
 from embedtune.core.secrets import secrets_from
-from embedtune.core.storage import storage_from
+from embedtune.core.storage_client import storage_from
 from embedtune.serve.release.signature import Signing
 from embedtune.serve.replica.follower import CANARY_S
-from embedtune.serve.replica.run import ReplicaOptions, run_replica
+from embedtune.serve.replica.run import KEPT_S, ReplicaOptions, run_replica
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import grpc_tls
 from embedtune.serve.triton.installation import find_installation
@@ -43,6 +43,18 @@ LOCAL_POLL_S, POLL_S = 0.5, 2.0  # a directory costs nothing to read
     "--canary-seconds",
     default=CANARY_S,
     help="Seconds between two comparisons of what is served with its reference vectors; 0: none.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for downloads that outlives FOLDER, such as one of the node; replicas may share it.",
+)
+@click.option(
+    "--without-store-hours",
+    type=click.FloatRange(min=0),
+    default=KEPT_S / 3600,
+    help="A replica that starts while the store cannot be read goes by the pointer that was last read, for this "
+    "long after that reading; 0: it waits for the store.",
 )
 @click.option("--response-cache-mb", default=0, help="Size of Triton's response cache in MB; 0: none.")
 def main(folder: Path, **given: Any) -> None:
@@ -87,6 +99,8 @@ def replica_options(folder: Path, given: Mapping[str, Any], environment: Mapping
         target=environment.get("EMBEDTUNE_TARGET") or None,
         cache_mb=given["response_cache_mb"],
         canary_s=given["canary_seconds"],
+        cache=given["cache"].resolve() if given["cache"] else None,
+        kept_s=given["without_store_hours"] * 3600,
         tls=grpc_tls(environment),
         traces=trace_flags(environment),
         poll_s=POLL_S if remote else LOCAL_POLL_S,

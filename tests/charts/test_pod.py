@@ -53,6 +53,24 @@ def test_the_replica_gets_the_variables_it_reads(render: Render) -> None:
     assert given["AWS_SESSION_TOKEN"] == token
 
 
+def test_releases_are_kept_on_a_volume_that_outlives_the_pod_if_there_is_one(render: Render) -> None:
+    objects = render("release.cache.persistentVolumeClaim.claimName=releases", "release.withoutStoreHours=2")
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "releases"}} in pod_spec(objects)["volumes"]
+    triton, gateway = (containers(objects)[name] for name in ("triton", "gateway"))
+    assert {"name": "cache", "mountPath": "/cache"} in triton["volumeMounts"]
+    assert "/cache" not in str(gateway)  # it reads the pod's own copies
+    given = pod.main.make_context("pod", [*triton["command"][3:], *triton["args"]]).params
+    assert (given["cache"], given["without_store_hours"]) == (Path("/cache"), 2.0)
+
+
+def test_without_such_a_volume_only_the_pods_own_folder_is_used(render: Render) -> None:
+    objects = render()
+    triton = containers(objects)["triton"]
+    given = pod.main.make_context("pod", [*triton["command"][3:], *triton["args"]]).params
+    assert (given["cache"], given["without_store_hours"]) == (None, 24.0)
+    assert "cache" not in {volume["name"] for volume in pod_spec(objects)["volumes"]}
+
+
 def test_with_workload_identity_there_are_no_keys(render: Render) -> None:
     annotation = r"serviceAccount.annotations.eks\.amazonaws\.com/role-arn=arn:aws:iam::1:role/serving"
     objects = render("storage.secret=", annotation)

@@ -13,7 +13,7 @@ import pytest
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ConfigError, InputError
 from embedtune.core.secrets import Secrets, secrets_from
-from embedtune.core.storage import connect
+from embedtune.core.storage_client import connect
 
 LISTED = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
 CONTAINER = b'{"AccessKeyId":"POD","SecretAccessKey":"s","Token":"t","Expiration":"2999-01-01T00:00:00Z"}'

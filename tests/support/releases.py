@@ -1,5 +1,6 @@
-"""Small releases, and their publication."""
+"""Small releases, their publication, and keys to sign them with."""
 
+import subprocess
 from pathlib import Path
 
 from embedtune.core.records.base import write_record
@@ -21,3 +22,15 @@ def make_release(path: Path, files: dict[str, bytes]) -> Release:
 def publish(store: ReleaseStore, path: Path, text: str) -> Published:
     files = {"model.onnx": text.encode(), "reference.parquet": b"rows"}
     return store.publish(make_release(path / text, files), "m" + text)
+
+
+def key_pair(folder: Path, kind: str = "ed25519") -> tuple[Path, str]:
+    """Return a private key's file and the text of the public one, made as docs/deploying.md says."""
+    private, public = folder / f"{kind}.pem", folder / f"{kind}.pub"
+    folder.mkdir(parents=True, exist_ok=True)
+    for command in (
+        f"openssl genpkey -algorithm {kind} -out {private}",
+        f"openssl pkey -in {private} -pubout -out {public}",
+    ):
+        subprocess.run(command.split(), check=True, capture_output=True)
+    return private, public.read_text()

@@ -17,9 +17,10 @@ from embedtune.core.progress import SilentProgress
 from embedtune.core.records.deployment import EndpointDrift
 from embedtune.serve.release.proof import Embed, Kind, ask, read_proof, require_close
 from embedtune.serve.release.record import PROOF_FILE, Release
-from embedtune.serve.replica.follower import Follower
+from embedtune.serve.replica.downloads import Downloads
+from embedtune.serve.replica.follower import Follower, Kept
 from embedtune.serve.replica.loader import Loaded, Tell
-from embedtune.serve.replica.serving import SERVING_FILE, Serving, ServingReader
+from embedtune.serve.replica.serving import DOWNLOADS, SERVING_FILE, Serving, ServingReader
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.serving_world import vector
 
@@ -49,15 +50,14 @@ def vectors_by_graph(release: Release) -> Embed:
 class FakeLoader:
     """Loads any release except those that are known not to start."""
 
-    store: ReleaseStore
-    folder: Path
+    downloads: Downloads
     broken: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
     slow_s: float = 0.0
     embed: Callable[[Release], Embed] = vectors_by_name
 
     def load(self, name: str, others: Sequence[Loaded], tell: Tell) -> Loaded:
-        release = self.store.download(name, self.folder / "releases")
+        release = self.downloads.fetch(name)
         self.log.append(f"load {name[:16]} next to {', '.join(sorted(other.release.id[:16] for other in others))}")
         for _ in range(5):
             tell("loading")
@@ -95,11 +95,18 @@ class FakeReplica:
         return self.reader.read().live_at(time.monotonic())
 
 
-def a_replica(store: ReleaseStore, folder: Path, name: str = "replica", canary_s: float = 300.0) -> FakeReplica:
+def a_replica(
+    store: ReleaseStore,
+    folder: Path,
+    name: str = "replica",
+    canary_s: float = 300.0,
+    kept: Kept | None = None,
+    cache: Path | None = None,
+) -> FakeReplica:
     """Return a replica whose follower does not run yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    loader = FakeLoader(store, folder)
-    follower = Follower(store.objects, loader, folder, name, canary_s)  # type: ignore[arg-type]
+    loader = FakeLoader(Downloads(store, folder / DOWNLOADS, cache))
+    follower = Follower(store.objects, loader, folder, name, canary_s, kept)  # type: ignore[arg-type]
     return FakeReplica(loader, follower, ServingReader(folder / SERVING_FILE))
 
 

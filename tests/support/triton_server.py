@@ -17,8 +17,9 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import Release
+from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.loader import Loader
-from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
+from embedtune.serve.replica.serving import DOWNLOADS, SERVING_FILE, ProvenRelease, Serving, write_serving
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation, find_installation
@@ -66,7 +67,7 @@ def running(
     cache = release.record.serve.response_cache_mb
     with TritonServer(repository, installation, ports, log, tls, cache, traces) as server:
         server.start(120)
-        loader = Loader(store, server, Models(server), folder, None)
+        loader = Loader(Downloads(store, folder / DOWNLOADS), server, Models(server), None)
         loaded = loader.load(release.id, [], lambda step: None)
         # Written once, for longer than any test runs.
         proven = (ProvenRelease(id=release.id, model=loaded.model),)

@@ -70,7 +70,12 @@ the gateway. It is ready without a release; whether a release answers is the gat
   image: {{ include "triton.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [python, -m, embedtune.serve.pod, /release]
-  args: [--canary-seconds={{ .Values.triton.canarySeconds }}]
+  args:
+    - --canary-seconds={{ .Values.triton.canarySeconds }}
+    - --without-store-hours={{ .Values.release.withoutStoreHours }}
+    {{- if .Values.release.cache }}
+    - --cache=/cache
+    {{- end }}
   {{- $open := concat .Values.triton.open (ternary (list "metrics") list .Values.serviceMonitor.enabled) }}
   env:
     - name: EMBEDTUNE_TRITON_OPEN
@@ -107,6 +112,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
     - {name: release, mountPath: /release}
+    {{- if .Values.release.cache }}
+    - {name: cache, mountPath: /cache}
+    {{- end }}
     - {name: tmp, mountPath: /tmp}
     - {name: shm, mountPath: /dev/shm}
     {{- if .Values.triton.tls.secret }}

@@ -11,7 +11,8 @@ from urllib3.exceptions import HTTPError
 from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import EmbedtuneError, InputError
 from embedtune.core.secrets import Secrets
-from embedtune.core.storage import connect, explain, split_uri
+from embedtune.core.storage import split_uri
+from embedtune.core.storage_client import connect, explain
 from embedtune.local.preflight.finding import Finding, IntendedRun
 from embedtune.local.preflight.network import require_store
 

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from embedtune.serve.gateway.canary_metrics import CanaryCollector
 from embedtune.serve.gateway.query_drift import QueryDrift
+from embedtune.serve.gateway.replica_metrics import ReplicaCollector
 from embedtune.serve.gateway.shadow import ShadowMetrics
 from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import ServingReader
@@ -102,8 +102,8 @@ class Metrics:
         self.feedback = FeedbackMetrics(self.registry)
         self.shadow = ShadowMetrics(self.registry)
         self.queries = QueryDrift(self.registry)
-        self._canary = CanaryCollector()
-        self.registry.register(self._canary)
+        self._replica = ReplicaCollector()
+        self.registry.register(self._replica)
 
     def follow(self, reader: ServingReader) -> None:
         """Add what is known about the releases.
@@ -111,7 +111,7 @@ class Metrics:
         Args:
             reader: What the replica serves.
         """
-        self._canary.reader = reader
+        self._replica.reader = reader
 
     def watch(self, turns: Turns) -> None:
         """Add what is known about the work that is waiting.

@@ -26,7 +26,10 @@ def add_operations(app: FastAPI, gateway: "Gateway") -> None:
     )
     async def health() -> Response:
         reason = await gateway.not_ready()
-        return JSONResponse({"status": reason or "ok"}, 503 if reason else 200)
+        if reason is not None:
+            return JSONResponse({"status": reason}, 503)
+        remark = gateway.routes.remark()
+        return JSONResponse({"status": "ok"} | ({"warning": remark} if remark else {}))
 
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
     async def live() -> dict[str, str]:

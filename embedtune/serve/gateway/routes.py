@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from embedtune.core.errors import ArtifactError
+from embedtune.core.formatting import duration
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.release.record import short
 from embedtune.serve.replica.serving import Serving, ServingReader, silent
@@ -90,6 +91,14 @@ class Routes:
             return None
         return self.find(f"{self.model}@{CANDIDATE}")
 
+    def remark(self) -> str | None:
+        """Return what whoever runs this should know, although requests are answered; None: nothing."""
+        serving = self._serving()
+        if not serving.kept or serving.read_at is None:
+            return None
+        age = duration(self._reader.now() - serving.read_at)
+        return f"{serving.doing}; what is live is known from a pointer that was read {age} ago"
+
     def names(self) -> list[str]:
         """Return the names that clients may send now, without those that pin a release for queries or passages."""
         serving = self._serving()
@@ -132,6 +141,8 @@ def _pinned(serving: Serving, pin: str) -> str | None:
 def _reason(serving: Serving, now: float) -> str:
     if silent(serving, now):
         return "the server does not report what it serves"
+    if serving.kept and serving.fence_at is not None and now > serving.fence_at:
+        return f"another release may be live by now: {serving.doing}"
     if serving.live is None:
         return f"no release is live: {serving.doing or 'waiting for the first one'}"
     return f"the live release is not ready on this replica: {serving.doing or 'a switch is in progress'}"

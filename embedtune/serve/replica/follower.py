@@ -8,16 +8,19 @@ import logging
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedtune.core.errors import ArtifactError, EmbedtuneError, GateError
+from embedtune.core.formatting import duration
 from embedtune.serve.release.record import short
+from embedtune.serve.replica.kept_pointer import PointerKeeper
 from embedtune.serve.replica.loader import Loaded, Loader
-from embedtune.serve.replica.serving import SERVING_FILE, ProvenRelease, Serving, write_serving
+from embedtune.serve.replica.serving import SERVING_FILE, Serving, write_serving
+from embedtune.serve.replica.state import State
 from embedtune.serve.store.objects import Objects
-from embedtune.serve.store.pointer import FENCE_S, POINTER, answering, parse_pointer, switching, wanted
-from embedtune.serve.store.records import Pointer, ReplicaRecord
+from embedtune.serve.store.pointer import POINTER, parse_pointer, switching, wanted
+from embedtune.serve.store.records import ReplicaRecord
 from embedtune.serve.store.replicas import BEAT_S, remove_replica, write_replica
 
 log = logging.getLogger(__name__)
@@ -25,31 +28,17 @@ CANARY_S = 300.0
 AGAIN_S = 10.0  # until a release that is needed now and failed is tried again
 
 
-@dataclass
-class State:
-    """What the two threads of a follower know; guarded by its lock.
+@dataclass(frozen=True)
+class Kept:
+    """How a replica starts while the store cannot be read.
 
-    Attributes:
-        pointer: As last read; None: not yet.
-        read_at: When, by the monotonic clock.
-        ahead: How far the store's clock is ahead of the monotonic one, in seconds; 0 until a pointer was read.
-        loaded: The releases that are loaded and proven, by id.
-        failed: Why a release could not be loaded, and when it may be tried again.
-        failed_token: The attempt of the candidate that failed.
-        doing: What the worker does.
-        progress: Steps that it has done.
-        drifts: How often a release no longer returned its reference vectors.
+    Args:
+        keeper: Where the pointer is kept.
+        for_s: Seconds after its reading for which a kept pointer counts.
     """
 
-    pointer: Pointer | None = None
-    read_at: float = 0.0
-    ahead: float = 0.0
-    loaded: dict[str, Loaded] = field(default_factory=dict)
-    failed: dict[str, tuple[EmbedtuneError, float]] = field(default_factory=dict)
-    failed_token: str | None = None
-    doing: str = ""
-    progress: int = 0
-    drifts: int = 0
+    keeper: PointerKeeper
+    for_s: float
 
 
 class Follower:
@@ -61,12 +50,21 @@ class Follower:
         folder: Folder for the file that gateways read.
         name: Name of this replica.
         canary_s: Seconds between two comparisons of what is loaded with its reference vectors; 0: none.
+        kept: Where the pointer is kept for a start without the store; None: nowhere.
     """
 
     def __init__(
-        self, objects: Objects, loader: Loader, folder: Path, name: str, canary_s: float = CANARY_S
+        self,
+        objects: Objects,
+        loader: Loader,
+        folder: Path,
+        name: str,
+        canary_s: float = CANARY_S,
+        kept: Kept | None = None,
     ) -> None:
         self.name = name
+        self._kept = kept
+        self._tidied: set[str] | None = None  # what was to be loaded when the folders were last tidied
         self._canary_s = canary_s
         self._tried: dict[str, float] = {}  # when a release was last asked for its reference vectors
         self._objects = objects
@@ -91,14 +89,43 @@ class Follower:
             pointer = parse_pointer(self._objects, found)
         except EmbedtuneError as error:
             log.warning("the pointer cannot be read: %s", error)
+            self._go_by_kept(error)
         else:
+            if self._kept and found is None:
+                self._kept.keeper.forget()
+            elif self._kept and found is not None:  # on disk before it is confirmed
+                self._kept.keeper.keep(pointer, found.now, time.monotonic() - started)
             with self._lock:
-                self._state.pointer, self._state.read_at = pointer, started
-                if found is not None:
-                    # HTTP cuts off fractions of a second: the largest difference seen is the closest.
-                    ahead = found.now - time.monotonic()
-                    self._state.ahead = max(self._state.ahead or ahead, ahead)
+                if self._state.kept_s is not None:
+                    log.info("the release store can be read again")
+                self._state.has_read(pointer, started, found.now if found else None)
         self.report()
+
+    def _go_by_kept(self, error: EmbedtuneError) -> None:
+        """Go by the last reading of an earlier start, until the store can be read."""
+        with self._lock:
+            self._state.away = error.what
+            known = self._state.pointer is not None
+        if known or self._kept is None or (found := self._kept.keeper.find()) is None:
+            return
+        age, now = self._kept.keeper.clock() - found.read_at, time.monotonic()
+        with self._lock:
+            self._state.pointer, self._state.read_at, self._state.kept_s = (
+                found.pointer,
+                now - age,
+                self._kept.for_s,
+            )
+            self._state.ahead = found.store_time + age - now
+            fence = self._state.fence_at()
+        left = 0.0 if fence is None else fence - now
+        log.warning(
+            "this replica goes by the pointer as it was read %s ago, when %s was live: %s",
+            duration(age),
+            short(found.pointer.live) if found.pointer.live else "nothing",
+            f"until the store can be read, it answers for {duration(left)}"
+            if left > 0
+            else "another release may be live by now, so until the store can be read it answers only who pins one",
+        )
 
     def report(self) -> None:
         """Tell gateways what may answer, and the store, if there is something to tell."""
@@ -106,7 +133,9 @@ class Follower:
             self._report()
 
     def _report(self) -> None:
-        serving, record = self._describe()
+        with self._lock:
+            serving = self._state.serving()
+            record = self._state.record(self._instance, self._told.beats + 1 if self._told else 0)
         write_serving(self._file, serving)
         news = self._told is None or record.model_copy(update={"beats": self._told.beats}) != self._told
         if news or time.monotonic() - self._told_at >= BEAT_S:
@@ -126,7 +155,7 @@ class Follower:
         """
         with self._lock:
             pointer = self._state.pointer
-            busy = pointer is not None and switching(pointer, self._store_time())
+            busy = pointer is not None and switching(pointer, self._state.store_time())
         self._changed.wait(busy_s if busy else min(idle_s, BEAT_S))
         self._changed.clear()
 
@@ -136,11 +165,11 @@ class Follower:
             pointer, now = self._state.pointer, time.monotonic()
             if pointer is None:
                 return False
-            names = wanted(pointer, self._store_time())
+            names, kept = wanted(pointer, self._state.store_time()), self._state.kept_s is not None
             surplus = [self._state.loaded[name] for name in self._state.loaded if name not in names]
             for loaded in surplus:
                 del self._state.loaded[loaded.release.id]
-            missing = [name for name in names if name not in self._state.loaded and self._may_try(name, now)]
+            missing = [name for name in names if name not in self._state.loaded and self._state.may_try(name, now)]
             token = pointer.candidate.token if pointer.candidate else None
             others = list(self._state.loaded.values())
             exposed = next((loaded for loaded in others if loaded.release.id == pointer.live), None)
@@ -149,6 +178,11 @@ class Follower:
             return True
         if exposed:
             self._loader.expose(exposed, self._file)
+            if not kept and self._tidied != {*names}:
+                self._loader.downloads.tidy(names)
+                self._tidied = {*names}
+        if kept:
+            missing = [name for name in missing if self._loader.downloads.has(name)]
         if not missing:
             return self._check(others)
         self._load(missing[0], others, token)
@@ -227,58 +261,6 @@ class Follower:
             self._state.doing, self._state.progress = doing, self._state.progress + 1
         self._changed.set()
 
-    def _may_try(self, name: str, now: float) -> bool:
-        """Return whether a release may be loaded: a candidate is tried once in each attempt."""
-        candidate = self._state.pointer.candidate if self._state.pointer else None
-        if candidate and candidate.id == name:
-            return candidate.token != self._state.failed_token
-        return name not in self._state.failed or now >= self._state.failed[name][1]
-
     def _is_candidate(self, name: str) -> bool:
         candidate = self._state.pointer.candidate if self._state.pointer else None
         return candidate is not None and candidate.id == name
-
-    def _store_time(self) -> float:
-        return time.monotonic() + self._state.ahead
-
-    def _describe(self) -> tuple[Serving, ReplicaRecord]:
-        with self._lock:
-            state, now = self._state, time.monotonic()
-            pointer = state.pointer or Pointer()
-            store_now, candidate = self._store_time(), pointer.candidate
-            live = answering(pointer, store_now)
-            later = store_now < pointer.switch_at
-            errors = [str(state.failed[name][0]) for name in wanted(pointer, store_now) if name in state.failed]
-            doing = state.doing or (errors[0] if errors else "")
-            serving = Serving(
-                written=now,
-                proven=tuple(_proven(found) for found in state.loaded.values()),
-                live=live,
-                next=pointer.live if later else None,
-                switch_at=pointer.switch_at - state.ahead if later else None,
-                # By what was known then: only a newer reading can say that no switch has come.
-                fence_at=state.read_at + FENCE_S if switching(pointer, state.read_at + state.ahead) else None,
-                candidate=candidate.id if candidate else None,
-                doing=doing,
-                drifts=state.drifts,
-            )
-            proven = candidate is not None and candidate.id in state.loaded
-            if candidate and candidate.token == state.failed_token and candidate.id in state.failed:
-                errors.insert(0, str(state.failed[candidate.id][0]))
-            record = ReplicaRecord(
-                instance=self._instance,
-                beats=self._told.beats + 1 if self._told else 0,
-                doing=doing,
-                progress=state.progress,
-                proven={name: found.drift for name, found in state.loaded.items()},
-                live=live if live in state.loaded else None,
-                token=candidate.token if candidate and proven else None,
-                failed=state.failed_token,
-                error=errors[0] if errors else None,
-            )
-        return serving, record
-
-
-def _proven(loaded: Loaded) -> ProvenRelease:
-    cosine = loaded.drift.cosine.min
-    return ProvenRelease(id=loaded.release.id, model=loaded.model, cosine=cosine, checked=loaded.checked)

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from embedtune.core.records.deployment import EndpointDrift
 from embedtune.serve.release.model_repository import remove_models, write_live_model, write_models
 from embedtune.serve.release.proof import Kind, ask, read_proof, require_close, shuffled
 from embedtune.serve.release.record import PROOF_FILE, Release, short
+from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.memory import require_memory
-from embedtune.serve.replica.serving import DOWNLOADS
-from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import TritonServer, require_runnable
 
@@ -51,17 +49,15 @@ class Loader:
     """Loads releases of a store into one Triton.
 
     Args:
-        store: The store.
+        downloads: Where releases come from.
         server: The Triton.
         models: Its models.
-        folder: Folder for downloads.
         target: The only target that may be loaded; None: any that this Triton can run.
     """
 
-    store: ReleaseStore
+    downloads: Downloads
     server: TritonServer
     models: Models
-    folder: Path
     target: str | None
 
     def load(self, name: str, others: Sequence[Loaded], tell: Tell) -> Loaded:
@@ -76,7 +72,7 @@ class Loader:
             EmbedtuneError: One of the steps failed; nothing of the release stays loaded.
         """
         tell(f"downloading release {short(name)}")
-        release = self.store.download(name, self.folder / DOWNLOADS)
+        release = self.downloads.fetch(name)
         self._require_allowed(release)
         require_memory(release, [other.release for other in others])
         tell(f"loading release {short(name)}")
@@ -109,10 +105,9 @@ class Loader:
             self.models.load([settings.model_name])
 
     def unload(self, loaded: Loaded) -> None:
-        """Unload a release, after the requests in progress, and delete its download."""
+        """Unload a release, after the requests in progress; what was downloaded stays until `Downloads.tidy`."""
         self.models.unload(loaded.models)
         remove_models(loaded.model, self.server.repository)
-        shutil.rmtree(loaded.release.path, ignore_errors=True)
         log.info("release %s is unloaded", short(loaded.release.id))
 
     def check(self, loaded: Loaded) -> EndpointDrift:

@@ -4,12 +4,13 @@ import logging
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedtune.serve.replica.follower import CANARY_S, Follower
+from embedtune.serve.replica.downloads import Downloads, cache_of
+from embedtune.serve.replica.follower import CANARY_S, Follower, Kept
+from embedtune.serve.replica.kept_pointer import PointerKeeper
 from embedtune.serve.replica.loader import Loader
 from embedtune.serve.replica.serving import DOWNLOADS
 from embedtune.serve.store.store import ReleaseStore
@@ -23,7 +24,7 @@ REPOSITORY = "models"  # folder of Triton's model repository
 BUSY_S = 0.5  # between two readings of the pointer while a switch may come at any moment
 WORK_S = 0.2  # between two looks for work
 RESTART_S = 1.0
-DRAFT_S = 86_400.0
+KEPT_S = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class ReplicaOptions:
         tls: TLS of Triton's gRPC port; None: none.
         traces: Options from `trace_flags`, for Triton's own spans.
         canary_s: Seconds between two comparisons of what is served with its reference vectors; 0: none.
+        cache: Folder that outlives `folder`, for downloads and the last pointer, which other replicas may share;
+            None: these are only in `folder`.
+        kept_s: Seconds after its reading for which a pointer of an earlier start counts while the store cannot be
+            read; 0: a replica cannot start then.
         poll_s: Seconds between two readings of the pointer while no switch may come.
         log: File for Triton's output; None: it goes where that of this process goes.
     """
@@ -51,6 +56,8 @@ class ReplicaOptions:
     tls: GrpcTls | None = None
     traces: Sequence[str] = ()
     canary_s: float = CANARY_S
+    cache: Path | None = None
+    kept_s: float = KEPT_S
     poll_s: float = 2.0
     log: Path | None = None
 
@@ -75,7 +82,6 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
         repository = options.folder / REPOSITORY
         shutil.rmtree(repository, ignore_errors=True)
         repository.mkdir(parents=True)
-        _remove_old_drafts(options.folder / DOWNLOADS)
         server = TritonServer(
             repository, installation, options.ports, options.log, options.tls, options.cache_mb, options.traces
         )
@@ -92,8 +98,13 @@ def run_replica(options: ReplicaOptions, installation: Installation, stop: threa
 
 def _follow(options: ReplicaOptions, server: TritonServer, stop: threading.Event) -> None:
     models = Models(server)
-    loader = Loader(options.store, server, models, options.folder, options.target)
-    follower = Follower(options.store.objects, loader, options.folder, options.name, options.canary_s)
+    objects = options.store.objects.hurried()
+    cache = cache_of(options.cache, objects.place) if options.cache else None
+    downloads = Downloads(options.store, options.folder / DOWNLOADS, cache)
+    loader = Loader(downloads, server, models, options.target)
+    keeper = PointerKeeper(cache or options.folder, objects.place)
+    kept = Kept(keeper, options.kept_s) if options.kept_s > 0 else None
+    follower = Follower(objects, loader, options.folder, options.name, options.canary_s, kept)
     ended = threading.Event()
     worker = threading.Thread(target=_work, args=(follower, ended), name="loader", daemon=True)
     worker.start()
@@ -121,10 +132,3 @@ def _work(follower: Follower, ended: threading.Event) -> None:
         except Exception:  # a bug; the poller goes on, and what is proven keeps answering
             log.exception("a step of the loader failed")
         ended.wait(WORK_S)
-
-
-def _remove_old_drafts(downloads: Path) -> None:
-    """Remove unfinished downloads that nothing has gone on with for a day."""
-    for draft in downloads.glob(".*.draft"):
-        if time.time() - draft.stat().st_mtime > DRAFT_S:
-            shutil.rmtree(draft)

@@ -46,10 +46,12 @@ class Serving(JsonRecord):
         candidate: The release that is to be live next.
         doing: Why nothing answers, for people.
         drifts: How often a running model no longer returned its reference vectors, since this Triton started.
+        read_at: When the pointer was read that this goes by; None: none was.
+        kept: That was before this replica started: it has not been able to read the store.
     """
 
     NAME: ClassVar[str] = "serving"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMAKE: ClassVar[str] = "embedtune serve"
 
     written: float
@@ -61,6 +63,8 @@ class Serving(JsonRecord):
     candidate: str | None = None
     doing: str = ""
     drifts: int = 0
+    read_at: float | None = None
+    kept: bool = False
 
     def model_of(self, name: str) -> str | None:
         """Return the endpoint model of a release, or None if it may not answer."""

@@ -29,7 +29,11 @@ class DirectoryObjects:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.uri = f"{self.folder}/"
+        self.uri = self.place = f"{self.folder}/"
+
+    def hurried(self) -> "DirectoryObjects":
+        """Return these objects: a disk does not hang."""
+        return self
 
     def now(self) -> float:
         """Return this machine's time, in seconds since 1970."""
@@ -61,7 +65,7 @@ class DirectoryObjects:
     def upload(self, file: Path, key: str) -> None:
         """Link a file, or copy it where that is not possible; it becomes visible only when it is complete."""
         draft = self._draft(key)
-        _link(file, draft)
+        link_or_copy(file, draft)
         draft.replace(self._path(key))
 
     def sha256(self, key: str) -> str:
@@ -72,7 +76,7 @@ class DirectoryObjects:
         """Link an object to a file, or copy it, and return the sha256 of its content."""
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _link(self._path(key), file)
+            link_or_copy(self._path(key), file)
         except FileNotFoundError as error:
             raise InputError("there is no such file in the release store", got=self.uri + key) from error
         return file_sha256(file)
@@ -136,7 +140,8 @@ def _etag(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Link a file, or copy it where that is not possible; what is there is replaced."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)

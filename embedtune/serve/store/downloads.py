@@ -6,11 +6,36 @@ from pathlib import Path
 
 from embedtune.core.artifacts import file_sha256
 from embedtune.core.errors import ArtifactError
-from embedtune.serve.release.record import Release, read_release, short
+from embedtune.core.records.base import read_record, render_record
+from embedtune.serve.release.record import Release, read_release, require_id, short
 from embedtune.serve.store.objects import Objects, file_below
 from embedtune.serve.store.records import Published
 
 log = logging.getLogger(__name__)
+
+
+def record_file(into: Path, name: str) -> Path:
+    """Return where the record of a downloaded release is, with its signature: next to its directory."""
+    return into / f"{name}.json"
+
+
+def known_release(into: Path, name: str) -> Published | None:
+    """Return the record of a release that was downloaded before; None: there is none of use."""
+    try:
+        found = read_record(record_file(into, name), Published)
+        require_id(found.release, name, str(record_file(into, name)))
+    except ArtifactError:
+        return None
+    return found
+
+
+def remember_release(into: Path, published: Published) -> None:
+    """Write the record of a release next to where it is downloaded to."""
+    into.mkdir(parents=True, exist_ok=True)
+    file = record_file(into, published.id)
+    draft = file.with_name(f".{file.name}.draft")
+    draft.write_text(render_record(published))
+    draft.replace(file)
 
 
 def download_release(objects: Objects, published: Published, into: Path) -> Release:

@@ -18,10 +18,13 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, EmbedtuneError, InputError
 from embedtune.core.records.base import JsonRecord, R, parse_record, render_record
 from embedtune.core.secrets import Secrets
-from embedtune.core.storage import connect, explain, split_uri
+from embedtune.core.storage import split_uri
+from embedtune.core.storage_client import PATIENT, Patience, connect, explain
 from embedtune.serve.store.ranges import download_ranges
 
 BLOCK = 1 << 20
+# For the pointer: whoever follows it must say every few seconds that it does (SILENT_S in replica/serving.py).
+HURRIED = Patience(timeout_s=3.0, retries=1)
 ABSENT = "absent"  # the condition that an object does not exist yet
 _HTTP_CONFLICT = {409, 412}
 
@@ -77,6 +80,10 @@ class Objects(Protocol):
     """Small JSON objects with conditional writes, and files; keys are relative to the store's address."""
 
     uri: str
+    place: str  # the address with its host, so that two stores with buckets of the same name differ
+
+    def hurried(self) -> "Objects":
+        """Return the same objects, for small ones only: a store that hangs is given up within seconds."""
 
     def now(self) -> float:
         """Return the store's own time, in seconds since 1970; the clocks of its clients may differ."""
@@ -125,17 +132,23 @@ class S3Objects:
         uri: The address.
         storage: Which store.
         secrets: Its credentials.
+        patience: How long it may take to answer.
 
     Raises:
         ConfigError: The store is not configured.
         InputError: The address is wrong.
     """
 
-    def __init__(self, uri: str, storage: StorageSettings, secrets: Secrets) -> None:
+    def __init__(self, uri: str, storage: StorageSettings, secrets: Secrets, patience: Patience = PATIENT) -> None:
         self.bucket, self.prefix = split_uri(uri)
         self.uri = f"s3://{self.bucket}/{self.prefix}"
-        self._storage = storage
-        self._client: Minio = connect(storage, secrets)
+        self.place = f"{storage.endpoint}/{self.bucket}/{self.prefix}"
+        self._storage, self._secrets = storage, secrets
+        self._client: Minio = connect(storage, secrets, patience)
+
+    def hurried(self) -> "S3Objects":
+        """Return the same objects, for small ones only: a store that hangs is given up within seconds."""
+        return S3Objects(self.uri, self._storage, self._secrets, HURRIED)
 
     def now(self) -> float:
         """Return the store's own time, in seconds since 1970, which HTTP gives in whole seconds."""

@@ -17,10 +17,10 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.deployment import ReindexPlan
 from embedtune.core.secrets import Secrets
-from embedtune.serve.release.record import Release, short
+from embedtune.serve.release.record import Release, read_release, short
 from embedtune.serve.release.signature import Signing
 from embedtune.serve.store.directory import open_objects
-from embedtune.serve.store.downloads import download_release
+from embedtune.serve.store.downloads import download_release, known_release, remember_release
 from embedtune.serve.store.keys import parse_published, plan_key, published_key
 from embedtune.serve.store.lease import LIFE_S, Lease
 from embedtune.serve.store.leftovers import clean
@@ -158,14 +158,18 @@ class ReleaseStore:
     def download(self, name: str, into: Path) -> Release:
         """Download a release to `into/ID` and verify every file; a partial directory is never visible.
 
-        An interrupted download goes on where it was.
+        An interrupted download goes on where it was. One that is complete needs no store: its record is kept next
+        to it.
 
         Raises:
             InputError: There is none with this id, or the store does not answer.
-            ArtifactError: A file in the store differs from its hash.
+            ArtifactError: A file in the store differs from its hash, or the release is not signed as it must be.
         """
-        published = self.show(name)
-        self.signing.require(published.id, published.signature)
+        published = self._known(name, into)
+        if published is None:
+            published = self.show(name)
+            self.signing.require(published.id, published.signature)
+            remember_release(into, published)
         return download_release(self.objects, published, into)
 
     def pointer(self) -> Pointer:
@@ -263,6 +267,24 @@ class ReleaseStore:
             log.warning("no model is deleted, since it is not known which ones are used: %s", error.what)
             return
         delete_unused(self.objects, used, self._life_s)
+
+    def downloaded(self, name: str, into: Path) -> Release | None:
+        """Return a release that was downloaded before, verified without the store; None: it is not of use."""
+        try:
+            return read_release(into / name, name) if self._known(name, into) else None
+        except ArtifactError as error:
+            log.warning("the download of release %s cannot be used: %s", short(name), error)
+            return None
+
+    def _known(self, name: str, into: Path) -> Published | None:
+        """Return the record of a download; None: there is none, or the store may have a better signature."""
+        published = known_release(into, name)
+        if published is not None:
+            try:
+                self.signing.require(published.id, published.signature)
+            except ArtifactError:
+                return None
+        return published
 
     def _find(self, name: str) -> Published | None:
         found = self.objects.read(published_key(name))

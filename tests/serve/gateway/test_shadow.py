@@ -23,8 +23,9 @@ from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.gateway.triton_client import Embedded, Form
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import Release
+from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.loader import Loader
-from embedtune.serve.replica.serving import ProvenRelease, Serving, write_serving
+from embedtune.serve.replica.serving import DOWNLOADS, ProvenRelease, Serving, write_serving
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.models import Models
 from tests.support.gateway_server import serving
@@ -57,7 +58,7 @@ def two(triton: Triton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tw
     release = build_release(make_tiny_engine(folder / "engine", seed=1), folder / "release", ServeSettings())
     store = ReleaseStore(str(folder / "store"), StorageSettings(), Secrets())
     store.publish(release, "model")
-    loader = Loader(store, triton.server, Models(triton.server), folder, None)
+    loader = Loader(Downloads(store, folder / DOWNLOADS), triton.server, Models(triton.server), None)
     loaded = loader.load(release.id, [], lambda step: None)
     proven = (
         ProvenRelease(id=triton.release.id, model=triton.model),

@@ -1,6 +1,5 @@
 """Signed releases: what was not signed with the right key is not loaded."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.release.record import Release
 from embedtune.serve.release.signature import Signing
 from embedtune.serve.store.store import ReleaseStore
-from tests.support.releases import make_release
-
-
-def key_pair(folder: Path, kind: str = "ed25519") -> tuple[Path, str]:
-    """Return a private key's file and the text of the public one, made as docs/deploying.md says."""
-    private, public = folder / f"{kind}.pem", folder / f"{kind}.pub"
-    folder.mkdir(parents=True, exist_ok=True)
-    for command in (
-        f"openssl genpkey -algorithm {kind} -out {private}",
-        f"openssl pkey -in {private} -pubout -out {public}",
-    ):
-        subprocess.run(command.split(), check=True, capture_output=True)
-    return private, public.read_text()
+from tests.support.releases import key_pair, make_release
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.proof import Kind, Reference, shuffled
 from embedtune.serve.release.record import PROOF_FILE
+from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.follower import Follower
 from embedtune.serve.replica.loader import Loader
-from embedtune.serve.replica.serving import SERVING_FILE, ServingReader
+from embedtune.serve.replica.serving import DOWNLOADS, SERVING_FILE, ServingReader
 from embedtune.serve.store import pointer
 from embedtune.serve.store.records import Pointer
 from embedtune.serve.store.store import ReleaseStore
@@ -129,7 +130,13 @@ def test_a_real_triton_whose_model_was_replaced_is_not_ready_until_it_is_proven_
     with TritonServer(folder / "models", installation, ports, tmp_path / "log") as server:
         server.start(120)
         models = Models(server)
-        follower = Follower(store.objects, Loader(store, server, models, folder, None), folder, "r", canary_s=0.01)
+        follower = Follower(
+            store.objects,
+            Loader(Downloads(store, folder / DOWNLOADS), server, models, None),
+            folder,
+            "r",
+            canary_s=0.01,
+        )
         follower.poll()
         assert follower.step()
         follower.report()

@@ -1,4 +1,4 @@
-"""No error or log message of a store's client contains a signature."""
+"""The client of a store: no error or log message contains a signature, and one that hangs is given up."""
 
 import logging
 import socket
@@ -7,10 +7,14 @@ import time
 import pytest
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import InputError
+from embedtune.core.errors import InputError, StoreAwayError
 from embedtune.core.secrets import Secrets
-from embedtune.serve.store.objects import ABSENT, S3Objects
+from embedtune.core.storage_client import Patience
+from embedtune.serve.replica.serving import SILENT_S
+from embedtune.serve.store import objects as module
+from embedtune.serve.store.objects import ABSENT, HURRIED, S3Objects
 from embedtune.serve.store.records import LeaseRecord
+from embedtune.serve.store.replicas import BEAT_S
 from tests.support.object_store import SECRETS, STORAGE, a_bucket, needs_server
 
 LEASE = LeaseRecord(holder="host", token="t", renewals=0)
@@ -36,6 +40,21 @@ def test_a_store_that_does_not_answer_is_named_without_a_signature(
     said = [caplog.text, str(raised.value), repr(raised.value.__cause__)]
     assert "Retrying" in said[0]
     assert not [(word, text) for word in SIGNED for text in said if word in text]
+
+
+def test_a_store_that_hangs_is_given_up_before_gateways_think_that_the_replica_has_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Between two signs of life: the pointer is read, this replica's record written, and a pause made.
+    longest = 2 * HURRIED.timeout_s * (1 + HURRIED.retries) + BEAT_S
+    assert longest < SILENT_S
+    monkeypatch.setattr(module, "HURRIED", Patience(timeout_s=0.05, retries=1))
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # connects, and never answers
+        endpoint = f"127.0.0.1:{hangs.getsockname()[1]}"
+        storage = StorageSettings(endpoint=endpoint, secure=False)
+        objects = S3Objects("s3://bucket/prefix", storage, Secrets()).hurried()
+        with pytest.raises(StoreAwayError):
+            objects.read("pointer.json")
 
 
 @needs_server

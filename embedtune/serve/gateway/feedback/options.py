@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from embedtune.core.config.masking import MaskSettings
 from embedtune.core.errors import ConfigError
 from embedtune.core.secrets import secrets_from
-from embedtune.core.storage import storage_from
+from embedtune.core.storage_client import storage_from
 from embedtune.serve.triton.installation import CACHE
 
 if TYPE_CHECKING:

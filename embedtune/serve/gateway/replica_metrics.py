@@ -1,4 +1,4 @@
-"""Metrics of the replica's canary, which embeds the reference texts of what it serves every few minutes."""
+"""Metrics of the replica: its canary, which compares vectors every few minutes, and how old its pointer is."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from embedtune.serve.release.record import short
 from embedtune.serve.replica.serving import Serving, ServingReader
 
 
-class CanaryCollector:
+class ReplicaCollector:
     """Reads what the replica last saw whenever Prometheus asks."""
 
     def __init__(self) -> None:
@@ -33,6 +33,18 @@ class CanaryCollector:
             if proven.cosine is not None and proven.checked is not None:
                 cosine.add_metric([short(proven.id)], proven.cosine)
                 success.add_metric([short(proven.id)], proven.checked + ahead)
+        pointer = GaugeMetricFamily(
+            "embedtune_gateway_pointer_age_seconds",
+            "Seconds since the release store's pointer was read that the replica goes by.",
+        )
+        if serving.read_at is not None:
+            pointer.add_metric([], max(0.0, time.monotonic() - serving.read_at))
+        yield GaugeMetricFamily(
+            "embedtune_gateway_pointer_kept",
+            "1 while the replica goes by a pointer that was read before it started.",
+            value=serving.kept,
+        )
+        yield pointer
         yield cosine
         yield success
         yield CounterMetricFamily(
