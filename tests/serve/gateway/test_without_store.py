@@ -14,7 +14,7 @@ from tests.support.triton_server import Triton, options
 DOING = "the release store cannot be read: it does not answer"
 
 
-def beside(triton: Triton, folder: Path, **changes: object) -> Triton:
+def with_changes(triton: Triton, folder: Path, **changes: object) -> Triton:
     """Return the server with another file that says what may answer."""
     file = folder / "serving.json"
     write_serving(file, ServingReader(triton.serving).read().model_copy(update=changes))
@@ -23,7 +23,7 @@ def beside(triton: Triton, folder: Path, **changes: object) -> Triton:
 
 def test_it_answers_and_says_how_old_its_knowledge_is(triton: Triton, tmp_path: Path) -> None:
     now = time.monotonic()
-    cut_off = beside(triton, tmp_path, kept=True, read_at=now - 7200, fence_at=now + 7200, doing=DOING)
+    cut_off = with_changes(triton, tmp_path, kept=True, read_at=now - 7200, fence_at=now + 7200, doing=DOING)
     with serving(options(cut_off)) as url:
         health = httpx.get(f"{url}/health")
         found = samples(url)
@@ -38,7 +38,7 @@ def test_it_answers_and_says_how_old_its_knowledge_is(triton: Triton, tmp_path: 
 
 def test_when_that_is_too_old_only_who_pins_a_release_is_answered(triton: Triton, tmp_path: Path) -> None:
     now = time.monotonic()
-    cut_off = beside(triton, tmp_path, kept=True, read_at=now - 7200, fence_at=now - 1, doing=DOING)
+    cut_off = with_changes(triton, tmp_path, kept=True, read_at=now - 7200, fence_at=now - 1, doing=DOING)
     with serving(options(cut_off)) as url:
         health = httpx.get(f"{url}/health")
         answers = [
@@ -50,6 +50,6 @@ def test_when_that_is_too_old_only_who_pins_a_release_is_answered(triton: Triton
 
 
 def test_a_replica_that_reads_the_store_has_no_warning(triton: Triton, tmp_path: Path) -> None:
-    with serving(options(beside(triton, tmp_path, read_at=time.monotonic()))) as url:
+    with serving(options(with_changes(triton, tmp_path, read_at=time.monotonic()))) as url:
         assert httpx.get(f"{url}/health").json() == {"status": "ok"}
         assert samples(url)["embedtune_gateway_pointer_kept",] == 0
