@@ -9,7 +9,8 @@ from embedtune.core.config.config import Config
 from tests.support.markdown import LINK, ROOT, anchors, documents, prose, spans
 
 TOP = ("embedtune", "components", "pipelines", "charts", "images", "tests", "bench", "docs", "requirements")
-NOT_KEYS = {"json", "py"} | {"id", "publicKey", "releases", "caSecret", "secret"}  # files, and values of the chart
+CHART = {"id", "publicKey", "releases", "caSecret", "secret", "cache", "withoutStoreHours", "image"}  # its values
+NOT_KEYS = {"json", "py"} | CHART  # files, and values of the chart
 PLACEHOLDER = re.compile(r"[<>*…{}]|NAME|ID\b")
 
 
