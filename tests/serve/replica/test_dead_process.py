@@ -17,6 +17,7 @@ from embedtune.core.secrets import Secrets
 from embedtune.serve.gateway.app import GatewayOptions
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.record import PROOF_FILE
+from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.loader import Loader
 from embedtune.serve.replica.run import ReplicaOptions, run_replica
 from embedtune.serve.replica.serving import SERVING_FILE, ServingReader
@@ -105,7 +106,7 @@ def test_each_process_proves_itself_so_that_a_lying_release_does_not_even_load(
     with TritonServer(tmp_path / "models", installation, Ports(*free_ports(3)), tmp_path / "log") as server:
         server.start(120)
         name = store.publish(release, "one").id
-        loader = Loader(store, server, Models(server), tmp_path / "replica", None)
+        loader = Loader(Downloads(store, tmp_path / "replica"), server, Models(server), None)
         loaded = loader.load(name, [], lambda step: None)
         assert len(model_processes(server.pid, loaded.model)) == 4
         (release.path / PROOF_FILE).write_bytes((other.path / PROOF_FILE).read_bytes())
