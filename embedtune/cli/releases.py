@@ -84,6 +84,36 @@ def show_(name: str, work: Path, as_json: bool, verbose: bool, **options: Any) -
 
 @release.command(
     epilog=examples(
+        "embedtune release save 2a5a5a56c044ccb4 --output release --config embedtune.yaml",
+        "embedtune release save 2a5a5a56c044ccb4 --output release --work demo",
+    )
+)
+@click.argument("name", metavar="ID")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory to write the release to; it must not exist.",
+)
+@config_options
+@work_option()
+@output_options
+def save(name: str, output: Path, work: Path, as_json: bool, verbose: bool, **options: Any) -> None:
+    """Write a release to a directory.
+
+    Verifies every file of the release ID. The directory is the content of an OCI image for the chart's
+    release.image.
+    """
+    from embedtune.serve.store.image import save_release
+
+    with reporting(verbose):
+        found = save_release(_store(options, work), name, output)
+    shown = {"release": found.id, "path": str(output), "signed": found.signature is not None}
+    show(shown, as_json, lambda: out.print(f"{output}: release {found.id[:16]}", soft_wrap=True))
+
+
+@release.command(
+    epilog=examples(
         "embedtune release promote 2a5a5a56c044ccb4 --config embedtune.yaml",
         "embedtune release promote 2a5a5a56c044ccb4 --work demo",
     )

@@ -1,6 +1,7 @@
 """Server entry point `python -m embedtune.serve.pod DIR`: a Triton that serves what a release store says.
 
-The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, or a directory),
+The store is configured by the environment: EMBEDTUNE_RELEASES (s3://bucket/prefix, a directory, or
+image:DIR for the one release in DIR),
 EMBEDTUNE_S3_ENDPOINT (host:port), EMBEDTUNE_S3_SECURE (true or false), EMBEDTUNE_S3_REGION and the credentials of
 `embedtune.core.secrets`. EMBEDTUNE_TARGET is the only target that may be loaded, EMBEDTUNE_RELEASE_KEY the public
 key (Ed25519, PEM) with which a release must be signed. Triton listens on loopback, and on all addresses only for

@@ -28,9 +28,14 @@
 
 {{/* The object store that the replica follows. */}}
 {{- define "triton.storeEnvironment" -}}
+{{- if .Values.release.image.reference }}
+- name: EMBEDTUNE_RELEASES
+  value: image:/image
+{{- else }}
 - name: EMBEDTUNE_RELEASES
   value: {{ .Values.storage.releases | quote }}
 {{ include "triton.storageEnvironment" (dict "values" .Values "secret" .Values.storage.secret) }}
+{{- end }}
 - name: EMBEDTUNE_TARGET
   value: {{ .Values.target }}
 {{- with .Values.release.publicKey }}
@@ -112,6 +117,9 @@ the gateway. It is ready without a release; whether a release answers is the gat
     {{- toYaml .Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
     - {name: release, mountPath: /release}
+    {{- if .Values.release.image.reference }}
+    - {name: image, mountPath: /image, readOnly: true}
+    {{- end }}
     {{- if .Values.release.cache }}
     - {name: cache, mountPath: /cache}
     {{- end }}

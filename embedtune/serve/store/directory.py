@@ -125,14 +125,19 @@ def open_objects(uri: str, storage: StorageSettings, secrets: Secrets) -> Object
     """Return the objects at an address.
 
     Args:
-        uri: `s3://bucket/prefix`, or a directory of this machine.
+        uri: `s3://bucket/prefix`, a directory of this machine, or `image:` and the directory of one release.
         storage: The object store of an s3:// address.
         secrets: Its credentials.
 
     Raises:
         ConfigError: The store is not configured.
         InputError: The address is wrong.
+        ArtifactError: The directory of an image holds no release.
     """
+    if uri.startswith("image:"):
+        from embedtune.serve.store.image import ImageObjects
+
+        return ImageObjects(Path(uri.removeprefix("image:")))
     return S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
 
 
