@@ -53,22 +53,6 @@ def test_the_replica_gets_the_variables_it_reads(render: Render) -> None:
     assert given["AWS_SESSION_TOKEN"] == token
 
 
-def test_the_release_of_an_image_needs_no_store(render: Render, helm: str) -> None:
-    reference = "registry.example.com/handbook@sha256:" + "0" * 64
-    objects = render(f"release.image.reference={reference}", "storage.endpoint=")
-    image = {"name": "image", "image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
-    assert image in pod_spec(objects)["volumes"]
-    found = containers(objects)
-    assert {"name": "image", "mountPath": "/image", "readOnly": True} in found["triton"]["volumeMounts"]
-    given = environment(found["triton"])
-    assert given["EMBEDTUNE_RELEASES"] == "image:/image"
-    assert not [name for name in given if name.startswith(("AWS_", "EMBEDTUNE_S3_"))]
-    dns = [53, 53]
-    assert [port["port"] for rule in objects["NetworkPolicy"]["spec"]["egress"] for port in rule["ports"]] == dns
-    feedback = render(f"release.image.reference={reference}", "gateway.feedback.place=s3://asked/feedback")
-    assert len(feedback["NetworkPolicy"]["spec"]["egress"]) == 2
-
-
 def test_releases_are_kept_on_a_volume_that_outlives_the_pod_if_there_is_one(render: Render) -> None:
     objects = render("release.cache.persistentVolumeClaim.claimName=releases", "release.withoutStoreHours=2")
     assert {"name": "cache", "persistentVolumeClaim": {"claimName": "releases"}} in pod_spec(objects)["volumes"]
