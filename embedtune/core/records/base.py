@@ -5,6 +5,7 @@ older version is refused, with the command that recreates the file.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from embedtune.core.errors import ArtifactError, OtherVersionError
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character: text with one cannot be written again
 NAME_KEY, VERSION_KEY = "schema_name", "schema_version"
 
 
@@ -81,6 +83,8 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
     """
     try:
         data = json.loads(text)
+        if _has_surrogates(text, data):
+            raise ValueError("it has a lone surrogate, which is not valid Unicode")
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{where} is damaged: it is not JSON", got=str(error), fix=_again(kind)) from error
     if not isinstance(data, dict):
@@ -89,12 +93,12 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
     name, version = data.pop(NAME_KEY, kind.NAME), data.pop(VERSION_KEY, 0)
     if name != kind.NAME:
         raise ArtifactError(
-            f"{where} contains another kind of record", got=repr(name), expected=kind.NAME, fix=_again(kind)
+            f"{where} contains another kind of record", got=ascii(name)[:100], expected=kind.NAME, fix=_again(kind)
         )
     if version != kind.VERSION:
         raise OtherVersionError(
             f"{where} was written by a different version of embedtune",
-            got=f"{name} version {version}",
+            got=f"{name} version {version!r}"[:100],
             expected=f"{kind.NAME} version {kind.VERSION}",
             fix=_again(kind),
         )
@@ -102,8 +106,22 @@ def parse_record(text: bytes | str, kind: type[R], where: str) -> R:
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(part if part.isprintable() else ascii(part) for part in map(str, first["loc"]))[:200]
         raise ArtifactError(f"{where} is damaged", got=f"{place}: {first['msg']}", fix=_again(kind)) from error
+
+
+def _has_surrogates(text: bytes | str, data: object) -> bool:
+    """Return whether JSON that was read has half a character somewhere.
+
+    Args:
+        text: The JSON: only such that has an escape, or bytes that are not UTF-8, can have one.
+        data: What it says.
+    """
+    try:
+        plain = "\\u" not in (text.decode() if isinstance(text, bytes) else text)
+    except UnicodeDecodeError:
+        plain = False
+    return not plain and SURROGATE.search(json.dumps(data, ensure_ascii=False)) is not None
 
 
 def _again(kind: type[JsonRecord]) -> str:

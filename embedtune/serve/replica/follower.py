@@ -19,7 +19,7 @@ from embedtune.serve.replica.loader import Loaded, Loader
 from embedtune.serve.replica.serving import SERVING_FILE, Serving, write_serving
 from embedtune.serve.replica.state import State
 from embedtune.serve.store.objects import Objects
-from embedtune.serve.store.pointer import POINTER, parse_pointer, switching, wanted
+from embedtune.serve.store.pointer import POINTER, parse_pointer, require_whole_ids, switching, wanted
 from embedtune.serve.store.records import ReplicaRecord
 from embedtune.serve.store.replicas import BEAT_S, remove_replica, write_replica
 
@@ -87,6 +87,7 @@ class Follower:
             if found is None and self._state.pointer and self._state.pointer.live:
                 raise ArtifactError("it is lost, and what it named stays as it is", got=f"no {POINTER}")
             pointer = parse_pointer(self._objects, found)
+            require_whole_ids(pointer)
         except EmbedtuneError as error:
             log.warning("the pointer cannot be read: %s", error)
             self._go_by_kept(error)
@@ -136,7 +137,10 @@ class Follower:
         with self._lock:
             serving = self._state.serving()
             record = self._state.record(self._instance, self._told.beats + 1 if self._told else 0)
-        write_serving(self._file, serving)
+        try:
+            write_serving(self._file, serving)
+        except OSError as error:  # a full disk: gateways stop after a while, and go on when there is room again
+            log.error("gateways are not told what may answer: %s: %s", self._file, error.strerror)
         news = self._told is None or record.model_copy(update={"beats": self._told.beats}) != self._told
         if news or time.monotonic() - self._told_at >= BEAT_S:
             try:

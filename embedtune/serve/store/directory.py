@@ -15,7 +15,15 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import JsonRecord, render_record
 from embedtune.core.secrets import Secrets
-from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, S3Objects, Small
+from embedtune.serve.store.objects import (
+    ABSENT,
+    MAX_SMALL,
+    ConflictError,
+    Objects,
+    S3Objects,
+    Small,
+    require_small,
+)
 
 LOCK = ".lock"
 
@@ -44,22 +52,27 @@ class DirectoryObjects:
         path = self._path(key)
         try:
             with path.open("rb") as stream:
-                text, written = stream.read(), os.fstat(stream.fileno()).st_mtime
+                text = require_small(stream.read(MAX_SMALL + 1), str(path))
+                written = os.fstat(stream.fileno()).st_mtime
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unusable(path, error) from error
         now = time.time()
         return Small(str(path), text, _etag(text), max(0.0, now - written), now)
 
     def write(self, key: str, record: JsonRecord, condition: str | None = None) -> str:
         """Write a record as a small JSON object and return its etag. See `Objects.write`."""
         text = render_record(record).encode()
-        with self._alone():
-            there = self.read(key)
-            if condition is not None and condition != (ABSENT if there is None else there.etag):
-                raise ConflictError(f"{self.uri}{key} was changed by another process")
-            draft = self._draft(key)
-            draft.write_bytes(text)
-            draft.replace(self._path(key))
+        try:
+            with self._alone():
+                if condition is not None and condition != self._condition(key):
+                    raise ConflictError(f"{self.uri}{key} was changed by another process")
+                draft = self._draft(key)
+                draft.write_bytes(text)
+                draft.replace(self._path(key))
+        except OSError as error:
+            raise _unusable(self._path(key), error) from error
         return _etag(text)
 
     def upload(self, file: Path, key: str) -> None:
@@ -101,6 +114,11 @@ class DirectoryObjects:
     def abort_parts(self, keys: list[str]) -> None:
         """Do nothing: an interrupted upload leaves at most a hidden file, which nobody reads."""
 
+    def _condition(self, key: str) -> str:
+        """Return the condition on which an object may be written."""
+        there = self.read(key)
+        return ABSENT if there is None else there.etag
+
     def _path(self, key: str) -> Path:
         path = self.folder / key
         if not path.resolve().is_relative_to(self.folder):
@@ -139,6 +157,10 @@ def open_objects(uri: str, storage: StorageSettings, secrets: Secrets) -> Object
 
         return ImageObjects(Path(uri.removeprefix("image:")))
     return S3Objects(uri, storage, secrets) if uri.startswith("s3://") else DirectoryObjects(Path(uri))
+
+
+def _unusable(path: Path, error: OSError) -> InputError:
+    return InputError("a file of the release store cannot be used", got=f"{path}: {error.strerror or error}")
 
 
 def _etag(text: bytes) -> str:

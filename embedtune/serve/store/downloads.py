@@ -62,7 +62,7 @@ def download_release(objects: Objects, published: Published, into: Path) -> Rele
     try:
         _fetch(objects, published, draft)
     except ArtifactError:
-        shutil.rmtree(draft)
+        shutil.rmtree(draft, ignore_errors=True)
         if not resumed:
             raise
         log.warning("downloading release %s from the start: what was there of it is damaged", short(name))

@@ -25,6 +25,8 @@ from embedtune.serve.store.ranges import download_ranges
 BLOCK = 1 << 20
 # For the pointer: whoever follows it must say every few seconds that it does (SILENT_S in replica/serving.py).
 HURRIED = Patience(timeout_s=3.0, retries=1)
+# Bytes of a small object: whoever can write to the store must not fill the memory of its readers.
+MAX_SMALL = 8 << 20
 ABSENT = "absent"  # the condition that an object does not exist yet
 _HTTP_CONFLICT = {409, 412}
 
@@ -58,6 +60,25 @@ class Small:
             ArtifactError: It is damaged, or of another schema or version.
         """
         return parse_record(self.text, kind, self.address)
+
+
+def require_small(text: bytes, address: str) -> bytes:
+    """Return what was read of a small object, up to one byte more than it may have.
+
+    Args:
+        text: What was read.
+        address: Its full address.
+
+    Raises:
+        ArtifactError: There is more.
+    """
+    if len(text) > MAX_SMALL:
+        raise ArtifactError(
+            f"{address} is damaged: it is too large",
+            expected=f"at most {MAX_SMALL:,} bytes",
+            fix="write it again, or delete it",
+        )
+    return text
 
 
 def file_below(folder: Path, name: str) -> Path:
@@ -166,7 +187,7 @@ class S3Objects:
                     return None
                 raise
             try:
-                text = bytes(response.data)
+                text = require_small(bytes(response.read(MAX_SMALL + 1)), self.uri + key)
             finally:
                 response.close()
                 response.release_conn()

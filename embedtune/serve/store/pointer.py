@@ -1,5 +1,6 @@
 """The pointer of a release store: which release is live and which is to follow, and the lock to change it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -8,6 +9,7 @@ from embedtune.serve.store.lease import Lease, acquire
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, Small
 from embedtune.serve.store.records import Candidate, LeaseRecord, Pointer, timestamp
 
+ID = re.compile("[0-9a-f]{64}")
 POINTER, LOCK, PROBE = "pointer.json", "lock.json", "probe.json"
 RELEASES = "releases/"  # one object per published release
 OLD_POINTER = "live.json"  # of embedtune 0.1
@@ -50,6 +52,23 @@ def parse_pointer(objects: Objects, found: Small | None) -> Pointer:
             fix=f"delete {objects.uri}{OLD_POINTER}, run `embedtune deploy` again, then delete the old releases",
         )
     return Pointer()
+
+
+def require_whole_ids(pointer: Pointer) -> None:
+    """Refuse a pointer that names a release otherwise than by its whole id: it was written by hand, or is damaged.
+
+    Raises:
+        ArtifactError: It does; nobody may act on it.
+    """
+    candidate = pointer.candidate
+    for name in (pointer.live, pointer.kept, candidate.id if candidate else None):
+        if name is not None and not ID.fullmatch(name):
+            raise ArtifactError(
+                f"{POINTER} names a release that cannot exist",
+                got=ascii(name)[:100],
+                expected="64 digits from 0 to f",
+                fix=f"run `{Pointer.REMAKE}`",
+            )
 
 
 def begin(objects: Objects) -> None:

@@ -1,6 +1,7 @@
 """Downloads a large object in ranges: several at once, each tried again; what an earlier attempt got is kept."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -12,13 +13,14 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.records.base import JsonRecord, read_record, render_record
 
 RANGE = 32 << 20  # bytes
 AT_ONCE = 4
 TRIES, WAIT_S = 4, 1.0  # of a range; the wait doubles
 BLOCK = 1 << 20
+SPARE = 64 << 20  # bytes of the disk that a download leaves: a full disk would keep others from writing
 REFUSED = ("AccessDenied", "NoSuchKey", "PreconditionFailed")  # asking again changes nothing
 PART, NOTES = ".part", ".ranges.json"  # names of an unfinished file, and of what is known about it
 
@@ -124,6 +126,7 @@ def download_ranges(client: Minio, bucket: str, name: str, file: Path, size: int
     fresh = Ranges(etag=str(found.etag), size=int(found.size or 0), range=size)
     part = _hidden(file, PART)
     known = _kept(file, fresh) or fresh
+    _require_room(file, fresh.size - len(known.done) * size)
     if known is fresh:
         with part.open("wb") as stream:
             stream.truncate(fresh.size)
@@ -137,6 +140,16 @@ def download_ranges(client: Minio, bucket: str, name: str, file: Path, size: int
         pool.shutdown(cancel_futures=True)
     part.replace(file)
     _hidden(file, NOTES).unlink()
+
+
+def _require_room(file: Path, size: int) -> None:
+    if (free := shutil.disk_usage(file.parent).free) < size + SPARE:
+        raise InputError(
+            "there is no room for a file of the release store",
+            got=f"{size:,} bytes for {file.name}, {free:,} are free in {file.parent}",
+            expected=f"{SPARE:,} bytes more than the file has",
+            fix="make room, or give the replica a larger disk",
+        )
 
 
 def _kept(file: Path, fresh: Ranges) -> Ranges | None:

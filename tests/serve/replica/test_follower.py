@@ -1,5 +1,7 @@
 """A follower alone: what it tells gateways and the store, whatever happens to the store and to its releases."""
 
+import errno
+import json
 import time
 from pathlib import Path
 
@@ -86,6 +88,69 @@ def test_a_pointer_that_is_lost_leaves_everything_as_it_is(
     settle(replica)
     assert replica.answers() == one
     assert "it is lost, and what it named stays as it is" in caplog.text
+
+
+def odd_pointer(**fields: object) -> bytes:
+    """Return a pointer as somebody may write it who can write to the store."""
+    return json.dumps({"schema_name": "release_pointer", "schema_version": 1, **fields}).encode()
+
+
+ODD = {
+    "a lone surrogate": odd_pointer(live="\ud800" * 64),
+    "a lone surrogate as bytes": odd_pointer(since="SURROGATE").replace(b"SURROGATE", b"\xed\xa0\x80"),
+    "a lone surrogate elsewhere": odd_pointer(since="\udfff"),
+    "the beginning of an id": odd_pointer(live="0" * 16),
+    "no id": odd_pointer(live=""),
+    "a path": odd_pointer(live="../../secret"),
+    "a null byte": odd_pointer(live="a\0b"),
+    "two lines": odd_pointer(live="0" * 64 + "\nembedtune.serve FAKE"),
+    "a path before": odd_pointer(kept="/etc/passwd"),
+    "a path next": odd_pointer(candidate={"id": "../x", "token": "t", "hold": False, "until": 1e300}),
+    "no number": b'{"schema_name": "release_pointer", "schema_version": 1, "switch_at": NaN}',
+    "a huge number": odd_pointer(switch_at=10**400),
+    "depth": b"[" * 100_000,
+    "nine megabytes": odd_pointer(before=["0" * 64] * 140_000),
+    "a version of two lines": odd_pointer(schema_version="9\nembedtune.serve FAKE"),
+    "a name of two lines": odd_pointer(**{"x\nembedtune.serve FAKE": 1}),
+}
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_a_pointer_that_nobody_of_us_wrote_leaves_everything_as_it_is(
+    content: bytes, store: ReleaseStore, replica: FakeReplica, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = publish(store, tmp_path, "one")
+    store.objects.write(pointer.POINTER, Pointer(live=one))
+    settle(replica)
+    (tmp_path / "store" / pointer.POINTER).write_bytes(content)
+    settle(replica)
+    assert replica.answers() == one
+    assert "the pointer cannot be read" in caplog.text
+    assert "\nembedtune.serve FAKE" not in caplog.text
+    assert len(caplog.text) < 4_000
+    store.objects.write(pointer.POINTER, Pointer(live=one))
+    settle(replica)
+    assert (replica.answers(), replica.loader.log) == (one, [f"load {one[:16]} next to "])
+
+
+def test_a_disk_without_room_ends_no_replica(
+    store: ReleaseStore, replica: FakeReplica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = publish(store, tmp_path, "one")
+    store.objects.write(pointer.POINTER, Pointer(live=one))
+    settle(replica)
+
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        patched.setattr(Path, "write_text", full)
+        settle(replica)
+    (found,) = read_replicas(store.objects)
+    assert found.record.live == one
+    settle(replica)
+    assert replica.answers() == one
 
 
 def test_a_store_that_does_not_answer_leaves_everything_as_it_is(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import ArtifactError
+from embedtune.core.errors import ArtifactError, InputError
 from embedtune.core.secrets import Secrets
 from embedtune.serve.store.directory import DirectoryObjects
 from embedtune.serve.store.objects import ABSENT, ConflictError
@@ -100,3 +100,10 @@ def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:
     store.delete([publish(store, tmp_path, "one").id])
     assert store.releases() == []
     assert [path.name for path in (tmp_path / "store").iterdir() if path.is_dir()] == []
+
+
+def test_a_file_that_cannot_be_used_is_an_error_of_the_store(objects: DirectoryObjects) -> None:
+    (objects.folder / "a.json").mkdir(parents=True)
+    for work in (lambda: objects.read("a.json"), lambda: objects.write("a.json", lease(0))):
+        with pytest.raises(InputError, match=r"release store cannot be used(.|\n)*a\.json: Is a directory"):
+            work()

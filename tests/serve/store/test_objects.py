@@ -7,7 +7,7 @@ import time
 import pytest
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.errors import InputError, StoreAwayError
+from embedtune.core.errors import ArtifactError, InputError, StoreAwayError
 from embedtune.core.secrets import Secrets
 from embedtune.core.storage_client import Patience
 from embedtune.serve.replica.serving import SILENT_S
@@ -64,3 +64,17 @@ def test_a_store_that_answers_leaves_no_signature_in_the_log(caplog: pytest.LogC
         S3Objects(f"s3://{bucket.name}/prefix", STORAGE, SECRETS).write("lock.json", LEASE)
     assert "lock.json" in caplog.text
     assert not [word for word in SIGNED if word in caplog.text]
+
+
+@needs_server
+def test_a_small_object_that_is_large_is_refused_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedtune.serve.store.objects.MAX_SMALL", 100)
+    with a_bucket() as bucket:
+        objects = S3Objects(f"s3://{bucket.name}/team", STORAGE, SECRETS)
+        bucket.put("team/a.json", b"x" * 100)
+        bucket.put("team/b.json", b"x" * 101)
+        found = objects.read("a.json")
+        assert found is not None
+        assert len(found.text) == 100
+        with pytest.raises(ArtifactError, match=r"b\.json is damaged: it is too large"):
+            objects.read("b.json")

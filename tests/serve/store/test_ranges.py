@@ -10,6 +10,7 @@ from minio.error import S3Error
 from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
+from embedtune.core.errors import InputError
 from embedtune.serve.store import ranges
 from embedtune.serve.store.ranges import NOTES, PART, download_ranges
 from embedtune.serve.store.store import ReleaseStore
@@ -148,3 +149,13 @@ def test_a_release_goes_on_with_what_is_there_unless_that_is_damaged(
     back = store.download(published.id, tmp_path / "down").path
     assert (back / "reference.parquet").read_bytes() == b"rows"
     assert "from the start" in caplog.text
+
+
+def test_a_file_that_would_fill_the_disk_is_not_begun(
+    bucket: Bucket, client: Minio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("a", CONTENT)
+    monkeypatch.setattr(ranges, "SPARE", 1 << 60)
+    with pytest.raises(InputError, match=r"no room for a file(.|\n)*5,242,897 bytes for a"):
+        download_ranges(client, bucket.name, "a", tmp_path / "a", MB)
+    assert list(tmp_path.iterdir()) == []
