@@ -147,5 +147,9 @@ def _execute(
     track_result(job, page)
     summary = views.Summary.of(job.work, reports, page, evaluated=LAST in [stage.name for stage in job.stages()])
     show(summary.as_json(), as_json, lambda: out.print(*summary.as_text(), sep="\n", soft_wrap=True))
+    if not as_json and reports[-1].stage == "deploy":
+        from embedtune.cli.served import say_how_to_use
+
+        say_how_to_use(reports[-1], job.config, os.environ)
     if summary.fails(fail_on):
         sys.exit(GateError.exit_code)

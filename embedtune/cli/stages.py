@@ -137,6 +137,10 @@ def _run(stage: StageSpec, options: Options) -> None:
             confirm_cost(at["chunks"], context)
         done = run_stage(stage.name, at, context, job.source, job.comparisons)
     show(asdict(done), options["as_json"], lambda: err.print(views.stage_line(done), soft_wrap=True))
+    if stage.name == "deploy" and not options["as_json"]:
+        from embedtune.cli.served import say_how_to_use
+
+        say_how_to_use(done, job.config, os.environ)
 
 
 STAGE_COMMANDS = tuple(stage_command(stage) for stage in STAGES)
