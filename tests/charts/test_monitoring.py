@@ -27,9 +27,10 @@ def every_series() -> dict[str, set[str]]:
     """Return the labels of each metric of the gateway, by its name without suffix."""
     metrics = Metrics()
     for counter, labels in (
-        (metrics.requests, ("/v1/embeddings", "200")),
-        (metrics.seconds, ("/v1/embeddings",)),
-        (metrics.texts, ("query",)),
+        (metrics.requests, ("/v1/embeddings", "200", "embedtune", "2a5a")),
+        (metrics.seconds, ("/v1/embeddings", "embedtune", "2a5a")),
+        (metrics.texts, ("query", "embedtune", "2a5a")),
+        (metrics.tokens, ("embedtune", "2a5a")),
         (metrics.key_requests, ("search", "200")),
         (metrics.key_tokens, ("search",)),
         (metrics.release_requests, ("2a5a", "200")),

@@ -210,7 +210,7 @@ class Gateway:
             RefusedError: The key's quota is used up, Triton refuses the texts, or it does not answer.
         """
         self.keys.require_quota(account.key)
-        account.release = route.release
+        account.ask(route)
         alone, started = not self.endpoint.turns.pending_tokens, time.perf_counter()
         embedded = await self.endpoint.embed(route.model, texts, form, account.client)
         if alone:  # otherwise its time would not be comparable
@@ -218,8 +218,7 @@ class Gateway:
             self.shadow.copy(self.endpoint, Answered(route.release, texts, form, embedded, seconds))
         account.texts, account.tokens = len(texts), embedded.tokens
         self.tracing.describe({"embedtune.model": route.name, "embedtune.input_type": form.input_type})
-        self.metrics.texts.labels(form.input_type).inc(len(texts))
-        self.metrics.tokens.inc(embedded.tokens)
+        self.metrics.embedded(account.asked(), form.input_type, len(texts), embedded.tokens)
         if form.input_type == "query":
             release = self.options.serving.parent / DOWNLOADS / route.release
             self.metrics.queries.observe(release, texts, embedded.vectors)

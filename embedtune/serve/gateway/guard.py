@@ -14,7 +14,8 @@ from embedtune.serve.gateway.access_tokens import AccessTokens, is_token
 from embedtune.serve.gateway.bodies import Bodies, ClientGoneError
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.keys import ANYBODY, Key, Keys
-from embedtune.serve.gateway.metrics import Metrics
+from embedtune.serve.gateway.metrics import Asked, Metrics
+from embedtune.serve.gateway.routes import Route
 from embedtune.serve.gateway.tracing import Tracing
 from embedtune.serve.release.record import short
 
@@ -47,6 +48,7 @@ class Account:
         texts: How many were embedded.
         tokens: How many the model read.
         release: Which release was asked; None: none was.
+        model: Under which name, without a pin.
     """
 
     request_id: str
@@ -54,6 +56,19 @@ class Account:
     texts: int = 0
     tokens: int = 0
     release: str | None = None
+    model: str = ""
+
+    def ask(self, route: Route) -> None:
+        """Remember what answers the request."""
+        self.release, self.model = route.release, route.name.partition("@")[0]
+
+    def asked(self, path: str = "") -> Asked:
+        """Return what the request asked for, as metrics name it.
+
+        Args:
+            path: Its route.
+        """
+        return Asked(path, self.model, short(self.release) if self.release else "")
 
     @property
     def client(self) -> str:
@@ -138,14 +153,11 @@ class Guard:
         # FastAPI puts the matched route into the ASGI scope; raw paths would let anyone create endless series.
         route: Any = scope.get("route")
         path = getattr(route, "path", "other")
-        self.metrics.requests.labels(path, str(status)).inc()
-        self.metrics.seconds.labels(path).observe(seconds)
+        self.metrics.answered(account.asked(path), str(status), seconds)
         self.keys.spend(account.key, account.tokens)
         if account.key:
             self.metrics.key_requests.labels(account.key.name, str(status)).inc()
             self.metrics.key_tokens.labels(account.key.name).inc(account.tokens)
-        if account.release:
-            self.metrics.release_requests.labels(short(account.release), str(status)).inc()
         if path not in QUIET:
             self._trace(scope["method"], path, account, status)
             access.info(

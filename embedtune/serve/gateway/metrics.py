@@ -1,6 +1,11 @@
 """The gateway's Prometheus metrics. Each application has its own registry."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from embedtune.serve.gateway.query_drift import QueryDrift
 from embedtune.serve.gateway.replica_metrics import ReplicaCollector
@@ -9,6 +14,8 @@ from embedtune.serve.gateway.turns import Turns
 from embedtune.serve.replica.serving import ServingReader
 
 BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+REMEMBERED = 8  # releases
+Measured = TypeVar("Measured", bound=MetricWrapperBase)
 DROPPED = ("rate", "full", "unmasked", "stopped")  # why feedback is dropped
 
 
@@ -43,6 +50,45 @@ class FeedbackMetrics:
         )
 
 
+class ByRelease:
+    """Series that name a release; those of releases that were not asked for long are dropped."""
+
+    def __init__(self) -> None:
+        self._series: OrderedDict[str, set[tuple[MetricWrapperBase, tuple[str, ...]]]] = OrderedDict()
+
+    def series(self, metric: Measured, release: str, *labels: str) -> Measured:
+        """Return one series of a metric.
+
+        Args:
+            metric: The metric.
+            release: The release; "" if it is not known.
+            labels: The values of all labels, in their order.
+        """
+        if release:
+            self._series.setdefault(release, set()).add((metric, labels))
+            self._series.move_to_end(release)
+        while len(self._series) > REMEMBERED:
+            _, gone = self._series.popitem(last=False)
+            for other, values in gone:
+                other.remove(*values)
+        return metric.labels(*labels)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asked for; "" is not known.
+
+    Args:
+        route: The path.
+        model: Name of the model without a pin.
+        release: Beginning of the release's id.
+    """
+
+    route: str
+    model: str = ""
+    release: str = ""
+
+
 class Metrics:
     """Counts and durations of requests, and counts of the texts and tokens embedded."""
 
@@ -52,13 +98,13 @@ class Metrics:
         self.requests = Counter(
             "embedtune_gateway_requests",
             "Number of requests answered.",
-            ["route", "status"],
+            ["route", "status", "model", "release"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "embedtune_gateway_request_seconds",
             "Seconds from a request's last byte to its answer.",
-            ["route"],
+            ["route", "model", "release"],
             buckets=BUCKETS,
             registry=self.registry,
         )
@@ -78,7 +124,10 @@ class Metrics:
             registry=self.registry,
         )
         self.texts = Counter(
-            "embedtune_gateway_texts", "Number of texts embedded.", ["input_type"], registry=self.registry
+            "embedtune_gateway_texts",
+            "Number of texts embedded.",
+            ["input_type", "model", "release"],
+            registry=self.registry,
         )
         self.key_requests = Counter(
             "embedtune_gateway_key_requests",
@@ -98,12 +147,42 @@ class Metrics:
             ["release", "status"],
             registry=self.registry,
         )
-        self.tokens = Counter("embedtune_gateway_tokens", "Number of tokens embedded.", registry=self.registry)
+        self.tokens = Counter(
+            "embedtune_gateway_tokens", "Number of tokens embedded.", ["model", "release"], registry=self.registry
+        )
+        self._by_release = ByRelease()
         self.feedback = FeedbackMetrics(self.registry)
         self.shadow = ShadowMetrics(self.registry)
         self.queries = QueryDrift(self.registry)
         self._replica = ReplicaCollector()
         self.registry.register(self._replica)
+
+    def answered(self, asked: Asked, status: str, seconds: float) -> None:
+        """Count a request.
+
+        Args:
+            asked: What it asked for.
+            status: HTTP status of the answer.
+            seconds: How long it took.
+        """
+        names, series = (asked.model, asked.release), self._by_release.series
+        series(self.requests, asked.release, asked.route, status, *names).inc()
+        series(self.seconds, asked.release, asked.route, *names).observe(seconds)
+        if asked.release:
+            series(self.release_requests, asked.release, asked.release, status).inc()
+
+    def embedded(self, asked: Asked, input_type: str, texts: int, tokens: int) -> None:
+        """Count what was embedded.
+
+        Args:
+            asked: By what.
+            input_type: query or passage.
+            texts: Number of texts.
+            tokens: Number of tokens.
+        """
+        names, series = (asked.model, asked.release), self._by_release.series
+        series(self.texts, asked.release, input_type, *names).inc(texts)
+        series(self.tokens, asked.release, *names).inc(tokens)
 
     def follow(self, reader: ServingReader) -> None:
         """Add what is known about the releases.

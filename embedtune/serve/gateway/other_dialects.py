@@ -117,7 +117,8 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
         account: Account = request.scope[STATE]
         gateway.keys.require_quota(account.key)
         route = gateway.live()
-        account.release, account.texts = route.release, len(texts)
+        account.ask(route)
+        account.texts = len(texts)
         special = given.add_special_tokens is not False
         rows = await gateway.tokenizers.tokens(route.release, texts, given.prompt_name == "query", special)
         return StreamingResponse(rows, 200, {RELEASE_HEADER: route.release}, "application/json")

@@ -15,5 +15,6 @@ def test_metrics_with_a_port_of_their_own_are_not_on_that_of_the_clients(triton:
         assert httpx.get(f"{url}/metrics").status_code == 404
         assert "/metrics" not in httpx.get(f"{url}/openapi.json").json()["paths"]
         apart = f"http://127.0.0.1:{port}"
-        assert samples(apart)["embedtune_gateway_requests_total", "/v1/embeddings", "200"] == 1
+        named = ("embedtune-query", triton.release.id[:16])
+        assert samples(apart)["embedtune_gateway_requests_total", *named, "/v1/embeddings", "200"] == 1
         assert httpx.post(f"{apart}/v1/embeddings", json=REQUEST).status_code == 405

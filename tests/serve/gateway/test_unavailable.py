@@ -116,7 +116,8 @@ def test_the_work_of_a_client_that_has_left_is_dropped(triton: Triton) -> None:
             httpx.post(f"{url}/v1/embeddings", json=request, timeout=0.3)
         wait_until(lambda: pending(url) == 0)
         # It was not answered: 499 is what the log and the metrics call it.
-        counted = 'embedtune_gateway_requests_total{route="/v1/embeddings",status="499"} 1.0'
+        release = triton.release.id[:16]
+        counted = f'{{model="embedtune",release="{release}",route="/v1/embeddings",status="499"}} 1.0'
         wait_until(lambda: counted in httpx.get(f"{url}/metrics").text)
         assert 'route="/v1/embeddings",status="200"' not in httpx.get(f"{url}/metrics").text
 
