@@ -7,10 +7,11 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from embedtune.serve import pod
 from embedtune.serve.gateway.__main__ import main as gateway
@@ -96,3 +97,135 @@ def test_the_examples_are_valid_against_the_crds(kind: str) -> None:
     jsonschema.validate(example, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**example, "spec": {**example["spec"], "unknown": 1}}, schema)
+
+
+class Strict(BaseModel):
+    """The fields of KServe's and Kubernetes' objects that the examples use; any other one is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Metadata(Strict):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    annotations: dict[str, str] = {}
+
+
+class Port(Strict):
+    containerPort: Annotated[int, Field(gt=0, lt=65_536)]
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+
+
+class Get(Strict):
+    path: str
+    port: int
+
+
+class Probe(Strict):
+    httpGet: Get
+    periodSeconds: int = 10
+    timeoutSeconds: int = 1
+    failureThreshold: int = 3
+
+
+class Reference(Strict):
+    name: str
+    key: str
+
+
+class Source(Strict):
+    secretKeyRef: Reference
+
+
+class Variable(Strict):
+    name: str
+    value: str | None = None
+    valueFrom: Source | None = None
+
+
+class Resources(Strict):
+    requests: dict[Literal["cpu", "memory"], str]
+    limits: dict[Literal["cpu", "memory"], str]
+
+
+class Mount(Strict):
+    name: str
+    mountPath: str
+    readOnly: bool = False
+
+
+class Container(Strict):
+    name: str
+    image: str
+    command: list[str]
+    args: list[str] = []
+    env: list[Variable] = []
+    ports: list[Port] = []
+    readinessProbe: Probe | None = None
+    livenessProbe: Probe | None = None
+    resources: Resources
+    securityContext: dict[str, Any]
+    volumeMounts: list[Mount] = []
+
+
+class EmptyDir(Strict):
+    sizeLimit: str
+    medium: Literal["", "Memory"] = ""
+
+
+class Volume(Strict):
+    name: str
+    emptyDir: EmptyDir
+
+
+class Format(Strict):
+    name: str
+    version: str | None = None
+    autoSelect: bool | None = None
+
+
+class RuntimeSpec(Strict):
+    supportedModelFormats: list[Format]
+    protocolVersions: list[Literal["v1", "v2", "grpc-v1", "grpc-v2"]]
+    containers: list[Container]
+    volumes: list[Volume]
+
+
+class ServingRuntime(Strict):
+    apiVersion: Literal["serving.kserve.io/v1alpha1"]
+    kind: Literal["ServingRuntime"]
+    metadata: Metadata
+    spec: RuntimeSpec
+
+
+class Model(Strict):
+    modelFormat: Format
+    runtime: str
+
+
+class Predictor(Strict):
+    minReplicas: int
+    maxReplicas: int
+    securityContext: dict[Literal["fsGroup"], int]
+    terminationGracePeriodSeconds: int
+    model: Model
+
+
+class ServiceSpec(Strict):
+    predictor: Predictor
+
+
+class InferenceService(Strict):
+    apiVersion: Literal["serving.kserve.io/v1beta1"]
+    kind: Literal["InferenceService"]
+    metadata: Metadata
+    spec: ServiceSpec
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"), [("servingruntime", ServingRuntime), ("inferenceservice", InferenceService)]
+)
+def test_the_examples_use_only_fields_that_kserve_has(kind: str, schema: type[BaseModel]) -> None:
+    example = read(kind)
+    schema.model_validate(example)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        schema.model_validate({**example, "spec": {**example["spec"], "unknown": 1}})

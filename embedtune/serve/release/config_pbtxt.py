@@ -46,7 +46,7 @@ def encoder_name(name: str) -> str:
 
 
 def endpoint_config(
-    target: Target, settings: ServeSettings, name: str, min_cosine: float, cache: bool = False
+    target: Target, settings: ServeSettings, name: str, min_cosine: float, cache: bool = False, gpus: int = 1
 ) -> ModelConfig:
     """Return the configuration of the endpoint model: strings in, vectors out.
 
@@ -58,6 +58,7 @@ def endpoint_config(
         name: Name of the model in its repository.
         min_cosine: Lowest cosine similarity with its reference vectors that each of its processes may show.
         cache: Whether the server has a response cache for it.
+        gpus: How many the encoder runs on, if not in the same process: Triton starts `settings.instances` on each.
     """
     inside = target == "python-cpu"
     parameters = {
@@ -75,7 +76,7 @@ def endpoint_config(
         output=ENDPOINT_OUTPUT,
         # One more instance than compute at a time: it tokenises meanwhile (triton_model.py lets them take turns).
         # Also, if no instance is free, Triton's batcher can delay a request by half a second after an answer.
-        instance_group=(InstanceGroup(settings.instances + 1, Kind.KIND_CPU),),
+        instance_group=(InstanceGroup(settings.instances * (1 if inside else max(1, gpus)) + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(
             settings.max_queue_delay_us, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)
         ),
@@ -85,12 +86,13 @@ def endpoint_config(
     )
 
 
-def live_config(settings: ServeSettings, serving: Path) -> ModelConfig:
+def live_config(settings: ServeSettings, serving: Path, gpus: int = 1) -> ModelConfig:
     """Return the configuration of the model that passes requests on to the live release.
 
     Args:
         settings: Those of the live release; its model name is the one that clients of Triton's own ports know.
         serving: The file that says which release is live at any moment.
+        gpus: How many encoders run on.
     """
     return ModelConfig(
         name=settings.model_name,
@@ -98,8 +100,8 @@ def live_config(settings: ServeSettings, serving: Path) -> ModelConfig:
         max_batch_size=settings.max_batch_size,
         input=ENDPOINT_INPUT,
         output=ENDPOINT_OUTPUT,
-        # One passes requests on while the other waits for the answers.
-        instance_group=(InstanceGroup(2, Kind.KIND_CPU),),
+        # Each waits for the answers to what it passed on, and one is free.
+        instance_group=(InstanceGroup(max(1, gpus) + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(0, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)),
         parameters={"serving": Parameter(str(serving.resolve()))},
     )

@@ -30,7 +30,9 @@ IMPORTED = ("triton_runners.py", "triton_proof.py")  # by triton_model.py
 WEIGHTS = ("model.onnx", "model.onnx.data", "model.plan")
 
 
-def write_models(release: Release, name: str, repository: Path, *, cache: bool = False) -> list[str]:
+def write_models(
+    release: Release, name: str, repository: Path, *, cache: bool = False, gpus: int = 1
+) -> list[str]:
     """Write the models of a release into a model repository and return their names, in the order to load them.
 
     Args:
@@ -38,6 +40,7 @@ def write_models(release: Release, name: str, repository: Path, *, cache: bool =
         name: Name of its endpoint model in this repository.
         repository: The model repository.
         cache: Whether the server has a response cache that the endpoint model may use.
+        gpus: How many the server has.
     """
     settings = release.record.serve
     version = repository / name / "1"
@@ -47,7 +50,7 @@ def write_models(release: Release, name: str, repository: Path, *, cache: bool =
     for file in (TOKENIZER_FILE, CONTRACT_FILE):
         _link(release.path / file, version / file)
     (repository / name / "config.pbtxt").write_text(
-        endpoint_config(release.target, settings, name, release.record.proving.min_cosine, cache).render()
+        endpoint_config(release.target, settings, name, release.record.proving.min_cosine, cache, gpus).render()
     )
     if release.target == "python-cpu":
         _link_weights(release, version)
@@ -62,15 +65,16 @@ def write_models(release: Release, name: str, repository: Path, *, cache: bool =
     return [encoder_name(name), name]
 
 
-def write_live_model(settings: ServeSettings, serving: Path, repository: Path) -> bool:
+def write_live_model(settings: ServeSettings, serving: Path, repository: Path, gpus: int = 1) -> bool:
     """Write the model that passes requests on to the live release; return whether it was new or changed.
 
     Args:
         settings: Those of the live release.
         serving: The file that says which release is live at any moment.
         repository: The model repository.
+        gpus: How many the server has.
     """
-    config, model = live_config(settings, serving).render(), repository / settings.model_name
+    config, model = live_config(settings, serving, gpus).render(), repository / settings.model_name
     file, version = model / "config.pbtxt", model / "1"
     if file.is_file() and file.read_text() == config:
         return False

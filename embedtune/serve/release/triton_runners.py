@@ -67,10 +67,9 @@ def model_runner(name: str) -> Run:
     return run
 
 
-def usable_cpus() -> int:
+def usable_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Return how many processors this process may use, by its affinity and its control group's quota."""
     cpus = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file() and (words := quota.read_text().split())[0] != "max":
         cpus = min(cpus, max(1, round(int(words[0]) / int(words[1]))))
     return cpus

@@ -1,6 +1,7 @@
 """Loads a release into Triton and proves it: the only way in which a model comes to answer clients."""
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from embedtune.serve.release.proof import Kind, ask, read_proof, require_close, 
 from embedtune.serve.release.record import PROOF_FILE, Release, short
 from embedtune.serve.replica.downloads import Downloads
 from embedtune.serve.replica.memory import require_memory
+from embedtune.serve.triton.gpu import count_gpus
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.server import TritonServer, require_runnable
 
@@ -80,7 +82,7 @@ class Loader:
         # A name that no other load gives: whoever knows it means this process and this proof.
         model = f"{settings.model_name}@{short(name)}.{secrets.token_hex(4)}"
         cache = self.server.cache_mb > 0 and settings.response_cache_mb > 0
-        names = write_models(release, model, self.server.repository, cache=cache)
+        names = write_models(release, model, self.server.repository, cache=cache, gpus=count_gpus(os.environ))
         try:
             self.models.load(names)
             tell(f"proving release {short(name)}")
@@ -101,7 +103,7 @@ class Loader:
             serving: The file that says which release is live at any moment.
         """
         settings = loaded.release.record.serve
-        if write_live_model(settings, serving, self.server.repository):
+        if write_live_model(settings, serving, self.server.repository, count_gpus(os.environ)):
             self.models.load([settings.model_name])
 
     def unload(self, loaded: Loaded) -> None:

@@ -78,6 +78,21 @@ def compute_capability() -> str:
     return found.splitlines()[0].strip()
 
 
+def count_gpus(environment: Mapping[str, str]) -> int:
+    """Return how many GPUs Triton uses: those that the environment names, else all of this machine.
+
+    Args:
+        environment: Usually `os.environ`.
+    """
+    if (named := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([one for one in named.split(",") if one.strip()])
+    try:
+        done = subprocess.run(_QUERY, capture_output=True, text=True, check=False)  # noqa: S603 - a constant
+    except OSError:  # no nvidia-smi
+        return 0
+    return len(done.stdout.splitlines()) if done.returncode == 0 else 0
+
+
 def _parts(version: str) -> list[str]:
     """Return major, minor and patch, as far as they are given; the build (.9, +cuda13.0) is ignored."""
     return version.partition("+")[0].split(".")[:3]

@@ -105,3 +105,20 @@ def test_warm_up_is_configured_where_the_encoder_is() -> None:
     one, full = parsed(encoder_config("onnxruntime", settings, "m")).model_warmup
     assert [list(sample.inputs["input_ids"].dims) for sample in (one, full)] == [[1, 16], [8, 16]]
     assert full.inputs["dimensions"].input_data_file == "dimensions_8"
+
+
+def test_each_gpu_has_an_endpoint_instance_for_each_of_its_encoders_and_there_is_one_more() -> None:
+    settings = ServeSettings(instances=2)
+    for target, gpus, instances in (
+        ("tensorrt", 4, 9),  # Triton starts two encoders on each of the four
+        ("onnxruntime", 4, 9),
+        ("onnxruntime", 0, 3),  # on CPUs
+        ("python-cpu", 4, 3),  # the encoder is in the same process and uses no GPU
+    ):
+        config = parsed(endpoint_config(target, settings, "m", 0.99, gpus=gpus))  # type: ignore[arg-type]
+        assert [group.count for group in config.instance_group] == [instances], (target, gpus)
+    encoder = parsed(encoder_config("tensorrt", settings, "m"))
+    assert [(group.count, list(group.gpus)) for group in encoder.instance_group] == [(2, [])]  # all of them
+    for gpus, instances in ((0, 2), (1, 2), (4, 5)):
+        live = parsed(live_config(settings, Path("serving.json"), gpus))
+        assert [group.count for group in live.instance_group] == [instances]

@@ -26,7 +26,7 @@ from embedtune.serve.release.triton_model import (
     padded,
     read_request,
 )
-from embedtune.serve.release.triton_runners import onnx_runner
+from embedtune.serve.release.triton_runners import onnx_runner, usable_cpus
 from tests.support.tiny_model import wordpiece_tokenizer
 
 LIMITS = Limits({"query": "query: ", "passage": "passage: "}, (8, 4), max_length=12, max_text_bytes=100, cut="END")
@@ -246,3 +246,24 @@ def test_start_cuts_the_beginning_of_a_text_and_keeps_its_prefix(tokenizer_file:
     assert isinstance(answer, Answer)
     assert answer.tokens == [12, 12]
     assert answer.vectors[:, 0].tolist() == [sum(cut), sum([*whole.ids[:11], whole.ids[-1]])]
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"),
+    [
+        ("max 100000", 8),  # no limit: those that the process may run on
+        ("300000 100000", 3),  # limits.cpu: 3
+        ("150000 100000", 2),
+        ("50000 100000", 1),  # half a processor still needs one thread
+        ("1600000 100000", 8),  # more than there are
+        (None, 8),  # no control group of the second version
+    ],
+)
+def test_threads_are_as_many_as_the_control_group_allows(
+    quota: str | None, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    file = tmp_path / "cpu.max"
+    if quota is not None:
+        file.write_text(f"{quota}\n")
+    assert usable_cpus(file) == cpus

@@ -7,7 +7,7 @@ import pytest
 
 from embedtune.core.errors import InputError
 from embedtune.serve.release.record import Release
-from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
+from embedtune.serve.triton.gpu import compute_capability, count_gpus, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.server import require_runnable
 from tests.support.serving_world import release_record
@@ -118,3 +118,12 @@ def test_other_targets_need_neither_gpu_nor_tensorrt(
 ) -> None:
     monkeypatch.delenv("TRT_VERSION", raising=False)
     check(tmp_path, "python-cpu")
+
+
+def test_the_gpus_are_those_that_the_environment_names_else_all(smi: Callable[[str], None]) -> None:
+    assert count_gpus({}) == 0  # no nvidia-smi
+    smi(SHOWS_IT)
+    assert count_gpus({}) == 2
+    assert [count_gpus({"CUDA_VISIBLE_DEVICES": named}) for named in ("", "0", "0,2,3")] == [0, 1, 3]
+    smi("echo 'cannot talk to the driver'; exit 9")
+    assert count_gpus({}) == 0
