@@ -95,11 +95,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.requests = Counter(
-            "embedtune_gateway_requests",
-            "Number of requests answered.",
-            ["route", "status", "model", "release"],
-            registry=self.registry,
+        self.requests = self._counter(
+            "requests", "Number of requests answered.", ["route", "status", "model", "release"]
         )
         self.seconds = Histogram(
             "embedtune_gateway_request_seconds",
@@ -123,39 +120,26 @@ class Metrics:
             "Tokens per second that the model reads under load, as measured.",
             registry=self.registry,
         )
-        self.texts = Counter(
-            "embedtune_gateway_texts",
-            "Number of texts embedded.",
-            ["input_type", "model", "release"],
-            registry=self.registry,
+        self.texts = self._counter("texts", "Number of texts embedded.", ["input_type", "model", "release"])
+        self.key_requests = self._counter(
+            "key_requests", "Number of requests answered, by API key.", ["key", "status"]
         )
-        self.key_requests = Counter(
-            "embedtune_gateway_key_requests",
-            "Number of requests answered, by API key.",
-            ["key", "status"],
-            registry=self.registry,
-        )
-        self.key_tokens = Counter(
-            "embedtune_gateway_key_tokens",
-            "Number of tokens embedded, by API key.",
-            ["key"],
-            registry=self.registry,
-        )
-        self.release_requests = Counter(
-            "embedtune_gateway_release_requests",
+        self.key_tokens = self._counter("key_tokens", "Number of tokens embedded, by API key.", ["key"])
+        self.release_requests = self._counter(
+            "release_requests",
             "Number of requests for embeddings, by the release that was asked.",
             ["release", "status"],
-            registry=self.registry,
         )
-        self.tokens = Counter(
-            "embedtune_gateway_tokens", "Number of tokens embedded.", ["model", "release"], registry=self.registry
-        )
+        self.tokens = self._counter("tokens", "Number of tokens embedded.", ["model", "release"])
         self._by_release = ByRelease()
         self.feedback = FeedbackMetrics(self.registry)
         self.shadow = ShadowMetrics(self.registry)
         self.queries = QueryDrift(self.registry)
         self._replica = ReplicaCollector()
         self.registry.register(self._replica)
+
+    def _counter(self, name: str, meaning: str, labels: list[str]) -> Counter:
+        return Counter(f"embedtune_gateway_{name}", meaning, labels, registry=self.registry)
 
     def answered(self, asked: Asked, status: str, seconds: float) -> None:
         """Count a request.
