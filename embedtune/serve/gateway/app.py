@@ -212,11 +212,11 @@ class Gateway:
         self.keys.require_quota(account.key)
         account.ask(route)
         alone, started = not self.endpoint.turns.pending_tokens, time.perf_counter()
-        embedded = await self.endpoint.embed(route.model, texts, form, account.client)
+        embedded = await self.endpoint.embed(route.model, texts, form, account.client, account.spend)
         if alone:  # otherwise its time would not be comparable
             seconds = time.perf_counter() - started
             self.shadow.copy(self.endpoint, Answered(route.release, texts, form, embedded, seconds))
-        account.texts, account.tokens = len(texts), embedded.tokens
+        account.texts = len(texts)
         self.tracing.describe({"embedtune.model": route.name, "embedtune.input_type": form.input_type})
         self.metrics.embedded(account.asked(), form.input_type, len(texts), embedded.tokens)
         if form.input_type == "query":

@@ -103,3 +103,4 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Answer]) -
     finally:
         task.cancel()
         leaving.cancel()
+        await asyncio.wait({task})  # what it did until now is counted

@@ -70,6 +70,10 @@ class Account:
         """
         return Asked(path, self.model, short(self.release) if self.release else "")
 
+    def spend(self, tokens: int) -> None:
+        """Count tokens that the model has read."""
+        self.tokens += tokens
+
     @property
     def client(self) -> str:
         """The name of the key."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ class _Job:
     sizes: Sequence[int]
     flow: Flow
     until: float  # in the event loop's time
+    count: Callable[[int], None]
 
     def parts(self, most_texts: int, most_tokens: int) -> list[slice]:
         """Return the parts to send one by one; a part of one text may have more tokens."""
@@ -132,7 +133,14 @@ class TritonEndpoint:
         except InferenceServerException:
             return False
 
-    async def embed(self, model: str, texts: Sequence[bytes], form: Form, client: str) -> Embedded:
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[bytes],
+        form: Form,
+        client: str,
+        count: Callable[[int], None] = lambda tokens: None,
+    ) -> Embedded:
         """Embed texts, in several requests to Triton.
 
         Args:
@@ -140,13 +148,15 @@ class TritonEndpoint:
             texts: At least one, in UTF-8.
             form: What they are, and what is wanted.
             client: Who asks; clients share the model.
+            count: Called with the tokens of each part that was read, also if the request then fails or its client
+                leaves.
 
         Raises:
             RefusedError: Triton refuses the texts or does not answer, or the work does not fit the deadline.
         """
         until = asyncio.get_running_loop().time() + self.turns.deadline_s
         sizes = [self._lengths.estimate(text) for text in texts]
-        job = _Job(model, texts, form, sizes, self.turns.flow(client, sum(sizes)), until)
+        job = _Job(model, texts, form, sizes, self.turns.flow(client, sum(sizes)), until, count)
         with self.turns.admitted(job.flow, sum(sizes)):
             parts = await self._embed_in_parts(job)
         if len(parts) == 1:
@@ -186,7 +196,12 @@ class TritonEndpoint:
             with self._tracing.step("wait"):
                 await stack.enter_async_context(self.turns.turn(job.flow, sum(job.sizes[part]), job.until))
             with self._tracing.step("encode", "CLIENT", {"embedtune.texts": part.stop - part.start}):
-                vectors, tokens = await self._ask(job, part)
+                try:
+                    vectors, tokens = await self._ask(job, part)
+                except asyncio.CancelledError:  # it may have been computed: nobody gets that for nothing
+                    job.count(sum(job.sizes[part]))
+                    raise
+                job.count(int(tokens.sum()))
                 self._tracing.describe({"embedtune.tokens": int(tokens.sum())})
             self.turns.answered(int(tokens.sum()))
         self._lengths.learn(job.texts[part], tokens.ravel().tolist())

@@ -278,3 +278,16 @@ def test_feedback_reaches_a_bucket_and_is_deleted_there_after_its_days(tmp_path:
         assert registry["written"] == 1
         data = bucket.client.get_object(bucket.name, name).read()
     assert Feedback.model_validate_json(data).query == "new"
+
+
+def test_no_other_user_reads_feedback_and_links_are_not_followed(tmp_path: Path) -> None:
+    files = FeedbackFiles(tmp_path / "feedback", 1000)
+    files.append(DAY, [b"{}\n"])
+    assert {path.stat().st_mode & 0o777 for path in files.folder.iterdir()} == {0o600}
+    (tmp_path / "other").write_text("kept")
+    for name in (file_name(DAY), ".lock"):
+        (files.folder / name).unlink()
+        (files.folder / name).symlink_to(tmp_path / "other")
+        with pytest.raises(OSError, match="symbolic links"):
+            files.append(DAY, [b"{}\n"])
+    assert (tmp_path / "other").read_text() == "kept"

@@ -41,7 +41,7 @@ class FeedbackFiles:
         with self.locked():
             if self.size() + len(data) > self.max_bytes:
                 raise NoSpaceError
-            with (self.folder / file_name(day)).open("ab") as stream:
+            with open(self.folder / file_name(day), "ab", opener=_private) as stream:
                 start = stream.tell()
                 try:
                     stream.write(_line_break(self.folder / file_name(day), start) + data)
@@ -91,7 +91,7 @@ class FeedbackFiles:
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("w") as lock:
+        with open(self.folder / LOCK, "w", opener=_private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -104,6 +104,11 @@ def first_day_kept(now: date, days: int) -> date:
         days: For how many days feedback is kept, in addition to the day on which it was given.
     """
     return now - timedelta(days=days)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that no other user reads, since queries may contain personal data; links are not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _line_break(path: Path, size: int) -> bytes:
