@@ -23,7 +23,7 @@ SECTIONS = {
     "Data": ["questions", "eval-set", "record", "forget", "clean"],
     "Kubeflow": ["pipeline"],
 }
-RELEASE_COMMANDS = ["list", "show", "promote", "flip", "rollback", "prune", "delete", "stop"]
+RELEASE_COMMANDS = ["list", "show", "save", "promote", "flip", "rollback", "prune", "delete", "stop"]
 
 
 def invoke(*arguments: str) -> Result:

@@ -17,7 +17,7 @@ from embedtune.core.contract import load_contract
 from embedtune.core.records.base import read_record
 from embedtune.core.records.deployment import DEPLOYMENT_FILE, Deployment
 from embedtune.deploy import rollout
-from embedtune.serve.replica import follower
+from embedtune.serve.replica import state
 from embedtune.serve.store import pointer
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.base_vectors import no_base_vectors
@@ -101,7 +101,7 @@ class Retraining:
 @pytest.fixture
 def retraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Retraining]:
     monkeypatch.setattr(pointer, "AHEAD_S", 0.6)
-    monkeypatch.setattr(follower, "FENCE_S", 0.5)
+    monkeypatch.setattr(state, "FENCE_S", 0.5)
     monkeypatch.setattr(rollout, "POLL_S", 0.02)
     with OpenAIServer() as server:
         if ENDPOINT is None:

@@ -11,7 +11,7 @@ from embedtune.core.config.machine import StorageSettings
 from embedtune.core.secrets import Secrets
 from embedtune.deploy import rollout as module
 from embedtune.deploy.site import ServingSite
-from embedtune.serve.replica import follower
+from embedtune.serve.replica import state
 from embedtune.serve.store import pointer
 from embedtune.serve.store.store import ReleaseStore
 from tests.support.replicas import FakeReplica, a_replica, following
@@ -24,7 +24,7 @@ MODELS = ("one", "two", "three", "wrong")
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter times: everything is on one machine."""
     monkeypatch.setattr(pointer, "AHEAD_S", 0.6)
-    monkeypatch.setattr(follower, "FENCE_S", 0.5)
+    monkeypatch.setattr(state, "FENCE_S", 0.5)
     monkeypatch.setattr(module, "POLL_S", 0.02)
     monkeypatch.setattr(module, "NOBODY_S", 0.3)
 
