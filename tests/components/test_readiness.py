@@ -55,7 +55,7 @@ def test_a_release_store_that_cannot_be_written_ends_the_run(documents: str) -> 
     with OpenAIServer() as server:
         settings = config(server, release_uri="/proc/1/releases")
         require_good_end(settings, Secrets(), documents, deploys=False)
-        with pytest.raises(EmbedtuneError, match="cannot be written"):
+        with pytest.raises(EmbedtuneError, match="cannot be read or written"):
             require_good_end(settings, Secrets(), documents, deploys=True)
 
 

@@ -3,14 +3,10 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from embedtune.core.errors import InputError
 from embedtune.local.preflight.finding import Finding, IntendedRun
 from embedtune.local.preflight.network import require_store
-
-if TYPE_CHECKING:
-    from embedtune.serve.store.store import ReleaseStore
 
 
 def check_release_store(run: IntendedRun) -> Iterator[Finding]:
@@ -22,6 +18,7 @@ def check_release_store(run: IntendedRun) -> Iterator[Finding]:
     """
     from embedtune.deploy.champion import live_model, require_live, require_stored
     from embedtune.deploy.site import open_store
+    from embedtune.serve.store.pointer import require_conditional_writes
 
     config, champion = run.config, run.comparisons.champion
     if config.release.uri and config.release.uri.startswith("s3://"):
@@ -31,7 +28,7 @@ def check_release_store(run: IntendedRun) -> Iterator[Finding]:
     live = live_model(store)
     if "deploy" in run.stages:
         if config.release.uri:  # else a folder of the cache
-            _require_writable(store)
+            require_conditional_writes(store.objects)
         if live and "evaluate" in run.stages:
             if champion is None:
                 require_stored(live, "--champion DIR")
@@ -40,19 +37,6 @@ def check_release_store(run: IntendedRun) -> Iterator[Finding]:
     if config.release.uri or live:
         state = f"{live.release[:16]} is live" if live else "nothing is live"
         yield Finding("fine", "release store", f"{store.objects.uri}: {state}")
-
-
-def _require_writable(store: "ReleaseStore") -> None:
-    from embedtune.serve.store.pointer import require_conditional_writes
-
-    try:
-        require_conditional_writes(store.objects)
-    except OSError as error:
-        raise InputError(
-            "releases cannot be written",
-            got=f"{error.filename or store.objects.uri}: {error.strerror}",
-            fix="name another place with release.uri, or give this user the right to write there",
-        ) from error
 
 
 def check_port(run: IntendedRun) -> Iterator[Finding]:

@@ -160,7 +160,11 @@ def open_objects(uri: str, storage: StorageSettings, secrets: Secrets) -> Object
 
 
 def _unusable(path: Path, error: OSError) -> InputError:
-    return InputError("a file of the release store cannot be used", got=f"{path}: {error.strerror or error}")
+    return InputError(
+        "a file of the release store cannot be read or written",
+        got=f"{path}: {error.strerror or error}",
+        fix="give this user the right to, make room, or name another place with release.uri",
+    )
 
 
 def _etag(text: bytes) -> str:

@@ -250,7 +250,7 @@ def test_a_release_store_is_tried_and_left_as_it_is(tmp_path):
     (finding,) = found(check_release_store, wanted)
     assert finding.status == "fine" and "nothing is live" in finding.found
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [".lock", "probe.json"]
-    with pytest.raises(InputError, match="releases cannot be written"):
+    with pytest.raises(InputError, match="release store cannot be read or written"):
         found(check_release_store, intended("deploy", {"release": {"uri": "/proc/1/store"}}, work=tmp_path))
 
 

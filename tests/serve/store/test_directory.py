@@ -105,5 +105,7 @@ def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_an_error_of_the_store(objects: DirectoryObjects) -> None:
     (objects.folder / "a.json").mkdir(parents=True)
     for work in (lambda: objects.read("a.json"), lambda: objects.write("a.json", lease(0))):
-        with pytest.raises(InputError, match=r"release store cannot be used(.|\n)*a\.json: Is a directory"):
+        with pytest.raises(
+            InputError, match=r"release store cannot be read or written(.|\n)*a\.json: Is a directory"
+        ):
             work()
