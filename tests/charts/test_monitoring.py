@@ -33,7 +33,6 @@ def every_series() -> dict[str, set[str]]:
         (metrics.tokens, ("embedtune", "2a5a")),
         (metrics.key_requests, ("search", "200")),
         (metrics.key_tokens, ("search",)),
-        (metrics.release_requests, ("2a5a", "200")),
         (metrics.queries.scripts, ("latin",)),
         (metrics.queries.cosine, ("2a5a",)),
         (metrics.queries.expected, ("2a5a",)),

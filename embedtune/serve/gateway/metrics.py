@@ -125,11 +125,6 @@ class Metrics:
             "key_requests", "Number of requests answered, by API key.", ["key", "status"]
         )
         self.key_tokens = self._counter("key_tokens", "Number of tokens embedded, by API key.", ["key"])
-        self.release_requests = self._counter(
-            "release_requests",
-            "Number of requests for embeddings, by the release that was asked.",
-            ["release", "status"],
-        )
         self.tokens = self._counter("tokens", "Number of tokens embedded.", ["model", "release"])
         self._by_release = ByRelease()
         self.feedback = FeedbackMetrics(self.registry)
@@ -152,8 +147,6 @@ class Metrics:
         names, series = (asked.model, asked.release), self._by_release.series
         series(self.requests, asked.release, asked.route, status, *names).inc()
         series(self.seconds, asked.release, asked.route, *names).observe(seconds)
-        if asked.release:
-            series(self.release_requests, asked.release, asked.release, status).inc()
 
     def embedded(self, asked: Asked, input_type: str, texts: int, tokens: int) -> None:
         """Count what was embedded.
