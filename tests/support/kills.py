@@ -18,26 +18,33 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from embedtune.core.config.machine import StorageSettings
-from embedtune.core.secrets import Secrets
+from embedtune.core.errors import StoreAwayError
+from embedtune.core.secrets import secrets_from
+from embedtune.serve.pod import store_environment
 from embedtune.serve.release.record import REFERENCE_FILE, Release
+from embedtune.serve.store.records import Pointer
 from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.server import free_ports
+from tests.support.minio_server import MinioServer
+from tests.support.object_store import Bucket
 
 SAME = 0.9999
 CLOCKS_S = 0.1  # a request and the switch are timed by different processes
 DEPLOY = """
+import os
 import sys
 from pathlib import Path
-from embedtune.core.config.config import Config
 from embedtune.core.config.load import parse_config
 from embedtune.core.errors import EmbedtuneError
 from embedtune.core.progress import SilentProgress
-from embedtune.core.secrets import Secrets
+from embedtune.core.secrets import secrets_from
+from embedtune.core.storage_client import storage_from
 from embedtune.deploy.rollout import go_live
 from embedtune.deploy.site import open_site
 given = {"contract": {"base_model": "tiny", "dimensions": [32, 16]}, "release": {"uri": sys.argv[1]}}
-config = parse_config(given | {"deploy": {"target": "kubernetes", "timeout_s": 60}})
-site = open_site(config, Secrets(), Path(sys.argv[1]))
+given |= {"deploy": {"target": "kubernetes", "timeout_s": 60}, "storage": storage_from(os.environ).model_dump()}
+secrets = secrets_from(os.environ, llm_key_name="", judge_key_name="")
+site = open_site(parse_config(given), secrets, Path(sys.argv[3]))
 print("begins", flush=True)
 try:
     go_live(site, sys.argv[2], SilentProgress())
@@ -61,19 +68,26 @@ class Service:
     """A replica, a gateway and the store that they follow, each a process of its own.
 
     Args:
-        folder: Logs, the store, and the folder of the replica.
+        folder: Logs, the folder of the replica, and a store that is a directory.
         releases: All releases in the store.
+        minio: The server that keeps the store; None: the store is a directory.
     """
 
     folder: Path
     releases: list[Release]
+    minio: MinioServer | None = None
     ports: list[int] = field(default_factory=lambda: free_ports(4))
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     switches: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.store = ReleaseStore(str(self.folder / "store"), StorageSettings(), Secrets(), 3.0)
+        self.uri, storage = str(self.folder / "store"), StorageSettings()
+        if self.minio:
+            self.uri, storage = f"s3://{Bucket(self.minio.endpoint).name}/releases", self.minio.storage
+        self.environment = {**os.environ, **store_environment(self.uri, storage, None)}
+        secrets = secrets_from(os.environ, llm_key_name="", judge_key_name="")
+        self.store = ReleaseStore(self.uri, storage, secrets, 3.0)
         for release in self.releases:
             self.store.publish(release, release.id)
         rows = {release.id: pq.read_table(release.path / REFERENCE_FILE).to_pylist() for release in self.releases}
@@ -96,23 +110,29 @@ class Service:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", *commands[name]],
-                env={**os.environ, "EMBEDTUNE_RELEASES": str(self.folder / "store")},
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
 
     def deploy(self, name: str) -> subprocess.Popen[bytes]:
         """Start a deployment of a release, and return when it begins."""
-        command = [sys.executable, "-c", DEPLOY, str(self.folder / "store"), name]
+        command = [sys.executable, "-c", DEPLOY, self.uri, name, str(self.folder / "site")]
         with (self.folder / "deploy.log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+            process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
         process.stdout.readline()
         self.processes["deploy"] = process
         return process
 
-    def kill(self, victim: str) -> None:
-        """Kill deploy, gateway, replica, the replica's Triton, or the stub of one of its Python models."""
+    def kill(self, victim: str, away_s: float = 0.0) -> None:
+        """Kill deploy, gateway, replica, its Triton, the stub of one of its Python models, or the store."""
+        if victim == "store":
+            assert self.minio is not None
+            self.minio.kill()
+            time.sleep(away_s)
+            self.minio.start()
+            return
         if victim in ("triton", "stub"):
             found = children(self.processes["replica"].pid)
             if victim == "stub":
@@ -125,6 +145,12 @@ class Service:
         self.processes[victim].wait()
         if victim != "deploy":
             self.start(victim)
+
+    def pointer(self) -> Pointer:
+        """Return the pointer, as soon as the store answers."""
+        while True:
+            with suppress(StoreAwayError):
+                return self.store.pointer()
 
     def ask(self, http: httpx.Client, rng: random.Random) -> Answer | None:
         """Send a request of a few texts, or of more than Triton takes at once; None: it was refused for now."""
@@ -198,7 +224,7 @@ def _ask(service: Service, seed: int, ended: threading.Event) -> None:
 def _watch(service: Service, ended: threading.Event) -> None:
     seen = None
     while not ended.wait(0.01):
-        now = service.store.pointer()
+        now = service.pointer()
         if now.live and now.since != seen:
             seen = now.since
             # The first one is immediate.

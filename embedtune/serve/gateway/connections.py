@@ -1,5 +1,8 @@
 """Limits on connections: how many there are, and how long one may send no request or not read its answer.
 
+Where as many are open as may be, a new one takes the place of the one that has waited longest for a request: whoever
+opens connections and says nothing shuts nobody out.
+
 Uvicorn closes a connection that is idle after an answer, but neither one that never sends a complete request nor
 one that does not read. Each connection of uvicorn is wrapped here; what the wrapper does not limit it passes on.
 """
@@ -7,7 +10,7 @@ one that does not read. Each connection of uvicorn is wrapped here; what the wra
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from embedtune.serve.gateway.http_errors import RefusedError
@@ -31,12 +34,24 @@ class ConnectionLimits:
         connections: How many may be open.
         request_s: Seconds until the headers of a request must be complete.
         read_s: Seconds for which a client may leave its answer unread.
+        open: Those that are open.
+        waiting: Those of them that wait for a request, longest first.
     """
 
     connections: int
     request_s: float = REQUEST_S
     read_s: float = READ_S
     open: int = 0
+    waiting: dict["LimitedConnection", None] = field(default_factory=dict)
+
+    def make_room(self) -> bool:
+        """Return whether one more may be open; one that waits for a request may be closed for it."""
+        if self.open < self.connections:
+            return True
+        if not self.waiting:
+            return False
+        next(iter(self.waiting)).give_way()
+        return True
 
 
 def limited(
@@ -71,12 +86,13 @@ class LimitedConnection(asyncio.Protocol):
         self._unread: asyncio.TimerHandle | None = None
         self._head = 0
         self._refused = False
+        self._left = False
         self._ended: Any = None  # the request behind which `_head` was last set to 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, and refuse it if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        if self._limits.open >= self._limits.connections:
+        if not self._limits.make_room():
             self._refused = True
             self._transport.write(_written(FULL))
             self._transport.close()
@@ -90,9 +106,20 @@ class LimitedConnection(asyncio.Protocol):
         for timer in (self._waiting, self._unread):
             if timer:
                 timer.cancel()
-        if not self._refused:
-            self._limits.open -= 1
-            self._inner.connection_lost(error)
+        if self._refused:
+            return
+        self._leave()
+        self._inner.connection_lost(error)
+
+    def give_way(self) -> None:
+        """Close, and stop counting at once: the place is for another one."""
+        self._leave()
+        self._abort()
+
+    def _leave(self) -> None:
+        self._limits.waiting.pop(self, None)
+        self._limits.open -= not self._left
+        self._left = True
 
     def data_received(self, data: bytes) -> None:
         """Pass data on, and watch whether a request comes of it."""
@@ -140,10 +167,12 @@ class LimitedConnection(asyncio.Protocol):
 
     def _watch(self) -> None:
         if self._answering():
+            self._limits.waiting.pop(self, None)
             if self._waiting:
                 self._waiting.cancel()
                 self._waiting = None
         elif self._waiting is None:
+            self._limits.waiting[self] = None
             self._waiting = asyncio.get_running_loop().call_later(self._limits.request_s, self._expire)
 
     def _expire(self) -> None:

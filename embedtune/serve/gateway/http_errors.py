@@ -59,7 +59,7 @@ REFUSAL_CODES = {
     ),
     "feedback_full": (503, "feedback cannot be written at the moment, and too much is waiting"),
     "too_many_bodies": (503, "too many large bodies are arriving at once"),
-    "too_many_connections": (503, "more than `--max-connections` (1,024) are open"),
+    "too_many_connections": (503, "all `--max-connections` (1,024) connections have a request in progress"),
     "timeout": (504, "no answer within `--timeout` (60 seconds)"),
 }
 

@@ -148,16 +148,44 @@ def test_a_body_in_many_small_parts_is_complete(url: str) -> None:
     assert reply(connection).startswith(b"HTTP/1.1 404 ")
 
 
-def test_more_connections_than_allowed_are_refused_and_room_is_made_again(url: str) -> None:
+ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def test_more_requests_than_allowed_are_refused_and_room_is_made_again(url: str) -> None:
     time.sleep(1)  # what other tests left open is closed by now
-    held = [connect(url) for _ in range(8)]
-    head, _, body = reply(connect(url, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
+    held = [connect(url, HEAD + b"Content-Length: 50\r\n\r\n[") for _ in range(8)]
+    wait_until(lambda: b" 503 " in reply(connect(url, ALIVE)))
+    head, _, body = reply(connect(url, ALIVE)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 1" in head
     assert json.loads(body)["error"]["code"] == "too_many_connections"
     for connection in held:
         connection.close()
     wait_until(lambda: httpx.get(f"{url}/health/live").status_code == 200)
+
+
+def test_connections_that_say_nothing_give_way_to_requests_the_oldest_first(tmp_path: Path) -> None:
+    limits = ConnectionLimits(8, request_s=60)
+    with serving(GatewayOptions("127.0.0.1:1", tmp_path / "serving.json"), limits) as url:
+        silent = []
+        for count in range(1, 9):
+            silent.append(connect(url))
+            wait_until(lambda expected=count: limits.open == expected)
+        busy = connect(url, HEAD + b"Content-Length: 50\r\n\r\n[")  # the first silent one gives way
+        assert silent[0].recv(1) == b""
+        for _ in range(20):  # more than there are places: none is lost by being closed
+            assert reply(connect(url, ALIVE)).startswith(b"HTTP/1.1 200 ")
+        assert silent[1].recv(1) == b""
+        assert limits.open <= 8
+        silent[7].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent[7].recv(1)
+        busy.sendall(b" " * 48 + b"]")
+        assert reply(busy).startswith(b"HTTP/1.1 400 ")
+        for connection in silent:
+            connection.close()
+        wait_until(lambda: limits.open == 0)
+    assert limits.waiting == {}
 
 
 def test_a_client_that_does_not_read_its_answer_is_disconnected(tmp_path: Path) -> None:

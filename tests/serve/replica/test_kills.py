@@ -1,13 +1,15 @@
-"""Deploy, gateway, replica and Triton are killed at random moments of a switch under load; nothing wrong answers.
+"""Every process of the service is killed at random moments of a switch under load; nothing wrong answers.
 
-EMBEDTUNE_TEST_KILLS is the number of kills (default: 3); EMBEDTUNE_TEST_SEED chooses the moments.
+EMBEDTUNE_TEST_KILLS is the number of kills (default: 3); EMBEDTUNE_TEST_SEED chooses the moments. The store is a
+process, and is killed too, where EMBEDTUNE_TEST_MINIO names a program that starts one.
 """
 
 import os
 import random
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,13 @@ from embedtune.serve.release.record import REFERENCE_FILE, Release
 from embedtune.serve.triton.installation import Installation
 from tests.support.context import provenance
 from tests.support.kills import Service, loaded, running
+from tests.support.minio_server import SERVE, MinioServer
 from tests.support.tiny_engine import make_tiny_engine
 
 KILLS = int(os.environ.get("EMBEDTUNE_TEST_KILLS", "3"))
 SEED = int(os.environ.get("EMBEDTUNE_TEST_SEED", "1"))
-VICTIMS = ("deploy", "replica", "stub", "triton", "gateway")
+VICTIMS = ("deploy", *(("store",) if SERVE else ()), "replica", "stub", "triton", "gateway")
+LONGEST_OUTAGE_S = 5.0  # of the store; a switch is announced 7 s before
 LONGEST_S = 10.0  # from the start of a deployment: to load, to prove, and 7 s until the switch
 
 
@@ -38,26 +42,34 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Release]:
     return [build_release(engine, folder, ServeSettings()) for engine in (*engines[:2], folder / "lying")]
 
 
+@pytest.fixture
+def service(tmp_path: Path, releases: list[Release]) -> Iterator[Service]:
+    """A service whose third release is the lying one."""
+    with MinioServer(tmp_path / "minio") if SERVE else nullcontext() as minio:
+        yield Service(tmp_path, releases, minio)
+
+
 def test_no_kill_at_any_moment_of_a_switch_lets_a_wrong_answer_out(
-    installation: Installation, releases: list[Release], tmp_path: Path
+    installation: Installation, service: Service, tmp_path: Path
 ) -> None:
-    rng, (one, two, lying) = random.Random(SEED), releases
-    service = Service(tmp_path, [one, two, lying])
+    rng, (one, two, lying) = random.Random(SEED), service.releases
     del service.vectors[lying.id]  # its reference is that of the first one
     with running(service), loaded(service, clients=3):
         assert service.deploy(one.id).wait(120) == 0
         for number in range(KILLS):
-            now = service.store.pointer().live
-            new = lying if rng.random() < 0.25 else (two if now == one.id else one)
+            before = service.pointer().live
+            new = lying if rng.random() < 0.25 else (two if before == one.id else one)
             deploying = service.deploy(new.id)
             pause, victim = rng.uniform(0, LONGEST_S), VICTIMS[number % len(VICTIMS)]
             with suppress(subprocess.TimeoutExpired):
                 deploying.wait(pause)
-            service.kill(victim)
-            deploying.wait(180)
-            live = service.store.pointer().live
-            assert live != lying.id
-            service.wait_for(live, f"kill {number} ({victim} after {pause:.1f} s)")
+            service.kill(victim, rng.uniform(0, LONGEST_OUTAGE_S))
+            went_live = deploying.wait(180) == 0
+            pointer = service.pointer()
+            assert pointer.live != lying.id
+            assert not went_live or (pointer.live, pointer.kept) == (new.id, before)
+            service.wait_for(pointer.live, f"kill {number} ({victim} after {pause:.1f} s)")
     assert service.wrong() == []
     assert len(service.answers) > 20 * KILLS
-    assert len(service.store.releases()) == 3
+    whole = [service.store.download(release.id, tmp_path / "whole").id for release in service.store.releases()]
+    assert sorted(whole) == sorted(release.id for release in service.releases)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.config.machine import StorageSettings
 from embedtune.core.errors import ArtifactError, InputError
 from embedtune.serve.release.record import read_release
 from embedtune.serve.store.objects import ConflictError, S3Objects
 from embedtune.serve.store.store import ReleaseStore
+from tests.support.minio_server import MinioServer, needs_program
 from tests.support.object_store import ENDPOINT, SECRETS, Bucket, needs_server
 from tests.support.releases import make_release, publish
 from tests.support.waiting import wait_until
@@ -134,6 +134,7 @@ def test_the_beginning_of_an_id_names_a_release_if_it_is_long_enough(store: Rele
 CHILD = """
 import sys
 from pathlib import Path
+from tests.support.minio_server import MinioServer, needs_program
 from tests.support.object_store import SECRETS, STORAGE
 from embedtune.serve.release.record import read_release
 from embedtune.serve.store.store import ReleaseStore
@@ -207,17 +208,11 @@ def test_processes_that_publish_the_same_release_at_once_all_succeed(store: Rele
     assert store.objects.keys("data/") == [f"{store.show(name).data}{file}" for file in ("a", "release.json")]
 
 
-SERVE = os.environ.get("EMBEDTUNE_TEST_MINIO")
-
-
-@pytest.mark.skipif(SERVE is None, reason="EMBEDTUNE_TEST_MINIO names no program that starts a MinIO server")
+@needs_program
 def test_a_server_killed_during_an_upload_has_no_partial_release_afterwards(tmp_path: Path) -> None:
-    server = {**os.environ, "MINIO_ADDRESS": "127.0.0.1:9310", "MINIO_HOME": str(tmp_path / "minio")}
-    subprocess.run([str(SERVE)], env=server, check=True)
-    try:
-        bucket = Bucket("127.0.0.1:9310")
-        storage = StorageSettings(endpoint="127.0.0.1:9310", secure=False)
-        store = ReleaseStore(f"s3://{bucket.name}/r", storage, SECRETS, LIFE_S)
+    with MinioServer(tmp_path / "minio") as server:
+        bucket = Bucket(server.endpoint)
+        store = ReleaseStore(f"s3://{bucket.name}/r", server.storage, SECRETS, LIFE_S)
         release = make_release(tmp_path / "r", {"a": b"small", "b": os.urandom(BIG)})
         failures: list[InputError] = []
 
@@ -230,20 +225,17 @@ def test_a_server_killed_during_an_upload_has_no_partial_release_afterwards(tmp_
         thread = threading.Thread(target=attempt)
         thread.start()
         wait_until(lambda: any(key.endswith("/a") for key in bucket.names()))
-        (pid,) = (tmp_path / "minio").glob("*.pid")
-        os.kill(int(pid.read_text()), signal.SIGKILL)
+        server.kill()
         thread.join()
         assert len(failures) == 1
-        assert "127.0.0.1:9310" in str(failures[0])
+        assert server.endpoint in str(failures[0])
 
-        subprocess.run([str(SERVE)], env=server, check=True)
+        server.start()
         assert store.releases() == []
         time.sleep(LIFE_S + 1)
         assert store.publish(release, "m").id == release.id
         assert len({key.split("/")[1] for key in store.objects.keys("data/")}) == 1
         assert store.download(release.id, tmp_path / "down").path.is_dir()
-    finally:
-        subprocess.run([str(SERVE), "--stop"], env=server, check=True)
 
 
 def test_the_store_needs_no_torch() -> None:
