@@ -83,7 +83,7 @@ def _serve(ports: "Ports", work: Path, options: dict[str, Any]) -> None:
     from embedtune.serve.replica.run import ReplicaOptions, run_replica
     from embedtune.serve.triton.exposure import grpc_tls
     from embedtune.serve.triton.installation import find_installation, is_installed, local_folder
-    from embedtune.serve.triton.server import wait_for_ports
+    from embedtune.serve.triton.taken_ports import wait_for_ports
     from embedtune.serve.triton.traces import trace_flags
 
     config = build_config(options, os.environ)

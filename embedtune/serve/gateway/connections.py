@@ -1,7 +1,7 @@
 """Limits on connections: how many there are, and how long one may send no request or not read its answer.
 
-Where as many are open as may be, a new one takes the place of the one that has waited longest for a request: whoever
-opens connections and says nothing shuts nobody out.
+Where as many are open as may be, a new one takes the place of the one that has waited longest for a request:
+whoever opens connections and says nothing shuts nobody out.
 
 Uvicorn closes a connection that is idle after an answer, but neither one that never sends a complete request nor
 one that does not read. Each connection of uvicorn is wrapped here; what the wrapper does not limit it passes on.

@@ -17,7 +17,8 @@ from embedtune.serve.store.store import ReleaseStore
 from embedtune.serve.triton.exposure import GrpcTls
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.models import Models
-from embedtune.serve.triton.server import Ports, TritonServer, wait_for_ports
+from embedtune.serve.triton.server import Ports, TritonServer
+from embedtune.serve.triton.taken_ports import wait_for_ports
 
 log = logging.getLogger(__name__)
 REPOSITORY = "models"  # folder of Triton's model repository

@@ -20,13 +20,13 @@ from embedtune.serve.release.record import Release, short
 from embedtune.serve.triton.exposure import GrpcTls, new_control_key, restriction_flags
 from embedtune.serve.triton.gpu import compute_capability, require_same_gpu, tensorrt_version
 from embedtune.serve.triton.installation import Installation
+from embedtune.serve.triton.shared_memory import SharedMemory
 
 POLL_S = 0.1
 STOP_S = 15.0  # for requests in progress; connections that clients keep open can also delay the end this long
 LOG_LINES = 15
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
-
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a pod, a NetworkPolicy decides who may connect
@@ -73,7 +73,7 @@ def server_command(
     key: str,
     tls: GrpcTls | None = None,
     cache_mb: int = 0,
-    traces: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> list[str]:
     """Return the command of a server that loads nothing by itself.
 
@@ -85,7 +85,7 @@ def server_command(
             of processes; Triton takes it from nowhere else.
         tls: TLS of the gRPC port; None: none.
         cache_mb: Size of its response cache in MB; 0: none.
-        traces: Options from `trace_flags`.
+        more: Further options, such as those from `trace_flags`.
 
     Raises:
         InputError: A file for TLS cannot be read.
@@ -107,7 +107,7 @@ def server_command(
         f"--exit-timeout-secs={int(STOP_S)}",
         *restriction_flags(key),
         *(tls.flags() if tls else ()),
-        *traces,
+        *more,
     ]
     if cache_mb:
         command += [f"--cache-directory={installation.caches}", f"--cache-config=local,size={cache_mb << 20}"]
@@ -147,33 +147,6 @@ def is_ready(port: int, address: str = LOOPBACK) -> bool:
         return False
 
 
-def wait_for_ports(ports: Ports, timeout_s: float = STOP_S + 5) -> bool:
-    """Wait until nothing listens on the ports; return whether that happened. A server may still be ending.
-
-    Args:
-        ports: The ports.
-        timeout_s: Longest time to wait, in seconds.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not _free(ports):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-    return True
-
-
-def _free(ports: Ports) -> bool:
-    with ExitStack() as stack:
-        for port in (ports.http, ports.grpc, ports.metrics):
-            sock = stack.enter_context(socket.socket())
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not matter
-            try:
-                sock.bind((LOOPBACK, port))
-            except OSError:
-                return False
-    return True
-
-
 class TritonServer:
     """A tritonserver that ends when it is stopped, or together with the thread that started it.
 
@@ -203,7 +176,9 @@ class TritonServer:
         self.cache_mb = cache_mb
         self.log = log
         self.control_key = new_control_key()
-        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb, traces)
+        self._shared = SharedMemory()
+        more = (*traces, *self._shared.flags())
+        self._command = server_command(repository, installation, ports, self.control_key, tls, cache_mb, more)
         self._environment = server_environment(installation, os.environ)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -273,6 +248,7 @@ class TritonServer:
             self._process.wait(STOP_S + 5)
         self.kill()  # if it was killed, the processes of its Python models have not noticed, and keep their memory
         self._process.wait()
+        self._shared.remove()
 
     def _last_words(self) -> str:
         if self.log is None:

@@ -28,6 +28,7 @@ from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.models import Models
 from embedtune.serve.triton.processes import all_alive, model_processes
 from embedtune.serve.triton.server import Ports, TritonServer, free_ports
+from embedtune.serve.triton.shared_memory import FOLDER as SHARED_MEMORY
 from tests.support.gateway_server import serving
 from tests.support.triton_server import Triton, running
 from tests.support.waiting import wait_until
@@ -54,6 +55,21 @@ def test_a_process_that_has_died_is_no_longer_alive_even_if_nobody_has_waited_fo
         wait_until(lambda: not all_alive(processes, triton.server.pid))
         assert model_processes(triton.server.pid, triton.model) == processes - {min(processes)}
         triton.server.kill()
+
+
+def test_a_killed_server_leaves_no_shared_memory_and_another_one_keeps_its_own(
+    triton: Triton, engine: Path, installation: Installation, tmp_path: Path
+) -> None:
+    def regions() -> set[str]:
+        return {region.name for region in SHARED_MEMORY.glob("embedtune-*")}
+
+    others = regions()
+    assert len(others) >= triton.release.record.serve.instances  # one per process of a model
+    release = build_release(engine, tmp_path, ServeSettings())
+    with running(release, installation, tmp_path / "log") as killed:
+        assert len(regions()) > len(others)
+        killed.server.kill()
+    assert regions() == others
 
 
 def test_after_the_death_of_one_process_every_request_is_answered_again(
