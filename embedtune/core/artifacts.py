@@ -43,7 +43,7 @@ SCHEMAS: dict[str, Schema] = {
             ("corpus.jsonl", "queries.jsonl", "split.json", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv"),
             "split",
         ),
-        Schema("triplets", 2, ("triplets.parquet", "passages.parquet", "audit.json"), "mine"),
+        Schema("triplets", 3, ("triplets.parquet", "passages.parquet", "audit.json"), "mine"),
         Schema("model", 1, ("embedtune.json", "modules.json", "training.json"), "train"),
         Schema("evaluation", 1, ("metrics.json", "per_query.parquet", "verdict.json"), "evaluate"),
         Schema("engine", 1, ("embedtune.json", "engine.json", "parity.json", "reference.parquet"), "export"),

@@ -41,6 +41,11 @@ class MiningSet:
         given = query.metadata.get("unsure")
         return [str(passage) for passage in given] if isinstance(given, list) else []
 
+    def weight(self, query: Record) -> float:
+        """Return how much training counts the query: questions of people may have another weight than 1."""
+        given = query.metadata.get("weight")
+        return float(given) if isinstance(given, int | float) else 1.0
+
     def _unsure_pairs(self) -> tuple[Indices, Indices]:
         place = {record.id: index for index, record in enumerate(self.passages)}
         pairs = [

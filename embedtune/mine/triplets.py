@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("positive_ids", _IDS),
         ("negative_ids", _IDS),
         ("negative_scores", pa.list_(pa.float32())),
+        ("weight", pa.float32()),
     ]
 )
 # Rows name passages by id. Lists of texts would end at 2 GiB, since Arrow cannot read longer ones within a nested
@@ -45,6 +46,7 @@ class Triplet(TypedDict):
     negatives: list[str]
     negative_groups: list[str]
     negative_scores: list[float]
+    weight: float
 
 
 def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Triplet]:
@@ -52,7 +54,7 @@ def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Trip
 
     `positive_ids` and `positive_groups` list everything that answers the question, through any query with its
     text, or may answer it: training masks these passages. Texts carry no prefix; the contract's is added when they
-    are encoded.
+    are encoded. `weight` is the query's own: how much training counts the row.
 
     Args:
         data: Queries, passages and judgements.
@@ -87,6 +89,7 @@ def triplet_rows(data: MiningSet, mined: Mined, min_negatives: int) -> list[Trip
                 "negatives": [negative.text for negative in negatives],
                 "negative_groups": [group_of[negative.id] for negative in negatives],
                 "negative_scores": mined.scores[query_index, :count].tolist(),
+                "weight": data.weight(query),
             }
         )
     return rows

@@ -117,7 +117,11 @@ def passage_metadata(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def query_metadata(given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a user's metadata of a query; a number of hops that is not one counts as one hop."""
+    """Return a user's metadata of a query, without values that would mean something else to the stages.
+
+    A number of hops that is not one counts as one hop.
+    """
+    ours = {"unsure", "weight"}
     hops = given.get("hops", 1)
-    given = {name: value for name, value in given.items() if name != "unsure"}
+    given = {name: value for name, value in given.items() if name not in ours}
     return {**given, "hops": hops if type(hops) is int and hops >= 1 else 1}

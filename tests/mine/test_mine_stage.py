@@ -17,7 +17,7 @@ from embedtune.mine import stage
 from embedtune.mine.audit import check, check_short, describe, distribution
 from embedtune.mine.mining_set import MiningSet, read_mining_set
 from embedtune.mine.negatives import Mined
-from embedtune.mine.triplets import PASSAGE_SCHEMA, SCHEMA, triplet_rows
+from embedtune.mine.triplets import PASSAGE_SCHEMA, SCHEMA, triplet_rows, write_triplets
 from tests.support.context import context, provenance
 from tests.support.tiny_model import TINY_DIMENSION, make_tiny_model
 from tests.support.word_encoder import WordEncoder
@@ -40,7 +40,7 @@ QUERIES = {
 }
 
 
-MISSING: dict[str, list[str]] = {}
+NOTHING: dict[str, dict] = {}
 
 
 def settings(**mine: object) -> Config:
@@ -50,12 +50,12 @@ def settings(**mine: object) -> Config:
 
 
 def write_dataset(
-    path: Path, queries: dict = QUERIES, passages: dict = PASSAGES, unsure: dict[str, list[str]] = MISSING
+    path: Path, queries: dict = QUERIES, passages: dict = PASSAGES, metadata: dict[str, dict] = NOTHING
 ) -> Path:
     with write_artifact(path, "dataset", provenance()) as draft:
         corpus = [Record(i, text, {"group_id": g, "split": s}) for i, (text, g, s) in passages.items()]
         write_records(draft.path / "corpus.jsonl", corpus)
-        asked = [Record(i, text, {"split": s, "unsure": unsure.get(i, [])}) for i, (text, s, _) in queries.items()]
+        asked = [Record(i, text, {"split": s, **metadata.get(i, {})}) for i, (text, s, _) in queries.items()]
         write_records(draft.path / "queries.jsonl", asked)
         for split in ("train", "dev", "test"):
             qrels = {i: judged for i, (_, s, judged) in queries.items() if s == split}
@@ -112,7 +112,7 @@ def test_rows_hold_texts_ids_groups_and_scores(data, progress):
 
 
 def test_a_passage_with_a_similar_question_is_no_negative_and_is_masked(tmp_path, progress):
-    data = read_mining_set(write_dataset(tmp_path / "dataset", unsure={"q1": ["p2", "gone"]}))
+    data = read_mining_set(write_dataset(tmp_path / "dataset", metadata={"q1": {"unsure": ["p2", "gone"]}}))
     _, rows = mined_rows(data, settings(), progress)
     first = rows[0]
     assert first["query_id"] == "q1"
@@ -138,6 +138,19 @@ def test_questions_of_one_text_share_their_positives(tmp_path, progress):
     assert [row["positive_ids"] for row in rows] == [["p1", "p2"]] * 2
     assert [row["positive_groups"] for row in rows] == [["p1", "p2"]] * 2
     assert all(set(row["negative_ids"]).isdisjoint({"p1", "p2", "p1b"}) for row in rows)
+
+
+def test_a_question_of_people_keeps_its_weight_next_to_a_generated_one_of_the_same_text(tmp_path, progress):
+    queries = {"human": ("Pump  valve", "train", {"p1": 1, "p2": 1}), "q2": ("pump valve", "train", {"p1": 1})}
+    data = read_mining_set(write_dataset(tmp_path / "dataset", queries, metadata={"human": {"weight": 2.5}}))
+    _, rows = mined_rows(data, settings(negatives=1, min_negatives=1), progress)
+    write_triplets(tmp_path, rows, data)
+    written = pq.read_table(tmp_path / "triplets.parquet", columns=["query_id", "positive_id", "weight"])
+    assert [tuple(row.values()) for row in written.to_pylist()] == [
+        ("human", "p1", 2.5),
+        ("human", "p2", 2.5),
+        ("q2", "p1", 1.0),
+    ]
 
 
 def test_the_audit_counts_and_shows(data, progress):

@@ -47,6 +47,7 @@ def test_metadata_with_the_stages_names_and_other_types_changes_nothing(tmp_path
     passages, queries, qrels = own(12)
     folder = write_beir(tmp_path / "own", {"train": qrels}, passages, queries)
     odd = {"heading": None, "path": 7, "n_words": "many", "boilerplate": "no", "hops": "two", "team": "a"}
+    odd |= {"weight": 700, "unsure": [7]}
     for name, rows in (("corpus", passages), ("queries", queries)):
         lines = [json.dumps({"_id": i, "text": text, "metadata": odd}) for i, text in rows.items()]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
@@ -56,6 +57,7 @@ def test_metadata_with_the_stages_names_and_other_types_changes_nothing(tmp_path
         assert record.metadata["heading"] == "" and record.metadata["path"] == record.id
         assert record.metadata["team"] == "a" and record.metadata["boilerplate"] is False
     assert {query.metadata["hops"] for query in found.queries} == {1}
+    assert not {"weight", "unsure"} & {name for query in found.queries for name in query.metadata}
 
 
 def test_queries_and_files_that_no_split_judges_are_said(tmp_path, config, progress):
