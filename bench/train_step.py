@@ -47,6 +47,7 @@ def make_rows(batch: int, negatives: int, words: tuple[int, int], rng: random.Ra
             "positive_groups": [f"{number}"],
             "negatives": [passage() for _ in range(negatives)],
             "negative_groups": [f"{number}.{n}" for n in range(negatives)],
+            "weight": 1.0,
         }
         for number in range(batch)
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -13,21 +13,33 @@ from embedtune.train.rows import SoftScores, TrainingRow
 MASKED, NEGATIVE, POSITIVE = -1, 0, 1
 
 
+class Labels(TypedDict):
+    """What a loss is told about a batch, in addition to its texts: tensors, which the trainer moves to the device.
+
+    Attributes:
+        roles: Role of each passage for each query, int8 (queries, passages).
+        weights: How much each query counts, float32 (queries,): over all rows of the training 1 on average.
+        soft: Wanted cosines, float32 (queries, passages); only with soft labels.
+    """
+
+    roles: Tensor
+    weights: Tensor
+    soft: NotRequired[Tensor]
+
+
 @dataclass(frozen=True)
 class Collator:
     """Makes the input of the losses from a batch of rows.
 
     The result holds `query_*` and `passage_*` features, named as sentence-transformers' trainer expects them, and
-    `label`, the roles: an int8 matrix (queries, passages). A passage that several rows share is encoded once and
-    has one column. With g(j) the near-duplicate group of passage j, p(i) the positive of row i, N(i) its own
-    negatives and A(i) the groups of everything that answers its question, the role of passage j for row i is
+    `label`, the `Labels`. A passage that several rows share is encoded once and has one column. With g(j) the
+    near-duplicate group of passage j, p(i) the positive of row i, N(i) its own negatives and A(i) the groups of
+    everything that answers its question, the role of passage j for row i is
 
         POSITIVE  if j = p(i)
         MASKED    else if g(j) ∈ A(i)
         NEGATIVE  else if j ∈ N(i), or `in_batch`
         MASKED    else.
-
-    With soft labels `label` is float32 (2, queries, passages): the roles and the labels.
 
     Args:
         tokenize: Turns texts into features, padded to the longest of them.
@@ -58,12 +70,14 @@ class Collator:
             "label": self._labels(rows, own, groups),
         }
 
-    def _labels(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Tensor:
-        roles = self._roles(rows, own, groups)
-        if self.soft is None:
-            return roles
-        soft = torch.from_numpy(self.soft([row["query"] for row in rows], list(groups)))
-        return torch.stack([roles.float(), soft])
+    def _labels(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Labels:
+        labels: Labels = {
+            "roles": self._roles(rows, own, groups),
+            "weights": torch.tensor([row["weight"] for row in rows], dtype=torch.float32),
+        }
+        if self.soft is not None:
+            labels["soft"] = torch.from_numpy(self.soft([row["query"] for row in rows], list(groups)))
+        return labels
 
     def _roles(self, rows: Sequence[TrainingRow], own: list[list[str]], groups: dict[str, str]) -> Tensor:
         """Apply the rule from its last line to its first: a later assignment overrides an earlier one."""

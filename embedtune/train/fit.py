@@ -98,8 +98,8 @@ def build_loss(
     """Return the configured loss."""
     dimensions = contract.dimensions if settings.matryoshka else contract.dimensions[:1]
     if settings.loss == "own_negatives":
-        weight = plan.micro_batches / plan.batch_size
-        return OwnNegativesLoss(model, settings.temperature, dimensions, weight)
+        scale = plan.micro_batches / plan.batch_size
+        return OwnNegativesLoss(model, settings.temperature, dimensions, scale)
     piece = settings.micro_batch_size * (1 + settings.negatives)
     return InBatchLoss(model, settings.temperature, dimensions, piece)
 

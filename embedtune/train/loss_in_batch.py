@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from embedtune.train.collate import Labels
 from embedtune.train.embed import Features, embed_cached
 from embedtune.train.loss_scores import row_losses, soft_losses
 
@@ -32,16 +32,16 @@ class InBatchLoss(nn.Module):
         self.dimensions = tuple(dimensions)
         self.piece = piece
 
-    def forward(self, features: Sequence[Features], labels: Tensor) -> Tensor:
-        """Return the mean loss of a batch.
+    def forward(self, features: Sequence[Features], labels: Labels) -> Tensor:
+        """Return the mean of weight · loss over the rows of a batch.
 
         Args:
             features: Those of the queries and of the passages.
-            labels: From the collator: roles (queries, passages), or roles and soft labels (2, queries, passages).
+            labels: From the collator.
         """
         queries, passages = (embed_cached(self.model, one, self.piece) for one in features)
-        roles = labels if labels.ndim == 2 else labels[0].to(torch.int8)
-        losses = row_losses(queries, passages, roles, self.temperature, self.dimensions)
-        if labels.ndim == 3:
-            losses = soft_losses(queries, passages, labels[1], self.temperature, self.dimensions) + HARD * losses
-        return losses.mean()
+        losses = row_losses(queries, passages, labels["roles"], self.temperature, self.dimensions)
+        if "soft" in labels:
+            soft = soft_losses(queries, passages, labels["soft"], self.temperature, self.dimensions)
+            losses = soft + HARD * losses
+        return (labels["weights"] * losses).mean()

@@ -47,13 +47,13 @@ def measure_step_seconds(base: Path, config: Config, rows: int, progress: Progre
     collate = build_collator(model, settings, config.contract, soft)
     batch = collate(_synthetic_rows(timed, settings.negatives, words))
     features = [_features(batch, name, device) for name in ("query_", "passage_")]
-    roles = batch["label"].to(device)
+    labels = {name: value.to(device) for name, value in batch["label"].items()}
     seconds = 0.0
     with progress.task("measure the speed", 2, "parts of steps") as task:
         for _ in ("warm-up", "timed"):
             started = time.perf_counter()
             with autocast(config.runtime):
-                value = loss(features, roles)
+                value = loss(features, labels)
             value.backward()
             if device == "cuda":
                 torch.cuda.synchronize()
@@ -77,6 +77,7 @@ def _synthetic_rows(count: int, negatives: int, words: int) -> list[TrainingRow]
             "positive_groups": [],
             "negatives": [_text(words, f"{row} {number}") for number in range(negatives)],
             "negative_groups": [f"{row} {number}" for number in range(negatives)],
+            "weight": 1.0,
         }
         for row in range(count)
     ]

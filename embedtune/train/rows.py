@@ -26,12 +26,14 @@ class StoredRow(TypedDict):
         positive_id: A passage that answers it.
         positive_ids: All passages that answer it.
         negative_ids: The mined negatives, hardest first.
+        weight: How much the row counts; `read_rows` divides it by the mean over all rows.
     """
 
     query: str
     positive_id: str
     positive_ids: list[str]
     negative_ids: list[str]
+    weight: float
 
 
 class TrainingRow(TypedDict):
@@ -44,6 +46,7 @@ class TrainingRow(TypedDict):
         positive_groups: Groups of all passages that answer the question.
         negatives: Texts of the mined negatives, hardest first.
         negative_groups: Their groups.
+        weight: How much the row counts: on average over all rows 1.
     """
 
     query: str
@@ -52,6 +55,7 @@ class TrainingRow(TypedDict):
     positive_groups: list[str]
     negatives: list[str]
     negative_groups: list[str]
+    weight: float
 
 
 class PassageTable:
@@ -78,6 +82,7 @@ class PassageTable:
             "positive_groups": [self._group(name) for name in row["positive_ids"]],
             "negatives": [self._text(name) for name in row["negative_ids"]],
             "negative_groups": [self._group(name) for name in row["negative_ids"]],
+            "weight": row["weight"],
         }
 
     def texts(self) -> Iterator[str]:
@@ -128,7 +133,7 @@ class TrainingRows:
 
 
 def read_rows(triplets: Path, negatives: int) -> TrainingRows:
-    """Read the rows of a triplets artifact.
+    """Read the rows of a triplets artifact; their weights become relative to the mean over all rows.
 
     Args:
         triplets: Directory of the artifact.
@@ -164,4 +169,14 @@ def read_rows(triplets: Path, negatives: int) -> TrainingRows:
             expected=f"train.negatives = {negatives}",
             fix="mine again with mine.min_negatives at least this large, or lower train.negatives",
         )
-    return TrainingRows(Dataset(table), PassageTable(triplets / "passages.parquet"))
+    return TrainingRows(Dataset(_with_relative_weights(table)), PassageTable(triplets / "passages.parquet"))
+
+
+def _with_relative_weights(table: "pa.Table") -> "pa.Table":
+    """Divide the weights by their mean, so that the learning rate means the same whatever they are."""
+    import pyarrow as pa
+
+    # In double precision, so that equal weights become exactly 1.
+    weights = table["weight"].to_numpy().astype(np.float64)
+    relative = pa.array((weights / weights.mean()).astype(np.float32))
+    return table.set_column(table.schema.get_field_index("weight"), "weight", relative)

@@ -1,7 +1,7 @@
 """A tiny training set-up on disk: a random BERT, a dataset of facts about machines, and hand-made triplets."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,12 @@ def make_world(
     dimensions: tuple[int, ...] = (32,),
     make_base: Any = make_tiny_model,
     precision: str = "auto",
+    weights: Sequence[float] = (),
 ) -> World:
-    """Write base model, dataset and triplets, with `wrong` negatives per row, as mined in `precision`."""
+    """Write base model, dataset and triplets, with `wrong` negatives per row, as mined in `precision`.
+
+    Rows beyond `weights` weigh 1.
+    """
     world = World(make_base(root / "base"), root / "dataset", root / "triplets")
     config = tiny_config(world, dimensions=dimensions, precision=precision)
     passages = [
@@ -64,7 +68,8 @@ def make_world(
             write_qrels(draft.path / "qrels" / f"{name}.tsv", {f"q{i}": {f"p{i}": 1} for i in members})
         (draft.path / "split.json").write_text("{}")
     with write_artifact(world.triplets, "triplets", stage_provenance("mine", config, {})) as draft:
-        table = [_row(i, queries, passages, wrong) for i in range(rows)]
+        weigh = [*weights, *[1.0] * (rows - len(weights))]
+        table = [_row(i, queries, passages, wrong) | {"weight": weigh[i]} for i in range(rows)]
         pq.write_table(pa.Table.from_pylist(table, schema=SCHEMA), draft.path / "triplets.parquet")
         pq.write_table(_passage_table(passages), draft.path / "passages.parquet")
         (draft.path / "audit.json").write_text("{}")

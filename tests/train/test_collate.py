@@ -18,6 +18,7 @@ def row(query, positive, group, negatives=(), also=()):
         "positive_groups": [group, *also],
         "negatives": list(texts),
         "negative_groups": list(groups),
+        "weight": 1.0,
     }
 
 
@@ -44,7 +45,7 @@ def test_prefixes_are_added_and_only_the_first_negatives_used():
 
 def test_own_negatives_belong_to_their_row_only():
     batch, _ = collate([A, B], negatives=1, in_batch=False)
-    assert batch["label"].tolist() == [
+    assert batch["label"]["roles"].tolist() == [
         [POSITIVE, NEGATIVE, MASKED, MASKED],
         [MASKED, MASKED, POSITIVE, NEGATIVE],
     ]
@@ -52,16 +53,24 @@ def test_own_negatives_belong_to_their_row_only():
 
 def test_in_batch_all_other_passages_are_negatives():
     batch, _ = collate([A, B], negatives=1, in_batch=True)
-    assert batch["label"].tolist() == [
+    assert batch["label"]["roles"].tolist() == [
         [POSITIVE, NEGATIVE, NEGATIVE, NEGATIVE],
         [NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE],
     ]
 
 
-def test_soft_labels_follow_the_roles():
+def test_soft_labels_are_there_only_if_they_are_wanted():
     collator = Collator(lambda texts: {}, CONTRACT, 0, True, lambda queries, passages: SOFT)
-    batch = collator([A, B])
-    assert batch["label"].tolist() == [[[POSITIVE, NEGATIVE], [NEGATIVE, POSITIVE]], SOFT.tolist()]
+    labels = collator([A, B])["label"]
+    assert labels["roles"].tolist() == [[POSITIVE, NEGATIVE], [NEGATIVE, POSITIVE]]
+    assert labels["soft"].tolist() == SOFT.tolist()
+    batch, _ = collate([A, B], negatives=0, in_batch=True)
+    assert "soft" not in batch["label"]
+
+
+def test_each_row_has_its_weight():
+    batch, _ = collate([A | {"weight": 1.5}, B | {"weight": 0.5}], negatives=0, in_batch=True)
+    assert batch["label"]["weights"].tolist() == [1.5, 0.5]
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
@@ -70,20 +79,20 @@ def test_a_shared_passage_is_encoded_once(in_batch):
     batch, seen = collate([left, right], negatives=1, in_batch=in_batch)
     assert seen[1] == ["passage: pa", "passage: n", "passage: pb"]
     other = NEGATIVE if in_batch else MASKED
-    assert batch["label"].tolist() == [[POSITIVE, NEGATIVE, other], [other, NEGATIVE, POSITIVE]]
+    assert batch["label"]["roles"].tolist() == [[POSITIVE, NEGATIVE, other], [other, NEGATIVE, POSITIVE]]
 
 
 def test_the_other_positive_of_a_multi_hop_question_is_masked_in_both_rows():
     """Neither of its two passages is wrong for the question."""
     first, second = row("ab?", "pa", "g1", also=["g2"]), row("ab?", "pb", "g2", also=["g1"])
     batch, _ = collate([first, second], negatives=0, in_batch=True)
-    assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
+    assert batch["label"]["roles"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
 
 
 def test_a_near_duplicate_of_the_positive_is_masked():
     first, second = row("a?", "pa", "g1"), row("b?", "pa, nearly", "g1")
     batch, _ = collate([first, second], negatives=0, in_batch=True)
-    assert batch["label"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
+    assert batch["label"]["roles"].tolist() == [[POSITIVE, MASKED], [MASKED, POSITIVE]]
 
 
 def test_a_negative_of_another_row_that_duplicates_the_positive_is_masked_for_this_row_only():
@@ -91,7 +100,7 @@ def test_a_negative_of_another_row_that_duplicates_the_positive_is_masked_for_th
     right |= {"negatives": ["pa, nearly"], "negative_groups": ["g1"]}
     left |= {"negatives": ["n"], "negative_groups": ["g9"]}
     batch, _ = collate([left, right], negatives=1, in_batch=True)
-    assert batch["label"].tolist() == [
+    assert batch["label"]["roles"].tolist() == [
         [POSITIVE, NEGATIVE, NEGATIVE, MASKED],
         [NEGATIVE, NEGATIVE, POSITIVE, NEGATIVE],
     ]
@@ -101,7 +110,7 @@ def test_two_questions_about_one_passage_share_its_column():
     first, second = row("a?", "pa", "g1"), row("b?", "pa", "g1")
     batch, seen = collate([first, second], negatives=0, in_batch=True)
     assert seen[1] == ["passage: pa"]
-    assert batch["label"].tolist() == [[POSITIVE], [POSITIVE]]
+    assert batch["label"]["roles"].tolist() == [[POSITIVE], [POSITIVE]]
 
 
 @st.composite
@@ -131,4 +140,4 @@ def test_the_roles_follow_the_rule(batch, in_batch):
     found, seen = collate(rows, negatives=3, in_batch=in_batch)
     passages = [text.removeprefix("passage: ") for text in seen[1]]
     expected = [[role(row, passage, groups[passage], in_batch) for passage in passages] for row in rows]
-    assert found["label"].tolist() == expected
+    assert found["label"]["roles"].tolist() == expected

@@ -35,6 +35,11 @@ class Vectors(nn.Module):
         return {"sentence_embedding": features["vectors"]}
 
 
+def labels(roles, weights=None, **soft):
+    weights = torch.ones(len(roles)) if weights is None else torch.tensor(weights)
+    return {"roles": roles, "weights": weights, **soft}
+
+
 def features(vectors):
     return {"vectors": vectors, "attention_mask": torch.ones(len(vectors), 2, dtype=torch.int64)}
 
@@ -65,21 +70,44 @@ def test_scores_are_exact_under_autocast():
 
 
 def test_in_batch_loss_is_the_mean_of_the_rows():
-    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)([features(QUERIES), features(PASSAGES)], ALL)
+    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)([features(QUERIES), features(PASSAGES)], labels(ALL))
     assert loss.item() == pytest.approx((math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))) / 2)
 
 
-def test_unequal_micro_batches_of_own_negatives_give_the_mean_of_the_step():
-    """Three rows are split into 2 + 1; the trainer halves each loss, since there are two micro-batches."""
+def test_in_batch_each_row_counts_by_its_weight():
+    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)
+    value = loss([features(QUERIES), features(PASSAGES)], labels(ALL, [1.5, 0.5]))
+    rows = math.log(1 + math.exp(-0.8)), math.log(1 + math.exp(-1.6))
+    assert value.item() == pytest.approx((1.5 * rows[0] + 0.5 * rows[1]) / 2)
+
+
+def test_weights_of_one_change_neither_loss_nor_gradient_by_a_bit():
+    queries, plain = (QUERIES.clone().requires_grad_() for _ in range(2))
+    loss = InBatchLoss(Vectors(), 0.05, (2,), piece=9)([features(queries), features(PASSAGES)], labels(ALL))
+    mean = row_losses(plain, PASSAGES, ALL, 0.05, (2,)).mean()
+    loss.backward()
+    mean.backward()
+    assert torch.equal(loss, mean)
+    assert torch.equal(queries.grad, plain.grad)
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_unequal_micro_batches_of_own_negatives_give_the_mean_of_the_step(cut):
+    """Three rows are split into 1 + 2 or 2 + 1; the trainer halves each loss, as there are two micro-batches.
+
+    The cosines 1 and 0.6, 0 and 0.8, then 0.6 and 1, are divided by 0.5.
+    """
     queries = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
     roles = torch.tensor([[1, 0], [0, 1], [0, 1]], dtype=torch.int8)
-    loss = OwnNegativesLoss(Vectors(), 0.5, (2,), row_weight=2 / 3)
+    weights = [1.5, 0.5, 1.0]
+    loss = OwnNegativesLoss(Vectors(), 0.5, (2,), scale=2 / 3)
     parts = [
-        loss([features(queries[:2]), features(PASSAGES)], roles[:2]),
-        loss([features(queries[2:]), features(PASSAGES)], roles[2:]),
+        loss([features(queries[rows]), features(PASSAGES)], labels(roles[rows], weights[rows]))
+        for rows in (slice(cut), slice(cut, 3))
     ]
-    whole = row_losses(queries, PASSAGES, roles, 0.5, (2,)).mean()
-    assert sum(part.item() / 2 for part in parts) == pytest.approx(whole.item())
+    rows = math.log(1 + math.exp(-0.8)), math.log(1 + math.exp(-1.6)), math.log(1 + math.exp(-0.8))
+    whole = (1.5 * rows[0] + 0.5 * rows[1] + 1.0 * rows[2]) / 3
+    assert sum(part.item() / 2 for part in parts) == pytest.approx(whole)
 
 
 def test_the_divergence_from_soft_labels():
@@ -110,11 +138,12 @@ def test_the_divergence_equals_that_of_sentence_transformers():
 
 def test_with_soft_labels_the_in_batch_loss_adds_a_tenth_of_the_cross_entropy():
     soft = torch.tensor([[0.3, 0.1], [-0.2, 0.9]])
-    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)(
-        [features(QUERIES), features(PASSAGES)], torch.stack([ALL.float(), soft])
-    )
-    hard = (math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))) / 2
-    assert loss.item() == pytest.approx(soft_losses(QUERIES, PASSAGES, soft, 0.5, (2,)).mean().item() + 0.1 * hard)
+    loss = InBatchLoss(Vectors(), 0.5, (2,), piece=1)
+    value = loss([features(QUERIES), features(PASSAGES)], labels(ALL, [1.5, 0.5], soft=soft))
+    divergence = soft_losses(QUERIES, PASSAGES, soft, 0.5, (2,)).tolist()
+    first = divergence[0] + 0.1 * math.log(1 + math.exp(-0.8))
+    second = divergence[1] + 0.1 * math.log(1 + math.exp(-1.6))
+    assert value.item() == pytest.approx((1.5 * first + 0.5 * second) / 2)
 
 
 @pytest.fixture(params=[make_tiny_model, make_tiny_llama], ids=["bert", "llama"])
@@ -129,7 +158,7 @@ def gradients(model, piece):
     torch.manual_seed(7)
     tokens = [model.preprocess(TEXTS), model.preprocess([f"passage {text}" for text in TEXTS])]
     roles = torch.full((5, 5), NEGATIVE, dtype=torch.int8).fill_diagonal_(POSITIVE)
-    loss = InBatchLoss(model, 0.1, (32,), piece)(tokens, roles)
+    loss = InBatchLoss(model, 0.1, (32,), piece)(tokens, labels(roles))
     loss.backward()
     return loss.item(), {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
 

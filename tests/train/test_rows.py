@@ -18,6 +18,7 @@ def test_a_row_gets_the_texts_and_groups_of_its_ids(tmp_path):
         "positive_groups": ["p0"],
         "negatives": ["the oil grade of the press is 1", "the start time of the press is 2"],
         "negative_groups": ["p1", "p2"],
+        "weight": 1.0,
     }
 
 
@@ -30,7 +31,7 @@ def test_the_collator_sees_rows_with_texts(tmp_path):
 
 
 def test_files_of_several_row_groups_are_read_whole(tmp_path):
-    row = {"query_id": "q", "query": "?", "positive_id": "a", "positive_ids": ["a", "b"], "negative_ids": ["c"]}
+    row = {"query_id": "q", "positive_id": "a", "positive_ids": ["a", "b"], "negative_ids": ["c"], "weight": 1.0}
     table = pa.Table.from_pylist([{**row, "query": f"{number}"} for number in range(5)], schema=SCHEMA)
     pq.write_table(table, tmp_path / "triplets.parquet", row_group_size=2)
     passages = [{"passage_id": name, "group_id": name.upper(), "text": f"text {name}"} for name in "abc"]
@@ -40,3 +41,15 @@ def test_files_of_several_row_groups_are_read_whole(tmp_path):
     assert [one["query"] for one in rows.stored] == ["0", "1", "2", "3", "4"]
     found = rows.passages.resolve(rows.stored[4])
     assert (found["positive"], found["negatives"], found["positive_groups"]) == ("text a", ["text c"], ["A", "B"])
+
+
+def test_weights_are_relative_to_their_mean_over_all_rows(tmp_path):
+    rows = read_rows(make_world(tmp_path / "world", rows=2, weights=(3, 1)).triplets, 4)
+    assert rows.stored["weight"][:] == [1.5, 0.5]
+    assert rows.passages.resolve(rows.stored[0])["weight"] == 1.5
+
+
+def test_equal_weights_are_exactly_one(tmp_path):
+    """The sum of 24 times the float32 nearest to 0.1 is rounded; in float32 the mean would be another number."""
+    rows = read_rows(make_world(tmp_path / "world", weights=[0.1] * 24).triplets, 4)
+    assert rows.stored["weight"][:] == [1.0] * 24

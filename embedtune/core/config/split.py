@@ -19,7 +19,11 @@ class HumanPairs(Section):
     )
     place: str = Field(min_length=1, description="A file, a directory of .jsonl files, or s3://bucket/prefix.")
     weight: float = Field(
-        default=1.0, gt=0, le=100, description="Weight of these questions, written to the dataset with each."
+        default=1.0,
+        gt=0,
+        le=100,
+        description="How much each of these questions counts in the training loss: with 2, twice as much as a "
+        "generated question, which has 1.",
     )
     min_choices: int = Field(
         default=1, ge=1, description="feedback: in how many records an answer has to be chosen for a question."
