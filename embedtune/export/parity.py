@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from embedtune.core.artifacts import Figure
 from embedtune.core.config.export import ExportSettings, Precision
+from embedtune.core.encoders.precision import int8_saturates
 from embedtune.core.errors import GateError
 from embedtune.core.records.engine import ComparedText, Parity, TokenRange, VariantParity
 from embedtune.core.retrieval.metrics import DECIDING_METRIC
@@ -157,7 +158,17 @@ def require_parity(found: Measurements) -> None:
         got="; ".join(complaints) + worst,
         expected=f"cosine >= {settings.min_cosine(variant.precision)} for each of {len(found.samples)} texts, "
         f"{DECIDING_METRIC} within {settings.max_ndcg_drift}",
-        fix="use export.precision=fp32, which is exact; loosen a limit only deliberately (export.min_cosine_int8)"
-        if variant.precision != "fp32"
-        else "please report this model: its graph does not compute the same as its PyTorch code",
+        fix=_fix(variant.precision, settings),
     )
+
+
+def _fix(precision: Precision, settings: ExportSettings) -> str:
+    if precision == "fp32":
+        return "please report this model: its graph does not compute the same as its PyTorch code"
+    deliberately = "loosen a limit only deliberately (export.min_cosine_int8)"
+    if precision == "int8" and settings.target != "tensorrt" and int8_saturates():
+        return (
+            "this CPU has no VNNI, so that its 8-bit products saturate: export on one that has it, or use "
+            f"export.precision=fp32, which is exact; {deliberately}"
+        )
+    return f"use export.precision=fp32, which is exact; {deliberately}"

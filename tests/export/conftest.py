@@ -10,12 +10,14 @@ from embedtune.core.config.export import ExportSettings
 from embedtune.core.config.machine import RuntimeSettings
 from embedtune.core.contract import EncoderContract
 from embedtune.core.encoders.onnx import OnnxEncoder
+from embedtune.core.encoders.precision import int8_saturates
 from embedtune.core.encoders.pytorch import TorchEncoder, load_model
 from embedtune.export.engine import export_engine
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 
 RUNTIME = RuntimeSettings(device="cpu", encode_batch_size=8)
 SIZES = (32, 16, 8)
+exact_int8 = pytest.mark.skipif(int8_saturates(), reason="8-bit products saturate: this CPU has no VNNI")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from embedtune.core.encoders.onnx import INPUTS, OnnxEncoder, OnnxGraph, load_tokenizer
 from embedtune.export.int8_tensorrt import BATCH, Passages, write_calibrated
-from tests.export.conftest import RUNTIME, SIZES
+from tests.export.conftest import RUNTIME, SIZES, exact_int8
 
 TEXTS = [f"passage: check the {part} of the press" for part in ("valve", "oil", "pump", "seal", "pin", "belt")] * 2
 HIDDEN = SIZES[0]
@@ -115,6 +115,7 @@ def test_different_passages_give_different_scales(bert, bert_file, tmp_path):
     assert here != there
 
 
+@exact_int8
 def test_the_vectors_stay_close(both):
     exported, path = both
     small = OnnxEncoder(exported.engine, RUNTIME, OnnxGraph(path))

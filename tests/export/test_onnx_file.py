@@ -17,7 +17,7 @@ from embedtune.core.records.base import read_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.export.engine import export_engine, write_tokenizer
 from embedtune.export.int8_cpu import graph_files, write_int8
-from tests.export.conftest import RUNTIME
+from tests.export.conftest import RUNTIME, exact_int8
 from tests.support.tiny_model import make_tiny_llama, make_tiny_model, tiny_contract
 
 TEXTS = ["", "a", "check the valve of the press", "oil " * 100, "replace the worn pin when the kiln is cold"]
@@ -156,7 +156,7 @@ def test_a_slow_tokenizer_is_refused(tmp_path, bert):
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
-def test_int8_weights_are_rounded_by_channel_and_pooling_stays_exact(name, request, tmp_path, progress):
+def test_int8_weights_are_rounded_by_channel(name, request, tmp_path):
     exported = request.getfixturevalue(name)
     write_int8(exported.engine / "model.onnx", tmp_path / "model.onnx", 0 if name == "llama" else 100)
     assert len(graph_files(tmp_path / "model.onnx")) == (2 if name == "llama" else 1)
@@ -166,6 +166,13 @@ def test_int8_weights_are_rounded_by_channel_and_pooling_stays_exact(name, reque
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     scales = [tensor for key, tensor in weights.items() if key.endswith("_scale")]
     assert scales and all(len(tensor.dims) == 1 and tensor.dims[0] > 1 for tensor in scales)
+
+
+@exact_int8
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_int8_vectors_stay_close_and_pooling_stays_exact(name, request, tmp_path, progress):
+    exported = request.getfixturevalue(name)
+    write_int8(exported.engine / "model.onnx", tmp_path / "model.onnx", 100)
     encoder = OnnxEncoder(exported.engine, RUNTIME, OnnxGraph(tmp_path / "model.onnx"))
     got, full = (e.encode_passages(TEXTS, progress) for e in (encoder, exported.torch))
     cosines = (got * full).sum(axis=1)

@@ -99,6 +99,14 @@ def test_the_message_names_the_worst_texts_first_and_what_can_be_done():
     assert "export.precision=fp32" in text
 
 
+@pytest.mark.parametrize("saturates", [True, False])
+def test_a_cpu_without_vnni_is_named_as_the_likely_cause(monkeypatch, saturates):
+    monkeypatch.setattr("embedtune.export.parity.int8_saturates", lambda: saturates)
+    with pytest.raises(GateError) as caught:
+        require_parity(parity(variant("int8", (0.96, 0.5, 0.8)), precision="int8"))
+    assert ("this CPU has no VNNI" in str(caught.value)) is saturates
+
+
 def test_parity_json_contains_every_variant_with_its_cost():
     record = parity(variant(), variant("int8", (0.99, 0.98, 1.0), ndcg=0.797, megabytes=2.5)).record()
     assert parse_record(render_record(record), Parity, "parity.json") == record

@@ -61,6 +61,18 @@ def has_bf16(device: str) -> bool:
     return any(bool(able.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # the last one is Arm's
 
 
+def int8_saturates() -> bool:
+    """Return whether ONNX Runtime's 8-bit products saturate on this CPU: x86 without VNNI adds pairs in 16 bits.
+
+    Source: ONNX Runtime's documentation, "Quantize ONNX models", on U8S8.
+    """
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    vnni = any(bool(able.get(name)) for name in ("avx_vnni", "avx512_vnni", "amx_int8"))
+    return able.get("architecture") == "x86_64" and not vnni
+
+
 def in_float32(runtime: RuntimeSettings) -> RuntimeSettings:
     """Return the same settings for float32, which flash attention cannot compute."""
     attention = "auto" if runtime.attention == "flash_attention_2" else runtime.attention

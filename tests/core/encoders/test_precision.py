@@ -14,6 +14,7 @@ from embedtune.core.encoders.precision import (
     compute_of,
     has_bf16,
     in_float32,
+    int8_saturates,
     same_everywhere,
     stored_dtypes,
     weights_dtype,
@@ -129,3 +130,17 @@ def test_attention_that_cannot_be_had_names_the_setting(tmp_path: Path) -> None:
     runtime = FP32.model_copy(update={"attention": "flash_attention_2"})
     with pytest.raises(ConfigError, match=r"(?s)runtime\.attention=flash_attention_2.*runtime\.attention=auto"):
         load_model(base, tiny_contract(base), runtime)
+
+
+@pytest.mark.parametrize(
+    ("able", "saturates"),
+    [
+        ({"architecture": "x86_64", "avx2": True}, True),
+        ({"architecture": "x86_64", "avx_vnni": True}, False),
+        ({"architecture": "x86_64", "avx512_vnni": True}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_8_bit_products_saturate_on_x86_without_vnni(monkeypatch, able, saturates):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: able)
+    assert int8_saturates() is saturates
