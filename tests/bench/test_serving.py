@@ -46,6 +46,7 @@ def test_serve_measures_triton_and_the_gateway_beside_the_ceiling(
     text = " ".join(WORDS[place % len(WORDS)] for place in range(500))
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "p", "title": "", "text": text}) + "\n")
     options = [f"--model={model}", f"--dataset={tmp_path}", f"--engine={engine}", f"--int8={engine}"]
+    # Ours alone: the names of those that are measured have a capital T.
     done = run("serve.py", *options, "--seconds=0.5", "--rounds=1", "--only=T")
     assert done.returncode == 0, done.stderr
     for name in ("Triton, gRPC", "gateway, HTTP", "Triton int8, gRPC"):

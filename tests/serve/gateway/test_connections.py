@@ -19,6 +19,7 @@ from tests.support.gateway_server import serving
 from tests.support.waiting import wait_until
 
 HEAD = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +147,6 @@ def test_a_body_in_many_small_parts_is_complete(url: str) -> None:
     for place in range(0, len(data), 100):
         connection.sendall(data[place : place + 100])
     assert reply(connection).startswith(b"HTTP/1.1 404 ")
-
-
-ALIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 def test_more_requests_than_allowed_are_refused_and_room_is_made_again(url: str) -> None:
