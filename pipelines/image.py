@@ -11,7 +11,9 @@ IGNORED = {"compiled", "__pycache__"}
 
 
 def image_tag(root: Path = ROOT, base: str = "") -> str:
-    """Return 12 hex digits that change whenever a file that goes into an image does, and 8 more for another base.
+    """Return h and 12 hex digits that change with every file that goes into an image, and 8 more for another base.
+
+    It begins with a letter because `--set image.tag=190042683306` and YAML would make a number of a tag.
 
     Args:
         root: A checkout of the repository.
@@ -21,7 +23,7 @@ def image_tag(root: Path = ROOT, base: str = "") -> str:
     for path in _files(root):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    tag = digest.hexdigest()[:12]
+    tag = f"h{digest.hexdigest()[:12]}"
     return f"{tag}-{hashlib.sha256(base.encode()).hexdigest()[:8]}" if base else tag
 
 

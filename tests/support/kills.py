@@ -30,8 +30,6 @@ from tests.support.object_store import Bucket
 
 SAME = 0.9999
 CLOCKS_S = 0.1  # a request and the switch are timed by different processes
-# HTTP tells the store's time in whole seconds, so a replica that has just started may be late by one.
-WHOLE_SECONDS_S = 1.0
 DEPLOY = """
 import os
 import sys
@@ -186,9 +184,8 @@ class Service:
     def wrong(self) -> list[Answer]:
         """Return the answers that do not come from the release they name, or not from the one to answer then."""
         found = []
-        late = CLOCKS_S + (WHOLE_SECONDS_S if self.minio else 0.0)
         for answer in self.answers:
-            due = {self.live_at(answer.asked - late), self.live_at(answer.arrived + CLOCKS_S)}
+            due = {self.live_at(answer.asked - CLOCKS_S), self.live_at(answer.arrived + CLOCKS_S)}
             if answer.named not in answer.fits or answer.named not in due:
                 found.append(answer)
         return found

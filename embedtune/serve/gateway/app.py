@@ -151,6 +151,7 @@ class Gateway:
         Raises:
             RefusedError: The request is refused.
         """
+        await self.routes.await_switch(request.model)
         route = self.routes.find(request.model)
         input_type = input_type_of(request, route.input_type)
         if input_type is None:
@@ -184,17 +185,18 @@ class Gateway:
         if self.draining:
             return "draining"
         try:
-            route = self.live()
+            route = await self.live()
         except RefusedError as error:
             return error.what
         return None if await self.endpoint.ready(route.model) else "the model is not ready"
 
-    def live(self) -> Route:
+    async def live(self) -> Route:
         """Return the route of requests that name no release.
 
         Raises:
             RefusedError: None is live now.
         """
+        await self.routes.await_switch(self.options.serve.model_name)
         return self.routes.find(self.options.serve.model_name)
 
     async def embed_texts(self, route: Route, texts: list[bytes], form: Form, account: Account) -> Embedded:
@@ -225,7 +227,7 @@ class Gateway:
         return embedded
 
     async def _vectors(self, texts: list[str], input_type: str) -> tuple[Vectors, str]:
-        route = self.live()
+        route = await self.live()
         encoded = [text.encode() for text in texts]
         embedded = await self.endpoint.embed(route.model, encoded, Form(input_type), PLAYGROUND)
         return embedded.vectors, route.release

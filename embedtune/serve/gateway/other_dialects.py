@@ -89,7 +89,7 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
     async def work(given: TeiRequest, account: Account) -> Response:
         form = given.form()
         texts = gateway.texts(given.inputs, "inputs")
-        route = gateway.live()
+        route = await gateway.live()
         embedded = await gateway.embed_texts(route, texts, form, account)
         rows = (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in embedded.vectors)
         return Response(b"[%b]" % b",".join(rows), 200, {RELEASE_HEADER: route.release}, "application/json")
@@ -116,7 +116,7 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
         texts = gateway.texts(given.inputs, "inputs")
         account: Account = request.scope[STATE]
         gateway.keys.require_quota(account.key)
-        route = gateway.live()
+        route = await gateway.live()
         account.ask(route)
         account.texts = len(texts)
         special = given.add_special_tokens is not False
@@ -128,7 +128,7 @@ def add_tei(app: FastAPI, gateway: "Gateway") -> None:
         serve = gateway.options.serve
         return {
             "model_id": serve.model_name,
-            "model_sha": gateway.live().release,
+            "model_sha": (await gateway.live()).release,
             "model_dtype": "float32",
             "max_client_batch_size": serve.max_inputs,
             "version": __version__,

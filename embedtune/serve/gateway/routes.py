@@ -1,5 +1,6 @@
 """Which release answers a request: the names that clients may send, and what the replica serves."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from embedtune.core.errors import ArtifactError
 from embedtune.core.formatting import duration
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.release.record import short
-from embedtune.serve.replica.serving import Serving, ServingReader, silent
+from embedtune.serve.replica.serving import LONGEST_PAUSE_S, Serving, ServingReader, silent
 
 InputType = Literal["query", "passage"]
 INPUT_TYPES: tuple[InputType, ...] = ("query", "passage")
@@ -83,6 +84,19 @@ class Routes:
             f"{plain}@{short(release)}",
             next((entry for entry in INPUT_TYPES if entry == kind), None),
         )
+
+    async def await_switch(self, name: str) -> None:
+        """Wait while it is not known whether a switch has happened: about a second at most.
+
+        Args:
+            name: The model name of the request; one that pins a release waits for nothing.
+        """
+        _, _, pin = name.partition("@")
+        deadline = self._reader.now() + LONGEST_PAUSE_S
+        while pin in ("", EITHER) and (now := self._reader.now()) < deadline:
+            if not (pause := self._serving().pause(now)):
+                return
+            await asyncio.sleep(min(pause, deadline - now))
 
     def successor(self, release: str) -> Route | None:
         """Return the route of the candidate, if there is one that is proven and the given release is live."""

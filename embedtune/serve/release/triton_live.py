@@ -13,7 +13,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 INPUTS, OUTPUTS = ("TEXT", "INPUT_TYPE", "DIMENSIONS", "TRUNCATE"), ("EMBEDDING", "TOKENS")
-SILENT_S = 30.0  # see embedtune.serve.replica.serving
+SILENT_S, LONGEST_PAUSE_S = 30.0, 2.0  # see embedtune.serve.replica.serving
 
 
 def live_model(serving: dict[str, Any], now: float) -> str | None:
@@ -23,11 +23,22 @@ def live_model(serving: dict[str, Any], now: float) -> str | None:
         serving: The content of the file.
         now: The time, by the monotonic clock.
     """
-    fence, switch = serving["fence_at"], serving["switch_at"]
+    fence, pause, switch = serving["fence_at"], serving["pause_at"], serving["switch_at"]
     if now > serving["written"] + SILENT_S or (fence is not None and now > fence):
         return None
-    name = serving["next"] if switch is not None and now >= switch else serving["live"]
+    if switch is not None and now >= switch:
+        name = serving["next"]
+    else:
+        name = serving["live"] if pause is None or now < pause else None
     return next((entry["model"] for entry in serving["proven"] if entry["id"] == name), None)
+
+
+def pause(serving: dict[str, Any], now: float) -> float:
+    """Return how long a request should wait for a switch, in seconds. See `embedtune.serve.replica.serving`."""
+    earliest, latest = serving["pause_at"], serving["switch_at"]
+    if earliest is None or latest is None or not earliest <= now < latest:
+        return 0.0
+    return float(latest - now) if live_model(serving, latest) else 0.0
 
 
 class TritonPythonModel:
@@ -41,8 +52,15 @@ class TritonPythonModel:
 
     async def execute(self, requests: list[Any]) -> list[Any]:
         """Pass on the requests of one batch, each by itself: the endpoint model merges them again."""
-        model = live_model(self._read(), time.monotonic())
+        model = await self._live_model()
         return list(await asyncio.gather(*(self._pass_on(request, model) for request in requests)))
+
+    async def _live_model(self) -> str | None:
+        """Return the endpoint model of the live release, at a switch the next one's as soon as it is live."""
+        deadline = time.monotonic() + LONGEST_PAUSE_S
+        while (wait := pause(self._read(), now := time.monotonic())) and now < deadline:
+            await asyncio.sleep(min(wait, deadline - now))
+        return live_model(self._read(), time.monotonic())
 
     def _read(self) -> dict[str, Any]:
         found = self.file.stat()

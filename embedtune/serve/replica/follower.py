@@ -5,6 +5,7 @@ does the slow work, one step at a time.
 """
 
 import logging
+import random
 import secrets
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from embedtune.core.errors import ArtifactError, EmbedtuneError, GateError
 from embedtune.core.formatting import duration
 from embedtune.serve.release.record import short
+from embedtune.serve.replica.clock import StoreClock
 from embedtune.serve.replica.kept_pointer import PointerKeeper
 from embedtune.serve.replica.loader import Loaded, Loader
 from embedtune.serve.replica.serving import SERVING_FILE, Serving, write_serving
@@ -83,7 +85,7 @@ class Follower:
         """Read the pointer and report; a store that does not answer leaves everything as it is."""
         started = time.monotonic()
         try:
-            found = self._objects.read(POINTER)
+            found, ended = self._objects.read(POINTER), time.monotonic()
             if found is None and self._state.pointer and self._state.pointer.live:
                 raise ArtifactError("it is lost, and what it named stays as it is", got=f"no {POINTER}")
             pointer = parse_pointer(self._objects, found)
@@ -99,7 +101,7 @@ class Follower:
             with self._lock:
                 if self._state.kept_s is not None:
                     log.info("the release store can be read again")
-                self._state.has_read(pointer, started, found.now if found else None)
+                self._state.has_read(pointer, found, started, ended)
         self.report()
 
     def _go_by_kept(self, error: EmbedtuneError) -> None:
@@ -116,7 +118,9 @@ class Follower:
                 now - age,
                 self._kept.for_s,
             )
-            self._state.ahead = found.store_time + age - now
+            # People can set the clock that tells its age, so its switch counts only as one that was over by then.
+            ahead = found.store_time + age - now
+            self._state.clock = StoreClock(ahead, ahead)
             fence = self._state.fence_at()
         left = 0.0 if fence is None else fence - now
         log.warning(
@@ -160,7 +164,8 @@ class Follower:
         with self._lock:
             pointer = self._state.pointer
             busy = pointer is not None and switching(pointer, self._state.store_time())
-        self._changed.wait(busy_s if busy else min(idle_s, BEAT_S))
+        # At different moments of the second, which is all that S3 tells of its time.
+        self._changed.wait((busy_s if busy else min(idle_s, BEAT_S)) * random.uniform(0.5, 1.0))
         self._changed.clear()
 
     def step(self) -> bool:

@@ -15,6 +15,7 @@ DOWNLOADS = "releases"  # folder next to it, with one directory per downloaded r
 # A follower that has not written for this long has stopped. It must be less than GONE_S in store/replicas.py,
 # after which a deployment no longer waits for it.
 SILENT_S = 30.0
+LONGEST_PAUSE_S = 2.0  # a request waits no longer for a switch
 
 
 class ProvenRelease(Part):
@@ -41,7 +42,9 @@ class Serving(JsonRecord):
         proven: The releases that may answer.
         live: The release that answers requests that pin none; None: none does.
         next: The release that does so from `switch_at` on; None: no switch is known.
-        switch_at: The moment of the switch.
+        pause_at: The earliest moment at which the switch may be: from then on `live` no longer answers.
+        switch_at: The latest one. They differ by what is not known about the store's clock; between them neither
+            release answers.
         fence_at: From then on nothing but a newer file may be trusted; None: no switch can come.
         candidate: The release that is to be live next.
         doing: Why nothing answers, for people.
@@ -51,13 +54,14 @@ class Serving(JsonRecord):
     """
 
     NAME: ClassVar[str] = "serving"
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     REMAKE: ClassVar[str] = "embedtune serve"
 
     written: float
     proven: tuple[ProvenRelease, ...] = ()
     live: str | None = None
     next: str | None = None
+    pause_at: float | None = None
     switch_at: float | None = None
     fence_at: float | None = None
     candidate: str | None = None
@@ -78,8 +82,21 @@ class Serving(JsonRecord):
         """
         if now > self.written + SILENT_S or (self.fence_at is not None and now > self.fence_at):
             return None
-        name = self.next if self.switch_at is not None and now >= self.switch_at else self.live
+        if self.switch_at is not None and now >= self.switch_at:
+            name = self.next
+        else:
+            name = self.live if self.pause_at is None or now < self.pause_at else None
         return name if name is not None and self.model_of(name) else None
+
+    def pause(self, now: float) -> float:
+        """Return how long a request should wait for the switch, in seconds; 0: not at all.
+
+        Args:
+            now: The time, by the monotonic clock.
+        """
+        if self.pause_at is None or self.switch_at is None or not self.pause_at <= now < self.switch_at:
+            return 0.0
+        return self.switch_at - now if self.live_at(self.switch_at) else 0.0
 
 
 def write_serving(file: Path, serving: Serving) -> None:

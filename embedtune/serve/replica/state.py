@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 from embedtune.core.errors import EmbedtuneError
+from embedtune.serve.replica.clock import StoreClock
 from embedtune.serve.replica.loader import Loaded
 from embedtune.serve.replica.serving import ProvenRelease, Serving
+from embedtune.serve.store.objects import Small
 from embedtune.serve.store.pointer import FENCE_S, answering, switching, wanted
 from embedtune.serve.store.records import Pointer, ReplicaRecord
 
@@ -17,7 +19,7 @@ class State:
     Attributes:
         pointer: As last read; None: not yet.
         read_at: When, by the monotonic clock.
-        ahead: How far the store's clock is ahead of the monotonic one, in seconds; 0 until a pointer was read.
+        clock: How far the store's clock is ahead of the monotonic one.
         kept_s: The pointer is one that was read before this start and kept: seconds for which it counts after that
             reading; None: this process has read it.
         away: Why the store could not be read the last time; empty: it could.
@@ -31,7 +33,7 @@ class State:
 
     pointer: Pointer | None = None
     read_at: float = 0.0
-    ahead: float = 0.0
+    clock: StoreClock = field(default_factory=StoreClock)
     kept_s: float | None = None
     away: str = ""
     loaded: dict[str, Loaded] = field(default_factory=dict)
@@ -42,12 +44,12 @@ class State:
     drifts: int = 0
 
     def store_time(self) -> float:
-        """Return the time by the store's clock."""
-        return time.monotonic() + self.ahead
+        """Return the time that the store's clock has surely reached."""
+        return time.monotonic() + self.clock.least
 
     def fence_at(self) -> float | None:
         """Return when only a newer reading may be trusted, by the monotonic clock; None: no switch can come."""
-        if self.pointer is not None and switching(self.pointer, self.read_at + self.ahead):
+        if self.pointer is not None and switching(self.pointer, self.read_at + self.clock.least):
             # By what was known then: only a newer reading can say that no switch has come. The age of an earlier
             # start's reading is known by a clock that people can set, which seconds must not depend on.
             return self.read_at + (FENCE_S if self.kept_s is None else 0.0)
@@ -60,22 +62,21 @@ class State:
             return candidate.token != self.failed_token
         return name not in self.failed or now >= self.failed[name][1]
 
-    def has_read(self, pointer: Pointer, started: float, store_now: float | None) -> None:
+    def has_read(self, pointer: Pointer, found: Small | None, began: float, ended: float) -> None:
         """Take over what was read.
 
         Args:
             pointer: The pointer.
-            started: When the reading began, by the monotonic clock.
-            store_now: The store's time; None: there was no pointer to read.
+            found: Its object; None: there is none.
+            began: When the reading began, by the monotonic clock.
+            ended: When it ended.
         """
         if self.kept_s is not None:  # what failed may have failed because the store was away
-            self.kept_s, self.ahead, self.failed_token = None, 0.0, None
+            self.kept_s, self.clock, self.failed_token = None, StoreClock(), None
             self.failed.clear()
-        self.pointer, self.read_at, self.away = pointer, started, ""
-        if store_now is not None:
-            # HTTP cuts off fractions of a second: the largest difference seen is the closest.
-            ahead = store_now - time.monotonic()
-            self.ahead = max(self.ahead or ahead, ahead)
+        self.pointer, self.read_at, self.away = pointer, began, ""
+        if found is not None:
+            self.clock = self.clock.narrowed(found.now, found.tick_s, began, ended)
 
     def serving(self) -> Serving:
         """Return what gateways are told."""
@@ -86,7 +87,8 @@ class State:
             proven=tuple(_proven(found) for found in self.loaded.values()),
             live=answering(pointer, store_now),
             next=pointer.live if later else None,
-            switch_at=pointer.switch_at - self.ahead if later else None,
+            pause_at=pointer.switch_at - self.clock.most if later else None,
+            switch_at=pointer.switch_at - self.clock.least if later else None,
             fence_at=self.fence_at(),
             candidate=candidate.id if candidate else None,
             doing=self._said(),

@@ -27,6 +27,7 @@ BLOCK = 1 << 20
 HURRIED = Patience(timeout_s=3.0, retries=1)
 # Bytes of a small object: whoever can write to the store must not fill the memory of its readers.
 MAX_SMALL = 8 << 20
+TICK_S = 1.0  # HTTP tells the time in whole seconds
 ABSENT = "absent"  # the condition that an object does not exist yet
 _HTTP_CONFLICT = {409, 412}
 
@@ -44,7 +45,8 @@ class Small:
         text: Its content.
         etag: Identifies this version of it.
         age_s: Seconds since it was written, by the store's own clock.
-        now: The store's own time when it was read, in seconds since 1970.
+        now: The store's own time when it was read, in seconds since 1970, cut off to `tick_s`.
+        tick_s: Seconds by which that time may be too early; 0: it is exact.
     """
 
     address: str
@@ -52,6 +54,7 @@ class Small:
     etag: str
     age_s: float
     now: float
+    tick_s: float = 0.0
 
     def parse(self, kind: type[R]) -> R:
         """Return the record that it holds.
@@ -194,7 +197,8 @@ class S3Objects:
             now, written = (parsedate_to_datetime(response.headers[name]) for name in ("Date", "Last-Modified"))
             # Both times come from the store, so a wrong clock on this machine does no harm.
             age = max(0.0, (now - written).total_seconds())
-            return Small(self.uri + key, text, response.headers["ETag"].strip('"'), age, now.timestamp())
+            etag = response.headers["ETag"].strip('"')
+            return Small(self.uri + key, text, etag, age, now.timestamp(), TICK_S)
 
     def write(self, key: str, record: JsonRecord, condition: str | None = None) -> str:
         """Write a record as a small JSON object and return its etag.

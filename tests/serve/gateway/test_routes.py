@@ -1,5 +1,6 @@
 """The names that clients may send, and which release they mean at the moment."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def test_the_list_has_what_is_loaded(routes: Callable[..., Routes]) -> None:
         (0.1, {}, A),
         (0.09, {"candidate": None}, A),
         (0.09, {"proven": (A,)}, A),
-        (0.1, {"next": B.id, "switch_at": 100.0}, B),
+        (0.1, {"next": B.id, "pause_at": 100.0, "switch_at": 100.0}, B),
     ],
 )
 def test_either_is_the_candidate_for_a_share_of_the_requests_and_else_the_live_release(
@@ -138,3 +139,26 @@ def test_a_replica_of_another_version_is_named_instead_of_failing(tmp_path: Path
         with pytest.raises(RefusedError, match="started by a different version of embedtune") as error:
             ask()
         assert error.value.status == 503
+
+
+@pytest.mark.parametrize(
+    ("name", "waits"),
+    [("m", 0.2), ("m-query", 0.2), ("m@either", 0.2), ("m@candidate", 0.0), (f"m@{SHORT_A}", 0.0)],
+)
+def test_a_request_in_the_doubtful_moment_of_a_switch_waits_for_the_next_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, waits: float
+) -> None:
+    slept: list[float] = []
+    times = [100.3]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        times[0] += seconds
+
+    monkeypatch.setattr("embedtune.serve.gateway.routes.asyncio.sleep", sleep)
+    known = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, pause_at=100.1, switch_at=100.5)
+    write_serving(tmp_path / "serving.json", known.model_copy(update={"candidate": B.id}))
+    found = Routes(ServingReader(tmp_path / "serving.json", clock=lambda: times[0]), "m")
+    asyncio.run(found.await_switch(name))
+    assert sum(slept) == pytest.approx(waits)
+    assert found.find(name).release == (A.id if SHORT_A in name else B.id)

@@ -18,12 +18,25 @@ A, B = ProvenRelease(id="a" * 64, model="m@a.1"), ProvenRelease(id="b" * 64, mod
 
 
 def test_the_live_release_answers_until_the_moment_of_the_switch_and_then_the_next_one() -> None:
-    serving = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, switch_at=105.0)
+    serving = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, pause_at=105.0, switch_at=105.0)
     assert [serving.live_at(moment) for moment in (100.0, 104.999, 105.0, 110.0)] == [A.id, A.id, B.id, B.id]
 
 
+def test_between_the_earliest_and_the_latest_moment_of_the_switch_nothing_answers_and_requests_wait() -> None:
+    serving = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, pause_at=104.0, switch_at=104.5)
+    moments = (103.999, 104.0, 104.25, 104.5)
+    assert [serving.live_at(moment) for moment in moments] == [A.id, None, None, B.id]
+    assert [serving.pause(moment) for moment in moments] == [0.0, 0.5, 0.25, 0.0]
+
+
+@pytest.mark.parametrize("known", [{"proven": (A,)}, {"fence_at": 104.1}, {"written": 70.0}])
+def test_nobody_waits_for_a_release_that_will_not_answer(known: dict[str, object]) -> None:
+    given = {"written": 100.0, "proven": (A, B), "live": A.id, "next": B.id, "pause_at": 104.0, "switch_at": 104.5}
+    assert Serving.model_validate(given | known).pause(104.2) == 0.0
+
+
 def test_a_release_that_is_not_proven_here_does_not_answer() -> None:
-    serving = Serving(written=100.0, proven=(A,), live=A.id, next=B.id, switch_at=105.0)
+    serving = Serving(written=100.0, proven=(A,), live=A.id, next=B.id, pause_at=105.0, switch_at=105.0)
     assert serving.live_at(104.0) == A.id
     assert serving.live_at(105.0) is None
 
@@ -44,15 +57,20 @@ names = st.sampled_from([None, A.id, B.id])
 moments = st.integers(95, 145)
 
 
-@given(st.sets(st.sampled_from([A, B])), names, names, st.none() | moments, st.none() | moments, moments)
-def test_the_live_model_in_triton_follows_the_same_rules(proven, live, later, switch_at, fence_at, now) -> None:
-    serving = Serving(
-        written=100.0, proven=tuple(proven), live=live, next=later, switch_at=switch_at, fence_at=fence_at
-    )
+maybe = st.none() | moments
+
+
+@given(st.sets(st.sampled_from([A, B])), names, names, st.tuples(maybe, maybe), maybe, moments)
+def test_the_live_model_in_triton_follows_the_same_rules(proven, live, later, switch, fence_at, now) -> None:
+    pause_at, switch_at = sorted(switch) if None not in switch else (None, None)
+    at = {"pause_at": pause_at, "switch_at": switch_at, "fence_at": fence_at}
+    serving = Serving(written=100.0, proven=tuple(proven), live=live, next=later, **at)
     expected = serving.live_at(now)
-    found = triton_live.live_model(json.loads(render_record(serving)), now)
-    assert found == (serving.model_of(expected) if expected else None)
+    told = json.loads(render_record(serving))
+    assert triton_live.live_model(told, now) == (serving.model_of(expected) if expected else None)
+    assert triton_live.pause(told, now) == serving.pause(now)
     assert triton_live.SILENT_S == module.SILENT_S
+    assert triton_live.LONGEST_PAUSE_S == module.LONGEST_PAUSE_S
 
 
 def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
