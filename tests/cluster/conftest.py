@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,15 +88,11 @@ def kubectl(*arguments: str) -> str:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    if missing := [name for name in NEEDED if not os.environ.get(name)]:
-        pytest.skip(f"no cluster for tests: {', '.join(missing)} not set")
-    if absent := [name for name in ("helm", "kubectl") if find_tool(name) is None]:
-        pytest.skip(f"not installed: {', '.join(absent)}")
-    namespace, folder = f"embedtune-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("cluster")
-    bucket = Bucket(os.environ["EMBEDTUNE_TEST_CLUSTER_S3"])
-    kubectl("create", "namespace", namespace)
-    try:
-        url = install(namespace, bucket)
+    require_cluster()
+    folder, bucket = tmp_path_factory.mktemp("cluster"), Bucket(os.environ["EMBEDTUNE_TEST_CLUSTER_S3"])
+    with a_namespace() as namespace, ExitStack() as ended:
+        ended.callback(bucket.remove)
+        url = install(namespace, os.environ["EMBEDTUNE_TEST_CLUSTER_S3"], bucket)
         config = parse_config(
             {
                 "contract": {"base_model": "tiny", "dimensions": [TINY_DIMENSION, 16]},
@@ -106,9 +103,25 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         site = open_site(config, replace(SECRETS, endpoint_api_key=KEY), folder)
         yield make_world(namespace, site, bucket, folder)
+
+
+def require_cluster() -> None:
+    """Skip the test if something is missing."""
+    if missing := [name for name in NEEDED if not os.environ.get(name)]:
+        pytest.skip(f"no cluster for tests: {', '.join(missing)} not set")
+    if absent := [name for name in ("helm", "kubectl") if find_tool(name) is None]:
+        pytest.skip(f"not installed: {', '.join(absent)}")
+
+
+@contextmanager
+def a_namespace() -> Iterator[str]:
+    """Make a namespace and delete it at the end."""
+    name = f"embedtune-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    try:
+        yield name
     finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
-        bucket.remove()
+        kubectl("delete", "namespace", name, "--wait=false")
 
 
 def make_world(namespace: str, site: ServingSite, bucket: Bucket, folder: Path) -> World:
@@ -124,8 +137,17 @@ def make_world(namespace: str, site: ServingSite, bucket: Bucket, folder: Path) 
     return World(namespace, site, store, texts, (made[0], made[1]), damaged=made[2], wrong=made[3])
 
 
-def install(namespace: str, bucket: Bucket) -> str:
-    """Install the chart as for one small node, with two pods, and return the gateway's address."""
+def install(namespace: str, store: str, bucket: Bucket) -> str:
+    """Install the chart as for one small node, with two pods.
+
+    Args:
+        namespace: Where to.
+        store: The object store as host:port.
+        bucket: A bucket in it.
+
+    Returns:
+        The gateway's address.
+    """
     access = {"access-key": os.environ["AWS_ACCESS_KEY_ID"], "secret-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     for name, values in {"embedtune-storage": access, "endpoint": {"api-key": KEY}}.items():
@@ -135,7 +157,7 @@ def install(namespace: str, bucket: Bucket) -> str:
     values = {
         "image.repository": repository,
         "image.tag": tag,
-        "storage.endpoint": os.environ["EMBEDTUNE_TEST_CLUSTER_S3"],
+        "storage.endpoint": store,
         "storage.releases": f"s3://{bucket.name}/releases",
         "gateway.apiKeySecret": "endpoint",
         "service.type": "NodePort",

@@ -1,5 +1,6 @@
 """Rollouts of the chart on a real Kubernetes, with real Triton, under load: what fails serves no client."""
 
+import json
 import random
 import subprocess
 import time
@@ -99,6 +100,58 @@ def test_helm_finds_nothing_changed_and_upgrades_and_rolls_back(world: World, on
     assert world.site.store.pointer().live == world.good[1].id
 
 
+def test_evictions_pod_by_pod_lose_no_request(world: World, one: str) -> None:
+    """As when a node is drained: the budget refuses the second eviction until the first pod is replaced."""
+    pods, refused = world.pods(), 0
+    with loaded(world.texts, impatient(world)) as load:
+        for pod in pods:
+            deadline = time.monotonic() + 120
+            while not evicted(world.namespace, pod):
+                refused += 1
+                assert time.monotonic() < deadline, "the eviction was refused for two minutes"
+                time.sleep(1)
+        wait(lambda: set(world.pods()).isdisjoint(pods))
+    assert load.failures == []
+    assert load.releases() == {one}
+    assert len(load.answers) > 100
+    assert refused
+
+
+def test_a_rolling_upgrade_of_the_chart_under_load_loses_no_request(world: World, one: str) -> None:
+    pods = world.pods()
+    with loaded(world.texts, impatient(world)) as load:
+        world.helm(
+            *("upgrade", "embedtune", str(CHART), "--reuse-values", "--wait"),
+            *("--set-string", f"podAnnotations.at={time.time()}"),
+        )
+        wait(lambda: set(world.pods()).isdisjoint(pods))
+    assert load.failures == []
+    assert load.releases() == {one}
+    assert len(load.answers) > 100
+
+
+def test_turning_autoscaling_on_takes_no_pod_away(world: World, one: str) -> None:
+    pods = world.pods()
+    settings = (
+        "--set",
+        "autoscaling.enabled=true",
+        "--set",
+        "autoscaling.max=3",
+        "--set",
+        "autoscaling.metric=cpu",
+    )
+    world.helm("upgrade", "embedtune", str(CHART), "--reuse-values", *settings)
+    path = "jsonpath={.status.desiredReplicas}"
+    wait(lambda: kubectl("-n", world.namespace, "get", "hpa/embedtune-triton", "-o", path) not in ("", "0"))
+    deployment = ("-n", world.namespace, "get", "deploy/embedtune-triton", "-o", "jsonpath={.spec.replicas}")
+    assert int(kubectl(*deployment)) >= 2
+    assert set(pods) <= set(world.pods())
+    world.helm(
+        "upgrade", "embedtune", str(CHART), "--reuse-values", "--set", "autoscaling.enabled=false", "--wait"
+    )
+    assert kubectl(*deployment) == "2"
+
+
 def test_ten_pods_are_deleted_under_load_and_patient_clients_get_no_wrong_answer(world: World, one: str) -> None:
     rng = random.Random(0)
     with loaded(world.texts, [with_retries(world.url, KEY) for _ in range(4)]) as load:
@@ -113,6 +166,20 @@ def test_ten_pods_are_deleted_under_load_and_patient_clients_get_no_wrong_answer
     assert load.failures == []
     assert load.releases() == {one}
     assert len(load.answers) > 100
+
+
+def evicted(namespace: str, pod: str) -> bool:
+    """Ask for the eviction of a pod; return whether it was granted."""
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+    done = subprocess.run(
+        ["kubectl", "create", "-f", "-", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"],
+        input=json.dumps(body),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or "disruption budget" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 def wait(condition: Callable[[], bool]) -> None:

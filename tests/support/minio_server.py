@@ -21,12 +21,13 @@ class MinioServer:
 
     Args:
         home: Its data, log and pid file.
+        host: The address that it listens on.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, host: str = "127.0.0.1") -> None:
         (port,) = free_ports(1)
         self.home = home
-        self.endpoint = f"127.0.0.1:{port}"
+        self.endpoint = f"{host}:{port}"
         self.storage = StorageSettings(endpoint=self.endpoint, secure=False)
 
     def __enter__(self) -> "MinioServer":

@@ -6,7 +6,6 @@ process, and is killed too, where EMBEDTUNE_TEST_MINIO names a program that star
 
 import os
 import random
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -14,15 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from embedtune.core.artifacts import write_artifact
-from embedtune.core.config.serve import ServeSettings
-from embedtune.serve.release.build import build_release
-from embedtune.serve.release.record import REFERENCE_FILE, Release
+from embedtune.serve.release.record import Release
 from embedtune.serve.triton.installation import Installation
-from tests.support.context import provenance
-from tests.support.kills import Service, loaded, running
+from tests.support.judged_load import loaded
+from tests.support.kills import Service, running, two_and_a_liar
 from tests.support.minio_server import SERVE, MinioServer
-from tests.support.tiny_engine import make_tiny_engine
 
 KILLS = int(os.environ.get("EMBEDTUNE_TEST_KILLS", "3"))
 SEED = int(os.environ.get("EMBEDTUNE_TEST_SEED", "1"))
@@ -34,12 +29,7 @@ LONGEST_S = 10.0  # from the start of a deployment: to load, to prove, and 7 s u
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Release]:
     """Two good releases of different models, and one with the reference of another one."""
-    folder = tmp_path_factory.mktemp("releases")
-    engines = [make_tiny_engine(folder / f"engine-{seed}", seed=seed) for seed in range(3)]
-    with write_artifact(folder / "lying", "engine", provenance()) as draft:
-        shutil.copytree(engines[2], draft.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
-        shutil.copyfile(engines[0] / REFERENCE_FILE, draft.path / REFERENCE_FILE)
-    return [build_release(engine, folder, ServeSettings()) for engine in (*engines[:2], folder / "lying")]
+    return two_and_a_liar(tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture
@@ -52,12 +42,11 @@ def service(tmp_path: Path, releases: list[Release]) -> Iterator[Service]:
 def test_no_kill_at_any_moment_of_a_switch_lets_a_wrong_answer_out(
     installation: Installation, service: Service, tmp_path: Path
 ) -> None:
-    rng, (one, two, lying) = random.Random(SEED), service.releases
-    del service.vectors[lying.id]  # its reference is that of the first one
-    with running(service), loaded(service, clients=3):
+    rng, judge, (one, two, lying) = random.Random(SEED), service.judge, service.releases
+    with running(service), loaded(judge, clients=3):
         assert service.deploy(one.id).wait(120) == 0
         for number in range(KILLS):
-            before = service.pointer().live
+            before = judge.pointer().live
             new = lying if rng.random() < 0.25 else (two if before == one.id else one)
             deploying = service.deploy(new.id)
             pause, victim = rng.uniform(0, LONGEST_S), VICTIMS[number % len(VICTIMS)]
@@ -65,12 +54,12 @@ def test_no_kill_at_any_moment_of_a_switch_lets_a_wrong_answer_out(
                 deploying.wait(pause)
             service.kill(victim, rng.uniform(0, LONGEST_OUTAGE_S))
             went_live = deploying.wait(180) == 0
-            pointer = service.pointer()
+            pointer = judge.pointer()
             assert pointer.live != lying.id
             assert not went_live or (pointer.live, pointer.kept) == (new.id, before)
-            service.wait_for(pointer.live, f"kill {number} ({victim} after {pause:.1f} s)")
-    wrong = service.wrong()
-    assert not wrong, f"{wrong}; the switches were {service.switches}"
-    assert len(service.answers) > 20 * KILLS
+            judge.wait_for(pointer.live, f"kill {number} ({victim} after {pause:.1f} s)")
+    wrong = judge.wrong()
+    assert not wrong, f"{wrong}; the switches were {judge.switches}"
+    assert len(judge.answers) > 20 * KILLS
     whole = [service.store.download(release.id, tmp_path / "whole").id for release in service.store.releases()]
     assert sorted(whole) == sorted(release.id for release in service.releases)
