@@ -1,9 +1,9 @@
 """Pods, their processes, the store and the deployment are killed during switches; nothing wrong answers.
 
-Besides what conftest.py needs: EMBEDTUNE_TEST_MINIO, a program that starts a MinIO server, since the store is killed
-too; pods reach it at the host of EMBEDTUNE_TEST_CLUSTER_S3. EMBEDTUNE_TEST_KILLS is the number of kills (default:
-10), EMBEDTUNE_TEST_SEED chooses the moments. SIGKILL cannot reach the first process of a container from within, so
-the gateway dies when its pod is deleted by force.
+Besides what conftest.py needs: EMBEDTUNE_TEST_MINIO, a program that starts a MinIO server, since the store is
+killed too; pods reach it at the host of EMBEDTUNE_TEST_CLUSTER_S3. EMBEDTUNE_TEST_KILLS is the number of kills
+(default: 10), EMBEDTUNE_TEST_SEED chooses the moments. SIGKILL cannot reach the first process of a container from
+within, so the gateway dies when its pod is deleted by force.
 """
 
 import os
