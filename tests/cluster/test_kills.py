@@ -69,8 +69,8 @@ class World:
 
     def deploy(self, name: str) -> subprocess.Popen[bytes]:
         """Start a deployment of a release, and return when it begins."""
-        environment = {**os.environ, **store_environment(self.store.uri, self.minio.storage, None)}
-        return start_deployment(self.store.uri, name, self.folder, environment, timeout_s=120)
+        environment = {**os.environ, **store_environment(self.store.objects.uri, self.minio.storage, None)}
+        return start_deployment(self.store.objects.uri, name, self.folder, environment, timeout_s=120)
 
     def kill(self, victim: str, rng: random.Random) -> None:
         """Kill the store, a pod, or in one of the pods Triton or a process of one of its models."""
