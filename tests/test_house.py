@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: sizes, words that are out, and a docstring for every package."""
+"""The house rules that a machine can check: sizes, words that are out, a docstring for every package, no `except*`."""
 
 import ast
 import re
@@ -100,6 +100,13 @@ def test_a_function_takes_few_parameters() -> None:
 def test_a_package_says_what_it_is() -> None:
     packages = [name for name in code() if name.endswith("__init__.py") and not name.startswith("tests/")]
     assert not [name for name in packages if not ast.get_docstring(ast.parse(read(name)))]
+
+
+def test_no_error_is_raised_in_an_except_star() -> None:
+    """Python up to 3.11.2, which our images have, wraps it in a group again, so that nobody up the stack knows it."""
+    assert not [
+        name for name in code() if any(isinstance(node, ast.TryStar) for node in ast.walk(ast.parse(read(name))))
+    ]
 
 
 def test_no_word_that_is_out() -> None:

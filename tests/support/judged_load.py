@@ -106,8 +106,8 @@ def loaded(judge: Judge, clients: int) -> Iterator[None]:
             yield
         finally:
             ended.set()
-    for work in works:
-        work.result()
+            for work in works:  # if the block fails, this may be why
+                work.result()
 
 
 def _ask(judge: Judge, seed: int, ended: threading.Event) -> None:

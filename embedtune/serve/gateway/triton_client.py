@@ -173,9 +173,13 @@ class TritonEndpoint:
             async with asyncio.TaskGroup() as group:
                 parts = job.parts(limits.texts, self.turns.part_tokens())
                 tasks = [group.create_task(self._infer(job, part)) for part in parts]
-        except* RefusedError as failed:
+        # Not `except*`: what is raised in it is wrapped in a group again by Python 3.11.2, that of Debian 12.
+        except ExceptionGroup as failed:
+            refused, bugs = failed.split(RefusedError)
+            if refused is None or bugs is not None:
+                raise
             # Report the first one; the others were cancelled or failed for the same reason.
-            raise failed.exceptions[0] from None
+            raise refused.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def _read_limits(self, model: str) -> _Limits:
