@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: sizes, words that are out, a docstring for every package, no `except*`."""
+"""The house rules that a machine can check: sizes, words that are out, docstrings of packages, no `except*`."""
 
 import ast
 import re
@@ -103,7 +103,7 @@ def test_a_package_says_what_it_is() -> None:
 
 
 def test_no_error_is_raised_in_an_except_star() -> None:
-    """Python up to 3.11.2, which our images have, wraps it in a group again, so that nobody up the stack knows it."""
+    """Python 3.11.2, which our images have, wraps it in a group again, so that nobody up the stack knows it."""
     assert not [
         name for name in code() if any(isinstance(node, ast.TryStar) for node in ast.walk(ast.parse(read(name))))
     ]
