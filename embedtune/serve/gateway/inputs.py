@@ -14,7 +14,8 @@ from embedtune.serve.gateway.http_errors import RefusedError, wrong_input
 from embedtune.serve.gateway.pieces import numbers_of, utf8_of
 from embedtune.serve.gateway.token_ids import NOT_CONFIGURED, TokenIds
 
-# JSON's strings, and lists of numbers. The possessive quantifiers (++, *+) make matching linear.
+# JSON's strings, and lists of numbers. The possessive quantifiers (++, *+) make matching linear, and keep nothing
+# for each character. Of the JSON, which is well formed, no alternative matches in part (see pieces.py).
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 NUMBERS = re.compile(rb"\[[-0-9, \t\r\n]*+\]")
 BETWEEN = re.compile(rb"[, \t\r\n]*+")
