@@ -8,14 +8,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embedtune.core.artifacts import StageReport
+from embedtune.core.config.config import Config
 from embedtune.core.contract import load_contract, require_same
+from embedtune.core.encoders.encoder import Encoder
 from embedtune.core.encoders.onnx import load_tokenizer
 from embedtune.core.encoders.precision import in_float32
 from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.formatting import figure
+from embedtune.core.progress import Progress
 from embedtune.core.records.base import write_record
 from embedtune.core.records.engine import PARITY_FILE
 from embedtune.core.retrieval.beir import RetrievalSet, read_records, read_retrieval_set
+from embedtune.core.retrieval.corpus_sample import (
+    CORPUS_SAMPLE_FILE,
+    PASSAGES,
+    CorpusSample,
+    sample_of,
+    write_corpus_sample,
+)
 from embedtune.core.stage import Context, Outcome, StageRun
 from embedtune.export.engine import export_engine
 from embedtune.export.measure import Case, compare_variants, dev_ndcg, reference_vectors
@@ -62,6 +72,9 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
     torch = TorchEncoder(model, config.contract, in_float32(config.runtime), context.cache / "embeddings")
     case = Case(samples, reference_vectors(torch, samples, progress), dev)
     _write_reference(path / "reference.parquet", case)
+    if dev.queries:
+        sample = _corpus_sample(torch, dev, config, progress)
+        write_corpus_sample(path / CORPUS_SAMPLE_FILE, sample)
     ndcg = dev_ndcg(torch, dev, progress)
     variants = compare_variants(path, config.export, config.runtime, case, progress)
     found = Measurements(config.export, samples, len(dev.queries), ndcg, variants)
@@ -75,6 +88,14 @@ def _export(model: Path, dataset: Path, path: Path, context: Context) -> Outcome
 def _calibration(dev: RetrievalSet, most: int, seed: int) -> list[str]:
     passages = sorted({passage.text for passage in dev.corpus if passage.text.strip()})
     return random.Random(seed).sample(passages, min(most, len(passages)))
+
+
+def _corpus_sample(torch: Encoder, dev: RetrievalSet, config: Config, progress: Progress) -> CorpusSample:
+    """Return the vectors of some passages, and how close to them the dev questions are."""
+    chosen = random.Random(config.seed).sample(dev.corpus, min(PASSAGES, len(dev.corpus)))
+    passages = torch.encode_passages([passage.text for passage in chosen], progress)
+    questions = torch.encode_queries([query.text for query in dev.queries], progress)
+    return sample_of(passages, questions, config.contract.dimensions)
 
 
 def _write_reference(path: Path, case: Case) -> None:

@@ -36,6 +36,7 @@ def every_series() -> dict[str, set[str]]:
         (metrics.queries.scripts, ("latin",)),
         (metrics.queries.cosine, ("2a5a",)),
         (metrics.queries.expected, ("2a5a",)),
+        (metrics.queries.far, ("2a5a",)),
         (metrics.shadow.requests, ("5375", "ok")),
         (metrics.shadow.seconds, ("5375", "live")),
         (metrics.shadow.cosine, ("5375",)),

@@ -11,6 +11,8 @@ from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
 from embedtune.core.records.engine import PARITY_FILE, Parity
+from embedtune.core.retrieval.beir import read_retrieval_set
+from embedtune.core.retrieval.corpus_sample import read_corpus_sample
 from tests.support.export_case import make_export_case
 
 
@@ -46,6 +48,18 @@ def test_the_reference_contains_pytorchs_vectors(case, report):
     encoder = TorchEncoder(case.model, config.contract, config.runtime)
     expected = encoder.encode_queries([row["text"] for row in queries], SilentProgress())
     np.testing.assert_allclose(np.array([row["vector"] for row in queries]), expected, atol=1e-6)
+
+
+def test_the_sample_of_the_corpus_has_the_vectors_of_its_passages(case, report):
+    sample = read_corpus_sample(case.root / "engine" / "corpus_sample.npz")
+    config, dev = case.config(), read_retrieval_set(case.dataset, "dev")
+    assert sample.sizes == config.contract.dimensions
+    encoder = TorchEncoder(case.model, config.contract, config.runtime)
+    passages = encoder.encode_passages([passage.text for passage in dev.corpus], SilentProgress())
+    assert len(sample.passages) == min(256, len(passages))
+    assert (sample.passages @ passages.T).max(axis=1) == pytest.approx(1, abs=1e-3)
+    questions = encoder.encode_queries([query.text for query in dev.queries], SilentProgress())
+    assert sample.far(questions).sum() <= 1  # of six, 5% are none or one
 
 
 def test_an_engine_that_is_up_to_date_is_not_exported_again(case, report):

@@ -1,7 +1,7 @@
 """Whether queries are still like those that the release was tested with: counts and histograms, never a text.
 
-How far a query is from every passage is not known here, where there is no index. Known are its length, its script,
-and how close its vector is to the middle of the release's own test queries.
+Known here, without an index, are the length and the script of a query, how close its vector is to the middle
+of the release's own test queries, and how close it is to the nearest of some passages of the corpus.
 """
 
 import logging
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import EmbedtuneError
+from embedtune.core.retrieval.corpus_sample import CORPUS_SAMPLE_FILE, CorpusSample, cut, read_corpus_sample
 from embedtune.serve.release.proof import read_proof
 from embedtune.serve.release.record import PROOF_FILE, short
 
@@ -63,7 +63,14 @@ class QueryDrift:
             ["release"],
             registry=registry,
         )
+        self.far = Counter(
+            "embedtune_gateway_query_far",
+            "Number of queries that are further from the corpus than 95% of the questions about it.",
+            ["release"],
+            registry=registry,
+        )
         self._middles: dict[tuple[str, int], Vectors | None] = {}
+        self._samples: dict[str, CorpusSample | None] = {}
 
     def observe(self, release: Path, texts: Sequence[bytes], vectors: Vectors) -> None:
         """Count queries.
@@ -81,6 +88,17 @@ class QueryDrift:
         if middle is not None:
             for cosine in vectors[:MOST] @ middle:
                 self.cosine.labels(short(release.name)).observe(float(cosine))
+        sample = self._sample(release)
+        far = sample.far(vectors[:MOST]) if sample else None
+        if far is not None:
+            self.far.labels(short(release.name)).inc(int(far.sum()))
+
+    def _sample(self, release: Path) -> CorpusSample | None:
+        if release.name not in self._samples:
+            if len(self._samples) >= REMEMBERED:
+                self._samples.clear()
+            self._samples[release.name] = _read_sample(release / CORPUS_SAMPLE_FILE)
+        return self._samples[release.name]
 
     def _middle(self, release: Path, size: int) -> Vectors | None:
         known = (release.name, size)
@@ -99,17 +117,21 @@ class QueryDrift:
         rows = [row for row, kind in enumerate(proof.kinds) if kind == "query"]
         if not rows:
             return None
-        queries = unit(proof.vectors[rows, :size])
-        middle: Vectors = unit(queries.mean(axis=0, keepdims=True))[0]
+        queries = cut(proof.vectors[rows], size)
+        middle: Vectors = cut(queries.mean(axis=0, keepdims=True), size)[0]
         if size == proof.vectors.shape[1]:
             self.expected.labels(short(release.name)).set(float((queries @ middle).mean()))
         return middle
 
 
-def unit(vectors: Vectors) -> Vectors:
-    """Return vectors of unit length; 0 stays 0."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+def _read_sample(file: Path) -> CorpusSample | None:
+    if not file.is_file():  # of a release whose engine had no questions to compare with
+        return None
+    try:
+        return read_corpus_sample(file)
+    except EmbedtuneError as error:
+        log.warning("it is not known which queries are far from the corpus: %s", error)
+        return None
 
 
 def script_of(text: str) -> str:

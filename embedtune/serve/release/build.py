@@ -15,6 +15,7 @@ from embedtune.core.encoders.onnx import TOKENIZER_FILE
 from embedtune.core.errors import ArtifactError, ConfigError
 from embedtune.core.records.base import read_record, write_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
+from embedtune.core.retrieval.corpus_sample import CORPUS_SAMPLE_FILE
 from embedtune.serve.release.proof import Fits, Kind, read_reference, write_proof
 from embedtune.serve.release.record import (
     PROOF_FILE,
@@ -58,8 +59,10 @@ def build_release(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     # Weights above 2 GB are in a file next to the graph, which names it.
-    for name in (built.file, f"{built.file}.data", TOKENIZER_FILE, CONTRACT_FILE, REFERENCE_FILE):
-        if (engine / name).is_file() or name != f"{built.file}.data":
+    for name in (built.file, TOKENIZER_FILE, CONTRACT_FILE, REFERENCE_FILE):
+        shutil.copyfile(engine / name, draft / name)
+    for name in (f"{built.file}.data", CORPUS_SAMPLE_FILE):
+        if (engine / name).is_file():
             shutil.copyfile(engine / name, draft / name)
     reference = read_reference(engine / REFERENCE_FILE, deploy.smoke_texts, _accepted(engine, serve))
     if not reference.texts:

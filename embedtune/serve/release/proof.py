@@ -1,17 +1,17 @@
 """The proof of a release: texts with the vectors that PyTorch computed, and a comparison with a server's."""
 
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from embedtune.core.encoders.vector_cache import Vectors
 from embedtune.core.errors import ArtifactError, GateError
+from embedtune.core.npz import read_arrays, write_arrays
 from embedtune.core.records.deployment import CosineRange, DriftedText, EndpointDrift
 
 SHOWN = 5  # worst texts in endpoint.json and in the error
@@ -62,17 +62,13 @@ def read_reference(file: Path, count: int, fits: Fits = lambda text, kind: True)
 
 
 def write_proof(file: Path, reference: Reference) -> None:
-    """Write texts, kinds and vectors as one NumPy archive without pickles, the same bytes for the same content."""
-    arrays: dict[str, npt.NDArray[np.uint8] | Vectors] = {
+    """Write texts, kinds and vectors as one NumPy archive."""
+    arrays: dict[str, npt.NDArray[Any]] = {
         "texts": np.frombuffer("\0".join(reference.texts).encode(), np.uint8),  # no text contains a null byte
         "kinds": np.array([KINDS.index(kind) for kind in reference.kinds], np.uint8),
         "vectors": reference.vectors.astype(np.float32),
     }
-    # Not numpy.savez: it writes the time of day into the archive.
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, values in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as stream:
-                np.lib.format.write_array(stream, values, allow_pickle=False)
+    write_arrays(file, arrays)
 
 
 def read_proof(file: Path) -> Reference:
@@ -81,12 +77,12 @@ def read_proof(file: Path) -> Reference:
     Raises:
         ArtifactError: It is not one.
     """
+    arrays = read_arrays(file, ("texts", "kinds", "vectors"), "the proof of a release")
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            texts = arrays["texts"].tobytes().decode().split("\0")
-            kinds = [KINDS[number] for number in arrays["kinds"]]
-            vectors: Vectors = arrays["vectors"]
-    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        texts = arrays["texts"].tobytes().decode().split("\0")
+        kinds = [KINDS[number] for number in arrays["kinds"]]
+        vectors: Vectors = arrays["vectors"]
+    except (ValueError, IndexError) as error:
         raise ArtifactError(f"{file} is not the proof of a release", got=error) from error
     if not (len(texts) == len(kinds) == len(vectors)):
         raise ArtifactError(f"{file} is not the proof of a release", got="texts and vectors do not match")

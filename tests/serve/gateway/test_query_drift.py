@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from embedtune.core.retrieval.corpus_sample import CorpusSample, cut, write_corpus_sample
 from embedtune.serve.gateway.app import GatewayOptions
-from embedtune.serve.gateway.query_drift import QueryDrift, script_of, unit
+from embedtune.serve.gateway.query_drift import QueryDrift, script_of
 from embedtune.serve.release.proof import Reference, read_proof, write_proof
 from tests.support.gateway_server import serving
 from tests.support.triton_server import Triton, options
@@ -44,7 +45,7 @@ def test_queries_are_compared_with_the_middle_of_the_releases_own(tmp_path: Path
     write_proof(release / "proof.npz", Reference(["a", "b", "c"], ["query", "query", "passage"], vectors))
     registry = CollectorRegistry()
     drift = QueryDrift(registry)
-    near, far = unit(np.array([[1, 1, 0]], dtype=np.float32)), np.array([[0, 0, 1]], dtype=np.float32)
+    near, far = cut(np.array([[1, 1, 0]], dtype=np.float32), 3), np.array([[0, 0, 1]], dtype=np.float32)
     drift.observe(release, [b"near", b"far away"], np.concatenate([near, far]))
     text = generate_latest(registry).decode()
     labels = '{release="aaaaaaaaaaaaaaaa"}'
@@ -79,3 +80,17 @@ def test_only_queries_are_counted_and_no_metric_contains_a_text(triton: Triton) 
     middle = queries.mean(axis=0) / np.linalg.norm(queries.mean(axis=0))
     expected = sample(text, f'embedtune_gateway_query_expected_cosine{{release="{release.id[:16]}"}}')
     assert expected == pytest.approx(float((queries @ middle).mean()), abs=1e-5)
+
+
+def test_queries_further_from_the_corpus_than_its_own_questions_are_counted(tmp_path: Path) -> None:
+    release = tmp_path / ("b" * 64)
+    release.mkdir()
+    passages = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
+    write_corpus_sample(release / "corpus_sample.npz", CorpusSample(passages, (3,), (0.5,)))
+    registry = CollectorRegistry()
+    drift = QueryDrift(registry)
+    queries = np.array([[0.6, 0, 0.8], [0.4, 0, 0.9165], [0, 0, 1]], dtype=np.float32)  # nearest: 0.6, 0.4, 0
+    drift.observe(release, [b"about it", b"hardly", b"not at all"], queries)
+    drift.observe(release, [b"of a size that is not known"], np.ones((1, 2), dtype=np.float32))
+    text = generate_latest(registry).decode()
+    assert sample(text, 'embedtune_gateway_query_far_total{release="bbbbbbbbbbbbbbbb"}') == 2

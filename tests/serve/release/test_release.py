@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from embedtune.core.contract import EncoderContract
 from embedtune.core.errors import ArtifactError, ConfigError
 from embedtune.core.records.base import render_record, write_record
 from embedtune.core.records.engine import Engine
+from embedtune.core.retrieval.corpus_sample import CorpusSample, read_corpus_sample, write_corpus_sample
 from embedtune.serve.release import build
 from embedtune.serve.release.build import build_release
 from embedtune.serve.release.proof import read_proof
@@ -54,6 +56,15 @@ def test_a_release_is_data_weights_tokenizer_contract_and_reference(tmp_path: Pa
     ]
     assert release.contract == CONTRACT
     assert list((tmp_path / "out").iterdir()) == [release.path]
+
+
+def test_a_sample_of_the_corpus_is_part_of_the_release(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path / "engine")
+    sample = CorpusSample(np.eye(8, dtype=np.float32)[:2], (8, 4), (0.5, 0.25))
+    write_corpus_sample(engine / "corpus_sample.npz", sample)
+    release = build_release(engine, tmp_path / "out", SETTINGS)
+    assert release.record.files["corpus_sample.npz"] == file_sha256(engine / "corpus_sample.npz")
+    assert read_corpus_sample(release.path / "corpus_sample.npz").far_below == (0.5, 0.25)
 
 
 def test_release_json_describes_the_release_and_its_hash_is_the_id(tmp_path: Path) -> None:
