@@ -99,7 +99,7 @@ def live_config(settings: ServeSettings, serving: Path, gpus: int = 1) -> ModelC
         backend="python",
         max_batch_size=settings.max_batch_size,
         input=ENDPOINT_INPUT,
-        output=ENDPOINT_OUTPUT,
+        output=(*ENDPOINT_OUTPUT, ModelOutput("RELEASE", DataType.TYPE_STRING, (1,))),
         # Each waits for the answers to what it passed on, and one is free.
         instance_group=(InstanceGroup(max(1, gpus) + 1, Kind.KIND_CPU),),
         dynamic_batching=DynamicBatching(0, QueuePolicy(LONGEST_WAIT_US, True, settings.max_queue_size)),

@@ -1,6 +1,7 @@
 """The model that clients of Triton's own ports ask: it passes each request on to the release that is live.
 
-Like triton_model.py it is copied into a model repository, and imports only Triton's module (untyped, hence `Any`).
+Like triton_model.py it is copied into a model repository, and imports only NumPy and Triton's module (untyped, hence
+`Any`).
 It applies the rules of `embedtune.serve.replica.serving`, whose file it reads without pydantic.
 """
 
@@ -10,14 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 
 INPUTS, OUTPUTS = ("TEXT", "INPUT_TYPE", "DIMENSIONS", "TRUNCATE"), ("EMBEDDING", "TOKENS")
+RELEASE = "RELEASE"  # the output that names the release
 SILENT_S, LONGEST_PAUSE_S = 30.0, 2.0  # see embedtune.serve.replica.serving
 
 
-def live_model(serving: dict[str, Any], now: float) -> str | None:
-    """Return the endpoint model of the release that is live, or None if none may answer.
+def live_entry(serving: dict[str, Any], now: float) -> dict[str, Any] | None:
+    """Return the release that is live and its endpoint model, or None if none may answer.
 
     Args:
         serving: The content of the file.
@@ -30,7 +33,7 @@ def live_model(serving: dict[str, Any], now: float) -> str | None:
         name = serving["next"]
     else:
         name = serving["live"] if pause is None or now < pause else None
-    return next((entry["model"] for entry in serving["proven"] if entry["id"] == name), None)
+    return next((entry for entry in serving["proven"] if entry["id"] == name), None)
 
 
 def pause(serving: dict[str, Any], now: float) -> float:
@@ -38,7 +41,7 @@ def pause(serving: dict[str, Any], now: float) -> float:
     earliest, latest = serving["pause_at"], serving["switch_at"]
     if earliest is None or latest is None or not earliest <= now < latest:
         return 0.0
-    return float(latest - now) if live_model(serving, latest) else 0.0
+    return float(latest - now) if live_entry(serving, latest) else 0.0
 
 
 class TritonPythonModel:
@@ -52,15 +55,15 @@ class TritonPythonModel:
 
     async def execute(self, requests: list[Any]) -> list[Any]:
         """Pass on the requests of one batch, each by itself: the endpoint model merges them again."""
-        model = await self._live_model()
-        return list(await asyncio.gather(*(self._pass_on(request, model) for request in requests)))
+        live = await self._live()
+        return list(await asyncio.gather(*(self._pass_on(request, live) for request in requests)))
 
-    async def _live_model(self) -> str | None:
-        """Return the endpoint model of the live release, at a switch the next one's as soon as it is live."""
+    async def _live(self) -> dict[str, Any] | None:
+        """Return the live release, at a switch the next one as soon as it is live."""
         deadline = time.monotonic() + LONGEST_PAUSE_S
         while (wait := pause(self._read(), now := time.monotonic())) and now < deadline:
             await asyncio.sleep(min(wait, deadline - now))
-        return live_model(self._read(), time.monotonic())
+        return live_entry(self._read(), time.monotonic())
 
     def _read(self) -> dict[str, Any]:
         found = self.file.stat()
@@ -69,20 +72,23 @@ class TritonPythonModel:
             self.serving, self.seen = json.loads(self.file.read_bytes()), mark
         return self.serving
 
-    async def _pass_on(self, request: Any, model: str | None) -> Any:
-        if model is None:
+    async def _pass_on(self, request: Any, live: dict[str, Any] | None) -> Any:
+        if live is None:
             error = pb_utils.TritonError("no release is live", pb_utils.TritonError.UNAVAILABLE)
             return pb_utils.InferenceResponse(error=error)
         tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in INPUTS]
         response = await pb_utils.InferenceRequest(
-            model_name=model,
+            model_name=live["model"],
             requested_output_names=list(OUTPUTS),
             inputs=[tensor for tensor in tensors if tensor is not None],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         ).async_exec()
         if response.has_error():
             return pb_utils.InferenceResponse(error=_same(response.error().message()))
-        return pb_utils.InferenceResponse([pb_utils.get_output_tensor_by_name(response, name) for name in OUTPUTS])
+        outputs = [pb_utils.get_output_tensor_by_name(response, name) for name in OUTPUTS]
+        rows = len(pb_utils.get_input_tensor_by_name(request, INPUTS[0]).as_numpy())
+        name = pb_utils.Tensor(RELEASE, np.full((rows, 1), live["id"].encode(), dtype=object))
+        return pb_utils.InferenceResponse([*outputs, name])
 
 
 def _same(message: str) -> Any:

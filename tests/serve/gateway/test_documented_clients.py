@@ -117,11 +117,12 @@ def test_llamaindexs_client_embeds_queries_and_passages_differently(
     )
 
 
-def test_tritons_grpc_client(example: Example, direct: InferenceServerClient) -> None:
+def test_tritons_grpc_client(example: Example, direct: InferenceServerClient, triton: Triton) -> None:
     assert len([line for line in PYTHON["Send requests to Triton"].splitlines() if line]) <= 10
     names = example.run("Send requests to Triton")
     expected = embed(direct, ["the press is stuck", "how often is the kiln cleaned?"], ["query"] * 2)
     np.testing.assert_array_equal(names["vectors"], expected)
+    assert names["release"] == triton.release.id
 
 
 def test_the_curl_command(example: Example, direct: InferenceServerClient) -> None:

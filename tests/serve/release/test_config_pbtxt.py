@@ -67,7 +67,9 @@ def test_the_live_model_looks_like_the_endpoint_model_and_knows_where_to_ask(tmp
     live = parsed(live_config(settings, tmp_path / "serving.json"))
     endpoint = parsed(endpoint_config("python-cpu", settings, "m", 0.99))
     assert (live.name, live.max_batch_size) == ("m", 8)
-    assert (live.input, live.output) == (endpoint.input, endpoint.output)
+    assert (live.input, live.output[:-1]) == (endpoint.input, endpoint.output)
+    last = live.output[-1]
+    assert (last.name, proto.DataType.Name(last.data_type), list(last.dims)) == ("RELEASE", "TYPE_STRING", [1])
     assert live.dynamic_batching.default_queue_policy.max_queue_size == 9
     assert strings(live) == {"serving": str(tmp_path / "serving.json")}
 

@@ -1,5 +1,6 @@
 """Which release answers at a moment, by the file that a follower writes; Triton's live model agrees."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -67,10 +68,29 @@ def test_the_live_model_in_triton_follows_the_same_rules(proven, live, later, sw
     serving = Serving(written=100.0, proven=tuple(proven), live=live, next=later, **at)
     expected = serving.live_at(now)
     told = json.loads(render_record(serving))
-    assert triton_live.live_model(told, now) == (serving.model_of(expected) if expected else None)
+    entry = triton_live.live_entry(told, now)
+    assert (entry["id"], entry["model"]) == (expected, serving.model_of(expected)) if expected else entry is None
     assert triton_live.pause(told, now) == serving.pause(now)
     assert triton_live.SILENT_S == module.SILENT_S
     assert triton_live.LONGEST_PAUSE_S == module.LONGEST_PAUSE_S
+
+
+def test_the_live_model_in_triton_waits_at_a_switch_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = [104.25], []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(triton_live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(triton_live.asyncio, "sleep", sleep)
+    known = Serving(written=100.0, proven=(A, B), live=A.id, next=B.id, pause_at=104.0, switch_at=104.5)
+    write_serving(tmp_path / "serving.json", known)
+    model = triton_live.TritonPythonModel()
+    where = {"parameters": {"serving": {"string_value": str(tmp_path / "serving.json")}}}
+    model.initialize({"model_config": json.dumps(where)})
+    assert asyncio.run(model._live())["id"] == B.id
+    assert slept == [0.25]
 
 
 def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
