@@ -45,6 +45,7 @@ class Account:
     Args:
         request_id: The client's own id, or a new one.
         key: The API key that was sent; None: none is needed.
+        known: Whether who asks may read what only the operator and clients should know.
         texts: How many were embedded.
         tokens: How many the model read.
         release: Which release was asked; None: none was.
@@ -53,6 +54,7 @@ class Account:
 
     request_id: str
     key: Key | None = None
+    known: bool = True
     texts: int = 0
     tokens: int = 0
     release: str | None = None
@@ -128,8 +130,7 @@ class Guard:
         started = time.perf_counter()
         with self.metrics.in_progress.track_inprogress():
             try:
-                if not (scope["path"] in OPEN and scope["method"] in READING):
-                    account.key = await self._client(headers.get(b"authorization", b""))
+                await self._identify(scope, headers.get(b"authorization", b""), account)
                 body = await self.bodies.read(receive)
                 started = time.perf_counter()
                 await self.app(scope, _replaying(body, receive), answering)
@@ -139,6 +140,14 @@ class Guard:
                 status = CLIENT_GONE
             finally:
                 self._count(scope, account, status, time.perf_counter() - started)
+
+    async def _identify(self, scope: Scope, authorization: bytes, account: Account) -> None:
+        try:
+            account.key = await self._client(authorization)
+        except RefusedError:
+            if scope["path"] not in OPEN or scope["method"] not in READING:
+                raise
+            account.known = False
 
     async def _client(self, authorization: bytes) -> Key | None:
         if self.tokens is None:

@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+
+from embedtune.serve.gateway.guard import STATE, Account
 
 if TYPE_CHECKING:
     from embedtune.serve.gateway.app import Gateway
@@ -24,11 +26,12 @@ def add_operations(app: FastAPI, gateway: "Gateway") -> None:
         response_description="Ready.",
         responses={503: {"description": "Not ready."}},
     )
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         reason = await gateway.not_ready()
+        account: Account = request.scope[STATE]
         if reason is not None:
-            return JSONResponse({"status": reason}, 503)
-        remark = gateway.routes.remark()
+            return JSONResponse({"status": said_to(account, reason)}, 503)
+        remark = gateway.routes.remark() if account.known else None
         return JSONResponse({"status": "ok"} | ({"warning": remark} if remark else {}))
 
     @app.get("/health/live", summary="Liveness: whether this process answers", response_description="Alive.")
@@ -41,3 +44,8 @@ def add_operations(app: FastAPI, gateway: "Gateway") -> None:
     @app.get("/metrics", summary="Metrics for Prometheus", response_description="The metrics as text.")
     async def metrics() -> Response:
         return Response(gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def said_to(account: Account, reason: str) -> str:
+    """Return why the gateway is not ready, to strangers only that it is not: the reason may name an address."""
+    return reason if account.known else "not ready; send an API key to read why"

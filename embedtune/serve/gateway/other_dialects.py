@@ -13,6 +13,7 @@ from embedtune.serve.gateway.bodies import while_connected
 from embedtune.serve.gateway.guard import STATE, Account
 from embedtune.serve.gateway.http_errors import RefusedError
 from embedtune.serve.gateway.json_body import decode
+from embedtune.serve.gateway.operations import said_to
 from embedtune.serve.gateway.protocol import TEXTS, body_schema
 from embedtune.serve.gateway.routes import RELEASE_HEADER
 from embedtune.serve.gateway.triton_client import Form, Truncate
@@ -152,9 +153,9 @@ def add_nim(app: FastAPI, gateway: "Gateway") -> None:
         response_description="Ready.",
         responses={503: {"description": "Not ready."}},
     )
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         reason = await gateway.not_ready()
-        return health(reason, 503) if reason else health("ready")
+        return health(said_to(request.scope[STATE], reason), 503) if reason else health("ready")
 
     @app.get("/v1/health/live", summary="Liveness (NIM)", response_description="Alive.")
     async def live() -> Response:

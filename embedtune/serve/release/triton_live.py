@@ -1,8 +1,7 @@
 """The model that clients of Triton's own ports ask: it passes each request on to the release that is live.
 
-Like triton_model.py it is copied into a model repository, and imports only NumPy and Triton's module (untyped, hence
-`Any`).
-It applies the rules of `embedtune.serve.replica.serving`, whose file it reads without pydantic.
+Like triton_model.py it is copied into a model repository, and imports only NumPy and Triton's module (untyped,
+hence `Any`). It applies the rules of `embedtune.serve.replica.serving`, whose file it reads without pydantic.
 """
 
 import asyncio

@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from embedtune.serve.replica.serving import ServingReader, write_serving
-from tests.support.gateway_server import samples, serving
+from tests.support.gateway_server import key, samples, serving
 from tests.support.triton_server import Triton, options
 
 DOING = "the release store cannot be read: it does not answer"
+HEALTH = ("/health", "/v1/health/ready")
 
 
 def with_changes(triton: Triton, folder: Path, **changes: object) -> Triton:
@@ -47,6 +48,25 @@ def test_when_that_is_too_old_only_who_pins_a_release_is_answered(triton: Triton
         ]
     assert (health.status_code, health.json()["status"]) == (503, f"another release may be live by now: {DOING}")
     assert [answer.status_code for answer in answers] == [503, 200]
+
+
+@pytest.mark.parametrize("fence_s", [7200, -1])
+def test_strangers_learn_neither_why_it_is_not_ready_nor_where_the_store_is(
+    triton: Triton, tmp_path: Path, fence_s: int
+) -> None:
+    now = time.monotonic()
+    cut_off = with_changes(triton, tmp_path, kept=True, read_at=now - 7200, fence_at=now + fence_s, doing=DOING)
+    with serving(options(cut_off, api_key=key("sesame"))) as url:
+        asked = {
+            header: [httpx.get(f"{url}{path}", headers={"Authorization": header}).text for path in HEALTH]
+            for header in ("", "Bearer wrong", "Bearer sesame")
+        }
+    for header in ("", "Bearer wrong"):
+        assert not [text for text in asked[header] if DOING in text]
+    assert DOING in asked["Bearer sesame"][0]
+    if fence_s < 0:
+        assert DOING in asked["Bearer sesame"][1]
+        assert "not ready; send an API key to read why" in asked[""][1]
 
 
 def test_a_replica_that_reads_the_store_has_no_warning(triton: Triton, tmp_path: Path) -> None:
