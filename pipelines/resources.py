@@ -5,6 +5,8 @@ from typing import Literal
 
 from kfp import dsl, kubernetes
 
+from embedtune.core.secrets import STORAGE_CA
+
 # Labels of NVIDIA's GPU feature discovery. gpu.memory is in MiB, as the driver reports it: cards sold with 80 GB
 # report 81,920 (A100) or 81,559 (H100), since the driver reserves a part; 79,000 leaves a margin for other driver
 # versions and is well above the next smaller cards (72 GB: below 74,000). Capability 8.0 (A100) added bfloat16.
@@ -23,11 +25,17 @@ RETRIES = 2
 # Kubernetes Secrets by purpose: their keys, and the variables that the component bodies read. All are optional:
 # documents in a folder need no store, a local LLM needs no key; a missing key is an error where it is used.
 SECRETS = {
-    "storage": {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"},
+    "storage": {
+        "access-key": "AWS_ACCESS_KEY_ID",
+        "secret-key": "AWS_SECRET_ACCESS_KEY",
+        "session-token": "AWS_SESSION_TOKEN",
+    },
     "llm": {"api-key": "OPENAI_API_KEY", "judge-api-key": "JUDGE_API_KEY"},
     "hub": {"token": "HF_TOKEN"},
     "endpoint": {"api-key": "EMBEDTUNE_API_KEY"},
 }
+# The keys of the ConfigMap PREFIX-proxy, and their variables.
+PROXY = {name: name for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")}
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,8 @@ class Target:
         kind: A cluster with GPUs or without.
         tag: Tag of the images, unique per build.
         registry: Prefix of the image names.
-        secrets_named: Prefix of the names of the Secrets: PREFIX-storage, PREFIX-llm, PREFIX-hub,
-            PREFIX-endpoint.
+        secrets_named: Prefix of the names of the Secrets: PREFIX-storage, PREFIX-storage-ca, PREFIX-llm,
+            PREFIX-hub, PREFIX-endpoint; and of the ConfigMap PREFIX-proxy.
         cache_claim: PersistentVolumeClaim for the cache from which a retry resumes; None: no cache.
     """
 
@@ -140,6 +148,10 @@ def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask
     kubernetes.add_pod_label(task, COMPONENT, name)
     for purpose in need.secrets:
         kubernetes.use_secret_as_env(task, f"{target.secrets_named}-{purpose}", SECRETS[purpose], optional=True)
+    if "storage" in need.secrets:
+        folder = str(STORAGE_CA.parent)
+        kubernetes.use_secret_as_volume(task, f"{target.secrets_named}-storage-ca", folder, optional=True)
+    kubernetes.use_config_map_as_env(task, f"{target.secrets_named}-proxy", PROXY, optional=True)
     if need.cache and target.cache_claim:
         kubernetes.mount_pvc(task, pvc_name=target.cache_claim, mount_path=CACHE_PATH)
         task.set_env_variable("HF_HOME", f"{CACHE_PATH}/huggingface")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from embedtune.core.config.generate import GenerateSettings
 
@@ -10,6 +11,8 @@ WORKLOAD_IDENTITY = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 )
+# Where pods have the certificates that sign the object store's, if they have any.
+STORAGE_CA = Path("/etc/embedtune/storage-ca/ca.crt")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,12 @@ def secrets_from(
         s3_secret_key=environment.get("AWS_SECRET_ACCESS_KEY"),
         s3_session_token=environment.get("AWS_SESSION_TOKEN") or None,
         s3_identity=_workload_identity(environment),
-        s3_ca_bundle=environment.get("AWS_CA_BUNDLE") or environment.get("SSL_CERT_FILE") or None,
+        s3_ca_bundle=environment.get("AWS_CA_BUNDLE") or environment.get("SSL_CERT_FILE") or _mounted_ca(),
     )
+
+
+def _mounted_ca() -> str | None:
+    return str(STORAGE_CA) if STORAGE_CA.is_file() else None
 
 
 def _workload_identity(environment: Mapping[str, str]) -> WorkloadIdentity | None:

@@ -154,6 +154,17 @@ def test_a_private_ca_is_trusted(cloud: Cloud, tmp_path: Path) -> None:
     assert headers_of_a_request(cloud, secrets(AWS_CA_BUNDLE=str(tmp_path / "ca.pem")), storage)
 
 
+def test_the_certificates_that_a_pod_has_count_if_no_variable_names_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = tmp_path / "ca.crt"
+    monkeypatch.setattr("embedtune.core.secrets.STORAGE_CA", mounted)
+    assert secrets().s3_ca_bundle is None  # the Secret is optional
+    mounted.write_text("")
+    assert secrets().s3_ca_bundle == str(mounted)
+    assert secrets(AWS_CA_BUNDLE="/other.pem").s3_ca_bundle == "/other.pem"
+
+
 def test_a_missing_ca_bundle_is_named() -> None:
     with pytest.raises(ConfigError, match="certificates for the object store cannot be read") as error:
         connect(plain("127.0.0.1:9"), secrets(AWS_CA_BUNDLE="/none.pem"))

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from embedtune.core.config.load import base_names, preset_names
+from embedtune.core.secrets import STORAGE_CA
 from embedtune.core.stage import STAGES
 from pipelines.compile import KINDS, compile_all, compile_one, main, stale
 from pipelines.resources import NEEDS
@@ -162,7 +163,7 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         assert not each.container(name).get("env")
         secrets = each.kubernetes[f"exec-{name}"].get("secretAsEnv", [])
         from_secrets[name] = {entry["envVar"] for secret in secrets for entry in secret["keyToEnv"]}
-    store, hub = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}, {"HF_TOKEN"}
+    store, hub = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}, {"HF_TOKEN"}
     llm = {"OPENAI_API_KEY", "JUDGE_API_KEY"}
     assert from_secrets == {
         "prepare": store | llm,
@@ -178,6 +179,19 @@ def test_credentials_reach_a_task_only_from_secrets(each: Compiled) -> None:
         "report": set(),
         "outcome": set(),
     }
+
+
+def test_tasks_that_read_the_store_find_its_ca_and_every_task_the_proxies(each: Compiled) -> None:
+    for name in each.tasks:
+        given = each.kubernetes[f"exec-{name}"]
+        reads_store = any(secret["secretName"] == "embedtune-storage" for secret in given.get("secretAsEnv", []))
+        volumes = [
+            (one["secretName"], one["mountPath"], one["optional"]) for one in given.get("secretAsVolume", [])
+        ]
+        assert volumes == ([("embedtune-storage-ca", str(STORAGE_CA.parent), True)] if reads_store else [])
+        (proxy,) = given["configMapAsEnv"]
+        assert (proxy["configMapName"], proxy["optional"]) == ("embedtune-proxy", True)
+        assert {entry["envVar"] for entry in proxy["keyToEnv"]} == {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
 
 
 def test_no_parameter_takes_a_credential(each: Compiled) -> None:

@@ -61,7 +61,8 @@ CREDENTIALS = (
     Variable(
         "AWS_CA_BUNDLE",
         "the same",
-        "PEM file with the certificates that sign the object store's.",
+        "PEM file with the certificates that sign the object store's; default: "
+        "`/etc/embedtune/storage-ca/ca.crt`, where pipelines mount a Secret, if it is there.",
     ),
     Variable("SSL_CERT_FILE", "the same", "The same, if `AWS_CA_BUNDLE` is not set."),
     Variable(
