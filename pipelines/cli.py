@@ -43,6 +43,7 @@ def pipeline() -> None:
 @click.option("--kind", type=KIND, metavar="KIND", help="Only this one: gpu or cpu. [default: both]")
 @image_options
 @click.option("--cache-claim", metavar="NAME", help="PersistentVolumeClaim for the cache. [default: none]")
+@click.option("--queue", metavar="NAME", help="Kueue's LocalQueue in which GPU tasks wait. [default: none]")
 @click.option("--output", type=FOLDER, default="compiled", show_default=True, help="Directory to write to.")
 @output_options
 def compile_command(output: Path, as_json: bool, verbose: bool, **options: Any) -> None:
@@ -55,7 +56,8 @@ def compile_command(output: Path, as_json: bool, verbose: bool, **options: Any) 
 
         kinds = (options["kind"],) if options["kind"] else KINDS
         registry, tag = options["registry"] or REGISTRY, options["tag"] or ""
-        paths = [str(compile_one(kind, output, registry, tag, options["cache_claim"])) for kind in kinds]
+        given = (registry, tag, options["cache_claim"], options["queue"])
+        paths = [str(compile_one(kind, output, *given)) for kind in kinds]
     show({"written": paths}, as_json, lambda: views.print_lines(*paths))
 
 

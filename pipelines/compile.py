@@ -24,7 +24,14 @@ KINDS: tuple[Kind, ...] = ("gpu", "cpu")
 CHART_FILES = ROOT / "charts" / "embedtune" / "files"
 
 
-def compile_one(kind: Kind, folder: Path, registry: str, tag: str = "", cache_claim: str | None = None) -> Path:
+def compile_one(
+    kind: Kind,
+    folder: Path,
+    registry: str,
+    tag: str = "",
+    cache_claim: str | None = None,
+    queue: str | None = None,
+) -> Path:
     """Write the pipeline for a kind of cluster into a folder, and return its path.
 
     Args:
@@ -33,8 +40,9 @@ def compile_one(kind: Kind, folder: Path, registry: str, tag: str = "", cache_cl
         registry: Prefix of the images' names.
         tag: Their tag; "": that of these sources.
         cache_claim: PersistentVolumeClaim for the cache; None: no cache.
+        queue: Kueue's queue for GPU tasks; None: none.
     """
-    target = Target(kind, tag or tag_of_sources(), registry, cache_claim=cache_claim)
+    target = Target(kind, tag or tag_of_sources(), registry, cache_claim=cache_claim, queue=queue)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{target.name}.yaml"
     compiler.Compiler().compile(finetune(target), str(path))

@@ -19,6 +19,7 @@ GPU = "nvidia.com/gpu"
 CACHE_PATH = "/cache"
 PART_OF = "app.kubernetes.io/part-of"  # with the next one, what a network policy selects tasks by
 COMPONENT = "app.kubernetes.io/component"
+QUEUE = "kueue.x-k8s.io/queue-name"  # https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a mount point, not a temporary file
 RETRIES = 2
 
@@ -106,6 +107,7 @@ class Target:
         secrets_named: Prefix of the names of the Secrets: PREFIX-storage, PREFIX-storage-ca, PREFIX-llm,
             PREFIX-hub, PREFIX-endpoint; and of the ConfigMap PREFIX-proxy.
         cache_claim: PersistentVolumeClaim for the cache from which a retry resumes; None: no cache.
+        queue: Kueue's LocalQueue in which GPU tasks wait; None: they are scheduled at once.
     """
 
     kind: Literal["gpu", "cpu"]
@@ -113,6 +115,7 @@ class Target:
     registry: str = "embedtune"
     secrets_named: str = "embedtune"
     cache_claim: str | None = None
+    queue: str | None = None
 
     @property
     def name(self) -> str:
@@ -157,6 +160,8 @@ def place(task: dsl.PipelineTask, name: str, target: Target) -> dsl.PipelineTask
         task.set_env_variable("HF_HOME", f"{CACHE_PATH}/huggingface")
     if need.gpu:
         _on_gpu(task)
+        if target.queue:
+            kubernetes.add_pod_label(task, QUEUE, target.queue)
     return task
 
 

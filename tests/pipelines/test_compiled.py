@@ -289,11 +289,3 @@ def test_a_changed_source_makes_the_files_stale(tmp_path: Path, monkeypatch: pyt
 
 def read_all(path: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in path.iterdir()}
-
-
-def test_a_claim_for_the_cache_is_mounted_in_the_tasks_that_resume(tmp_path: Path) -> None:
-    found = Compiled(compile_one("cpu", tmp_path, REGISTRY, cache_claim="ours"))
-    mounted = {name.removeprefix("exec-") for name, pod in found.kubernetes.items() if "pvcMount" in pod}
-    assert mounted == {name for name, need in NEEDS["cpu"].items() if need.cache}
-    given = found.tasks["generate"]["inputs"]["parameters"]["cache_dir"]
-    assert given["runtimeValue"]["constant"] == "/cache"
