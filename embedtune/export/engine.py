@@ -14,7 +14,7 @@ from embedtune.core.errors import ContractError
 from embedtune.core.records.base import write_record
 from embedtune.core.records.engine import ENGINE_FILE, Engine
 from embedtune.export.encoder import encoder_graph
-from embedtune.export.fp16 import halve
+from embedtune.export.half import HALF, halve
 from embedtune.export.int8_tensorrt import Passages, write_calibrated
 from embedtune.export.onnx_file import write_onnx
 from embedtune.export.tensorrt import PLAN_FILE, BuiltPlan, Profile, build_plan
@@ -32,8 +32,8 @@ def export_engine(
 ) -> None:
     """Write graph, tokenizer.json, embedtune.json and engine.json into a directory.
 
-    An ONNX engine is written in fp32; `write_int8` makes the int8 variant from it. A TensorRT engine is built in
-    the configured precision.
+    An ONNX engine is written in fp16 if that is configured, otherwise in fp32, from which `write_int8` makes the
+    int8 variant. A TensorRT engine is built in the configured precision.
 
     Args:
         model: A directory with safetensors weights.
@@ -50,13 +50,13 @@ def export_engine(
     write_tokenizer(loaded, contract, output)
     contract.save(output)
     graph = encoder_graph(loaded, contract.pooling)
+    if settings.precision in HALF:
+        halve(graph.body, settings.precision)
     limits = (settings.opset, contract.max_length, settings.external_data_mb)
     if settings.target != "tensorrt":
         write_onnx(graph, output / MODEL_FILE, *limits)
         write_record(output / ENGINE_FILE, _onnx_engine(settings, contract))
         return
-    if settings.precision == "fp16":
-        halve(graph.body)
     profile = Profile(settings.tensorrt_batch, contract.max_length)
     with tempfile.TemporaryDirectory(dir=output) as folder:
         file = Path(folder) / MODEL_FILE

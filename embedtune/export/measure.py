@@ -41,7 +41,7 @@ class Case:
 def compare_variants(
     engine: Path, settings: ExportSettings, runtime: RuntimeSettings, case: Case, progress: Progress
 ) -> list[Variant]:
-    """Measure an engine; on ONNX Runtime also its int8 variant, which replaces it if int8 is configured.
+    """Measure an engine; on ONNX Runtime in fp32 also its int8 variant, which replaces it if int8 is configured.
 
     Args:
         engine: Directory that `export_engine` wrote.
@@ -56,6 +56,10 @@ def compare_variants(
         graph = TensorrtGraph(engine / PLAN_FILE, case.expected.shape[1])
         encoder = OnnxEncoder(engine, runtime, graph)
         return [_measure(settings.precision, encoder, [engine / PLAN_FILE], batch, case, progress)]
+    if settings.precision == "fp16":
+        encoder = OnnxEncoder(engine, runtime, OnnxGraph(engine / MODEL_FILE, runtime.device))
+        files = graph_files(engine / MODEL_FILE)
+        return [_measure("fp16", encoder, files, runtime.encode_batch_size, case, progress)]
     full, small = engine / MODEL_FILE, engine / "int8" / MODEL_FILE
     small.parent.mkdir()
     write_int8(full, small, settings.external_data_mb)

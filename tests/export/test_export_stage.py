@@ -10,7 +10,7 @@ from embedtune.core.encoders.pytorch import TorchEncoder
 from embedtune.core.errors import ConfigError, GateError
 from embedtune.core.progress import SilentProgress
 from embedtune.core.records.base import read_record
-from embedtune.core.records.engine import PARITY_FILE, Parity
+from embedtune.core.records.engine import ENGINE_FILE, PARITY_FILE, Engine, Parity
 from embedtune.core.retrieval.beir import read_retrieval_set
 from embedtune.core.retrieval.corpus_sample import read_corpus_sample
 from tests.support.export_case import make_export_case
@@ -88,6 +88,25 @@ def test_an_engine_that_is_not_close_enough_fails_the_stage_and_leaves_nothing(c
     ):
         case.run("refused", precision="int8", min_cosine_int8=1.0)
     assert not (case.root / "refused").exists()
+
+
+def test_for_tritons_onnx_runtime_the_graph_can_be_fp16(case, report):
+    half = case.run("half", target="onnxruntime", precision="fp16", max_ndcg_drift=1.0)
+    record = read_record(case.root / "half" / PARITY_FILE, Parity)
+    assert list(record.variants) == ["fp16"]
+    found = record.variants["fp16"]
+    assert 0.999 <= found.min_cosine < 1
+    assert half.metrics["min_cosine_fp16"] == round(found.min_cosine, 6)
+    full = read_record(case.root / "engine" / PARITY_FILE, Parity).variants["fp32"]
+    assert found.megabytes < full.megabytes
+    engine = read_record(case.root / "half" / ENGINE_FILE, Engine)
+    assert (engine.target, engine.precision, engine.file) == ("onnxruntime", "fp16", "model.onnx")
+
+
+@pytest.mark.parametrize(("target", "precision"), [("python-cpu", "fp16"), ("onnxruntime", "bf16")])
+def test_a_precision_that_the_runtime_does_not_have_is_refused(case, target, precision):
+    with pytest.raises(ConfigError, match=f"precision {precision} is not available for target {target}"):
+        case.config(target=target, precision=precision)
 
 
 def test_tensorrt_is_refused_at_once_if_it_cannot_be_built(case):

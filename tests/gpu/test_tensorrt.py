@@ -10,6 +10,7 @@ from embedtune.core.records.engine import ENGINE_FILE, Engine
 from tests.support.export_case import make_export_case
 
 pytestmark = pytest.mark.gpu
+LEAST = [("fp32", 0.9999), ("fp16", 0.999), ("bf16", 0.999), ("int8", 0.97)]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def _gpu() -> None:
         pytest.skip("no tensorrt package: the gpu image has it")
 
 
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 0.9999), ("fp16", 0.999), ("int8", 0.97)])
+@pytest.mark.parametrize(("precision", "least"), LEAST)
 def test_an_engine_passes_the_gate_and_records_what_it_was_built_for(
     tmp_path: Path, precision: str, least: float
 ) -> None:

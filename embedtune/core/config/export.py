@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 from embedtune.core.config.section import Section, Share
 
 Target = Literal["python-cpu", "onnxruntime", "tensorrt"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISIONS: dict[Target, tuple[Precision, ...]] = {
     "python-cpu": ("fp32", "int8"),
-    "onnxruntime": ("fp32", "int8"),
-    "tensorrt": ("fp32", "fp16", "int8"),
+    "onnxruntime": ("fp32", "fp16", "int8"),
+    "tensorrt": ("fp32", "fp16", "bf16", "int8"),
 }
 
 
@@ -25,7 +25,8 @@ class ExportSettings(Section):
     )
     precision: Precision = Field(
         default="fp32",
-        description="fp32 or int8 for ONNX Runtime (int8 is for CPUs with VNNI); any of them for TensorRT.",
+        description="fp32 or int8 for python-cpu (int8 is for CPUs with VNNI), also fp16 for onnxruntime (for "
+        "GPUs), any for tensorrt (bf16 where fp16 overflows; from Ampere on).",
     )
     opset: int = Field(
         default=20,
@@ -54,6 +55,7 @@ class ExportSettings(Section):
         default=0.9999, description="Lowest cosine allowed between a text's vector at fp32 and its PyTorch vector."
     )
     min_cosine_fp16: Share = Field(default=0.999, description="Lowest cosine allowed at fp16.")
+    min_cosine_bf16: Share = Field(default=0.999, description="Lowest cosine allowed at bf16.")
     min_cosine_int8: Share = Field(default=0.97, description="Lowest cosine allowed at int8.")
     max_ndcg_drift: Share = Field(
         default=0.005, description="Largest change allowed in nDCG@10 on dev compared with PyTorch, up or down."
@@ -71,5 +73,9 @@ class ExportSettings(Section):
 
     def min_cosine(self, precision: Precision) -> float:
         """Return the lowest cosine allowed for a text."""
-        limits = {"fp32": self.min_cosine_fp32, "fp16": self.min_cosine_fp16, "int8": self.min_cosine_int8}
-        return limits[precision]
+        return {
+            "fp32": self.min_cosine_fp32,
+            "fp16": self.min_cosine_fp16,
+            "bf16": self.min_cosine_bf16,
+            "int8": self.min_cosine_int8,
+        }[precision]

@@ -1,14 +1,15 @@
-"""fp16 in the graph: which weights are halved, and how close the vectors stay."""
+"""fp16 and bf16 in the graph: which weights are halved, and how close the vectors stay."""
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto
 
-from embedtune.core.encoders.onnx import OnnxEncoder, OnnxGraph
+from embedtune.core.encoders.onnx import OnnxEncoder, OnnxGraph, load_tokenizer
 from embedtune.core.encoders.pytorch import load_model
 from embedtune.export.encoder import encoder_graph
-from embedtune.export.fp16 import FullNorm, halve
+from embedtune.export.half import HALF, FullNorm, halve
 from embedtune.export.onnx_file import write_onnx
 from tests.export.conftest import RUNTIME
 
@@ -20,22 +21,24 @@ def exported(request):
     return request.getfixturevalue(request.param)
 
 
-def half_graph(exported):
+def half_graph(exported, precision="fp16"):
     graph = encoder_graph(load_model(exported.base, exported.contract, RUNTIME), exported.contract.pooling)
-    return graph, halve(graph.body)
+    return graph, halve(graph.body, precision)
 
 
-def test_all_norms_stay_in_single_precision(exported, request):
-    graph, norms = half_graph(exported)
+@pytest.mark.parametrize("precision", HALF)
+def test_all_norms_stay_in_single_precision(exported, precision):
+    graph, norms = half_graph(exported, precision)
     # BERT: one for the embeddings and two per layer; Llama: two per layer and the final one.
     assert norms == 5
     inside = {id(p) for module in graph.modules() if isinstance(module, FullNorm) for p in module.parameters()}
     kinds = {(id(p) in inside, p.dtype) for p in graph.parameters()}
-    assert kinds == {(True, torch.float32), (False, torch.float16)}
+    assert kinds == {(True, torch.float32), (False, HALF[precision])}
 
 
-def test_the_graph_multiplies_in_half_and_norms_and_pools_in_single_precision(exported, tmp_path):
-    graph, _ = half_graph(exported)
+@pytest.mark.parametrize(("precision", "half"), [("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)])
+def test_the_graph_multiplies_in_half_and_norms_and_pools_in_single_precision(exported, tmp_path, precision, half):
+    graph, _ = half_graph(exported, precision)
     write_onnx(graph, tmp_path / "model.onnx", 20, 64, 100)
     model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "model.onnx"))
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
@@ -51,12 +54,25 @@ def test_the_graph_multiplies_in_half_and_norms_and_pools_in_single_precision(ex
         if node.op_type in ("MatMul", "Gemm")
         and any(name in kinds and "val" not in name for name in node.input[1:])
     }
-    assert projections <= {onnx.TensorProto.FLOAT16}
+    assert projections <= {half}
     weights = {t.data_type for t in model.graph.initializer if len(t.dims) == 2 and min(t.dims) >= 16}
-    assert weights == {onnx.TensorProto.FLOAT16}
-    assert kinds_of("LayerNormalization", "RMSNormalization") <= {onnx.TensorProto.FLOAT}
-    assert kinds_of("ReduceSum", "ReduceMean", "Sqrt") <= {onnx.TensorProto.FLOAT}
-    assert kinds["embeddings"] == onnx.TensorProto.FLOAT
+    assert weights == {half}
+    assert kinds_of("LayerNormalization", "RMSNormalization") <= {TensorProto.FLOAT}
+    assert kinds_of("ReduceSum", "ReduceMean", "Sqrt") <= {TensorProto.FLOAT}
+    assert kinds["embeddings"] == TensorProto.FLOAT
+
+
+def test_the_vectors_stay_within_the_limit_for_bf16(exported):
+    """In PyTorch: ONNX Runtime has no matrix product in bf16 on CPUs, and TensorRT needs a GPU."""
+    full = encoder_graph(load_model(exported.base, exported.contract, RUNTIME), exported.contract.pooling)
+    graph, _ = half_graph(exported, "bf16")
+    tokens = load_tokenizer(exported.engine).encode_batch(TEXTS)
+    ids, mask = (torch.tensor([getattr(one, name) for one in tokens]) for name in ("ids", "attention_mask"))
+    sizes = torch.tensor([32, 16, 8])
+    with torch.no_grad():
+        got, expected = graph(ids, mask, sizes), full(ids, mask, sizes)
+    assert (got * expected).sum(dim=1).min() >= 0.999
+    assert (got - expected).abs().max() > 1e-4  # else nothing was halved
 
 
 def test_the_vectors_stay_within_the_limit_for_fp16(exported, tmp_path):
