@@ -15,18 +15,25 @@ Answer = Callable[[int, str], list[float]]
 
 
 @contextmanager
-def endpoint(answer: Answer, key: str = "") -> Iterator[str]:
+def endpoint(answer: Answer, key: str = "", *, healthy: bool = True) -> Iterator[str]:
+    def granted(authorization: str) -> int:
+        return 200 if not key or authorization == f"Bearer {key}" else 401
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.reply({"data": [{"id": "embedtune"}]})
+            if self.path == "/health":
+                self.reply({"status": "ok"}, 200 if healthy else 503)
+            else:
+                self.reply({"data": [{"id": "embedtune"}]}, granted(self.headers["Authorization"]))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             assert body["model"] == "embedtune"
-            self.reply({"data": [{"embedding": answer(*pair)} for pair in enumerate(body["input"])]})
+            vectors = [{"embedding": answer(*pair)} for pair in enumerate(body["input"])]
+            self.reply({"data": vectors}, granted(self.headers["Authorization"]))
 
-        def reply(self, body: object) -> None:
-            self.send_response(200 if not key or self.headers["Authorization"] == f"Bearer {key}" else 401)
+        def reply(self, body: object, status: int) -> None:
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
@@ -63,6 +70,17 @@ def test_a_wrong_key_fails() -> None:
         done = run(url, "other")
     assert done.returncode == 1
     assert "401" in done.stderr
+
+
+def test_where_only_clients_have_keys_it_passes_if_the_endpoint_is_healthy_and_asks_for_one() -> None:
+    with endpoint(by_length, key="of a client") as url:
+        done = run(url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "health: ok; it asks for a key, and this test has none (gateway.apiKeySecret)\n"
+    with endpoint(by_length, key="of a client", healthy=False) as url:
+        done = run(url)
+    assert done.returncode == 1
+    assert "503" in done.stderr
 
 
 def test_vectors_that_are_not_normalised_fail() -> None:

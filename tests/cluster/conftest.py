@@ -137,13 +137,14 @@ def make_world(namespace: str, site: ServingSite, bucket: Bucket, folder: Path) 
     return World(namespace, site, store, texts, (made[0], made[1]), damaged=made[2], wrong=made[3])
 
 
-def install(namespace: str, store: str, bucket: Bucket) -> str:
+def install(namespace: str, store: str, bucket: Bucket, *more: str) -> str:
     """Install the chart as for one small node, with two pods.
 
     Args:
         namespace: Where to.
         store: The object store as host:port.
         bucket: A bucket in it.
+        more: Further options of `helm install`.
 
     Returns:
         The gateway's address.
@@ -166,7 +167,7 @@ def install(namespace: str, store: str, bucket: Bucket) -> str:
     settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     run(
         *("helm", "-n", namespace, "install", "embedtune", str(CHART)),
-        *("-f", str(CHART / "values-small.yaml"), *settings),
+        *("-f", str(CHART / "values-small.yaml"), *settings, *more),
     )
     port = kubectl("-n", namespace, "get", "service/embedtune-triton", "-o", "jsonpath={.spec.ports[0].nodePort}")
     return f"http://127.0.0.1:{port}"

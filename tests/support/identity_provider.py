@@ -1,6 +1,7 @@
 """An identity provider over HTTP: it publishes its keys as OIDC says, signs tokens, and can be away or lie."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -51,8 +52,13 @@ class Provider:
 
 
 @contextmanager
-def identity_provider() -> Iterator[Provider]:
-    """Run a provider while the block runs."""
+def identity_provider(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Provider]:
+    """Run a provider while the block runs.
+
+    Args:
+        host: The address that it listens on.
+        tls: Its certificate; None: it speaks plain HTTP.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -66,8 +72,10 @@ def identity_provider() -> Iterator[Provider]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    provider = Provider(f"http://127.0.0.1:{server.server_port}")
+    server = ThreadingHTTPServer((host, 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    provider = Provider(f"http{'s' if tls else ''}://{host}:{server.server_port}")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield provider

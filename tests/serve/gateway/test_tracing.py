@@ -1,14 +1,9 @@
 """Traces from the gateway to Triton, as an OTLP collector gets them: names, numbers and times, never a text."""
 
-import gzip
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ from embedtune.serve.release.build import build_release
 from embedtune.serve.triton.installation import Installation
 from embedtune.serve.triton.traces import trace_flags
 from tests.support.gateway_server import key, serving
+from tests.support.span_collector import Collector, collecting
 from tests.support.triton_server import Triton, options, running
 from tests.support.waiting import wait_until
 
@@ -30,78 +26,10 @@ SECRET = "the kiln's secret alarm"
 KEY = {"Authorization": "Bearer sesame"}
 
 
-@dataclass(frozen=True)
-class Span:
-    service: str
-    trace: str
-    parent: str
-    id: str
-    name: str
-    attributes: dict[str, Any]
-    failed: bool = False
-
-
-@dataclass
-class Collector:
-    """An OTLP/HTTP receiver; Triton 2.51 sends JSON, the gateway protobuf."""
-
-    url: str = ""
-    spans: list[Span] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-
-    def receive(self, body: bytes, kind: str) -> None:
-        self.bodies.append(body)
-        self.spans += list(_from_json(json.loads(body)) if "json" in kind else _from_protobuf(body))
-
-    def of(self, trace: str) -> dict[str, Span]:
-        """Return the spans of a trace by name."""
-        return {span.name: span for span in list(self.spans) if span.trace == trace}
-
-
-def _from_protobuf(body: bytes) -> Iterator[Span]:
-    service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
-    for resource in service.ExportTraceServiceRequest.FromString(body).resource_spans:
-        name = {item.key: item.value.string_value for item in resource.resource.attributes}["service.name"]
-        for span in (span for scope in resource.scope_spans for span in scope.spans):
-            values = {
-                item.key: getattr(item.value, str(item.value.WhichOneof("value"))) for item in span.attributes
-            }
-            ids = (span.trace_id.hex(), span.parent_span_id.hex(), span.span_id.hex())
-            assert not span.events
-            yield Span(name, *ids, span.name, values, span.status.code == 2)
-
-
-def _from_json(body: Any) -> Iterator[Span]:
-    for resource in body["resourceSpans"]:
-        named = {item["key"]: item["value"].get("stringValue") for item in resource["resource"]["attributes"]}
-        for span in (span for scope in resource["scopeSpans"] for span in scope["spans"]):
-            ids = (span["traceId"], span.get("parentSpanId", ""), span["spanId"])
-            yield Span(named["service.name"], *ids, span["name"], {})
-
-
 @pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
-    found = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            found.receive(body, self.headers["Content-Type"])
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
-    server.shutdown()
+    with collecting() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
