@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +16,7 @@ Answer = Callable[[int, str], list[float]]
 
 
 @contextmanager
-def endpoint(answer: Answer, key: str = "", *, healthy: bool = True) -> Iterator[str]:
+def endpoint(answer: Answer, key: str = "", *, healthy: bool = True, opens_after_s: float = 0.0) -> Iterator[str]:
     def granted(authorization: str) -> int:
         return 200 if not key or authorization == f"Bearer {key}" else 401
 
@@ -40,8 +41,14 @@ def endpoint(answer: Answer, key: str = "", *, healthy: bool = True) -> Iterator
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    def open_and_serve() -> None:
+        time.sleep(opens_after_s)
+        server.server_activate()
+        server.serve_forever()
+
+    server = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+    server.server_bind()  # connections are refused until it listens
+    threading.Thread(target=open_and_serve, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
@@ -49,9 +56,11 @@ def endpoint(answer: Answer, key: str = "", *, healthy: bool = True) -> Iterator
         server.server_close()
 
 
-def run(url: str, key: str = "") -> subprocess.CompletedProcess[str]:
+def run(url: str, key: str = "", patience: str = "PATIENCE_S = 30.0") -> subprocess.CompletedProcess[str]:
     variables = {"ENDPOINT": url, "EMBEDTUNE_API_KEY": key, "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-c", (CHART / "files/answers.py").read_text()]
+    code = (CHART / "files/answers.py").read_text()
+    assert "PATIENCE_S = 30.0" in code
+    command = [sys.executable, "-c", code.replace("PATIENCE_S = 30.0", patience)]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -97,7 +106,13 @@ def test_vectors_that_depend_on_the_position_of_a_text_fail() -> None:
     assert "another order" in done.stderr
 
 
+def test_a_connection_is_tried_again_since_policies_know_a_new_pod_only_after_a_moment() -> None:
+    with endpoint(by_length, opens_after_s=2) as url:
+        done = run(url)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_unreachable_endpoint_fails() -> None:
-    done = run("http://127.0.0.1:9")
+    done = run("http://127.0.0.1:9", patience="PATIENCE_S = 1.0")
     assert done.returncode == 1
     assert "does not answer" in done.stderr

@@ -43,6 +43,14 @@ def replaced(world: World, pod: str) -> None:
     world.kubectl("wait", "--for=condition=Ready", f"pod/{world.pod()}", "--timeout=180s")
 
 
+def health(world: World) -> dict[str, str]:
+    """Return what the gateway says to a client that has a key, when it is ready."""
+    with world.client() as http:
+        reply = http.get("/health", headers={"Authorization": f"Bearer {SEARCH}"})
+    assert reply.status_code == 200
+    return dict(reply.json())
+
+
 def test_only_who_trusts_the_authority_is_answered_over_https_and_the_probes_are(world: World) -> None:
     reply = world.embed()
     assert world.texts[0].release_of(reply.json()["data"][0]["embedding"]) == world.release.id
@@ -55,7 +63,7 @@ def test_only_who_trusts_the_authority_is_answered_over_https_and_the_probes_are
 
 
 def test_helm_test_passes_without_a_key_and_although_clients_are_named(world: World) -> None:
-    assert "Succeeded" in run("helm", "-n", world.namespace, "test", "embedtune")
+    assert "Succeeded" in run("helm", "-n", world.namespace, "test", "embedtune", "--logs")
 
 
 def test_named_keys_and_access_tokens_are_accepted_and_others_are_not(world: World) -> None:
@@ -139,17 +147,14 @@ def test_new_keys_and_a_new_certificate_are_used_without_a_restart(world: World)
 
 def test_a_new_pod_serves_from_the_cache_while_the_store_is_away(world: World) -> None:
     pod = world.pod()
+    assert "warning" not in health(world)
     world.minio.kill()
     try:
         world.kubectl("delete", "pod", pod)
         replaced(world, pod)
-        with world.client() as http:
-            health = http.get("/health")
-        assert health.status_code == 200
-        assert "a pointer that was read" in health.json()["warning"]
+        assert "a pointer that was read" in health(world)["warning"]
         vector = world.embed().json()["data"][0]["embedding"]
         assert world.texts[0].release_of(vector) == world.release.id
     finally:
         world.minio.start()
-    with world.client() as http:
-        wait_until(lambda: "warning" not in http.get("/health").json(), 120, pause_s=1)
+    wait_until(lambda: "warning" not in health(world), 120, pause_s=1)

@@ -8,12 +8,15 @@ import math
 import os
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.request
 
 URL = os.environ["ENDPOINT"]
 TLS = ssl._create_unverified_context()  # whether it answers is checked here, not by whom the certificate is signed
 KEY = os.environ.get("EMBEDTUNE_API_KEY", "")
+# A network policy knows a new pod, such as this one, only after a moment, and refuses it until then.
+PATIENCE_S = 30.0
 TEXTS = ["How is a release rolled back?", "A release is rolled back by promoting the one before it."]
 
 
@@ -24,8 +27,19 @@ def ask(path: str, body: dict | None = None) -> dict:  # OpenAI's wire format
         return json.load(reply)
 
 
+def ask_health() -> dict:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask("/health")
+        except urllib.error.URLError as error:
+            if isinstance(error, urllib.error.HTTPError) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
 def main() -> str | None:
-    health = ask("/health")["status"]
+    health = ask_health()["status"]
     try:
         model = ask("/v1/models")["data"][0]["id"]
     except urllib.error.HTTPError as error:
