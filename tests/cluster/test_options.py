@@ -15,7 +15,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from tests.cluster.conftest import run
+from tests.cluster.conftest import kubectl, run
 from tests.cluster.options import NAME, SEARCH, World, installed
 from tests.support.minio_server import needs_program
 from tests.support.waiting import wait_until
@@ -38,9 +38,16 @@ def served(world: World) -> int:
 
 
 def replaced(world: World, pod: str) -> None:
-    """Wait until another pod is there instead of one that was deleted, and ready."""
+    """Wait until another pod is there instead of one that was deleted, and the Service leads to it."""
     wait_until(lambda: world.pod() != pod, pause_s=0.5)
     world.kubectl("wait", "--for=condition=Ready", f"pod/{world.pod()}", "--timeout=180s")
+
+    def answers() -> bool:
+        with world.client() as http, suppress(httpx.TransportError):
+            return http.get("/health").status_code == 200
+        return False
+
+    wait_until(answers, pause_s=0.5)
 
 
 def health(world: World) -> dict[str, str]:
@@ -83,9 +90,12 @@ def test_only_named_pods_reach_the_gateway_and_its_metrics(world: World) -> None
 
 
 def test_the_pod_reaches_its_store_its_collector_and_nothing_else(world: World) -> None:
-    host, port = os.environ["EMBEDTUNE_TEST_CLUSTER_S3"].split(":")
-    assert world.reaches("stranger", host, int(port))
-    assert not world.reaches(world.pod(), host, int(port))
+    other_store, port = os.environ["EMBEDTUNE_TEST_CLUSTER_S3"].split(":")
+    path = "jsonpath={.spec.clusterIP}"
+    kubernetes = kubectl("-n", "default", "get", "service/kubernetes", "-o", path)
+    for host, number in ((other_store, int(port)), (kubernetes, 443)):
+        assert world.reaches("stranger", host, number)  # so that nothing but the policy is in the way
+        assert not world.reaches(world.pod(), host, number)
     for url in (world.minio.endpoint, world.collector.url, world.provider.url):
         host, port = url.rpartition("/")[2].split(":")
         assert world.reaches(world.pod(), host, int(port))
@@ -93,13 +103,17 @@ def test_the_pod_reaches_its_store_its_collector_and_nothing_else(world: World) 
 
 def test_scrapers_read_that_the_canary_compares_what_is_served(world: World) -> None:
     pod = world.address(f"pod/{world.pod()}")
-    metric = f'embedtune_gateway_canary_cosine{{release="{world.release.id[:16]}"}} '
 
-    def cosine() -> float:
+    def canary() -> dict[str, float]:
         lines = world.python("scraper", READ, f"http://{pod}:8081/metrics").splitlines()
-        return max((float(line.removeprefix(metric)) for line in lines if line.startswith(metric)), default=0.0)
+        of_release = f'{{release="{world.release.id[:16]}"}}'
+        pairs = [line.split(of_release) for line in lines if of_release in line]
+        return {name.removeprefix("embedtune_gateway_canary_"): float(value) for name, value in pairs}
 
-    wait_until(lambda: cosine() > 0.9999, pause_s=1)
+    wait_until(lambda: "last_success_timestamp_seconds" in canary(), pause_s=1)
+    first = canary()["last_success_timestamp_seconds"]
+    wait_until(lambda: canary()["last_success_timestamp_seconds"] > first + 1, pause_s=1)
+    assert canary()["cosine"] > 0.9999
     assert "nv_inference_request_success" in world.python("scraper", READ, f"http://{pod}:8002/metrics")
 
 
