@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from embedtune.core.errors import ArtifactError
 
+MOST_BYTES = 64 << 20  # unpacked; whoever can write to a bucket could otherwise fill the memory of its readers
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -36,10 +37,15 @@ def read_arrays(file: Path, names: tuple[str, ...], what: str) -> Arrays:
         what: What it is, for the error.
 
     Raises:
-        ArtifactError: It cannot be read, or lacks one of them.
+        ArtifactError: It cannot be read, is too large, or lacks one of them.
     """
     try:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise ValueError(f"{size:,} bytes; at most {MOST_BYTES:,} are read")
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    # MemoryError: a header promises more than there is.
+    except (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{file} is not {what}", got=error) from error

@@ -95,6 +95,7 @@ def read_corpus_sample(file: Path) -> CorpusSample:
     """
     arrays = read_arrays(file, ("passages", "sizes", "far_below"), "a sample of a corpus")
     passages, sizes, far_below = arrays["passages"], arrays["sizes"], arrays["far_below"]
-    if passages.ndim != 2 or not len(passages) or sizes.ndim != 1 or sizes.shape != far_below.shape:
+    fits = passages.ndim == 2 and len(passages) and sizes.ndim == 1 and sizes.shape == far_below.shape
+    if not fits or not all(1 <= size <= passages.shape[1] for size in sizes):
         raise ArtifactError(f"{file} is not a sample of a corpus", got=f"shapes {passages.shape}, {sizes.shape}")
     return CorpusSample(passages.astype(np.float32), tuple(map(int, sizes)), tuple(map(float, far_below)))

@@ -68,6 +68,8 @@ def test_a_sample_is_read_as_it_was_written_twice_the_same(tmp_path: Path) -> No
         {"passages": PASSAGES[0], "sizes": np.array([3]), "far_below": np.array([0.5])},
         {"passages": PASSAGES[:0], "sizes": np.array([3]), "far_below": np.array([0.5])},
         {"passages": PASSAGES, "sizes": np.array([3]), "far_below": np.array([0.5, 0.5])},
+        {"passages": PASSAGES, "sizes": np.array([4]), "far_below": np.array([0.5])},
+        {"passages": PASSAGES, "sizes": np.array([0]), "far_below": np.array([0.5])},
     ],
 )
 def test_anything_else_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
