@@ -10,6 +10,7 @@ from embedtune.core.errors import EmbedtuneError, GateError, InputError
 from embedtune.core.progress import Progress
 from embedtune.core.records.deployment import EndpointDrift
 from embedtune.deploy.site import ServingSite
+from embedtune.deploy.stuck_pods import stuck_pods
 from embedtune.serve.release.record import short
 from embedtune.serve.store import pointer
 from embedtune.serve.store.lease import Lease
@@ -19,6 +20,7 @@ from embedtune.serve.store.replicas import Replica, read_replicas
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
+LOOK_S = 3.0  # without progress until the pods are looked at, and between two looks
 NOBODY_S = 60.0  # a cluster whose pods start just now has that long to report
 
 
@@ -182,6 +184,7 @@ def _wait(
         InputError: There is no replica.
     """
     seen, since, extended = None, time.monotonic(), time.monotonic()
+    stuck = _Stuck(site)
     with progress.task(f"release {short(name)}", None, "replicas") as task:
         counted = 0
         while True:
@@ -198,8 +201,31 @@ def _wait(
             steps = [(replica.name, replica.record.instance, replica.record.progress) for replica in missing]
             if steps != seen:
                 seen, since = steps, time.monotonic()
-            _require_progress(site, replicas, missing, time.monotonic() - since)
+            idle_s = time.monotonic() - since
+            _require_progress(site, replicas, missing, idle_s, stuck.look() if idle_s > LOOK_S else [])
             time.sleep(POLL_S)
+
+
+class _Stuck:
+    """Says which pods do not come up as soon as that is known, each reason once."""
+
+    def __init__(self, site: ServingSite) -> None:
+        self._site = site
+        self._looked = float("-inf")
+        self._found: list[str] | None = []
+        self._said: set[str] = set()
+
+    def look(self) -> list[str]:
+        """Return what is known; kubectl is asked now and then, and no longer once it did not answer."""
+        now = time.monotonic()
+        if self._found is not None and now - self._looked >= LOOK_S:
+            self._looked, self._found = now, stuck_pods(self._site.deploy)
+        found = self._found or []
+        for line in found:
+            if line not in self._said:
+                log.warning("%s", line)
+        self._said.update(found)
+        return found
 
 
 def _require_no_failure(missing: Iterable[Replica], token: str | None) -> None:
@@ -212,11 +238,13 @@ def _require_no_failure(missing: Iterable[Replica], token: str | None) -> None:
             )
 
 
-def _require_progress(site: ServingSite, replicas: list[Replica], missing: list[Replica], idle_s: float) -> None:
+def _require_progress(
+    site: ServingSite, replicas: list[Replica], missing: list[Replica], idle_s: float, stuck: list[str]
+) -> None:
     if not replicas and idle_s > min(NOBODY_S, site.deploy.timeout_s):
         raise InputError(
             f"no replica follows {site.store.objects.uri}",
-            got=f"none after {idle_s:.0f} s",
+            got="; ".join([f"none after {idle_s:.0f} s", *stuck]),
             fix=site.how_to_start(),
         )
     if idle_s > site.deploy.timeout_s:
@@ -226,7 +254,7 @@ def _require_progress(site: ServingSite, replicas: list[Replica], missing: list[
         )
         raise GateError(
             f"no progress for {idle_s:.0f} s",
-            got=states,
+            got="; ".join([states, *stuck]),
             expected="all replicas prove the release",
             fix="see the log of these replicas; deploy.timeout_s is the longest wait without progress",
         )

@@ -11,6 +11,7 @@ import pytest
 from embedtune.core.errors import GateError
 from embedtune.core.progress import SilentProgress
 from embedtune.deploy.rollout import go_live
+from embedtune.deploy.stuck_pods import stuck_pods
 from tests.charts.conftest import CHART
 from tests.cluster.conftest import KEY, World, kubectl
 from tests.support.cluster_load import Ask, loaded, with_retries, without_retries
@@ -98,6 +99,15 @@ def test_helm_finds_nothing_changed_and_upgrades_and_rolls_back(world: World, on
     world.helm("rollback", "embedtune", "1", "--wait")
     wait(lambda: set(world.live().values()) == {world.good[1].id})
     assert world.site.store.pointer().live == world.good[1].id
+
+
+def test_pods_without_an_image_or_a_node_are_named_to_who_deploys(world: World, one: str) -> None:
+    settings = {"an image": "image.tag=none", "a node": "triton.resources.requests.cpu=1000"}
+    for missing, words in (("an image", "Image"), ("a node", "Unschedulable: ")):
+        world.helm("upgrade", "embedtune", str(CHART), "--reuse-values", "--set", settings[missing])
+        wait(lambda words=words: any(words in line for line in stuck_pods(world.site.deploy) or []))
+        world.helm("rollback", "embedtune")
+    wait(lambda: stuck_pods(world.site.deploy) == [])
 
 
 def test_evictions_pod_by_pod_lose_no_request(world: World, one: str) -> None:

@@ -105,6 +105,41 @@ def test_without_replicas_it_says_how_to_start_some(site: ServingSite, published
     assert site.store.pointer().candidate is None
 
 
+def test_pods_that_do_not_come_up_are_said_at_once_and_once(
+    site: ServingSite,
+    published: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks = []
+
+    def stuck(deploy: DeploySettings) -> list[str] | None:
+        looks.append(time.monotonic())
+        return ["pod embedtune-triton-a: ErrImagePull: x:1"] if len(looks) < 4 else None
+
+    monkeypatch.setattr(module, "stuck_pods", stuck)
+    monkeypatch.setattr(module, "LOOK_S", 0.2)
+    monkeypatch.setattr(module, "NOBODY_S", 60.0)
+    hasty = replace(site, deploy=DeploySettings(target="kubernetes", timeout_s=2.0))
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=r"no replica follows"):
+        go_live(hasty, published["one"], QUIET)
+    assert looks[0] - begun < 1.5
+    assert len(looks) == 4  # kubectl that does not answer is not asked again
+    assert caplog.text.count("pod embedtune-triton-a: ErrImagePull: x:1") == 1
+
+
+def test_the_error_names_the_pods_that_do_not_come_up(
+    site: ServingSite, published: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "stuck_pods", lambda deploy: ["pod a: Unschedulable: no GPU"])
+    monkeypatch.setattr(module, "LOOK_S", 0.2)
+    monkeypatch.setattr(module, "NOBODY_S", 60.0)
+    hasty = replace(site, deploy=DeploySettings(target="kubernetes", timeout_s=1.0))
+    with pytest.raises(InputError, match=r"none after [12] s; pod a: Unschedulable: no GPU"):
+        go_live(hasty, published["one"], QUIET)
+
+
 def test_an_unknown_release_is_named(site: ServingSite, published: dict[str, str]) -> None:
     with pytest.raises(InputError, match=r"no such release(.|\n)*00000000"):
         go_live(site, "00000000", QUIET)
