@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from embedtune.core.errors import EmbedtuneError, GateError, InputError
+from embedtune.core.errors import EmbedtuneError, GateError, InputError, StoreAwayError
 from embedtune.core.progress import Progress
 from embedtune.core.records.deployment import EndpointDrift
 from embedtune.deploy.site import ServingSite
@@ -14,13 +14,14 @@ from embedtune.deploy.stuck_pods import stuck_pods
 from embedtune.serve.release.record import short
 from embedtune.serve.store import pointer
 from embedtune.serve.store.lease import Lease
-from embedtune.serve.store.objects import ConflictError
+from embedtune.serve.store.objects import ConflictError, Objects
 from embedtune.serve.store.records import Candidate, Published
 from embedtune.serve.store.replicas import Replica, read_replicas
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
 LOOK_S = 3.0  # without progress until the pods are looked at, and between two looks
+SWITCH_S = 60.0  # the longest outage of the store at a switch
 NOBODY_S = 60.0  # a cluster whose pods start just now has that long to report
 
 
@@ -140,7 +141,7 @@ def _roll_out(
             log.info("release %s is proven and answers as candidate", short(release.id))
             return Rollout(release, before, drift, False)
         lease.renew()
-        switch_at = pointer.switch(objects, token).switch_at
+        switch_at = _switch(objects, candidate)
     except BaseException as error:  # not even Ctrl-C may leave it where the next moment could make it live
         _withdraw(site, candidate, after, lease)
         if isinstance(error, GateError):
@@ -152,6 +153,26 @@ def _roll_out(
     _wait(site, progress, release.id, lambda replica: replica.record.live == release.id)
     log.info("release %s is live", short(release.id))
     return Rollout(release, before, drift, True)
+
+
+def _switch(objects: Objects, candidate: Candidate) -> float:
+    """Announce the switch, again if the store did not answer at once, and return its moment by the store's clock.
+
+    Raises:
+        StoreAwayError: It has not answered for `SWITCH_S`.
+        ConflictError: Another process changed the pointer in the meantime.
+    """
+    deadline = time.monotonic() + SWITCH_S
+    while True:
+        try:
+            return pointer.switch(objects, candidate.token).switch_at
+        except StoreAwayError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
+        now = pointer.read_pointer(objects)
+        if now.candidate is None and now.live == candidate.id:  # it was written, though no answer came
+            return now.switch_at
 
 
 def _withdraw(site: ServingSite, candidate: Candidate, after: Candidate | None, lease: Lease) -> None:

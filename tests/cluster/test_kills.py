@@ -30,8 +30,8 @@ pytestmark = [pytest.mark.cluster, needs_program]
 KILLS = int(os.environ.get("EMBEDTUNE_TEST_KILLS", "10"))
 SEED = int(os.environ.get("EMBEDTUNE_TEST_SEED", "1"))
 VICTIMS = ("pod", "deploy", "store", "triton", "stub")
-LONGEST_OUTAGE_S = 5.0  # of the store; a switch is announced 7 s before
-LONGEST_S = 20.0  # from the start of a deployment: to load, to prove, and 7 s until the switch
+LONGEST_OUTAGE_S = 5.0  # of the store; a switch is announced 10 s before
+LONGEST_S = 20.0  # from the start of a deployment: to load, to prove, and 10 s until the switch
 # In a container: the children of its first process, or the first of theirs.
 KILL = """
 import os, pathlib, signal, sys

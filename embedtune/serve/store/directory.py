@@ -43,6 +43,10 @@ class DirectoryObjects:
         """Return these objects: a disk does not hang."""
         return self
 
+    def prompt(self) -> "DirectoryObjects":
+        """Return these objects: a disk does not hang."""
+        return self
+
     def now(self) -> float:
         """Return this machine's time, in seconds since 1970."""
         return time.time()

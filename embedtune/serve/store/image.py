@@ -54,6 +54,10 @@ class ImageObjects:
         """Return these objects: a mount does not hang."""
         return self
 
+    def prompt(self) -> "ImageObjects":
+        """Return these objects: a mount does not hang."""
+        return self
+
     def now(self) -> float:
         """Return this machine's time, in seconds since 1970."""
         return time.time()

@@ -25,6 +25,8 @@ from embedtune.serve.store.ranges import download_ranges
 BLOCK = 1 << 20
 # For the pointer: whoever follows it must say every few seconds that it does (SILENT_S in replica/serving.py).
 HURRIED = Patience(timeout_s=3.0, retries=1)
+# For the moment of a switch, which is announced seconds ahead: sent again, it would come too late.
+PROMPT = Patience(timeout_s=1.0, retries=0)
 # Bytes of a small object: whoever can write to the store must not fill the memory of its readers.
 MAX_SMALL = 8 << 20
 TICK_S = 1.0  # HTTP tells the time in whole seconds
@@ -109,6 +111,9 @@ class Objects(Protocol):
     def hurried(self) -> "Objects":
         """Return the same objects, for small ones only: a store that hangs is given up within seconds."""
 
+    def prompt(self) -> "Objects":
+        """Return the same objects, for small ones only: what is not done within two seconds is given up."""
+
     def now(self) -> float:
         """Return the store's own time, in seconds since 1970; the clocks of its clients may differ."""
 
@@ -173,6 +178,10 @@ class S3Objects:
     def hurried(self) -> "S3Objects":
         """Return the same objects, for small ones only: a store that hangs is given up within seconds."""
         return S3Objects(self.uri, self._storage, self._secrets, HURRIED)
+
+    def prompt(self) -> "S3Objects":
+        """Return the same objects, for small ones only: what is not done within two seconds is given up."""
+        return S3Objects(self.uri, self._storage, self._secrets, PROMPT)
 
     def now(self) -> float:
         """Return the store's own time, in seconds since 1970, which HTTP gives in whole seconds."""

@@ -1,10 +1,11 @@
 """The pointer of a release store: which release is live and which is to follow, and the lock to change it."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from embedtune.core.errors import ArtifactError, InputError
+from embedtune.core.errors import ArtifactError, InputError, StoreAwayError
 from embedtune.serve.store.lease import Lease, acquire
 from embedtune.serve.store.objects import ABSENT, ConflictError, Objects, Small
 from embedtune.serve.store.records import Candidate, LeaseRecord, Pointer, timestamp
@@ -17,8 +18,9 @@ REMEMBERED = 20  # releases that were live before
 # While a switch may come at any moment, a replica that has not read the pointer for this long answers 503 …
 FENCE_S = 5.0
 # … and a switch is announced this long ahead, so that each replica knows it or has stopped answering by then. The
-# margin covers clocks that count whole seconds.
-AHEAD_S = FENCE_S + 2.0
+# margin covers clocks that count whole seconds, and the time until what was written can be read.
+AHEAD_S = FENCE_S + 5.0
+SOON_S = 2.0  # the store's time is older than that: it is asked again
 OPEN_S = 120.0  # a candidate can be switched to for this long after it was proposed or extended
 
 
@@ -163,12 +165,13 @@ def switch(objects: Objects, token: str) -> Pointer:
     Raises:
         ConflictError: Another process changed the pointer in the meantime.
         ArtifactError: The pointer is damaged or has another format.
+        StoreAwayError: The store did not answer at once. It may have been written.
     """
     now, etag = _read(objects)
-    candidate = now.candidate
+    candidate, prompt, asked = now.candidate, objects.prompt(), time.monotonic()
     if candidate is None or candidate.token != token:
         raise ConflictError(f"{objects.uri}{POINTER} was changed by another process")
-    moment = objects.now()
+    moment = prompt.now()
     if moment >= candidate.until:
         raise ConflictError(f"the candidate in {objects.uri}{POINTER} was left alone for too long")
     before = [*now.before, now.live] if now.live else []
@@ -182,7 +185,9 @@ def switch(objects: Objects, token: str) -> Pointer:
         kept=None if candidate.alone else now.live,
         before=tuple(before[-REMEMBERED:]),
     )
-    objects.write(POINTER, record, etag)
+    if time.monotonic() - asked > SOON_S:
+        raise StoreAwayError(f"{objects.uri} answers too slowly to announce a switch")
+    prompt.write(POINTER, record, etag)
     return record
 
 

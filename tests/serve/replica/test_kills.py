@@ -22,8 +22,8 @@ from tests.support.minio_server import SERVE, MinioServer
 KILLS = int(os.environ.get("EMBEDTUNE_TEST_KILLS", "3"))
 SEED = int(os.environ.get("EMBEDTUNE_TEST_SEED", "1"))
 VICTIMS = ("deploy", *(("store",) if SERVE else ()), "replica", "stub", "triton", "gateway")
-LONGEST_OUTAGE_S = 5.0  # of the store; a switch is announced 7 s before
-LONGEST_S = 10.0  # from the start of a deployment: to load, to prove, and 7 s until the switch
+LONGEST_OUTAGE_S = 5.0  # of the store; a switch is announced 10 s before
+LONGEST_S = 13.0  # from the start of a deployment: to load, to prove, and 10 s until the switch
 
 
 @pytest.fixture(scope="module")
